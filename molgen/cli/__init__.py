@@ -1,0 +1,12 @@
+"""The ``molgen`` command: each submodule registers its own commands on ``app``."""
+
+import typer
+
+app = typer.Typer(
+    name="molgen",
+    help="Generate, filter, score and judge molecules.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+
+from molgen.cli import chemistry, generate, objectives  # noqa: E402,F401  (they register commands)
