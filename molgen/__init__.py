@@ -11,7 +11,7 @@ The modules, in the order in which data flows:
     generation    prior, near, interpolate, scaffold and conditional sampling
     properties, filters, scoring, qsar, admet    what a molecule is worth, and why one is refused
     optimization  goal-directed search
-    evaluation, audit    MOSES metrics; memorisation, membership inference, utility
+    evaluation, auditing MOSES metrics; memorisation, membership inference, utility
     drawing, report, batch, cli    pictures, HTML, long runs, commands
 
 Names are imported on first use, so that ``import molgen`` stays fast.
@@ -39,10 +39,9 @@ _HOMES = {
     "load_qsar": "qsar",
     "optimize": "optimization",
     "evaluate": "evaluation",
-    "audit": "audit",
-    "audit_samples": "audit",
+    "audit": "auditing",
+    "audit_samples": "auditing",
     "draw": "drawing",
-    "report": "report",
     "run_batch": "batch",
     "verify": "provenance",
 }

@@ -11,7 +11,7 @@ The modules, in the order in which data flows:
     design, scenarios     declarative designs; declarative outcome scenarios
     engine, operating_characteristics    batched simulation; summaries with Monte-Carlo error
     what_if, prediction   grids of scenarios; an ongoing trial
-    audit/                fidelity, utility, privacy, balance of synthetic arms
+    auditing/             fidelity, utility, privacy, balance of synthetic arms
     report, cli
 
 Names are imported on first use, so that ``import trial_sim`` stays fast.
@@ -37,7 +37,7 @@ _HOMES = {
     "fit": "fitting",
     "FittedTrial": "fitting",
     "load_fitted": "fitting",
-    "audit": "audit",
+    "audit": "auditing",
     "group_sequential": "group_sequential",
     "GroupSequential": "group_sequential",
     "events_required": "sample_size",
