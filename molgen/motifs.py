@@ -1,0 +1,470 @@
+"""Molecules as trees of motifs, and back.
+
+Every acyclic single bond between heavy atoms is cut (bonds that separate opposite charges are
+kept whole, so that a nitro group or an N-oxide stays one motif). What is left are ring systems,
+small unsaturated groups and single atoms, each closed with hydrogens where it was cut. A motif
+attaches by giving up one hydrogen at each end, so a molecule that is put together from motifs
+while hydrogens last is always valid.
+
+Jin, Barzilay, Jaakkola (2020), "Hierarchical generation of molecular graphs using structural
+motifs"; Maziarz et al. (2022), "Learning to extend molecular scaffolds with structural motifs".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+
+from rdkit import Chem
+from rdkit.Chem import rdchem
+
+_TETRAHEDRAL = (
+    rdchem.ChiralType.CHI_TETRAHEDRAL_CW,
+    rdchem.ChiralType.CHI_TETRAHEDRAL_CCW,
+)
+_DOUBLE_STEREO = {
+    rdchem.BondStereo.STEREOCIS: "cis",
+    rdchem.BondStereo.STEREOZ: "cis",
+    rdchem.BondStereo.STEREOTRANS: "trans",
+    rdchem.BondStereo.STEREOE: "trans",
+}
+_ACYCLIC_SINGLE = Chem.MolFromSmarts("[!#0;!#1]-;!@[!#0;!#1]")
+_CHARGED = Chem.MolFromSmarts("[!+0]")
+_MAX_AUTOMORPHISMS = 256
+_SMILES_ATOM = re.compile(r"\[[^\]]+\]|Br|Cl|[BCNOPSFIbcnops*]")
+_RING_CLOSURE = re.compile(r"%(\d\d)|(\d)")
+_BRACKET_HYDROGENS = re.compile(r"(?<=[A-Za-z*@])H(\d*)")
+
+
+class MotifError(ValueError):
+    """A molecule or a tree that cannot be written as motifs; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One cut bond: ``child`` hangs from ``parent``; atoms are indices into the motifs' SMILES."""
+
+    parent: int
+    parent_atom: int
+    child: int
+    child_atom: int
+
+
+@dataclass(frozen=True)
+class MotifTree:
+    """A molecule as motifs joined by single bonds.
+
+    motifs: canonical SMILES of each motif, in depth-first order of the molecule's canonical
+        SMILES; node 0 is the root and a parent always stands before its children.
+    edges: one per node but the root, ``edges[i].child == i + 1``.
+    centres: tetrahedral stereocentres as ``(node, atom, neighbours, clockwise)``, neighbours as
+        ``(node, atom)`` in the order that ``clockwise`` refers to (RDKit's chiral-tag convention).
+    double_bonds: ``(node, begin, end, reference_begin, reference_end, "cis" | "trans")`` with the
+        references as ``(node, atom)``.
+    dropped: a sentence for each stereo element that the tree cannot carry.
+    """
+
+    motifs: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    centres: tuple[tuple[int, int, tuple[tuple[int, int], ...], bool], ...] = ()
+    double_bonds: tuple[tuple[int, int, int, tuple[int, int], tuple[int, int], str], ...] = ()
+    dropped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.motifs)
+
+
+def cut_bonds(mol: Chem.Mol) -> list[tuple[int, int]]:
+    """Atom pairs of the bonds that are cut: acyclic, single, between heavy atoms.
+
+    A bond between opposite charges stays whole.
+    """
+    pairs = mol.GetSubstructMatches(_ACYCLIC_SINGLE, maxMatches=100_000)
+    charged = {i for (i,) in mol.GetSubstructMatches(_CHARGED, maxMatches=100_000)}
+    if not charged:
+        return list(pairs)
+    charge = [mol.GetAtomWithIdx(i).GetFormalCharge() for i in range(mol.GetNumAtoms())]
+    return [(a, b) for a, b in pairs if charge[a] * charge[b] >= 0]
+
+
+def decompose(mol: Chem.Mol) -> MotifTree:
+    """The motif tree of ``mol`` (one connected, sanitised molecule).
+
+    Raises MotifError for an empty or disconnected molecule.
+    """
+    n_atoms = mol.GetNumAtoms()
+    if n_atoms == 0:
+        raise MotifError("an empty molecule has no motif tree; expected at least one atom")
+    smiles = Chem.MolToSmiles(mol)
+    if "." in smiles:
+        raise MotifError(f"{smiles} has {smiles.count('.') + 1} components; expected one")
+    if "->" in smiles or "<-" in smiles:
+        raise MotifError(f"{smiles} has dative bonds (a metal complex), which motifs cannot carry")
+    rank = [0] * n_atoms
+    for position, atom in enumerate(_output_order(mol)):
+        rank[atom] = position
+
+    cut_pairs = cut_bonds(mol)
+    marked = any(mark in smiles for mark in "@/\\:")
+    fragments, template_index, owner = _cut(mol, cut_pairs, marked)
+
+    # Nodes in the order in which the canonical SMILES enters them: a depth-first preorder.
+    first_seen = [n_atoms] * len(fragments)
+    for atom in range(n_atoms):
+        first_seen[owner[atom]] = min(first_seen[owner[atom]], rank[atom])
+    order = sorted(range(len(fragments)), key=first_seen.__getitem__)
+    node_of = {fragment: node for node, fragment in enumerate(order)}
+    place = [(node_of[owner[a]], template_index[a]) for a in range(n_atoms)]
+
+    by_child: dict[int, Edge] = {}
+    for a, b in cut_pairs:
+        (node_a, atom_a), (node_b, atom_b) = place[a], place[b]
+        if first_seen[order[node_a]] < first_seen[order[node_b]]:
+            by_child[node_b] = Edge(node_a, atom_a, node_b, atom_b)
+        else:
+            by_child[node_a] = Edge(node_b, atom_b, node_a, atom_a)
+    edges = tuple(by_child[node] for node in range(1, len(order)))
+    stereo = _read_stereo(mol, place) if marked or "|" in smiles else ((), (), ())
+    return MotifTree(tuple(fragments[f] for f in order), edges, *stereo)
+
+
+def _output_order(mol: Chem.Mol) -> list[int]:
+    return [int(i) for i in mol.GetProp("_smilesAtomOutputOrder")[1:-1].rstrip(",").split(",")]
+
+
+def _cut(
+    mol: Chem.Mol, cut_pairs: list[tuple[int, int]], marked: bool
+) -> tuple[list[str], list[int], list[int]]:
+    """Motif SMILES of each fragment; each atom's index in its motif's SMILES; its fragment."""
+    editable = Chem.RWMol(mol)
+    if marked:  # stereo marks and atom maps
+        for atom in editable.GetAtoms():
+            atom.SetAtomMapNum(0)
+            atom.SetChiralTag(rdchem.ChiralType.CHI_UNSPECIFIED)
+        for bond in editable.GetBonds():
+            bond.SetStereo(rdchem.BondStereo.STEREONONE)
+            bond.SetBondDir(rdchem.BondDir.NONE)
+    # Hydrogens are set outright: left to themselves, S and P would settle for a lower valence.
+    hydrogens: dict[int, int] = {}
+    for a, b in cut_pairs:
+        editable.RemoveBond(a, b)
+        for index in (a, b):
+            before = hydrogens.get(index, mol.GetAtomWithIdx(index).GetTotalNumHs())
+            hydrogens[index] = before + 1
+    for index, count in hydrogens.items():
+        atom = editable.GetAtomWithIdx(index)
+        atom.SetNoImplicit(True)
+        atom.SetNumExplicitHs(count)
+        atom.UpdatePropertyCache(strict=False)
+    text = Chem.MolToSmiles(editable)
+    order = _output_order(editable)
+    fragments, template_index, owner = [], [0] * mol.GetNumAtoms(), [0] * mol.GetNumAtoms()
+    start = 0
+    for number, fragment in enumerate(text.split(".")):
+        canonical, position_of = _canonical_motif(fragment)
+        for offset, template in enumerate(position_of):
+            template_index[order[start + offset]] = template
+            owner[order[start + offset]] = number
+        start += len(position_of)
+        fragments.append(canonical)
+    return fragments, template_index, owner
+
+
+@lru_cache(maxsize=200_000)
+def _canonical_motif(fragment: str) -> tuple[str, tuple[int, ...]]:
+    """The motif's own canonical SMILES, and where each atom of ``fragment`` stands in it.
+
+    A fragment that was cut out of a molecule keeps traces of it (explicit hydrogens, ring
+    information), so its text is read anew and written once more.
+    """
+    mol = Chem.MolFromSmiles(fragment, sanitize=True)
+    if mol is None:
+        raise MotifError(f"the fragment {fragment} is not a valid molecule on its own")
+    canonical = Chem.MolToSmiles(mol)
+    for _ in range(3):  # canonical text is a fixed point after one or two rounds
+        again = Chem.MolFromSmiles(canonical)
+        rewritten = Chem.MolToSmiles(again)
+        if rewritten == canonical:
+            break
+        canonical = rewritten
+    mapping = _output_positions(mol, canonical)
+    return canonical, mapping
+
+
+def _output_positions(mol: Chem.Mol, canonical: str) -> tuple[int, ...]:
+    Chem.MolToSmiles(mol)
+    order = _output_order(mol)
+    template = motif(canonical).mol
+    positions = [0] * mol.GetNumAtoms()
+    if Chem.MolToSmiles(mol) == canonical:
+        for position, atom in enumerate(order):
+            positions[atom] = position
+        return tuple(positions)
+    match = template.GetSubstructMatch(mol)
+    if len(match) != mol.GetNumAtoms():
+        raise MotifError(f"the fragment {canonical} has no stable canonical SMILES")
+    return tuple(match)
+
+
+def _read_stereo(mol: Chem.Mol, place: list[tuple[int, int]]) -> tuple[tuple, tuple, tuple]:
+    centres, double_bonds, dropped = [], [], []
+    for atom in mol.GetAtoms():
+        tag = atom.GetChiralTag()
+        if tag == rdchem.ChiralType.CHI_UNSPECIFIED:
+            continue
+        if tag not in _TETRAHEDRAL:
+            dropped.append(f"{tag.name} at atom {atom.GetIdx()} ({atom.GetSymbol()})")
+            continue
+        # RDKit's tag refers to the order of the atom's bonds.
+        neighbours = tuple(place[b.GetOtherAtomIdx(atom.GetIdx())] for b in atom.GetBonds())
+        clockwise = tag == rdchem.ChiralType.CHI_TETRAHEDRAL_CW
+        centres.append((*place[atom.GetIdx()], neighbours, clockwise))
+    for bond in mol.GetBonds():
+        stereo = bond.GetStereo()
+        if stereo in (rdchem.BondStereo.STEREONONE, rdchem.BondStereo.STEREOANY):
+            continue
+        if stereo not in _DOUBLE_STEREO:
+            dropped.append(f"{stereo.name} at bond {bond.GetIdx()}")
+            continue
+        begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        first, second = bond.GetStereoAtoms()
+        node, begin_atom = place[begin]
+        double_bonds.append(
+            (node, begin_atom, place[end][1], place[first], place[second], _DOUBLE_STEREO[stereo])
+        )
+    if mol.GetStereoGroups():
+        dropped.append("enhanced stereo groups (relative or racemic centres)")
+    return tuple(centres), tuple(double_bonds), tuple(dropped)
+
+
+@dataclass(frozen=True, eq=False)
+class Motif:
+    """A motif: its SMILES, RDKit molecule, hydrogens an atom can give up, and its symmetries.
+
+    hydrogens: hydrogens of each atom, in the order of the SMILES.
+    automorphisms: permutations of the atoms that leave the motif unchanged (identity first).
+    """
+
+    smiles: str
+    mol: Chem.Mol = field(repr=False)
+    hydrogens: tuple[int, ...]
+
+    @property
+    def automorphisms(self) -> tuple[tuple[int, ...], ...]:
+        return _automorphisms(self.smiles)
+
+
+@lru_cache(maxsize=200_000)
+def motif(smiles: str) -> Motif:
+    """The motif written as ``smiles``; raises MotifError if RDKit cannot read it."""
+    mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        raise MotifError(f"{smiles!r} is not a motif that RDKit can read")
+    return Motif(smiles, mol, tuple(a.GetTotalNumHs() for a in mol.GetAtoms()))
+
+
+@lru_cache(maxsize=200_000)
+def _automorphisms(smiles: str) -> tuple[tuple[int, ...], ...]:
+    template = motif(smiles)
+    identity = tuple(range(template.mol.GetNumAtoms()))
+    matches = template.mol.GetSubstructMatches(
+        template.mol, uniquify=False, maxMatches=_MAX_AUTOMORPHISMS
+    )
+    label = [
+        (a.GetAtomicNum(), a.GetFormalCharge(), a.GetTotalNumHs(), a.GetIsotope())
+        for a in template.mol.GetAtoms()
+    ]
+    others = {
+        m for m in matches if m != identity and all(label[i] == label[j] for i, j in enumerate(m))
+    }
+    return (identity, *sorted(others))
+
+
+# --- assembly -------------------------------------------------------------------------------
+
+
+def assemble(tree: MotifTree) -> Chem.Mol:
+    """The sanitised molecule of ``tree``, stereo included.
+
+    Raises MotifError if an attachment needs a hydrogen that its atom does not have.
+    """
+    check_hydrogens(tree)
+    if not (tree.centres or tree.double_bonds):
+        text = to_smiles(tree)
+        mol = Chem.MolFromSmiles(text)
+        if mol is None:
+            raise MotifError(f"the assembled SMILES {text} cannot be read by RDKit")
+        return mol
+    return _assemble_atoms(tree)
+
+
+def check_hydrogens(tree: MotifTree) -> None:
+    """Raise MotifError where more motifs hang from an atom than it has hydrogens."""
+    used: dict[tuple[int, int], int] = {}
+    for edge in tree.edges:
+        for end in ((edge.parent, edge.parent_atom), (edge.child, edge.child_atom)):
+            used[end] = used.get(end, 0) + 1
+    for (node, atom), count in used.items():
+        hydrogens = motif(tree.motifs[node]).hydrogens
+        if not 0 <= atom < len(hydrogens):
+            raise MotifError(f"motif {tree.motifs[node]} has no atom {atom}")
+        if count > hydrogens[atom]:
+            raise MotifError(
+                f"{count} motifs hang from atom {atom} of {tree.motifs[node]}, "
+                f"which has {hydrogens[atom]} hydrogens"
+            )
+
+
+def _assemble_atoms(tree: MotifTree) -> Chem.Mol:
+    editable = Chem.RWMol()
+    starts = []
+    for smiles in tree.motifs:
+        starts.append(editable.GetNumAtoms())
+        editable.InsertMol(motif(smiles).mol)
+    for edge in tree.edges:
+        a, b = starts[edge.parent] + edge.parent_atom, starts[edge.child] + edge.child_atom
+        editable.AddBond(a, b, rdchem.BondType.SINGLE)
+        for index in (a, b):
+            atom = editable.GetAtomWithIdx(index)
+            if atom.GetNumExplicitHs():
+                atom.SetNumExplicitHs(atom.GetNumExplicitHs() - 1)
+    for node, atom_index, neighbours, clockwise in tree.centres:
+        atom = editable.GetAtomWithIdx(starts[node] + atom_index)
+        reference = [starts[n] + a for n, a in neighbours]
+        present = [b.GetOtherAtomIdx(atom.GetIdx()) for b in atom.GetBonds()]
+        flip = _is_odd([reference.index(p) for p in present])
+        tag = _TETRAHEDRAL[0] if clockwise != flip else _TETRAHEDRAL[1]
+        atom.SetChiralTag(tag)
+    for node, begin, end, first, second, geometry in tree.double_bonds:
+        bond = editable.GetBondBetweenAtoms(starts[node] + begin, starts[node] + end)
+        ends = (starts[first[0]] + first[1], starts[second[0]] + second[1])
+        if bond.GetBeginAtomIdx() != starts[node] + begin:
+            ends = ends[::-1]
+        bond.SetStereoAtoms(*ends)
+        bond.SetStereo(
+            rdchem.BondStereo.STEREOCIS if geometry == "cis" else rdchem.BondStereo.STEREOTRANS
+        )
+    mol = editable.GetMol()
+    Chem.SanitizeMol(mol)
+    Chem.SetDoubleBondNeighborDirections(mol)
+    # Rewriting settles which stereo marks are real, as for any molecule read from a file.
+    return Chem.MolFromSmiles(Chem.MolToSmiles(mol))
+
+
+def _is_odd(permutation: list[int]) -> bool:
+    inversions = sum(
+        permutation[i] > permutation[j]
+        for i in range(len(permutation))
+        for j in range(i + 1, len(permutation))
+    )
+    return inversions % 2 == 1
+
+
+def to_smiles(tree: MotifTree) -> str:
+    """``tree`` as a (not canonical) SMILES without stereo, by splicing the motifs' texts."""
+    children: list[list[Edge]] = [[] for _ in tree.motifs]
+    for edge in tree.edges:
+        children[edge.parent].append(edge)
+    counter = [0]
+    return _splice(tree.motifs, children, 0, 0, False, counter)
+
+
+def _splice(
+    motifs: tuple[str, ...],
+    children: list[list[Edge]],
+    node: int,
+    root_atom: int,
+    attached: bool,
+    counter: list[int],
+) -> str:
+    pieces, n_rings = _rooted_pieces(motifs[node], root_atom)
+    offset = counter[0]
+    counter[0] += n_rings
+    hanging: dict[int, list[Edge]] = {}
+    for edge in children[node]:
+        hanging.setdefault(edge.parent_atom, []).append(edge)
+    out = []
+    for atom, before, by_lost, rings in pieces:
+        here = hanging.get(atom, ())
+        lost = len(here) + (attached and atom == root_atom)
+        out.append(before)
+        out.append(by_lost[lost] if lost < len(by_lost) else by_lost[-1])
+        for bond, ring in rings:
+            out.append(bond + _ring_label(ring + offset))
+        for edge in here:
+            branch = _splice(motifs, children, edge.child, edge.child_atom, True, counter)
+            out.append(f"({branch})")
+    tail = _rooted_tail(motifs[node], root_atom)
+    return "".join(out) + tail
+
+
+def _ring_label(number: int) -> str:
+    if number > 99:
+        raise MotifError("more than 99 rings: the molecule is too large for a SMILES text")
+    return str(number) if number < 10 else f"%{number}"
+
+
+def _rooted_pieces(smiles: str, root_atom: int) -> tuple[tuple, int]:
+    return _split(smiles, root_atom)[:2]
+
+
+def _rooted_tail(smiles: str, root_atom: int) -> str:
+    return _split(smiles, root_atom)[2]
+
+
+@lru_cache(maxsize=200_000)
+def _split(smiles: str, root_atom: int) -> tuple[tuple, int, str]:
+    """The motif's SMILES rooted at ``root_atom``, split at its atoms.
+
+    Each piece is (atom, text before it, the atom's text by hydrogens lost, ring closures), ring
+    closures as (bond symbol, number from 1). Also: how many ring numbers it uses; the text after
+    the last atom.
+    """
+    template = Chem.Mol(motif(smiles).mol)
+    text = Chem.MolToSmiles(template, rootedAtAtom=root_atom)
+    order = _output_order(template)
+    atoms = list(_SMILES_ATOM.finditer(text))
+    if len(atoms) != len(order):
+        raise MotifError(f"cannot split the motif SMILES {text} at its atoms")
+    # Ring numbers are reused inside a SMILES; give each ring of the motif its own.
+    open_rings: dict[int, int] = {}
+    n_rings = 0
+    pieces = []
+    before = text[: atoms[0].start()]
+    gaps = [text[a.end() : b.start()] for a, b in pairwise(atoms)] + [text[atoms[-1].end() :]]
+    for match, gap, atom in zip(atoms, gaps, order):
+        rings = []
+        position = 0
+        while True:
+            found = re.match(r"([-=#:/\\]?)(?:%(\d\d)|(\d))", gap[position:])
+            if not found:
+                break
+            number = int(found.group(2) or found.group(3))
+            if number in open_rings:
+                ring = open_rings.pop(number)
+            else:
+                n_rings += 1
+                ring = open_rings[number] = n_rings
+            rings.append((found.group(1), ring))
+            position += found.end()
+        hydrogens = motif(smiles).hydrogens[atom]
+        by_lost = tuple(
+            _with_fewer_hydrogens(match.group(), lost) for lost in range(hydrogens + 1)
+        )
+        pieces.append((atom, before, by_lost, tuple(rings)))
+        before = gap[position:]
+    return tuple(pieces), n_rings, before
+
+
+def _with_fewer_hydrogens(atom_text: str, lost: int) -> str:
+    """``[nH]`` less one hydrogen is ``[n]``; atoms without brackets adjust by themselves."""
+    if not atom_text.startswith("[") or lost == 0:
+        return atom_text
+    found = _BRACKET_HYDROGENS.search(atom_text)
+    if not found:
+        return atom_text
+    left = int(found.group(1) or 1) - lost
+    replacement = "" if left == 0 else "H" if left == 1 else f"H{left}"
+    return atom_text[: found.start()] + replacement + atom_text[found.end() :]
