@@ -1,0 +1,109 @@
+"""What the engine asks of an outcome scenario, and what it is given in return.
+
+A scenario is any object with a ``kind`` and a ``sample(batch)``. The engine draws who enters when
+and in which arm, hands these over as a :class:`PatientBatch`, and gets back an
+:class:`OutcomeBatch`: each patient's *latent* outcome, drawn once, as if the patient were followed
+for ever without dropout. Looks, dropout and censoring are the engine's job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from trial_sim.random_streams import Streams
+
+KINDS = (
+    "time_to_event",
+    "competing_risks",
+    "recurrent",
+    "binary",
+    "ordinal",
+    "continuous",
+    "count",
+    "longitudinal",
+)
+
+
+@dataclass(frozen=True)
+class PatientBatch:
+    """The patients of a batch of trials, before anything has happened to them.
+
+    Attributes:
+        streams: random numbers; ``streams.uniform("event", n)`` and its siblings give
+            (n_trials, n) arrays keyed by seed, scenario, trial and patient. A scenario must draw all
+            its randomness from here, so that results do not depend on chunks or workers.
+            ``streams.generator(t, "parameters")`` is a NumPy generator for trial ``t`` of the batch.
+        arms: names of the arms; the first is the control.
+        arm: (n_trials, n_patients) int8, index into ``arms``.
+        enrolment: (n_trials, n_patients) float64, months since the trial opened, ascending.
+        factors: for each stratification factor of the design, (n_trials, n_patients) int8 codes.
+        levels: for each factor, the names that its codes stand for.
+    """
+
+    streams: Streams
+    arms: tuple[str, ...]
+    arm: np.ndarray
+    enrolment: np.ndarray
+    factors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials in the batch."""
+        return self.arm.shape[0]
+
+    @property
+    def n_patients(self) -> int:
+        """Number of patients in each trial."""
+        return self.arm.shape[1]
+
+
+@dataclass(frozen=True)
+class OutcomeBatch:
+    """Latent outcomes of a batch; only the fields of the scenario's kind are filled.
+
+    Attributes:
+        time: (n_trials, n_patients) float64, months from randomisation to the event (inf: never);
+            for ``recurrent``, to the terminal event.
+        cause: (n_trials, n_patients) int8, 1, 2, …, for ``competing_risks``.
+        recurrences: (n_trials, n_patients, n_max) float64 ascending, padded with inf.
+        response: (n_trials, n_patients) float64, for binary, ordinal, continuous and count.
+        visits: (n_trials, n_patients, n_visits) float64, NaN where missing.
+        baseline: (n_trials, n_patients) float64, measured before randomisation.
+        covariates: name → (n_trials, n_patients) float64, for tests that adjust.
+        endpoints: further latent times by name, such as ``{"pfs": …, "os": …}``.
+        dropout: (n_trials, n_patients) float64, months to a dropout that the scenario itself draws;
+            the engine takes the earlier of this and the design's own dropout.
+    """
+
+    time: np.ndarray | None = None
+    cause: np.ndarray | None = None
+    recurrences: np.ndarray | None = None
+    response: np.ndarray | None = None
+    visits: np.ndarray | None = None
+    baseline: np.ndarray | None = None
+    covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
+    endpoints: Mapping[str, np.ndarray] = field(default_factory=dict)
+    dropout: np.ndarray | None = None
+
+
+@runtime_checkable
+class OutcomeScenario(Protocol):
+    """What :func:`trial_sim.simulate` accepts as ``outcomes``.
+
+    Besides the two members below a scenario may offer ``arms`` (a tuple of arm names that it can
+    draw; the engine checks the design's arms against it) and ``to_dict()`` (for reports).
+    """
+
+    @property
+    def kind(self) -> str:
+        """One of :data:`KINDS`."""
+        ...
+
+    def sample(self, batch: PatientBatch) -> OutcomeBatch:
+        """Latent outcomes of every patient of the batch."""
+        ...
