@@ -26,7 +26,7 @@ def nearest(name: object, known: Sequence[object]) -> str:
     return f"; known: {', '.join(names[:20])}" if names else ""
 
 
-def first_row(mask: pd.Series) -> int:
+def first_row(mask: pd.Series | np.ndarray) -> int:
     """Position (0-based) of the first true entry."""
     return int(np.argmax(np.asarray(mask)))
 

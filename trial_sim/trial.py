@@ -311,8 +311,8 @@ class Trial:
             if ids.duplicated().any():
                 row = first_row(ids.duplicated())
                 raise ValueError(
-                    f"column {self.id!r}: patient {plain(ids.iloc[row])!r} occurs again at row {row}; "
-                    "one row a patient is expected"
+                    f"column {self.id!r}: patient {plain(ids.iloc[row])!r} occurs again at row "
+                    f"{row}; one row a patient is expected"
                 )
             return
         fixed = [c for c in (self.arm, *self.baseline_columns) if c is not None]
@@ -323,8 +323,8 @@ class Trial:
             if differs.any():
                 row = first_row(differs)
                 raise ValueError(
-                    f"column {name!r} changes within patient {plain(ids.iloc[row])!r} at row {row}; "
-                    "covariates and arm must be constant within a patient"
+                    f"column {name!r} changes within patient {plain(ids.iloc[row])!r} at row "
+                    f"{row}; covariates and arm must be constant within a patient"
                 )
 
     def _check_constraints(self, table: pd.DataFrame) -> None:
@@ -436,5 +436,6 @@ def check_one_type(values: pd.Series) -> None:
         common = is_text.mean() >= 0.5
         row = int(present.index[first_row(is_text != common)])
         raise ValueError(
-            f"column {values.name!r} mixes text and numbers; row {row} holds {plain(values.loc[row])!r}"
+            f"column {values.name!r} mixes text and numbers; row {row} holds "
+            f"{plain(values.loc[row])!r}"
         )
