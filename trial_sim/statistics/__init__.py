@@ -10,6 +10,6 @@
     mmrm                 mixed model for repeated measures
     kernels, kernels_*   what an engine calls in a loop over trials
 
-Every test has ``.z > 0`` where the group coded 1 does better, and a one-sided ``.p_value``. Names are
-imported on first use.
+Every test has ``.z > 0`` where the group coded 1 does better, and a one-sided ``.p_value``. Names
+are imported on first use.
 """

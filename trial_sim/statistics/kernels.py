@@ -2,9 +2,25 @@
 
 They take plain contiguous arrays, validate nothing, release the interpreter lock, and are compiled
 once for each combination of array types and kept on disk. ``*_sorted`` kernels expect one trial in
-ascending order of duration; ``*_batch`` kernels take ``(n_trials, n_patients)`` arrays in any order.
+ascending order of duration; ``*_batch`` kernels take ``(n_trials, n_patients)`` arrays in any
+order.
 """
 
+from trial_sim.statistics.kernels_cox import cox_batch, cox_newton, cox_z_sorted, order_by_stratum
+from trial_sim.statistics.kernels_cox_fast import (
+    cox_fast_batch,
+    cox_fast_z_sorted,
+    cox_three_sorted,
+)
+from trial_sim.statistics.kernels_curves import (
+    milestone_batch,
+    milestone_sorted,
+    milestone_z_sorted,
+    reach_sorted,
+    rmst_batch,
+    rmst_sorted,
+    rmst_z_sorted,
+)
 from trial_sim.statistics.kernels_cutoff import logrank_at_cutoff, sort_at_cutoff
 from trial_sim.statistics.kernels_logrank import (
     FLEMING_HARRINGTON,
@@ -23,12 +39,32 @@ from trial_sim.statistics.kernels_logrank import (
     weighted_logrank_sorted,
     weighted_logrank_stratified,
 )
+from trial_sim.statistics.kernels_normal import (
+    COARSE_PATH,
+    FINE_PATH,
+    bivariate_normal_cdf,
+    max_combo_p,
+    max_combo_p_batch,
+    max_combo_rejects,
+    maximum_tail,
+    multivariate_normal_cdf,
+    normal_cdf,
+)
 
 __all__ = [
+    "COARSE_PATH",
+    "FINE_PATH",
     "FLEMING_HARRINGTON",
     "LOGRANK",
     "MAGIRR_BURMAN",
     "MODESTLY_WEIGHTED",
+    "bivariate_normal_cdf",
+    "cox_batch",
+    "cox_fast_batch",
+    "cox_fast_z_sorted",
+    "cox_newton",
+    "cox_three_sorted",
+    "cox_z_sorted",
     "logrank_at_cutoff",
     "logrank_stratified_sums_sorted",
     "logrank_stratified_z",
@@ -37,6 +73,20 @@ __all__ = [
     "logrank_z",
     "logrank_z_batch",
     "logrank_z_sorted",
+    "max_combo_p",
+    "max_combo_p_batch",
+    "max_combo_rejects",
+    "maximum_tail",
+    "milestone_batch",
+    "milestone_sorted",
+    "milestone_z_sorted",
+    "multivariate_normal_cdf",
+    "normal_cdf",
+    "order_by_stratum",
+    "reach_sorted",
+    "rmst_batch",
+    "rmst_sorted",
+    "rmst_z_sorted",
     "sort_at_cutoff",
     "standardise",
     "weighted_logrank_batch",

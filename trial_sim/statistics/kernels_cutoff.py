@@ -6,7 +6,7 @@ if ``entry <= cutoff``; the follow-up has ended if ``entry + time <= cutoff`` (w
 cut-off computed as ``entry + time`` of an event counts that event exactly), and is censored at
 ``cutoff - entry`` otherwise.
 
-Ended patients appear in the order of ``time`` and running ones in the reverse order of ``entry``, so
+Ended patients appear in the order of ``time`` and running ones in the reverse order of ``entry``:
 one merge of two orders that were sorted once a trial gives the data of any look in sorted order.
 """
 

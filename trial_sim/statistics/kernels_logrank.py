@@ -255,7 +255,7 @@ def weighted_logrank_sorted(duration, event, group, weights, numerator, covarian
 def weighted_logrank_stratified(
     duration, event, group, stratum, n_strata, weights, numerator, covariance
 ):
-    """Stratified `weighted_logrank_sorted`: data in any order, weights from each stratum's own S."""
+    """Stratified `weighted_logrank_sorted`: data in any order, weights from each stratum's S."""
     k = weights.shape[0]
     numerator[:] = 0.0
     covariance[:, :] = 0.0
