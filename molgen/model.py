@@ -1,0 +1,310 @@
+"""GraphVAE: a graph encoder, a latent vector, and a decoder that writes motif trees.
+
+encoder   message passing over the atom graph, pooled to ``mu`` (on the sphere of radius
+          sqrt(latent_dim)) and ``logvar``
+latent    ``z = mu + sigma * noise``; the decoder is given ``z_t = (1 - t) z + t * noise`` together
+          with the noise level ``t``: at 0 it reconstructs, at 1 it is an unconditional language
+          model of motif trees, and in between it fills in what the noise has hidden
+decoder   a causal transformer over the motifs placed so far; each step points at a site of the
+          partial molecule (or stops) and picks a motif with its attachment atom
+prior     a velocity field that carries noise to latents (``molgen.prior``), fitted afterwards;
+          it need only be integrated down to the noise level at which the decoder takes over
+
+One noise-aware decoder is what lets one checkpoint both reconstruct exactly and sample the
+training distribution: the prior never has to hit the fine detail of a latent.
+
+Sources: Kingma and Welling (2014), auto-encoding variational Bayes; Lipman et al. (2023), flow
+matching (the path from latent to noise); Hu et al. (2020), GINE convolution; Vinyals et al.
+(2015), pointer networks; Peebles and Xie (2023), conditioning by adaptive layer normalisation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.nn import GINEConv
+from torch_geometric.utils import scatter, softmax
+
+from molgen.batches import AtomGraphs, Growth
+from molgen.vocabulary import ELEMENTS, N_BOND_TYPES, Vocabulary
+
+_FEATURE_SIZES = (len(ELEMENTS) + 1, 9, 5, 2, 2)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network. ``row_dim`` is the width of token and site descriptions."""
+
+    latent_dim: int = 128
+    encoder_width: int = 128
+    encoder_layers: int = 4
+    pooling_heads: int = 8
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    feedforward: int = 512
+    row_dim: int = 96
+    site_dim: int = 64
+    max_motifs: int = 64
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}; expected a positive whole number")
+        if self.width % self.heads or self.encoder_width % self.pooling_heads:
+            raise ValueError(
+                f"width {self.width} must divide by heads {self.heads}, and encoder_width "
+                f"{self.encoder_width} by pooling_heads {self.pooling_heads}"
+            )
+
+
+class GraphEncoder(nn.Module):
+    """Atom graphs to the mean and log variance of the latent."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        width = config.encoder_width
+        self.heads = config.pooling_heads
+        self.features = nn.ModuleList(nn.Embedding(size, width) for size in _FEATURE_SIZES)
+        self.rows = nn.Linear(config.row_dim, width, bias=False)
+        self.convolutions = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        self.bonds = nn.ModuleList()
+        for _ in range(config.encoder_layers):
+            network = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+            self.convolutions.append(GINEConv(network, edge_dim=None))
+            self.norms.append(nn.LayerNorm(width))
+            self.bonds.append(nn.Embedding(N_BOND_TYPES, width))
+        self.score = nn.Linear(width, self.heads)
+        self.value = nn.Linear(width, 2 * width)
+        self.out = nn.Sequential(
+            nn.Linear(4 * width, 4 * width),
+            nn.GELU(),
+            nn.Linear(4 * width, 2 * config.latent_dim),
+        )
+
+    def forward(self, graphs: AtomGraphs, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """``rows``: (n_atoms, row_dim) environment vectors. Returns mu, logvar: (n, latent_dim)."""
+        feature, molecule = torch.from_numpy(graphs.feature), torch.from_numpy(graphs.molecule)
+        edge_index = torch.from_numpy(graphs.edge_index)
+        edge_type = torch.from_numpy(graphs.edge_type)
+        device = rows.device
+        feature, molecule = feature.to(device), molecule.to(device)
+        edge_index, edge_type = edge_index.to(device), edge_type.to(device)
+        x = self.rows(rows)
+        for column, embedding in enumerate(self.features):
+            x = x + embedding(feature[:, column])
+        for convolution, norm, bond in zip(self.convolutions, self.norms, self.bonds):
+            x = x + convolution(norm(x), edge_index, bond(edge_type))
+        weight = softmax(self.score(x).float(), molecule, num_nodes=graphs.n)
+        value = self.value(x).view(len(x), self.heads, -1)
+        attended = scatter(
+            (weight.unsqueeze(-1) * value).flatten(1), molecule, dim_size=graphs.n, reduce="sum"
+        )
+        total = scatter(value.flatten(1), molecule, dim_size=graphs.n, reduce="sum") / 5.0
+        mu, logvar = self.out(torch.cat([attended, total], dim=1)).float().chunk(2, dim=1)
+        mu = F.layer_norm(mu, mu.shape[1:])
+        return mu, (logvar - 4.0).clamp(-12.0, 2.0)
+
+
+class Block(nn.Module):
+    """A causal transformer layer whose norms are shifted and scaled by the latent."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.project = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, config.feedforward)
+        self.down = nn.Linear(config.feedforward, width)
+        self.condition = nn.Linear(width, 4 * width)
+
+    def modulation(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """Scales and shifts of the two norms, each (n, 1, width)."""
+        return self.condition(condition).unsqueeze(1).chunk(4, dim=-1)
+
+    def forward(self, x: Tensor, modulation, mask: Tensor, past=None):
+        """x: (n, t, width); mask: (t, t_total) additive; past: earlier keys and values."""
+        scale_a, shift_a, scale_b, shift_b = modulation
+        n, t, width = x.shape
+        h = F.layer_norm(x, (width,)) * (1 + scale_a) + shift_a
+        q, k, v = self.qkv(h).view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if past is not None:
+            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+        attention = (q @ k.transpose(-2, -1)) / math.sqrt(width / self.heads) + mask
+        attended = (attention.float().softmax(-1).to(v.dtype) @ v).transpose(1, 2)
+        x = x + self.project(attended.reshape(n, t, width))
+        h = F.layer_norm(x, (width,)) * (1 + scale_b) + shift_b
+        return x + self.down(F.gelu(self.up(h), approximate="tanh")), (k, v)
+
+
+class MotifDecoder(nn.Module):
+    """Given a latent and its noise level, the probability of each step of a growth."""
+
+    def __init__(self, config: ModelConfig, n_attached: int, n_motifs: int):
+        super().__init__()
+        self.config = config
+        width, site_dim = config.width, config.site_dim
+        self.latent = nn.Sequential(
+            nn.Linear(config.latent_dim + 6, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+        self.start = nn.Embedding(2, width)
+        self.token = nn.Linear(config.row_dim, width, bias=False)
+        self.site = nn.Linear(config.row_dim, width, bias=False)
+        self.position = nn.Embedding(config.max_motifs + 1, width)
+        self.parent = nn.Embedding(config.max_motifs + 1, width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(width)
+        self.root = nn.Linear(width, config.row_dim)
+        self.query = nn.Linear(width, site_dim)
+        self.node_key = nn.Linear(width, site_dim)
+        self.site_key = nn.Linear(config.row_dim, 2 * site_dim)
+        self.stop = nn.Linear(width, 1)
+        self.choose = nn.Linear(2 * width + config.row_dim, width)
+        self.write = nn.Linear(width, config.row_dim)
+        self.token_bias = nn.Parameter(torch.zeros(n_attached))
+        self.root_bias = nn.Parameter(torch.zeros(n_motifs))
+
+    def condition(self, z: Tensor, level: Tensor) -> Tensor:
+        """(n, width) from the noised latent (n, latent_dim) and its level (n,) in [0, 1]."""
+        angle = level.unsqueeze(1) * math.pi
+        features = torch.cat(
+            [level.unsqueeze(1), 1 - level.unsqueeze(1)]
+            + [f for k in (1, 2) for f in (torch.sin(k * angle), torch.cos(k * angle))],
+            dim=1,
+        )
+        return self.latent(torch.cat([z, features], dim=1))
+
+    def inputs(self, token: Tensor, site: Tensor, parent: Tensor, position: Tensor) -> Tensor:
+        """Input vectors of placed motifs: their token and site vectors, and places in the tree."""
+        return (
+            self.token(token) + self.site(site) + self.parent(parent) + self.position(position)
+        )
+
+    def site_keys(self, hidden: Tensor, site: Tensor) -> Tensor:
+        """Keys of sites from their motif's hidden state (…, width) and own vector (…, row_dim)."""
+        scale, shift = self.site_key(site).chunk(2, dim=-1)
+        return self.node_key(hidden) * (1 + scale) + shift
+
+    def token_query(self, hidden: Tensor, parent_hidden: Tensor, site: Tensor) -> Tensor:
+        """(…, row_dim), to be multiplied with token vectors."""
+        joined = torch.cat([hidden, parent_hidden, site], dim=-1)
+        return self.write(F.gelu(self.choose(joined), approximate="tanh"))
+
+
+class GraphVAE(nn.Module):
+    """The whole model; ``molgen.generation`` gives it the methods that users call."""
+
+    def __init__(self, vocabulary: Vocabulary, config: ModelConfig | None = None):
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.config = config or ModelConfig()
+        self.rows = nn.EmbeddingBag(
+            len(vocabulary.environment) + 1, self.config.row_dim, mode="sum", padding_idx=0
+        )
+        self.encoder = GraphEncoder(self.config)
+        self.decoder = MotifDecoder(self.config, vocabulary.n_attached, vocabulary.n_motifs)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                std = 1 / math.sqrt(module.in_features)
+                nn.init.normal_(module.weight, 0, std, generator=generator)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, 0, 0.1, generator=generator)
+        nn.init.normal_(self.rows.weight, 0, 0.1, generator=generator)
+        with torch.no_grad():
+            self.rows.weight[0].zero_()
+            for block in self.decoder.blocks:
+                block.condition.weight.mul_(0.1)
+                for layer in (block.project, block.down):
+                    layer.weight.mul_(1 / math.sqrt(2 * self.config.layers))
+
+    def describe_rows(self, rows: np.ndarray) -> Tensor:
+        """Sums of row embeddings: (…, k) row numbers to (…, row_dim)."""
+        index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
+        index = index.to(self.rows.weight.device)
+        return self.rows(index.view(-1, index.shape[-1])).view(*index.shape[:-1], -1)
+
+    def posterior(self, graphs: AtomGraphs) -> tuple[Tensor, Tensor]:
+        """mu and logvar, each (n, latent_dim)."""
+        return self.encoder(graphs, self.describe_rows(graphs.row))
+
+    def negative_log_likelihood(
+        self, growth: Growth, z: Tensor, level: Tensor, vocabulary: Vocabulary | None = None
+    ) -> dict[str, Tensor]:
+        """-log p(growth | z, level) in its parts ``root``, ``site``, ``token``, each (n,) nats.
+
+        Args:
+            growth: n molecules. z: (n, latent_dim), already noised. level: (n,) in [0, 1].
+            vocabulary: of the growth, if it is an extension of the model's own.
+        """
+        vocabulary = vocabulary or self.vocabulary
+        decoder = self.decoder
+        device = z.device
+        size = torch.from_numpy(growth.size).to(device)
+        token = torch.from_numpy(growth.token).to(device)
+        parent = torch.from_numpy(growth.parent).to(device)
+        n, t = token.shape
+
+        token_vectors = self.describe_rows(vocabulary.token_row)
+        site_of_parent = self.describe_rows(vocabulary.site_row[growth.parent_site])
+        joined = (torch.arange(t, device=device) > 0).view(1, t, 1)
+        site_of_parent = site_of_parent * joined
+        start = decoder.start(torch.from_numpy(growth.order).to(device)).unsqueeze(1)
+        placed = decoder.inputs(
+            token_vectors[token], site_of_parent, parent, torch.arange(1, t + 1, device=device)
+        )
+        x = torch.cat([start + decoder.position.weight[0], placed], dim=1)
+        condition = decoder.condition(z, level)
+        mask = torch.full((t + 1, t + 1), -1e9, device=device).triu(1)
+        for block in decoder.blocks:
+            x, _ = block(x, block.modulation(condition), mask)
+        hidden = decoder.norm(x)
+
+        root_logits = (
+            decoder.root(hidden[:, 0]) @ token_vectors[vocabulary.n_attached :].T
+        ).float()
+        root_logits = root_logits + decoder.root_bias
+        root = F.cross_entropy(root_logits, token[:, 0] - vocabulary.n_attached, reduction="none")
+
+        # Where to grow: at each position that holds a motif, one of the open sites, or stop.
+        held = torch.arange(t, device=device) < size.unsqueeze(1)
+        site_vectors = self.describe_rows(vocabulary.site_row[growth.site])
+        site_position = torch.from_numpy(growth.site_position).to(device)
+        of_motif = hidden.gather(1, site_position.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+        keys = decoder.site_keys(of_motif, site_vectors)
+        logits = decoder.query(hidden[:, 1:]) @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])
+        open_sites = torch.from_numpy(growth.site_open).to(device)
+        logits = logits.float().masked_fill(~open_sites, -1e9)
+        logits = torch.cat([logits, decoder.stop(hidden[:, 1:]).float()], dim=-1)
+        target = torch.from_numpy(growth.site_target).to(device)
+        site = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
+        site = (site.view(n, t) * held).sum(1)
+
+        # What to place there: the motif at position i + 2 is chosen at position i + 1.
+        which, when = held[:, 1:].nonzero(as_tuple=True)
+        parents = parent[which, when + 1]
+        query = decoder.token_query(
+            hidden[which, when + 1], hidden[which, parents], site_of_parent[which, when + 1]
+        )
+        token_logits = (query @ token_vectors[: vocabulary.n_attached].T).float()
+        token_logits = token_logits + decoder.token_bias
+        loss = F.cross_entropy(token_logits, token[which, when + 1], reduction="none")
+        token_loss = torch.zeros(n, device=device).index_add(0, which, loss)
+        return {"root": root, "site": site, "token": token_loss}
+
+
+def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, exp(logvar)) || N(0, I)) of each molecule, (n,) nats."""
+    return 0.5 * (mu.square() + logvar.exp() - logvar - 1).sum(1)
