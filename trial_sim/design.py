@@ -1,0 +1,386 @@
+"""The declarative trial design: arms, patients, accrual, looks, boundaries, test."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import lcm
+from typing import Any
+
+import numpy as np
+
+from trial_sim.accrual import Accrual, Dropout
+from trial_sim.looks import (
+    CalendarLooks,
+    EnrolmentLooks,
+    EventLooks,
+    FirstOf,
+    FollowUpLooks,
+    LastOf,
+    Looks,
+)
+from trial_sim.random_streams import Streams
+from trial_sim.randomization import (
+    BiasedCoin,
+    CompleteRandomization,
+    Minimization,
+    PermutedBlocks,
+    RandomizationRule,
+)
+from trial_sim.records import Record, as_floats, from_plain, nearest, to_plain
+
+__all__ = [
+    "Accrual",
+    "BiasedCoin",
+    "Bounds",
+    "CalendarLooks",
+    "CompleteRandomization",
+    "Design",
+    "Dropout",
+    "EnrolmentLooks",
+    "EventLooks",
+    "FirstOf",
+    "FollowUpLooks",
+    "LastOf",
+    "Minimization",
+    "PermutedBlocks",
+]
+
+# Test name → number of parameters that follow it in a tuple such as ("magirr_burman", 12).
+TESTS: dict[str, int] = {
+    "logrank": 0,
+    "fleming_harrington": 2,
+    "magirr_burman": 1,
+    "modestly_weighted": 1,
+    "max_combo": 1,
+    "cox": 0,
+    "rmst": 1,
+    "milestone": 1,
+    "gray": 0,
+    "lwyy": 0,
+    "t_test": 0,
+    "ancova": 0,
+    "chi_square": 0,
+    "fisher": 0,
+    "farrington_manning": 1,
+    "cmh": 0,
+    "wilcoxon": 0,
+    "negative_binomial": 0,
+    "mmrm": 0,
+}
+TIME_TESTS = (
+    "logrank",
+    "fleming_harrington",
+    "magirr_burman",
+    "modestly_weighted",
+    "max_combo",
+    "cox",
+    "rmst",
+    "milestone",
+)
+
+
+@dataclass(frozen=True)
+class Bounds(Record):
+    """Plain group-sequential boundaries on the z scale, for custom rules and for files.
+
+    Attributes:
+        efficacy_bounds: reject when z reaches these, one a look; inf for no efficacy look.
+        futility_bounds: stop when z is at or below these; -inf (or empty) for none.
+        information_fractions: planned information at each look; evenly spaced by default.
+        sided: 1 or 2. binding: whether futility was used in the efficacy bounds.
+    """
+
+    efficacy_bounds: Any
+    futility_bounds: Any = ()
+    information_fractions: Any = ()
+    sided: int = 1
+    binding: bool = False
+
+    def __post_init__(self) -> None:
+        efficacy = as_floats(self.efficacy_bounds, "efficacy_bounds")
+        n = len(efficacy)
+        futility = as_floats(self.futility_bounds, "futility_bounds") or (-np.inf,) * n
+        fractions = as_floats(self.information_fractions, "information_fractions") or tuple(
+            (np.arange(n) + 1.0) / n
+        )
+        if len(futility) != n or len(fractions) != n:
+            raise ValueError(
+                f"bounds must have one value a look: {n} efficacy, {len(futility)} futility, "
+                f"{len(fractions)} information fractions"
+            )
+        if fractions[0] <= 0 or any(b <= a for a, b in zip(fractions, fractions[1:])):
+            raise ValueError(
+                f"information_fractions must be positive and increasing, got {list(fractions)}"
+            )
+        for look, (low, high) in enumerate(zip(futility, efficacy), start=1):
+            if low > high:
+                raise ValueError(
+                    f"futility bound {low:g} is above efficacy bound {high:g} at look {look}"
+                )
+        if self.sided not in (1, 2):
+            raise ValueError(f"sided must be 1 or 2, got {self.sided!r}")
+        object.__setattr__(self, "efficacy_bounds", efficacy)
+        object.__setattr__(self, "futility_bounds", futility)
+        object.__setattr__(self, "information_fractions", fractions)
+
+
+@dataclass(frozen=True)
+class Design(Record):
+    """A whole trial, declared.
+
+    Attributes:
+        arms: arm → allocation, such as ``{"control": 1, "treatment": 2}``; the first is the control
+            unless ``control`` names another.
+        n_patients: patients to enrol.
+        accrual, dropout: how they come and go. looks: when the data are looked at.
+        boundaries: a ``group_sequential`` object, :class:`Bounds`, or None: one test of level
+            ``alpha`` at the last look.
+        test: a name of :data:`TESTS`, or a tuple of name and parameters, such as
+            ``("fleming_harrington", 0, 0.5)`` or
+            ``("max_combo", [("fleming_harrington", 0, 0), ("fleming_harrington", 0, 1)])``.
+        strata: factor → {level: prevalence}.
+        stratified: whether the test is stratified by the strata.
+        randomization: rule of allocation.
+        alpha: one-sided level used when ``boundaries`` is None.
+        follow_up: months after which a patient's follow-up ends; None for no end.
+        max_duration: month at which the trial is analysed for the last time, come what may.
+        readout: months from enrolment until a binary, continuous or count response is known.
+        follow_futility: whether simulated sponsors obey futility bounds.
+        adjust: covariates of the scenario that the test adjusts for (``cox``, ``ancova``).
+        endpoint: which endpoint of a scenario with several; None for its first.
+        better: ``"higher"`` or ``"lower"`` responses; ignored for times, where later is better.
+        control: name of the control arm; None for the first.
+    """
+
+    arms: Mapping[str, float]
+    n_patients: int
+    accrual: Accrual
+    looks: Looks
+    dropout: Dropout = field(default_factory=Dropout)
+    boundaries: Any = None
+    test: Any = "logrank"
+    strata: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    stratified: bool = False
+    randomization: RandomizationRule = field(default_factory=PermutedBlocks)
+    alpha: float = 0.025
+    follow_up: float | None = None
+    max_duration: float | None = None
+    readout: float = 0.0
+    follow_futility: bool = True
+    adjust: Any = ()
+    endpoint: str | None = None
+    better: str = "higher"
+    control: str | None = None
+
+    def __post_init__(self) -> None:
+        self._check_arms()
+        if self.n_patients != int(self.n_patients) or self.n_patients < 2:
+            raise ValueError(
+                f"n_patients must be a whole number of at least 2, got {self.n_patients!r}"
+            )
+        object.__setattr__(self, "n_patients", int(self.n_patients))
+        for name, kind in (("accrual", Accrual), ("dropout", Dropout), ("looks", Looks)):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(
+                    f"{name} must be of kind {kind.__name__}, got {getattr(self, name)!r}"
+                )
+        if not isinstance(self.randomization, RandomizationRule):
+            raise TypeError(
+                f"randomization must be a rule such as PermutedBlocks(), got {self.randomization!r}"
+            )
+        self.accrual.validate_for(self.n_patients)
+        self.dropout.hazards(list(self.arms))
+        self._check_strata()
+        if not 0 < self.alpha < 0.5:
+            raise ValueError(f"alpha must be between 0 and 0.5 (one-sided), got {self.alpha!r}")
+        for name in ("follow_up", "max_duration"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive months or None, got {value!r}")
+        if not 0 <= self.readout < np.inf:
+            raise ValueError(f"readout must be 0 or more months, got {self.readout!r}")
+        if self.better not in ("higher", "lower"):
+            raise ValueError(f"better must be 'higher' or 'lower', got {self.better!r}")
+        object.__setattr__(self, "test", _check_test(self.test))
+        adjust = (self.adjust,) if isinstance(self.adjust, str) else tuple(self.adjust)
+        object.__setattr__(self, "adjust", adjust)
+        if self.boundaries is not None:
+            n_bounds = len(np.atleast_1d(self.boundaries.efficacy_bounds))
+            if n_bounds != self.looks.n_looks:
+                raise ValueError(
+                    f"boundaries have {n_bounds} look(s) but looks have {self.looks.n_looks}"
+                )
+        self._warn_unreachable()
+
+    def _check_arms(self) -> None:
+        arms = dict(self.arms)
+        if len(arms) < 2:
+            raise ValueError(f"arms must name at least two arms, got {list(arms)}")
+        for arm, share in arms.items():
+            if not np.isfinite(share) or share <= 0:
+                raise ValueError(f"allocation of arm {arm!r} must be positive, got {share!r}")
+        if self.control is not None:
+            if self.control not in arms:
+                raise ValueError(
+                    f"control names an unknown arm {self.control!r}{nearest(self.control, arms)}"
+                )
+            arms = {self.control: arms.pop(self.control), **arms}
+        object.__setattr__(self, "arms", arms)
+
+    def _check_strata(self) -> None:
+        for factor, levels in self.strata.items():
+            if len(levels) < 2:
+                raise ValueError(f"stratum {factor!r} needs two or more levels, got {dict(levels)}")
+            shares = as_floats(list(levels.values()), f"prevalences of {factor!r}")
+            if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+                raise ValueError(
+                    f"prevalences of {factor!r} must be 0 or more and sum to 1, got {dict(levels)}"
+                )
+        if (self.stratified or isinstance(self.randomization, Minimization)) and not self.strata:
+            raise ValueError("a stratified test or minimisation needs strata, got none")
+
+    def _warn_unreachable(self) -> None:
+        missing = self.looks.unreachable(self.n_patients)
+        if missing:
+            which = ", ".join(map(str, missing))
+            warnings.warn(
+                f"look(s) {which} cannot be reached with {self.n_patients} patients; simulated "
+                "trials are analysed for the last time when the last patient's follow-up ends",
+                stacklevel=3,
+            )
+
+    @property
+    def arm_names(self) -> tuple[str, ...]:
+        """Names of the arms, control first."""
+        return tuple(self.arms)
+
+    @property
+    def n_looks(self) -> int:
+        """Number of planned looks."""
+        return self.looks.n_looks
+
+    @property
+    def quota(self) -> np.ndarray:
+        """Allocation in the smallest whole numbers, (n_arms,) int64."""
+        fractions = [Fraction(float(s)).limit_denominator(1000) for s in self.arms.values()]
+        scale = lcm(*(f.denominator for f in fractions))
+        whole = np.array([int(f * scale) for f in fractions], dtype=np.int64)
+        return whole // np.gcd.reduce(whole)
+
+    @property
+    def lag(self) -> float:
+        """Months from a data cut to its decision."""
+        return float(getattr(self.looks, "lag", 0.0))
+
+    @property
+    def sided(self) -> int:
+        """1 or 2, as the boundaries say."""
+        return 1 if self.boundaries is None else int(self.boundaries.sided)
+
+    @property
+    def efficacy_bounds(self) -> np.ndarray:
+        """Rejection bounds on the z scale, (n_looks,)."""
+        if self.boundaries is not None:
+            return np.atleast_1d(np.asarray(self.boundaries.efficacy_bounds, dtype=float))
+        from scipy.special import ndtri
+
+        bounds = np.full(self.n_looks, np.inf)
+        bounds[-1] = -ndtri(self.alpha)
+        return bounds
+
+    @property
+    def futility_bounds(self) -> np.ndarray:
+        """Futility bounds on the z scale, (n_looks,); -inf where there is none."""
+        if self.boundaries is None or not self.follow_futility:
+            return np.full(self.n_looks, -np.inf)
+        bounds = np.atleast_1d(np.asarray(self.boundaries.futility_bounds, dtype=float)).copy()
+        bounds[np.isnan(bounds)] = -np.inf
+        return bounds
+
+    @property
+    def test_name(self) -> str:
+        """Name of the test, without parameters."""
+        return self.test if isinstance(self.test, str) else self.test[0]
+
+    @property
+    def test_parameters(self) -> tuple[Any, ...]:
+        """Parameters of the test."""
+        return () if isinstance(self.test, str) else tuple(self.test[1:])
+
+    def draw_strata(self, streams: Streams) -> dict[str, np.ndarray]:
+        """Levels of each stratification factor, (n_trials, n_patients) int8 codes."""
+        drawn = {}
+        for factor, levels in self.strata.items():
+            edges = np.cumsum(np.array(list(levels.values()), dtype=float))[:-1]
+            u = streams.uniform(f"stratum {factor}", self.n_patients)
+            drawn[factor] = np.searchsorted(edges, u, side="right").astype(np.int8)
+        return drawn
+
+    def to_dict(self) -> dict[str, Any]:
+        """The design as plain values; boundaries of any kind are written as :class:`Bounds`."""
+        plain = super().to_dict()
+        bounds = self.boundaries
+        if bounds is not None and not isinstance(bounds, Bounds):
+            plain["boundaries"] = to_plain(as_bounds(bounds))
+        return plain
+
+    @classmethod
+    def _read_field(cls, name: str, value: Any) -> Any:
+        if isinstance(value, Mapping) and "type" not in value:
+            if name == "boundaries":
+                import trial_sim
+
+                return trial_sim.group_sequential(**from_plain(value))
+            kind = {"accrual": "Accrual", "dropout": "Dropout"}.get(name)
+            if kind is not None:
+                value = {"type": kind, **value}
+            if name == "looks":
+                guess = {"events": "EventLooks", "months": "CalendarLooks"}
+                found = [guess[k] for k in guess if k in value and "patients" not in value]
+                if not found:
+                    raise ValueError(
+                        "looks must have events or months, or a type such as EnrolmentLooks, got "
+                        f"{dict(value)}"
+                    )
+                value = {"type": found[0], **value}
+        return from_plain(value)
+
+
+def as_bounds(boundaries: Any) -> Bounds:
+    """Any object with bounds and information fractions as plain :class:`Bounds`."""
+    futility = np.atleast_1d(np.asarray(boundaries.futility_bounds, dtype=float)).copy()
+    futility[np.isnan(futility)] = -np.inf
+    return Bounds(
+        efficacy_bounds=np.atleast_1d(boundaries.efficacy_bounds).tolist(),
+        futility_bounds=futility.tolist(),
+        information_fractions=np.atleast_1d(boundaries.information_fractions).tolist(),
+        sided=int(boundaries.sided),
+        binding=bool(boundaries.binding),
+    )
+
+
+def _check_test(test: Any) -> Any:
+    name, *parameters = (test,) if isinstance(test, str) else tuple(test)
+    if name not in TESTS:
+        raise ValueError(f"test {name!r} is unknown{nearest(name, TESTS)}")
+    if len(parameters) != TESTS[name]:
+        raise ValueError(f"test {name!r} takes {TESTS[name]} parameter(s), got {parameters}")
+    if name == "max_combo":
+        return (name, tuple(_check_weight(weight) for weight in parameters[0]))
+    if name == "rmst" or name == "milestone":
+        if not parameters[0] > 0:
+            raise ValueError(f"test {name!r} needs a positive month, got {parameters[0]!r}")
+    return name if not parameters else (name, *parameters)
+
+
+def _check_weight(weight: Any) -> tuple[Any, ...]:
+    name, *parameters = (weight,) if isinstance(weight, str) else tuple(weight)
+    known = ("logrank", "fleming_harrington", "magirr_burman", "modestly_weighted")
+    if name not in known:
+        raise ValueError(f"weight {name!r} of max_combo is unknown{nearest(name, known)}")
+    if len(parameters) != TESTS[name]:
+        raise ValueError(f"weight {name!r} takes {TESTS[name]} parameter(s), got {parameters}")
+    return (name, *parameters)

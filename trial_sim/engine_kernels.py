@@ -1,0 +1,356 @@
+"""Compiled loops of the engine: sort each trial once, then read off every look in one scan.
+
+At a look at calendar month L a patient's data are the time to event or dropout if that has happened
+by L, and otherwise censoring at L minus enrolment. Patients who have ended come in the order of
+their time; patients still running come in the reverse order of enrolment. So the data of any look
+are a merge of two orders that are known once a trial has been sorted: no look needs a sort.
+
+Arrays of a batch: ``enrolment``, ``exit`` (n_trials, n) in order of enrolment; ``sorted_time``,
+``sorted_exit``, ``sorted_patient`` the same patients in order of time on study. ``exit`` is the
+calendar month of the end of follow-up, computed once as enrolment + time and compared as such, so
+that a look at the k-th event counts exactly k events.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+_LARGE_BIN = 64
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def observe(latent, dropout, follow_up, enrolment, time, event, exit_, calendar_event):
+    """Time on study, event indicator and calendar months of every patient.
+
+    Args:
+        latent: (n_trials, n) months to the event. dropout: the same to dropout, or (0, 0) for none.
+        follow_up: months after which a patient's follow-up ends; inf for no end.
+        enrolment: (n_trials, n) calendar months.
+        time, event, exit_, calendar_event: (n_trials, n), filled; ``event`` is int8.
+    """
+    n_trials, n = latent.shape
+    leaves = dropout.shape[0] > 0
+    for t in range(n_trials):
+        for i in range(n):
+            limit = follow_up
+            if leaves:
+                limit = min(limit, dropout[t, i])
+            x = latent[t, i]
+            e = np.int8(x <= limit and x < np.inf)
+            x = min(x, limit)
+            time[t, i] = x
+            event[t, i] = e
+            out = enrolment[t, i] + x
+            exit_[t, i] = out
+            calendar_event[t, i] = out if e else np.inf
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def sort_trials(time, exit_, event, arm, sorted_time, sorted_exit, sorted_code, sorted_patient):
+    """Sort the patients of each trial by time on study.
+
+    Times are spread over as many bins as patients by x / (x + mean), which is nearly even for
+    exponential-like times, and one insertion pass puts the nearly sorted patients in order; a trial
+    with a crowded bin is sorted by merging instead.
+
+    Args:
+        time, exit_: (n_trials, n) float64; event, arm: (n_trials, n) int8.
+        sorted_time, sorted_exit: (n_trials, n), filled.
+        sorted_code: (n_trials, n) int8, filled with 2 * arm + event.
+        sorted_patient: (n_trials, n) int32, filled with patients' numbers.
+    """
+    n_trials, n = time.shape
+    ends = np.empty(n + 2, np.int32)
+    bin_of = np.empty(n, np.int32)
+    order = np.empty(n, np.int32)
+    for t in range(n_trials):
+        total = 0.0
+        finite = 0
+        for i in range(n):
+            if time[t, i] < np.inf:
+                total += time[t, i]
+                finite += 1
+        mean = total / finite if total > 0.0 else 1.0
+        ends[:] = 0
+        for i in range(n):
+            x = time[t, i]
+            b = n
+            if x < np.inf:
+                b = np.int32(x / (x + mean) * n)
+            bin_of[i] = b
+            ends[b + 1] += 1
+        crowded = False
+        for b in range(n):
+            if ends[b + 1] > _LARGE_BIN:
+                crowded = True
+            ends[b + 1] += ends[b]
+        if crowded:
+            order[:] = np.argsort(time[t], kind="mergesort").astype(np.int32)
+        else:
+            for i in range(n):
+                b = bin_of[i]
+                order[ends[b]] = i
+                ends[b] += 1
+        for k in range(n):
+            i = order[k]
+            x = time[t, i]
+            j = k - 1
+            while j >= 0 and sorted_time[t, j] > x:
+                sorted_time[t, j + 1] = sorted_time[t, j]
+                sorted_patient[t, j + 1] = sorted_patient[t, j]
+                j -= 1
+            sorted_time[t, j + 1] = x
+            sorted_patient[t, j + 1] = i
+        for k in range(n):
+            i = sorted_patient[t, k]
+            sorted_exit[t, k] = exit_[t, i]
+            sorted_code[t, k] = 2 * arm[t, i] + event[t, i]
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated, look, risk):
+    """Log-rank sums of one trial at one look.
+
+    Args:
+        risk: (n, 2) float64 or (0, 0); if sized, filled with the patients at risk in control and in
+            ``treated`` at each event (Efron's shares where events tie), which is what a Cox
+            likelihood needs.
+
+    Returns:
+        (expected minus observed events of ``treated``, its variance, events, events of ``treated``).
+    """
+    n = sorted_time.shape[0]
+    last = n - 1
+    while last >= 0 and enrolment[last] > look:
+        last -= 1
+    zero = 0
+    one = 0
+    for i in range(last + 1):
+        zero += arm[i] == 0
+        one += arm[i] == treated
+    keep = risk.shape[0] > 0
+    numerator = 0.0
+    variance = 0.0
+    n_events = 0
+    n_treated = 0
+    a = 0
+    while a < n:
+        if sorted_exit[a] > look:
+            a += 1
+            continue
+        code = sorted_code[a]
+        group = code >> 1
+        if group != 0 and group != treated:
+            a += 1
+            continue
+        if code & 1 == 0:
+            zero -= group == 0
+            one -= group == treated
+            a += 1
+            continue
+        now = sorted_time[a]
+        while last >= 0 and look - enrolment[last] < now:
+            if exit_[last] > look:
+                zero -= arm[last] == 0
+                one -= arm[last] == treated
+            last -= 1
+        if a + 1 == n or sorted_time[a + 1] != now:
+            hit = np.int64(group == treated)
+            share = one / (zero + one)
+            numerator += share - hit
+            variance += share * (1.0 - share)
+            if keep:
+                risk[n_events, 0] = zero
+                risk[n_events, 1] = one
+            n_events += 1
+            n_treated += hit
+            zero -= 1 - hit
+            one -= hit
+            a += 1
+            continue
+        # Ties: everybody whose time is `now` is at risk, and leaves together.
+        deaths = 0
+        deaths_one = 0
+        leaving = 0
+        leaving_one = 0
+        while a < n and sorted_time[a] == now:
+            group = sorted_code[a] >> 1
+            if sorted_exit[a] <= look and (group == 0 or group == treated):
+                leaving += 1
+                leaving_one += group == treated
+                if sorted_code[a] & 1:
+                    deaths += 1
+                    deaths_one += group == treated
+            a += 1
+        at_risk = zero + one
+        share = one / at_risk
+        numerator += deaths * share - deaths_one
+        if at_risk > 1:
+            variance += deaths * share * (1.0 - share) * (at_risk - deaths) / (at_risk - 1.0)
+        if keep:
+            for j in range(deaths):
+                risk[n_events + j, 0] = zero - j * (deaths - deaths_one) / deaths
+                risk[n_events + j, 1] = one - j * deaths_one / deaths
+        n_events += deaths
+        n_treated += deaths_one
+        zero -= leaving - leaving_one
+        one -= leaving_one
+    return numerator, variance, n_events, n_treated
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def logrank_looks(
+    sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated, look, active, z
+):
+    """Log-rank z of control against ``treated`` at each active trial's look.
+
+    Args:
+        look: (n_trials,) calendar months. active: (n_trials,) bool. z: (n_trials,), filled where
+            active (0 where there is no information).
+    """
+    nothing = np.empty((0, 0))
+    for t in range(z.shape[0]):
+        if active[t]:
+            numerator, variance, _, _ = _scan(
+                sorted_time[t],
+                sorted_exit[t],
+                sorted_code[t],
+                enrolment[t],
+                exit_[t],
+                arm[t],
+                treated,
+                look[t],
+                nothing,
+            )
+            z[t] = numerator / np.sqrt(variance) if variance > 0.0 else 0.0
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _cox_newton(risk, n_events, n_treated, start):
+    """Log hazard ratio of a single 0/1 covariate and its standard error, by Newton's method."""
+    beta = start
+    information = 0.0
+    for _ in range(50):
+        factor = np.exp(beta)
+        expected = 0.0
+        information = 0.0
+        for j in range(n_events):
+            weighted = risk[j, 1] * factor
+            share = weighted / (risk[j, 0] + weighted)
+            expected += share
+            information += share * (1.0 - share)
+        if information <= 0.0:
+            return np.nan, np.nan
+        step = (n_treated - expected) / information
+        step = min(max(step, -2.0), 2.0)
+        beta += step
+        if abs(beta) > 15.0:
+            return np.nan, np.nan
+        if abs(step) < 1e-9:
+            break
+    return beta, 1.0 / np.sqrt(information)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def cox_looks(
+    sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated, look, active, beta, se
+):
+    """Cox log hazard ratio (Efron ties) of ``treated`` against control at each trial's look.
+
+    Args:
+        look: (n_trials,) calendar months. active: (n_trials,) bool.
+        beta, se: (n_trials,), filled where active; NaN where an arm has no events.
+    """
+    n_trials, n = sorted_time.shape
+    risk = np.empty((n, 2))
+    for t in range(n_trials):
+        if not active[t]:
+            continue
+        numerator, variance, n_events, n_treated = _scan(
+            sorted_time[t],
+            sorted_exit[t],
+            sorted_code[t],
+            enrolment[t],
+            exit_[t],
+            arm[t],
+            treated,
+            look[t],
+            risk,
+        )
+        if n_treated == 0 or n_treated == n_events or variance <= 0.0:
+            beta[t] = np.nan
+            se[t] = np.nan
+        else:
+            beta[t], se[t] = _cox_newton(risk, n_events, n_treated, -numerator / variance)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def count_looks(enrolment, calendar_event, arm, look, decision, active, events, patients):
+    """Events by arm at each trial's look, and patients enrolled by its decision.
+
+    Args:
+        look, decision: (n_trials,) calendar months. active: (n_trials,) bool.
+        events: (n_trials, n_arms) int64, filled. patients: (n_trials,) int64, filled.
+    """
+    n_trials, n = enrolment.shape
+    n_arms = events.shape[1]
+    for t in range(n_trials):
+        if not active[t]:
+            continue
+        events[t, :] = 0
+        if n_arms == 2:
+            zero = 0
+            one = 0
+            for i in range(n):
+                seen = np.int64(calendar_event[t, i] <= look[t])
+                one += seen * arm[t, i]
+                zero += seen
+            events[t, 0] = zero - one
+            events[t, 1] = one
+        else:
+            for i in range(n):
+                if calendar_event[t, i] <= look[t]:
+                    events[t, arm[t, i]] += 1
+        entered = 0
+        for i in range(n):
+            entered += enrolment[t, i] <= decision[t]
+        patients[t] = entered
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def data_at_look(
+    sorted_time, sorted_exit, sorted_code, sorted_patient, enrolment, exit_, look, out
+):
+    """The patients of one trial that a look shows, in ascending order of observed time.
+
+    Args:
+        out: (n, 3) float64, filled with observed time, event and patient number.
+
+    Returns:
+        number of patients entered by the look; only so many rows of ``out`` are filled.
+    """
+    n = sorted_time.shape[0]
+    last = n - 1
+    while last >= 0 and enrolment[last] > look:
+        last -= 1
+    filled = 0
+    a = 0
+    while True:
+        while a < n and sorted_exit[a] > look:
+            a += 1
+        while last >= 0 and exit_[last] <= look:
+            last -= 1
+        if a >= n and last < 0:
+            return filled
+        if last < 0 or (a < n and sorted_time[a] <= look - enrolment[last]):
+            out[filled, 0] = sorted_time[a]
+            out[filled, 1] = sorted_code[a] & 1
+            out[filled, 2] = sorted_patient[a]
+            a += 1
+        else:
+            out[filled, 0] = look - enrolment[last]
+            out[filled, 1] = 0.0
+            out[filled, 2] = last
+            last -= 1
+        filled += 1

@@ -1,0 +1,271 @@
+"""Which arm a patient gets: blocks, coins, minimisation.
+
+Every rule turns one uniform per patient (two where it needs them) into arm codes; the loops over
+trials and patients are compiled. ``quota`` is the whole-number allocation, such as (2, 1) for 2:1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+from trial_sim.random_streams import Streams
+from trial_sim.records import Record
+
+
+@nb.njit(nogil=True, cache=True)
+def _blocks(u, stratum, block, n_strata, out):
+    """Permuted blocks: draw without replacement from an urn that holds one block per stratum."""
+    n_trials, n = u.shape
+    n_arms = block.shape[0]
+    size = block.sum()
+    left = np.empty((n_strata, n_arms), np.int64)
+    total = np.empty(n_strata, np.int64)
+    for t in range(n_trials):
+        total[:] = 0
+        for i in range(n):
+            s = stratum[t, i]
+            if total[s] == 0:
+                left[s, :] = block
+                total[s] = size
+            pick = u[t, i] * total[s]
+            a = 0
+            reached = left[s, 0]
+            while reached <= pick and a < n_arms - 1:
+                a += 1
+                reached += left[s, a]
+            left[s, a] -= 1
+            total[s] -= 1
+            out[t, i] = a
+
+
+@nb.njit(nogil=True, cache=True)
+def _two_arm_blocks(u, block, out):
+    """The same for two arms and no strata, without branches; the same arms for the same uniforms."""
+    n_trials, n = u.shape
+    size = block[0] + block[1]
+    for t in range(n_trials):
+        i = 0
+        while i < n:
+            zero = block[0]
+            for j in range(i, min(i + size, n)):
+                a = np.int64(u[t, j] * (size - (j - i)) >= zero)
+                zero -= 1 - a
+                out[t, j] = a
+            i += size
+
+
+@nb.njit(nogil=True, cache=True)
+def _complete(u, shares, out):
+    n_trials, n = u.shape
+    for t in range(n_trials):
+        for i in range(n):
+            a = 0
+            reached = shares[0]
+            while u[t, i] >= reached and a < shares.shape[0] - 1:
+                a += 1
+                reached += shares[a]
+            out[t, i] = a
+
+
+@nb.njit(nogil=True, cache=True)
+def _biased_coin(u, stratum, quota, n_strata, probability, out):
+    """Efron's coin, for several arms: the arm furthest behind its quota with ``probability``."""
+    n_trials, n = u.shape
+    n_arms = quota.shape[0]
+    counts = np.empty((n_strata, n_arms), np.int64)
+    gap = np.empty(n_arms)
+    for t in range(n_trials):
+        counts[:, :] = 0
+        for i in range(n):
+            s = stratum[t, i]
+            for a in range(n_arms):
+                gap[a] = counts[s, a] / quota[a]
+            a = _favour_lowest(gap, quota, probability, u[t, i])
+            counts[s, a] += 1
+            out[t, i] = a
+
+
+@nb.njit(nogil=True, cache=True)
+def _minimise(u, codes, n_levels, quota, probability, out):
+    """Pocock and Simon (1975): least total range over the patient's factor levels."""
+    n_factors, n_trials, n = codes.shape
+    n_arms = quota.shape[0]
+    most = n_levels.max()
+    counts = np.empty((n_factors, most, n_arms), np.int64)
+    imbalance = np.empty(n_arms)
+    for t in range(n_trials):
+        counts[:, :, :] = 0
+        for i in range(n):
+            for a in range(n_arms):
+                total = 0.0
+                for f in range(n_factors):
+                    high = -np.inf
+                    low = np.inf
+                    for b in range(n_arms):
+                        share = (counts[f, codes[f, t, i], b] + (a == b)) / quota[b]
+                        high = max(high, share)
+                        low = min(low, share)
+                    total += high - low
+                imbalance[a] = total
+            a = _favour_lowest(imbalance, quota, probability, u[t, i])
+            for f in range(n_factors):
+                counts[f, codes[f, t, i], a] += 1
+            out[t, i] = a
+
+
+@nb.njit(nogil=True, cache=True)
+def _favour_lowest(score, quota, probability, u):
+    """An arm of the lowest score with ``probability``, ties and the rest by quota."""
+    n_arms = score.shape[0]
+    low = score.min()
+    favoured = 0.0
+    others = 0.0
+    for a in range(n_arms):
+        if score[a] <= low + 1e-12:
+            favoured += quota[a]
+        else:
+            others += quota[a]
+    reached = 0.0
+    last = 0
+    for a in range(n_arms):
+        if others == 0.0:
+            share = quota[a] / favoured
+        elif score[a] <= low + 1e-12:
+            share = probability * quota[a] / favoured
+        else:
+            share = (1.0 - probability) * quota[a] / others
+        reached += share
+        last = a
+        if u < reached:
+            break
+    return last
+
+
+@dataclass(frozen=True)
+class RandomizationRule(Record):
+    """Base of the rules of allocation."""
+
+    def allocate(
+        self, streams: Streams, quota: np.ndarray, codes: np.ndarray, n_levels: np.ndarray
+    ) -> np.ndarray:
+        """Arm codes, (n_trials, n_patients) int8.
+
+        Args:
+            streams: the random numbers of the batch.
+            quota: (n_arms,) whole-number allocation.
+            codes: (n_factors, n_trials, n_patients) int8 levels of the stratification factors.
+            n_levels: (n_factors,) number of levels of each factor.
+        """
+        raise NotImplementedError
+
+
+def joint_stratum(codes: np.ndarray, n_levels: np.ndarray) -> np.ndarray:
+    """One stratum number per patient from the levels of all factors, (n_trials, n_patients)."""
+    stratum = np.zeros(codes.shape[1:], np.int64)
+    for levels, code in zip(n_levels, codes):
+        stratum = stratum * levels + code
+    return stratum
+
+
+@dataclass(frozen=True)
+class PermutedBlocks(RandomizationRule):
+    """Permuted blocks, within strata when the design has strata.
+
+    Attributes:
+        block_size: patients per block, a multiple of the allocation's sum; twice the sum by default.
+    """
+
+    block_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.block_size is not None and (
+            self.block_size != int(self.block_size) or self.block_size < 2
+        ):
+            raise ValueError(f"block_size must be a whole number above 1, got {self.block_size!r}")
+
+    def allocate(
+        self, streams: Streams, quota: np.ndarray, codes: np.ndarray, n_levels: np.ndarray
+    ) -> np.ndarray:
+        size = 2 * int(quota.sum()) if self.block_size is None else int(self.block_size)
+        if size % quota.sum():
+            raise ValueError(
+                f"block_size {size} must be a multiple of {int(quota.sum())}, the sum of the "
+                f"allocation {quota.tolist()}"
+            )
+        block = quota * (size // int(quota.sum()))
+        u = streams.uniform("allocation", codes.shape[2])
+        out = np.empty(u.shape, np.int8)
+        if len(quota) == 2 and len(n_levels) == 0:
+            _two_arm_blocks(u, block, out)
+        else:
+            _blocks(u, joint_stratum(codes, n_levels), block, int(np.prod(n_levels)), out)
+        return out
+
+
+@dataclass(frozen=True)
+class CompleteRandomization(RandomizationRule):
+    """An independent draw for each patient, with the allocation's shares."""
+
+    def allocate(
+        self, streams: Streams, quota: np.ndarray, codes: np.ndarray, n_levels: np.ndarray
+    ) -> np.ndarray:
+        u = streams.uniform("allocation", codes.shape[2])
+        out = np.empty(u.shape, np.int8)
+        _complete(u, quota / quota.sum(), out)
+        return out
+
+
+@dataclass(frozen=True)
+class BiasedCoin(RandomizationRule):
+    """Efron's biased coin: the arm behind its quota is favoured, within strata if there are any.
+
+    Attributes:
+        probability: chance of an arm that is furthest behind.
+    """
+
+    probability: float = 2 / 3
+
+    def __post_init__(self) -> None:
+        _check_probability(self.probability)
+
+    def allocate(
+        self, streams: Streams, quota: np.ndarray, codes: np.ndarray, n_levels: np.ndarray
+    ) -> np.ndarray:
+        u = streams.uniform("allocation", codes.shape[2])
+        out = np.empty(u.shape, np.int8)
+        stratum = joint_stratum(codes, n_levels)
+        _biased_coin(u, stratum, quota, int(np.prod(n_levels)), self.probability, out)
+        return out
+
+
+@dataclass(frozen=True)
+class Minimization(RandomizationRule):
+    """Pocock–Simon minimisation over the design's strata.
+
+    Attributes:
+        probability: chance of an arm that leaves the least imbalance.
+    """
+
+    probability: float = 0.8
+
+    def __post_init__(self) -> None:
+        _check_probability(self.probability)
+
+    def allocate(
+        self, streams: Streams, quota: np.ndarray, codes: np.ndarray, n_levels: np.ndarray
+    ) -> np.ndarray:
+        if len(n_levels) == 0:
+            raise ValueError("minimisation needs strata in the design, got none")
+        u = streams.uniform("allocation", codes.shape[2])
+        out = np.empty(u.shape, np.int8)
+        _minimise(u, codes, n_levels, quota, self.probability, out)
+        return out
+
+
+def _check_probability(value: Any) -> None:
+    if not 0 < value <= 1:
+        raise ValueError(f"probability must be in (0, 1], got {value!r}")
