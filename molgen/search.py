@@ -1,0 +1,452 @@
+"""Goal-directed search: proposers suggest molecules, a surrogate ranks them, the oracle judges.
+
+One generation: parents are drawn from everything scored so far, uniformly over the logarithm of
+the rank quantile (Mol GA, Tripp and Hernández-Lobato, arXiv 2310.09267); proposers make children;
+the most promising children (by a Gaussian process on the paid calls) become parents of further
+children for a few inner rounds, none of which costs a call; then the best of all are sent to the
+oracle. Proposers are plain callables, so that a generative model joins by passing one more.
+
+The state of a search is a function of the oracle's history and the seed alone: random numbers are
+drawn from a stream keyed by (seed, calls so far), so a run that is resumed from the oracle's log
+goes on as the uninterrupted run would have.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+
+from molgen.graph_moves import FragmentTable, crossover, mutate, replace_branch
+from molgen.oracle import Oracle, canonical
+from molgen.surrogate import (
+    Features,
+    Settings,
+    Surrogate,
+    choose_settings,
+    concatenate,
+    featurize,
+)
+
+logger = logging.getLogger(__name__)
+
+Proposer = Callable[[list[str], int, np.random.Generator], list[str]]
+"""``propose(parents, n, rng)`` -> up to ``n`` SMILES; parents come best first."""
+
+
+# ---- proposers -----------------------------------------------------------------------------------
+def propose_crossover(parents: list[str], n: int, rng: np.random.Generator) -> list[str]:
+    """Children of random pairs, half of them mutated once more."""
+    children = []
+    for _ in range(n):
+        first, second = rng.integers(len(parents), size=2)
+        child = crossover(parents[first], parents[second], rng)
+        if child is not None and rng.random() < 0.3:
+            child = mutate(child, rng) or child
+        if child is not None:
+            children.append(child)
+    return children
+
+
+def propose_mutation(parents: list[str], n: int, rng: np.random.Generator) -> list[str]:
+    """One to three graph edits of a random parent."""
+    children = []
+    for _ in range(n):
+        parent = parents[int(rng.integers(len(parents)))]
+        child = mutate(parent, rng, n_edits=int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])))
+        if child is not None:
+            children.append(child)
+    return children
+
+
+def fragment_proposer(table: FragmentTable) -> Proposer:
+    """A proposer that replaces branches by those of ``table``."""
+
+    def propose(parents: list[str], n: int, rng: np.random.Generator) -> list[str]:
+        children = []
+        for _ in range(n):
+            child = replace_branch(parents[int(rng.integers(len(parents)))], table, rng)
+            if child is not None:
+                children.append(child)
+        return children
+
+    return propose
+
+
+def library_proposer(library: Sequence[str]) -> Proposer:
+    """A proposer that draws unlabelled molecules from a list, whatever the parents."""
+
+    def propose(parents: list[str], n: int, rng: np.random.Generator) -> list[str]:
+        return [library[index] for index in rng.integers(len(library), size=n)]
+
+    return propose
+
+
+# ---- settings and outcome ------------------------------------------------------------------------
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a search runs. The defaults are those of the published benchmark, the same for all tasks.
+
+    Attributes:
+        n_initial: Random library molecules scored first.
+        batch_size: Oracle calls a generation (smaller at the start).
+        pool_size: Children a round.
+        rounds: Rounds of children a generation (1: no inner rounds).
+        parents: Parents drawn a round.
+        elite: How many of the best molecules parents are drawn from.
+        train_best: Best molecules in the surrogate's training set.
+        train_other: Others in it.
+        use_surrogate: False gives a plain evolutionary search.
+        explore: Share of a batch taken at random from the pool.
+        patience: Calls without progress of the best ten after which the search restarts.
+        max_restarts: Restarts before the search ends as exhausted; None for no limit.
+        niche_similarity: A molecule closer than this to one already in the batch waits its turn.
+    """
+
+    n_initial: int = 100
+    batch_size: int = 40
+    pool_size: int = 160
+    rounds: int = 3
+    parents: int = 50
+    elite: int = 500
+    train_best: int = 700
+    train_other: int = 300
+    use_surrogate: bool = True
+    explore: float = 0.05
+    patience: int = 1500
+    max_restarts: int | None = None
+    niche_similarity: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("n_initial", "batch_size", "pool_size", "rounds", "parents", "elite"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1; got {getattr(self, name)}")
+        if not 0 <= self.explore <= 1:
+            raise ValueError(f"explore is a share between 0 and 1; got {self.explore}")
+        if not 0 < self.niche_similarity <= 1:
+            raise ValueError(
+                f"niche_similarity is a Tanimoto similarity in (0, 1]; got {self.niche_similarity}"
+            )
+
+
+@dataclass
+class SearchOutcome:
+    """Why and how a search ended.
+
+    Attributes:
+        reason: "budget", "time", "exhausted" or "no proposals".
+        restarts: Call numbers at which the search restarted.
+        events: What was noticed on the way, one sentence each.
+    """
+
+    reason: str
+    restarts: list[int] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+
+# ---- the search ----------------------------------------------------------------------------------
+def search(
+    oracle: Oracle,
+    library: Sequence[str],
+    proposers: Mapping[str, tuple[Proposer, float]] | None = None,
+    settings: SearchSettings | None = None,
+    seed: int = 0,
+    accept: Callable[[list[str]], Sequence[bool]] | None = None,
+    start: Sequence[str] = (),
+) -> SearchOutcome:
+    """Spend the oracle's budget on molecules that score high.
+
+    Args:
+        oracle: The counted score; its history is extended (and is gone on from, if not empty).
+        library: Unlabelled molecules: the random start, and the source of the fragment table.
+        proposers: Name -> (proposer, share of the children). Default:
+            :func:`default_proposers` of the library.
+        settings: How the search runs.
+        seed: Random seed.
+        accept: Hard filter asked before any call: SMILES -> one bool each.
+        start: Molecules scored first, before the random ones.
+
+    Returns:
+        Why it ended; the results stand in ``oracle.history``.
+
+    Raises:
+        ValueError: If the library is empty or no proposer has a positive share.
+    """
+    if not len(library):
+        raise ValueError("library is empty: the search needs molecules to start from")
+    run = _Search(
+        oracle,
+        list(library),
+        dict(proposers) if proposers is not None else default_proposers(library, seed),
+        settings or SearchSettings(),
+        seed,
+        accept,
+        list(start),
+    )
+    return run.run()
+
+
+def default_proposers(
+    library: Sequence[str], seed: int = 0, n_fragment_molecules: int = 3000
+) -> dict[str, tuple[Proposer, float]]:
+    """Crossover, mutation, fragments of the library and the library itself, with their shares."""
+    rng = np.random.default_rng([seed, 1])
+    count = min(n_fragment_molecules, len(library))
+    chosen = [library[i] for i in rng.choice(len(library), size=count, replace=False)]
+    return {
+        "crossover": (propose_crossover, 0.35),
+        "mutation": (propose_mutation, 0.40),
+        "fragment": (fragment_proposer(FragmentTable.from_smiles(chosen)), 0.20),
+        "library": (library_proposer(library), 0.05),
+    }
+
+
+class _Search:
+    """The moving parts of :func:`search`."""
+
+    def __init__(
+        self,
+        oracle: Oracle,
+        library: list[str],
+        proposers: dict[str, tuple[Proposer, float]],
+        settings: SearchSettings,
+        seed: int,
+        accept: Callable[[list[str]], Sequence[bool]] | None,
+        start: list[str],
+    ) -> None:
+        total = sum(share for _, share in proposers.values())
+        if not proposers or total <= 0:
+            raise ValueError("proposers are empty: give at least one with a positive share")
+        self.oracle = oracle
+        self.library = library
+        self.proposers = {
+            name: (propose, share / total) for name, (propose, share) in proposers.items()
+        }
+        self.settings = settings
+        self.seed = seed
+        self.accept = accept
+        self.start = start
+        self.features: list[Features] = []
+        self.outcome = SearchOutcome("budget")
+        self.since = 0  # first call of the present restart
+        self.progress_at = 0
+        self.progress_value = -1.0
+        self.fitted: tuple[int, Settings] | None = None
+        self.surrogate: Surrogate | None = None
+
+    # ---- loop ------------------------------------------------------------------------------------
+    def run(self) -> SearchOutcome:
+        self._replay_progress()
+        empty = 0
+        while not self.oracle.finished:
+            rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.oracle.used]))
+            if self.oracle.used < self.settings.n_initial:
+                batch = self._initial_batch(rng)
+            else:
+                batch = self._next_batch(rng)
+            if not batch:
+                empty += 1
+                if empty >= 20:
+                    self.outcome.reason = "no proposals"
+                    self.outcome.events.append(
+                        "20 generations in a row brought no new acceptable molecule"
+                    )
+                    return self.outcome
+                # The stream is keyed by the number of calls, which has not moved.
+                self.seed += 1_000_003
+                continue
+            empty = 0
+            self.oracle([text for text, _ in batch], [name for _, name in batch])
+            if not self._watch(self.oracle.used):
+                return self.outcome
+        self.outcome.reason = "time" if self.oracle.out_of_time else "budget"
+        return self.outcome
+
+    def _replay_progress(self) -> None:
+        for used in range(1, self.oracle.used + 1):
+            if used % self.settings.batch_size == 0 or used == self.oracle.used:
+                self._watch(used)
+
+    def _watch(self, used: int) -> bool:
+        """Notice standstill; restart from fresh ground. False when the search is to end."""
+        scores = np.array([call.score for call in self.oracle.history[self.since : used]])
+        best = float(np.mean(np.sort(scores)[::-1][:10])) if len(scores) else 0.0
+        if best > self.progress_value + 1e-3:
+            self.progress_value, self.progress_at = best, used
+        if used - self.progress_at < self.settings.patience:
+            return True
+        limit = self.settings.max_restarts
+        if limit is not None and len(self.outcome.restarts) >= limit:
+            self.outcome.reason = "exhausted"
+            self.outcome.events.append(
+                f"call {used}: no progress for {self.settings.patience} calls after "
+                f"{len(self.outcome.restarts)} restarts"
+            )
+            return False
+        self.outcome.restarts.append(used)
+        self.outcome.events.append(
+            f"call {used}: the best ten stood at {best:.4f} for {self.settings.patience} calls, "
+            f"mean similarity among them {self._closeness():.2f}; restarted from the library"
+        )
+        logger.info(self.outcome.events[-1])
+        # Every second restart opens all that was found, so that the islands can cross.
+        self.since = used if len(self.outcome.restarts) % 2 else 0
+        self.progress_at, self.progress_value = used, -1.0
+        return True
+
+    def _closeness(self) -> float:
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius=2)
+        prints = [
+            generator.GetFingerprint(Chem.MolFromSmiles(call.smiles))
+            for call in self.oracle.best(10)
+        ]
+        pairs = [
+            DataStructs.TanimotoSimilarity(prints[i], prints[j])
+            for i in range(len(prints))
+            for j in range(i)
+        ]
+        return float(np.mean(pairs)) if pairs else 1.0
+
+    # ---- batches ---------------------------------------------------------------------------------
+    def _initial_batch(self, rng: np.random.Generator) -> list[tuple[str, str]]:
+        wanted = min(self.settings.n_initial - self.oracle.used, self.oracle.remaining)
+        batch: dict[str, str] = {}
+        if self.oracle.used == 0:
+            for text in self._admissible(self.start):
+                batch[text] = "start"
+        # A library smaller than the initial sample is used up, then mutated.
+        for attempt in range(20):
+            if len(batch) >= wanted:
+                break
+            if attempt < 10:
+                drawn = library_proposer(self.library)([], wanted - len(batch), rng)
+                name = "library"
+            else:
+                drawn, name = propose_mutation(self.library, 2 * wanted, rng), "mutation"
+            for text in self._admissible(drawn):
+                batch.setdefault(text, name)
+        return list(batch.items())[: max(wanted, len(self.start))]
+
+    def _admissible(self, smiles: Sequence[str]) -> list[str]:
+        """New, canonical, accepted; order kept."""
+        fresh: dict[str, None] = {}
+        for text in smiles:
+            key = canonical(text)
+            if key is not None and not self.oracle.knows(key):
+                fresh[key] = None
+        texts = list(fresh)
+        if self.accept is not None and texts:
+            texts = [text for text, good in zip(texts, self.accept(texts), strict=True) if good]
+        return texts
+
+    def _draw_parents(self, rng: np.random.Generator) -> list[str]:
+        calls = self.oracle.history[self.since :]
+        if len(calls) < 20:
+            return [self.library[i] for i in rng.integers(len(self.library), size=50)]
+        scores = np.array([call.score for call in calls])
+        noise = rng.random(len(scores)) * 1e-9  # ties in random order
+        order = np.argsort(-(scores + noise))[: self.settings.elite]
+        # Uniform over the logarithm of the quantile: as many from the top 1 % as from the next 9.
+        quantile = 10.0 ** (-2.5 * rng.random(self.settings.parents))
+        ranks = np.floor(rng.random(self.settings.parents) * np.ceil(quantile * len(order)))
+        return [calls[order[int(rank)]].smiles for rank in np.sort(ranks)]
+
+    def _children(
+        self, parents: list[str], count: int, rng: np.random.Generator
+    ) -> list[tuple[str, str]]:
+        children: dict[str, str] = {}
+        for name, (propose, share) in self.proposers.items():
+            number = int(np.floor(count * share + rng.random()))
+            if number:
+                for text in self._admissible(propose(parents, number, rng)):
+                    children.setdefault(text, name)
+        return list(children.items())
+
+    def _next_batch(self, rng: np.random.Generator) -> list[tuple[str, str]]:
+        settings = self.settings
+        size = min(settings.batch_size, self.oracle.remaining, max(10, self.oracle.used // 10))
+        parents = self._draw_parents(rng)
+        if not settings.use_surrogate or self._flat():
+            pool = self._children(parents, 2 * size, rng)
+            rng.shuffle(pool)
+            return pool[:size]
+        self._fit(rng)
+        assert self.surrogate is not None
+        pool: list[tuple[str, str]] = []
+        known: set[str] = set()
+        features: list[Features] = []
+        values = np.zeros(0)
+        beta = 10.0 ** rng.uniform(-2.0, 0.3)
+        means, spreads = np.zeros(0), np.zeros(0)
+        for _ in range(settings.rounds):
+            fresh = [
+                child
+                for child in self._children(parents, settings.pool_size, rng)
+                if child[0] not in known
+            ]
+            if fresh:
+                known.update(text for text, _ in fresh)
+                part = featurize([text for text, _ in fresh])
+                mean, spread = self.surrogate.predict(part)
+                pool += fresh
+                features.append(part)
+                means, spreads = np.concatenate([means, mean]), np.concatenate([spreads, spread])
+            values = means + beta * spreads
+            best = np.argsort(-values)[: settings.parents]
+            parents = [pool[i][0] for i in best] + self._draw_parents(rng)[: settings.parents // 3]
+        return self._choose(pool, means, spreads, size, rng)
+
+    def _choose(
+        self,
+        pool: list[tuple[str, str]],
+        means: np.ndarray,
+        spreads: np.ndarray,
+        size: int,
+        rng: np.random.Generator,
+    ) -> list[tuple[str, str]]:
+        """The batch: upper confidence bounds with a weight drawn anew for every place."""
+        taken: list[int] = []
+        free = np.ones(len(pool), dtype=bool)
+        for _ in range(min(size, len(pool))):
+            if rng.random() < self.settings.explore:
+                index = int(rng.choice(np.flatnonzero(free)))
+            else:
+                bound = means + 10.0 ** rng.uniform(-2.0, 0.3) * spreads
+                index = int(np.argmax(np.where(free, bound, -np.inf)))
+            free[index] = False
+            taken.append(index)
+        return [pool[index] for index in taken]
+
+    # ---- surrogate -------------------------------------------------------------------------------
+    def _flat(self) -> bool:
+        scores = self.oracle.scores
+        return float(scores.max() - scores.min()) < 1e-9
+
+    def _fit(self, rng: np.random.Generator) -> None:
+        done = sum(len(part) for part in self.features)
+        if done < self.oracle.used:
+            self.features.append(
+                featurize([call.smiles for call in self.oracle.history[done : self.oracle.used]])
+            )
+            if len(self.features) > 50:
+                self.features = [concatenate(self.features)]
+        features = concatenate(self.features)
+        self.features = [features]
+        scores = self.oracle.scores
+        order = np.argsort(-scores, kind="stable")
+        best, others = order[: self.settings.train_best], order[self.settings.train_best :]
+        if len(others) > self.settings.train_other:
+            others = rng.choice(others, size=self.settings.train_other, replace=False)
+        chosen = np.concatenate([best, others])
+        milestone = 100 if self.oracle.used < 1000 else 500
+        stage = self.oracle.used // milestone * milestone
+        if self.fitted is None or self.fitted[0] != stage:
+            sample = chosen
+            if len(chosen) > 400:
+                sample = np.concatenate([chosen[:200], rng.choice(chosen[200:], 200, replace=False)])
+            self.fitted = (stage, choose_settings(features.rows(sample), scores[sample]))
+        self.surrogate = Surrogate(features.rows(chosen), scores[chosen], self.fitted[1])
