@@ -34,12 +34,13 @@ def reach_sorted(duration, event, group):
 
 
 @njit(cache=True, nogil=True)
-def rmst_sorted(duration, event, group, tau):
+def rmst_sorted(duration, event, group, tau, corrected):
     """Restricted mean survival time to tau of each arm.
 
     Args:
         duration: (n,) float64, ascending; event: (n,) bool or integer; group: (n,) integer, 0 or 1.
         tau: horizon, in the units of duration.
+        corrected: multiply each variance by m/(m − 1), m the events of the arm until tau.
 
     Returns:
         (mean of group 0, its variance, mean of group 1, its variance).
@@ -58,6 +59,7 @@ def rmst_sorted(duration, event, group, tau):
         sum_h = 0.0
         sum_ha = 0.0
         sum_haa = 0.0
+        total = 0
         i = 0
         while i < n and duration[i] <= tau:
             time = duration[i]
@@ -69,6 +71,7 @@ def rmst_sorted(duration, event, group, tau):
                     if event[i]:
                         deaths += 1
                 i += 1
+            total += deaths
             if deaths > 0:
                 area += survival * (time - before)
                 before = time
@@ -82,6 +85,8 @@ def rmst_sorted(duration, event, group, tau):
         area += survival * (tau - before)
         out[2 * arm] = area
         variance = area * area * sum_h - 2.0 * area * sum_ha + sum_haa
+        if corrected and total > 1:
+            variance *= total / (total - 1.0)
         out[2 * arm + 1] = max(variance, 0.0)
     return out[0], out[1], out[2], out[3]
 
@@ -127,8 +132,8 @@ def milestone_sorted(duration, event, group, tau):
 
 @njit(cache=True, nogil=True)
 def rmst_z_sorted(duration, event, group, tau):
-    """z of the difference of restricted means (group 1 minus group 0)."""
-    mean0, variance0, mean1, variance1 = rmst_sorted(duration, event, group, tau)
+    """z of the difference of restricted means (group 1 minus group 0), variance corrected."""
+    mean0, variance0, mean1, variance1 = rmst_sorted(duration, event, group, tau, True)
     variance = variance0 + variance1
     if variance > 0.0:
         return (mean1 - mean0) / np.sqrt(variance)
@@ -147,11 +152,11 @@ def milestone_z_sorted(duration, event, group, tau):
 
 @njit(cache=True, nogil=True)
 def rmst_batch(duration, event, group, tau):
-    """`rmst_sorted` of each row of (n_trials, n_patients) arrays, any order: (n_trials, 4)."""
+    """`rmst_sorted`, corrected, of each row of (n_trials, n_patients) arrays, any order; (n, 4)."""
     out = np.empty((duration.shape[0], 4))
     for i in range(duration.shape[0]):
         order = np.argsort(duration[i])
-        out[i] = rmst_sorted(duration[i][order], event[i][order], group[i][order], tau)
+        out[i] = rmst_sorted(duration[i][order], event[i][order], group[i][order], tau, True)
     return out
 
 

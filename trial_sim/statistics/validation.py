@@ -1,0 +1,144 @@
+"""Checks at the border of the package: arrays in, clean contiguous arrays out."""
+
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trial_sim.statistics.kernels_logrank import (
+    FLEMING_HARRINGTON,
+    LOGRANK,
+    MAGIRR_BURMAN,
+    MODESTLY_WEIGHTED,
+)
+
+Weight = str | tuple[Any, ...]
+
+_WEIGHTS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "logrank": (LOGRANK, ()),
+    "fleming_harrington": (FLEMING_HARRINGTON, ("rho", "gamma")),
+    "magirr_burman": (MAGIRR_BURMAN, ("tau",)),
+    "modestly_weighted": (MODESTLY_WEIGHTED, ("survival_floor",)),
+}
+
+
+def numeric(values: ArrayLike, name: str, n: int | None = None) -> NDArray[np.float64]:
+    """(n,) finite float64, contiguous.
+
+    Raises:
+        TypeError: if the values are not numbers.
+        ValueError: if they are not one-dimensional, not finite, none at all, or not n.
+    """
+    try:
+        array = np.ascontiguousarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold numbers: {error}.") from error
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got shape {array.shape}.")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty; at least one patient is needed.")
+    if n is not None and array.size != n:
+        raise ValueError(f"{name} has {array.size} values where {n} were expected.")
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        raise ValueError(
+            f"{name} has {bad.size} missing or infinite values, the first at position {bad[0]}."
+        )
+    return array
+
+
+def non_negative(values: ArrayLike, name: str, n: int | None = None) -> NDArray[np.float64]:
+    """As `numeric`, and no value below 0."""
+    array = numeric(values, name, n)
+    if array.min() < 0:
+        raise ValueError(f"{name} must not be negative, got {array.min()}.")
+    return array
+
+
+def indicator(values: ArrayLike, name: str, n: int | None = None) -> NDArray[np.int8]:
+    """(n,) int8 of 0 and 1."""
+    array = numeric(values, name, n)
+    other = np.setdiff1d(array, (0.0, 1.0))
+    if other.size:
+        shown = ", ".join(f"{value:g}" for value in other[:3])
+        raise ValueError(f"{name} must be coded 0 and 1, got {shown}.")
+    return array.astype(np.int8)
+
+
+def two_groups(values: ArrayLike, n: int | None = None, name: str = "group") -> NDArray[np.int8]:
+    """(n,) int8 of 0 and 1, both present."""
+    group = indicator(values, name, n)
+    if group.min() == group.max():
+        raise ValueError(f"{name} must hold both 0 and 1, all {group.size} values are {group[0]}.")
+    return group
+
+
+def labels(values: ArrayLike, name: str, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """(n,) codes 0 … k − 1 of any labels, and the k different labels in ascending order."""
+    array = np.asarray(values)
+    if array.ndim != 1 or array.size != n:
+        raise ValueError(f"{name} must have shape ({n},), got {array.shape}.")
+    missing = array != array
+    if array.dtype == object:
+        missing = np.array([value is None or value != value for value in array])
+    if np.any(missing):
+        raise ValueError(f"{name} has {int(np.sum(missing))} missing values.")
+    names, codes = np.unique(array.astype(str) if array.dtype == object else array, False, True)
+    return np.ascontiguousarray(codes, dtype=np.int64), names
+
+
+def matrix(values: ArrayLike, name: str, n: int) -> NDArray[np.float64]:
+    """(n, p) finite float64; a one-dimensional array is one column."""
+    try:
+        array = np.ascontiguousarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold numbers: {error}.") from error
+    if array.ndim == 1:
+        array = np.ascontiguousarray(array[:, None])
+    if array.ndim != 2 or array.shape[0] != n:
+        raise ValueError(f"{name} must have shape ({n}, p), got {array.shape}.")
+    if not np.all(np.isfinite(array)):
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        raise ValueError(f"{name} is missing or infinite in row {row}, column {column}.")
+    return array
+
+
+def choice(value: str, name: str, allowed: tuple[str, ...]) -> str:
+    """The value if it is one of those allowed."""
+    if value not in allowed:
+        near = get_close_matches(str(value), allowed, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")
+    return value
+
+
+def weight_row(weight: Weight) -> tuple[float, float, float]:
+    """The row (kind, first, second) by which the kernels know a log-rank weight.
+
+    Args:
+        weight: "logrank", ("fleming_harrington", rho, gamma), ("magirr_burman", tau) or
+            ("modestly_weighted", survival_floor).
+
+    Raises:
+        ValueError, TypeError: for an unknown name or wrong parameters.
+    """
+    parts = (weight,) if isinstance(weight, str) else tuple(weight)
+    if not parts or not isinstance(parts[0], str):
+        raise TypeError(f"weight must be a name or a tuple that starts with one, got {weight!r}.")
+    choice(parts[0], "weight", tuple(_WEIGHTS))
+    kind, parameters = _WEIGHTS[parts[0]]
+    if len(parts) - 1 != len(parameters):
+        raise ValueError(
+            f"weight {parts[0]!r} takes {len(parameters)} parameters "
+            f"({', '.join(parameters) or 'none'}), got {len(parts) - 1}."
+        )
+    values = [float(numeric([value], name)[0]) for name, value in zip(parameters, parts[1:])]
+    if kind == FLEMING_HARRINGTON and min(values) < 0:
+        raise ValueError(f"rho and gamma must not be negative, got {values[0]:g}, {values[1]:g}.")
+    if kind == MAGIRR_BURMAN and values[0] < 0:
+        raise ValueError(f"tau must not be negative, got {values[0]:g}.")
+    if kind == MODESTLY_WEIGHTED and not 0 < values[0] <= 1:
+        raise ValueError(f"survival_floor must be in (0, 1], got {values[0]:g}.")
+    values += [0.0] * (2 - len(values))
+    return float(kind), values[0], values[1]
