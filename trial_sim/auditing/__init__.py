@@ -1,0 +1,23 @@
+"""The audit of synthetic patients: fidelity, effects, utility, privacy, error rates, balance.
+
+The modules, in the order in which data flows:
+
+    intervals, record     interval estimates; measures, verdicts and the report that holds them
+    tables, patients      patient tables as arrays, distances between records
+    curves, contrasts     weighted outcome curves with bands; treatment contrasts
+    outcomes              every kind of endpoint brought to curves and contrasts
+    comparison            two trials checked and brought to one form
+    resemblance, fidelity, effects, utility, balance    what is measured on two tables
+    attacks, distances, membership, privacy             attacks with a control
+    error_rates           type I error and power after synthesis (needs the generator)
+    figures               aggregate data behind the plots
+    two_tables, fitted    the audits themselves
+"""
+
+from __future__ import annotations
+
+from .fitted import audit_fitted
+from .record import AuditReport, Measure
+from .two_tables import audit
+
+__all__ = ["AuditReport", "Measure", "audit", "audit_fitted"]

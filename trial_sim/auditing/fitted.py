@@ -1,0 +1,2 @@
+def audit_fitted(*a, **k):
+    raise NotImplementedError

@@ -1,0 +1,144 @@
+"""Membership inference: was this patient in the data that the generator was fitted to?
+
+Three attacks, each with the records themselves in hand: the distance to the nearest synthetic
+record, the density ratio of DOMIAS (van Breugel et al. 2023), and shadow models in the manner of
+LiRA (Carlini et al. 2022), which know the generator and refit it with and without each record.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from . import intervals
+from .intervals import Interval
+
+
+def distance_score(to_synthetic: np.ndarray) -> np.ndarray:
+    """(n,) minus the distance to the nearest synthetic record: higher means member."""
+    return -to_synthetic.min(axis=1)
+
+
+def bandwidth(among_reference: np.ndarray) -> float:
+    """Half the median nearest-neighbour distance of reference records (infinite diagonal)."""
+    value = 0.5 * float(np.median(among_reference.min(axis=1)))
+    return value if value > 0 else 0.5 / among_reference.shape[0]
+
+
+def log_density(to_sample: np.ndarray, width: float) -> np.ndarray:
+    """(n,) log kernel density from Gower distances.
+
+    exp(-d / width) of a sum of column distances is a product kernel: Laplace for numbers and
+    Aitchison-Aitken's form for categories.
+    """
+    scaled = -to_sample.astype(float) / width
+    top = scaled.max(axis=1, keepdims=True)
+    return (top + np.log(np.exp(scaled - top).mean(axis=1, keepdims=True)))[:, 0]
+
+
+def density_ratio_score(
+    to_synthetic: np.ndarray, to_reference: np.ndarray, width: float
+) -> np.ndarray:
+    """(n,) DOMIAS score log p_S(x) - log p_R(x).
+
+    The reference must be disjoint from members and non-members alike; :func:`reference_split`
+    makes it so.
+    """
+    return log_density(to_synthetic, width) - log_density(to_reference, width)
+
+
+def reference_split(n: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Two ways to split the unseen records into a reference and non-members to test on.
+
+    The parts are disjoint at any n (synthcity takes the first and last rows of one set, which
+    overlap in small sets).
+    """
+    order = rng.permutation(n)
+    a, b = np.sort(order[: n // 2]), np.sort(order[n // 2 :])
+    return [(a, b), (b, a)]
+
+
+def shadow_score(scores: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """Log-likelihood ratio of membership from scores under models with and without each record.
+
+    For every model in turn the others are the attacker's shadow models: each record's score is
+    compared with its mean under the others that held it and under those that did not, with one
+    variance for each side pooled over records (a handful of models cannot give one a record).
+
+    Args:
+        scores: (models, n) score of each record under each model's synthetic data.
+        member: (models, n) boolean, True where the model was fitted to the record.
+
+    Returns:
+        (models, n), NaN for a record with fewer than two shadow models on either side.
+    """
+    models = len(scores)
+    # a model's general level and spread are known to the attacker and say nothing of a record
+    level = np.median(scores, axis=1, keepdims=True)
+    spread = np.quantile(scores, 0.75, axis=1, keepdims=True) - np.quantile(
+        scores, 0.25, axis=1, keepdims=True
+    )
+    z = (scores - level) / np.where(spread > 0, spread, 1.0)
+    out = np.full(scores.shape, np.nan)
+    for target in range(models):
+        others = np.arange(models) != target
+        inside, outside = member & others[:, None], ~member & others[:, None]
+        n_in, n_out = inside.sum(axis=0), outside.sum(axis=0)
+        usable = (n_in >= 2) & (n_out >= 2)
+        mean_in = np.where(inside, z, 0).sum(axis=0) / np.maximum(n_in, 1)
+        mean_out = np.where(outside, z, 0).sum(axis=0) / np.maximum(n_out, 1)
+        variance_in = _pooled_variance(z, inside, mean_in, n_in, usable)
+        variance_out = _pooled_variance(z, outside, mean_out, n_out, usable)
+        # the record's means are themselves estimated: widen by 1 + 1/n
+        ratio = stats.norm.logpdf(
+            z[target], mean_in, np.sqrt(variance_in * (1 + 1 / np.maximum(n_in, 1)))
+        ) - stats.norm.logpdf(
+            z[target], mean_out, np.sqrt(variance_out * (1 + 1 / np.maximum(n_out, 1)))
+        )
+        out[target, usable] = ratio[usable]
+    return out
+
+
+def _pooled_variance(
+    z: np.ndarray, mask: np.ndarray, mean: np.ndarray, count: np.ndarray, usable: np.ndarray
+) -> float:
+    squares = np.where(mask & usable, (z - mean) ** 2, 0).sum()
+    return max(float(squares) / max(float((count - 1)[usable].sum()), 1.0), 1e-12)
+
+
+def average(values: list[Interval]) -> Interval:
+    """Mean of independent estimates (folds), with the interval of the mean."""
+    values = [v for v in values if np.isfinite(v.estimate)]
+    if not values:
+        return Interval(float("nan"), 0.0, 1.0)
+    estimate = float(np.mean([v.estimate for v in values]))
+    half = np.sqrt(sum(((v.upper - v.lower) / 2) ** 2 for v in values)) / len(values)
+    return Interval(estimate, float(max(estimate - half, 0.0)), float(min(estimate + half, 1.0)))
+
+
+def between_models(values: list[Interval]) -> Interval:
+    """Mean over target models with a t interval from their spread, for models that share records.
+
+    The interval is never narrower than that of one model divided by the root of their number.
+    """
+    plain = average(values)
+    estimates = np.array([v.estimate for v in values if np.isfinite(v.estimate)])
+    if len(estimates) < 3:
+        return plain
+    error = estimates.std(ddof=1) / np.sqrt(len(estimates))
+    half = max(
+        float(stats.t.ppf(0.975, len(estimates) - 1) * error), (plain.upper - plain.lower) / 2
+    )
+    return Interval(
+        plain.estimate, max(plain.estimate - half, 0.0), min(plain.estimate + half, 1.0)
+    )
+
+
+def attack_rates(
+    members: np.ndarray, others: np.ndarray, false_rate: float = 0.01
+) -> tuple[Interval, Interval]:
+    """AUC, and true-positive rate at a false-positive rate, of one attack's scores."""
+    return (
+        intervals.auc(members, others),
+        intervals.true_positive_rate(members, others, false_rate),
+    )

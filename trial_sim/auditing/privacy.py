@@ -1,0 +1,566 @@
+"""Privacy: what do the synthetic records give away about the patients behind them?
+
+Every attack is set beside a control. With a hold-out the control attacks patients that the
+generator never saw; without one, real patients stand in for an honest independent sample (each
+record attacked with the others, or one half of the trial with the other half). Distances are a
+cheap alarm; attacks with a control are the gate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import attacks, distances, membership
+from .attacks import Attack
+from .comparison import MAX_ROWS, Comparison, thin
+from .intervals import Interval, normalised_risk, share_difference, wilson
+from .record import Measure, not_assessed
+from .tables import MixedTable, Schema, gower
+
+RISK = 0.09  # the threshold that El Emam et al. (2020) and SynQP use for a normalised risk
+MEMBERSHIP_AUC = 0.55
+SMALL_CELL = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Exposure:
+    """The tables of one attack: what was published, who was in, and who was not.
+
+    Args:
+        schema: of all three.
+        members: real records that the generator saw.
+        synthetic: what it published, at most as many rows as there are members.
+        others: real records that it did not see, or None.
+    """
+
+    schema: Schema
+    members: MixedTable
+    synthetic: MixedTable
+    others: MixedTable | None = None
+
+
+def exposure(comparison: Comparison) -> Exposure:
+    """The attack tables of a comparison, thinned to sizes that distances can be computed for."""
+    members = comparison.thinned("real")
+    synthetic = comparison.thinned("synthetic", min(MAX_ROWS, len(members)))
+    others = comparison.thinned("holdout") if comparison.holdout is not None else None
+    return Exposure(comparison.schema, members, synthetic, others)
+
+
+def privacy(comparison: Comparison) -> list[Measure]:
+    """All privacy measures that two tables, or three with a hold-out, allow."""
+    tables = exposure(comparison)
+    counts = attack_counts(tables, comparison.rng(51))
+    out = [
+        *copies(tables, comparison.rng(52)),
+        *closeness(tables, comparison.rng(53)),
+        *attack_measures(counts, control_name(tables)),
+        *small_cells(comparison, tables),
+    ]
+    if tables.others is None:
+        why = "it needs unseen real patients (holdout=...) or the generator (fitted.audit())"
+        out.append(not_assessed("membership inference AUC", "distance, density ratio", why))
+        out.append(not_assessed("membership inference AUC", "shadow models", why))
+    else:
+        out += membership_measures(
+            [membership_scores(tables, comparison.rng(54))], "against the hold-out"
+        )
+        why = "shadow models need the generator (fitted.audit())"
+        out.append(not_assessed("membership inference AUC", "shadow models", why))
+    return out
+
+
+def control_name(tables: Exposure) -> str:
+    """What the control of the attacks is, in words."""
+    if tables.others is not None:
+        return "unseen patients"
+    return "an honest independent sample, for which real patients stand in"
+
+
+# ---------------------------------------------------------------- copies and near copies
+
+
+def copies(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
+    """Identical rows, and near copies of the most isolated patients."""
+    schema, real, synthetic = tables.schema, tables.members, tables.synthetic
+    same = attacks.identical(schema, synthetic, real)
+    if tables.others is not None:
+        base = attacks.identical(schema, tables.others, real)
+    else:
+        base = attacks.identical(schema, real, real, itself=True)
+    out = [
+        Measure(
+            "identical rows, excess share",
+            "all columns",
+            share_difference(same.sum(), len(same), base.sum(), len(base)),
+            f"Share of synthetic records that equal a real one (numbers within 1 %): "
+            f"{same.mean():.4f}; for other real records it is {base.mean():.4f}, and the excess "
+            "should be 0.",
+            0.02,
+            "low",
+            0.0,
+        )
+    ]
+    cross = gower(real, synthetic, schema.ranges)
+    among = distances.without_self(gower(real, real, schema.ranges))
+    lonely = distances.isolated(among)
+    alone = among.min(axis=1)[lonely]
+    hit = distances.copied(cross[lonely], alone)
+    if tables.others is not None and len(tables.others) >= 20:
+        unseen = tables.others
+        own = distances.without_self(gower(unseen, unseen, schema.ranges))
+        away = distances.isolated(own)
+        base_hit = distances.copied(
+            gower(unseen.rows(away), synthetic, schema.ranges), own.min(axis=1)[away]
+        )
+    else:
+        # how often one half of the trial holds a near copy of the other half's isolated records
+        base_hit = _outliers_by_halves(among, rng)
+    out.append(
+        Measure(
+            "outliers copied, normalised risk",
+            f"the {len(lonely)} most isolated patients",
+            normalised_risk((hit.sum(), len(hit)), (base_hit.sum(), len(base_hit))),
+            f"Share of the most isolated real patients with a synthetic near copy (within a "
+            f"quarter of their own isolation): {hit.mean():.3f}; control {base_hit.mean():.3f}; "
+            "the risk is the excess over the control.",
+            RISK,
+            "low",
+            float(base_hit.mean()),
+        )
+    )
+    return out
+
+
+def _outliers_by_halves(among: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    n = len(among)
+    order = rng.permutation(n)
+    a, b = order[: n // 2], order[n // 2 :]
+    inside = among[np.ix_(a, a)]
+    lonely = distances.isolated(inside)
+    return distances.copied(among[np.ix_(a, b)][lonely], inside.min(axis=1)[lonely])
+
+
+# ---------------------------------------------------------------- distances
+
+
+def closeness(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
+    """Distance to the closest record and its relatives: a cheap alarm."""
+    schema, real = tables.schema, tables.members
+    n = min(len(real), len(tables.synthetic))
+    synthetic = tables.synthetic
+    among_real = distances.without_self(gower(real, real, schema.ranges))
+    cross = gower(real, synthetic, schema.ranges)
+    among_synthetic = distances.without_self(gower(synthetic, synthetic, schema.ranges))
+    rows = thin(len(real), n, rng)
+    # a real record's neighbours are sought among as many real records as there are synthetic ones
+    fair = among_real[:, rows]
+    out = [
+        Measure(
+            "distance to closest record, ratio",
+            "all columns",
+            distances.closest_ratio(cross.T[:, rows], fair, rng),
+            "Median distance from a synthetic record to its closest real one over the same among "
+            "real records; 1 is what an honest sample gives, well below 1 is copying.",
+            0.9,
+            "high",
+            1.0,
+        ),
+        _neighbour_loss(tables, cross, fair),
+        Measure(
+            "adversarial accuracy",
+            "all columns",
+            distances.adversarial_accuracy(
+                cross[rows][:, :n], among_real[np.ix_(rows, rows)], among_synthetic[:n, :n]
+            ),
+            "Share of records whose nearest neighbour is of their own kind; .5 is ideal, near 0 "
+            "the synthetic records sit on the real ones, near 1 they are far away (a fault of "
+            "fidelity, not of privacy).",
+            0.45,
+            "high",
+            0.5,
+        ),
+        _identifiability(schema, real, synthetic, rows),
+        _hitting(tables, rng),
+    ]
+    if tables.others is not None:
+        m = min(len(real), len(tables.others))
+        to_holdout = gower(synthetic, tables.others, schema.ranges)
+        share = distances.closest_share(
+            cross.T[:, thin(len(real), m, rng)], to_holdout[:, thin(len(tables.others), m, rng)]
+        )
+        out.append(
+            Measure(
+                "nearer to training than to hold-out",
+                "all columns",
+                share,
+                "Share of synthetic records nearer to a training patient than to an unseen one, "
+                "equal numbers of both, ties split; .5 is ideal.",
+                0.55,
+                "low",
+                0.5,
+            )
+        )
+    return out
+
+
+def _neighbour_loss(tables: Exposure, cross: np.ndarray, fair: np.ndarray) -> Measure:
+    ratio = distances.neighbour_ratio(cross)
+    if tables.others is not None:
+        control = distances.neighbour_ratio(
+            gower(tables.others, tables.synthetic, tables.schema.ranges)
+        )
+    else:
+        control = distances.neighbour_ratio(fair)
+    return Measure(
+        "nearest-neighbour ratio, loss",
+        "all columns",
+        distances.mean_loss(control, ratio),
+        f"Distance to the nearest over the second nearest synthetic record, mean over real "
+        f"patients ({ratio.mean():.3f}), below its control ({control.mean():.3f}); 0 is no loss.",
+        0.05,
+        "low",
+        0.0,
+    )
+
+
+def _identifiability(
+    schema: Schema, real: MixedTable, synthetic: MixedTable, rows: np.ndarray
+) -> Measure:
+    weights = distances.entropy_weights(schema, real)
+    cross = gower(real, synthetic, schema.ranges, weights)
+    among = distances.without_self(gower(real, real, schema.ranges, weights))[:, rows]
+    nearer = distances.nearer_than_real(cross, among)
+    return Measure(
+        "ε-identifiability",
+        "all columns",
+        wilson(float(nearer.sum()), len(nearer)),
+        "Share of patients nearer to a synthetic record than to any other patient, columns "
+        "weighted by inverse entropy; .5 is what an honest sample gives, 1 is copying.",
+        0.55,
+        "low",
+        0.5,
+    )
+
+
+def _hitting(tables: Exposure, rng: np.random.Generator) -> Measure:
+    schema, real, synthetic = tables.schema, tables.members, tables.synthetic
+    hit = _within(schema, real, synthetic).any(axis=1)
+    if tables.others is not None:
+        base = _within(schema, tables.others, synthetic).any(axis=1)
+    else:
+        near = _within(schema, real, real)
+        np.fill_diagonal(near, False)
+        base = near[:, thin(len(real), min(len(real), len(synthetic)), rng)].any(axis=1)
+    return Measure(
+        "hitting rate, normalised risk",
+        "all columns",
+        normalised_risk((hit.sum(), len(hit)), (base.sum(), len(base))),
+        f"Share of patients with a synthetic record of equal categories and every number within a "
+        f"thirtieth of the range: {hit.mean():.3f}, control {base.mean():.3f}.",
+        RISK,
+        "low",
+        float(base.mean()),
+    )
+
+
+def _within(schema: Schema, left: MixedTable, right: MixedTable) -> np.ndarray:
+    near = np.ones((len(left), len(right)), dtype=bool)
+    for j in range(len(schema.numeric)):
+        a, b = left.numeric[:, j][:, None], right.numeric[:, j][None, :]
+        with np.errstate(invalid="ignore"):
+            near &= (np.abs(a - b) <= schema.ranges[j] / 30) | (np.isnan(a) & np.isnan(b))
+    for j in range(len(schema.categorical)):
+        near &= left.codes[:, j][:, None] == right.codes[:, j][None, :]
+    return near
+
+
+# ---------------------------------------------------------------- attacks with a control
+
+Counts = dict[tuple[str, str], tuple[Attack, Attack]]  # (attack, column) -> on members, control
+
+
+def attack_counts(tables: Exposure, rng: np.random.Generator) -> Counts:
+    """Successes of every attack on members and in the control.
+
+    With unseen records, equal numbers of members and unseen are attacked, so that singling out
+    needs no correction for the size of the population.
+    """
+    schema, synthetic = tables.schema, tables.synthetic
+    if tables.others is not None:
+        m = min(len(tables.members), len(tables.others))
+        inside = tables.members.rows(thin(len(tables.members), m, rng))
+        outside = tables.others.rows(thin(len(tables.others), m, rng))
+        pairs: Counts = {
+            ("singling out, one column", "all columns"): (
+                attacks.singling_out_univariate(schema, synthetic, inside),
+                attacks.singling_out_univariate(schema, synthetic, outside),
+            ),
+            ("singling out, three columns", "all columns"): (
+                attacks.singling_out_multivariate(schema, synthetic, inside, rng),
+                attacks.singling_out_multivariate(schema, synthetic, outside, rng),
+            ),
+            ("linkability", "all columns"): (
+                attacks.linkability(schema, synthetic, inside, rng),
+                attacks.linkability(schema, synthetic, outside, rng),
+            ),
+        }
+        guesses = attacks.attribute_inference(schema, synthetic, inside, rng)
+        controls = attacks.attribute_inference(schema, synthetic, outside, rng)
+    else:
+        real = tables.members
+        half = len(real) // 2
+        order = rng.permutation(len(real))
+        a, b = real.rows(order[:half]), real.rows(order[half:])
+        published = synthetic.rows(thin(len(synthetic), half, rng))
+        pairs = {
+            ("singling out, one column", "all columns"): (
+                attacks.singling_out_univariate(schema, published, b),
+                attacks.singling_out_univariate(schema, a, b),
+            ),
+            ("singling out, three columns", "all columns"): (
+                attacks.singling_out_multivariate(schema, published, b, rng),
+                attacks.singling_out_multivariate(schema, a, b, rng),
+            ),
+            ("linkability", "all columns"): (
+                attacks.linkability(schema, synthetic, real, rng),
+                attacks.linkability(schema, real, real, rng, itself=True),
+            ),
+        }
+        guesses = attacks.attribute_inference(schema, synthetic, real, rng)
+        controls = attacks.attribute_inference(schema, real, real, rng, itself=True)
+    for name in guesses:
+        pairs[("attribute inference", name)] = guesses[name], controls[name]
+    return pairs
+
+
+def pool(counts: list[Counts]) -> Counts:
+    """Counts of several folds added up."""
+    out: Counts = {}
+    for one in counts:
+        for key, (attack, control) in one.items():
+            old = out.get(key, (Attack(0, 0), Attack(0, 0)))
+            out[key] = (
+                Attack(old[0].successes + attack.successes, old[0].attempts + attack.attempts),
+                Attack(old[1].successes + control.successes, old[1].attempts + control.attempts),
+            )
+    return out
+
+
+def attack_measures(counts: Counts, control: str) -> list[Measure]:
+    """Success rate and control-normalised risk of every attack."""
+    out = []
+    for (name, subject), (attack, base) in counts.items():
+        if min(attack.attempts, base.attempts) < 10:
+            out.append(
+                not_assessed(
+                    f"{name}, normalised risk",
+                    subject,
+                    f"only {attack.attempts:g} attacks on patients and {base.attempts:g} in the "
+                    "control could be made",
+                )
+            )
+            continue
+        risk = normalised_risk(attack, base)
+        rate, base_rate = attack.successes / attack.attempts, base.successes / base.attempts
+        what = {
+            "singling out, one column": "a condition on one column isolates one real patient",
+            "singling out, three columns": "a condition on three columns isolates one real patient",
+            "linkability": "two halves of a patient's columns lead to one synthetic record",
+            "attribute inference": "the nearest synthetic record on all other columns reveals this "
+            "one",
+        }[name]
+        out.append(
+            Measure(
+                f"{name}, normalised risk",
+                subject,
+                risk,
+                f"How often {what}: {rate:.3f} of {attack.attempts:g} attacks; control "
+                f"({control}) {base_rate:.3f} of {base.attempts:g}. The risk is the share of the "
+                f"possible gain over the control; the strict rule asks its upper limit to be under "
+                f"{RISK}.",
+                RISK,
+                "low",
+                base_rate,
+            )
+        )
+    return out
+
+
+# ---------------------------------------------------------------- membership inference
+
+Scores = dict[str, tuple[np.ndarray, np.ndarray]]  # attack -> scores of members, of others
+
+
+def membership_scores(tables: Exposure, rng: np.random.Generator) -> Scores:
+    """Scores of members and others under the distance and the density-ratio attack.
+
+    The density ratio needs a reference: the unseen records are split in two and take turns.
+    """
+    schema, synthetic = tables.schema, tables.synthetic
+    assert tables.others is not None  # callers check
+    to_members = gower(tables.members, synthetic, schema.ranges)
+    to_others = gower(tables.others, synthetic, schema.ranges)
+    out: Scores = {
+        "distance": (membership.distance_score(to_members), membership.distance_score(to_others))
+    }
+    if len(tables.others) < 20:
+        return out
+    inside, outside = [], np.zeros(len(tables.others))
+    for reference, tested in membership.reference_split(len(tables.others), rng):
+        known = tables.others.rows(reference)
+        width = membership.bandwidth(distances.without_self(gower(known, known, schema.ranges)))
+        inside.append(
+            membership.density_ratio_score(
+                to_members, gower(tables.members, known, schema.ranges), width
+            )
+        )
+        outside[tested] = membership.density_ratio_score(
+            to_others[tested], gower(tables.others.rows(tested), known, schema.ranges), width
+        )
+    # members are scored with both references in turn, half of them with each, like the others
+    side = rng.permutation(len(tables.members)) % 2
+    out["density ratio"] = (np.where(side == 0, inside[0], inside[1]), outside)
+    return out
+
+
+def membership_measures(folds: list[Scores], where: str) -> list[Measure]:
+    """AUC and TPR at 1 % FPR of every attack, averaged over folds."""
+    out = []
+    for attack in folds[0]:
+        rates = [membership.attack_rates(*scores[attack]) for scores in folds if attack in scores]
+        out += _membership_rows(
+            attack,
+            membership.average([area for area, _ in rates]),
+            membership.average([true for _, true in rates]),
+            where,
+        )
+    return out
+
+
+def shadow_measures(scores: np.ndarray, member: np.ndarray, attack: str) -> list[Measure]:
+    """AUC and TPR at 1 % FPR of the shadow-model attack, averaged over target models.
+
+    Args:
+        scores: (models, n) scores of every record under every model.
+        member: (models, n) boolean.
+        attack: which score the likelihood ratio is of.
+    """
+    ratios = membership.shadow_score(scores, member)
+    areas, rates = [], []
+    for ratio, inside in zip(ratios, member):
+        known = np.isfinite(ratio)
+        if (known & inside).sum() < 5 or (known & ~inside).sum() < 5:
+            continue
+        area, true = membership.attack_rates(ratio[known & inside], ratio[known & ~inside])
+        areas.append(area)
+        rates.append(true)
+    if not areas:
+        return [
+            not_assessed(
+                "membership inference AUC", f"shadow models, {attack}", "too few models or patients"
+            )
+        ]
+    return _membership_rows(
+        f"shadow models, {attack}",
+        membership.between_models(areas),
+        membership.between_models(rates),
+        f"in {len(scores)} refits to random halves",
+    )
+
+
+def _membership_rows(attack: str, area: Interval, true: Interval, where: str) -> list[Measure]:
+    return [
+        Measure(
+            "membership inference AUC",
+            attack,
+            area,
+            f"How well the attack tells patients that the generator saw from unseen ones ({where})"
+            "; .5 is a coin, 1 is certain.",
+            MEMBERSHIP_AUC,
+            "low",
+            0.5,
+        ),
+        Measure(
+            "membership inference, TPR at 1 % FPR",
+            attack,
+            true,
+            f"Share of patients that can be named with one false alarm in a hundred ({where}); "
+            ".01 is chance.",
+            0.05,
+            "low",
+            0.01,
+        ),
+    ]
+
+
+# ---------------------------------------------------------------- small cells
+
+
+def small_cells(comparison: Comparison, tables: Exposure) -> list[Measure]:
+    """Cells of the categorical covariates and arm that hold few real patients."""
+    schema = comparison.schema
+    names = [
+        name
+        for name in schema.categorical
+        if name in comparison.covariates or name == comparison.real.arm
+    ]
+    if not names:
+        return []
+    index = [schema.categorical.index(name) for name in names]
+    real = _cells(tables.members.codes[:, index])
+    synthetic = _cells(tables.synthetic.codes[:, index])
+    unique = {cell for cell, count in real.items() if count == 1}
+    both = {cell for cell in unique if synthetic.get(cell) == 1}
+    n = len(tables.members)
+    small = sum(count for cell, count in synthetic.items() if 0 < real.get(cell, 0) < SMALL_CELL)
+    disclosed, disclosive = _disclosure(schema, tables)
+    subject = f"{len(names)} categorical columns"
+    return [
+        Measure(
+            "replicated uniques (repU)",
+            subject,
+            wilson(len(both), n),
+            f"Share of patients alone in their cell of the categorical baseline columns and arm "
+            f"({len(unique)} of {n}) whose cell also holds exactly one synthetic record. No rule "
+            "exists: small cells are matched by chance too.",
+        ),
+        Measure(
+            "synthetic patients in small cells",
+            subject,
+            wilson(small, len(tables.synthetic)),
+            f"Share of synthetic records in a cell that holds 1 to {SMALL_CELL - 1} real patients.",
+        ),
+        Measure(
+            "attributes disclosed (DiSCO)",
+            disclosed,
+            disclosive,
+            "Share of patients of whom the synthetic cell of their other categorical baseline "
+            "columns states this column unanimously and rightly (worst column). No rule exists: a "
+            "strong true association discloses too.",
+        ),
+    ]
+
+
+def _cells(codes: np.ndarray) -> dict[tuple[int, ...], int]:
+    cells, counts = np.unique(codes, axis=0, return_counts=True)
+    return {tuple(int(v) for v in cell): int(count) for cell, count in zip(cells, counts)}
+
+
+def _disclosure(schema: Schema, tables: Exposure) -> tuple[str, Interval]:
+    """The categorical column with the largest DiSCO, and it."""
+    worst, found, n = "", -1, len(tables.members)
+    real, synthetic = tables.members.codes, tables.synthetic.codes
+    for j, name in enumerate(schema.categorical):
+        others = [k for k in range(real.shape[1]) if k != j]
+        if not others:
+            continue
+        stated: dict[tuple[int, ...], set[int]] = {}
+        for row in synthetic:
+            stated.setdefault(tuple(row[others]), set()).add(int(row[j]))
+        hits = sum(stated.get(tuple(row[others])) == {int(row[j])} for row in real)
+        if hits > found:
+            worst, found = name, hits
+    return worst or "all columns", wilson(max(found, 0), n)

@@ -1,0 +1,82 @@
+"""``ts.audit``: the audit of a synthetic trial that anyone made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ..trial import Trial
+from .balance import balance
+from .comparison import Comparison, compare
+from .effects import effect_replication
+from .fidelity import fidelity
+from .figures import figure_data
+from .privacy import privacy
+from .record import AuditReport, as_table, not_assessed
+from .utility import utility
+
+
+def audit(
+    real: Trial,
+    synthetic: Trial,
+    holdout: Trial | None = None,
+    endpoint: str | None = None,
+    seed: int = 0,
+) -> AuditReport:
+    """Audit a synthetic trial against the real trial that it was made from.
+
+    Args:
+        real: the training data.
+        synthetic: the synthetic trial, with the real one's columns and arms.
+        holdout: real patients that the maker of the synthetic trial never saw. They make the
+            controls of the privacy attacks sharp and membership inference possible.
+        endpoint: one endpoint, or None for all that both trials have.
+        seed: of the random choices (bootstrap draws, attacks); the same seed, the same report.
+
+    Returns:
+        AuditReport: tables ``.fidelity .effects .utility .privacy .error_rates .balance`` with
+        estimate, interval, control, threshold, verdict and a reading; ``.passed``, ``.failures``,
+        ``.to_html(path)``, ``.to_json(path)``.
+
+    Raises:
+        TypeError, ValueError: when the trials cannot be compared; the sentence names why.
+    """
+    comparison = compare(real, synthetic, holdout, endpoint, seed)
+    effects = as_table(effect_replication(comparison))
+    why = "they need the generator; call fitted.audit()"
+    return AuditReport(
+        fidelity=as_table(fidelity(comparison)),
+        effects=effects,
+        utility=as_table(utility(comparison)),
+        privacy=as_table(privacy(comparison)),
+        error_rates=as_table([not_assessed("error rates after synthesis", "all", why)]),
+        balance=as_table(balance(comparison)),
+        figures=figure_data(comparison, effects),
+        about=describe(comparison, "two tables" if holdout is None else "two tables and hold-out"),
+    )
+
+
+def describe(comparison: Comparison, mode: str) -> dict[str, Any]:
+    """What was compared, for the head of the report."""
+    real = comparison.real
+    return {
+        "mode": mode,
+        "title": real.title,
+        "citation": real.citation,
+        "n_real": comparison.real.n_patients,
+        "n_synthetic": comparison.synthetic.n_patients,
+        "n_holdout": comparison.holdout.n_patients if comparison.holdout is not None else 0,
+        "arms": [arm for arm in comparison.arms if arm],
+        "endpoints": {name: e.kind for name, e in real.endpoints.items()},
+        "covariates": list(comparison.covariates),
+        "time_unit": real.time_unit,
+        "seed": comparison.seed,
+        "notes": [str(note) for note in comparison.synthetic.notes],
+    }
+
+
+def combine(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Tables of measures one below the other."""
+    parts = [table for table in tables if len(table)]
+    return pd.concat(parts, ignore_index=True) if parts else as_table([])
