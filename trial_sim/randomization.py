@@ -147,7 +147,24 @@ def _favour_lowest(score, quota, probability, u):
 
 @dataclass(frozen=True)
 class RandomizationRule(Record):
-    """Base of the rules of allocation."""
+    """Base of the rules of allocation.
+
+    A rule that looks at outcomes says ``needs_outcomes`` and has ``allocate_adaptively`` instead.
+    """
+
+    @property
+    def needs_outcomes(self) -> bool:
+        """Whether allocation depends on the responses of earlier patients."""
+        return False
+
+    def allocate_adaptively(self, patients: Any, outcomes: Any, design: Any) -> np.ndarray:
+        """Arm codes of a rule that looks at outcomes, (n_trials, n_patients) int8.
+
+        Args:
+            patients: a PatientBatch whose arms are not yet drawn. outcomes: the scenario.
+            design: the design.
+        """
+        raise NotImplementedError
 
     def allocate(
         self, streams: Streams, quota: np.ndarray, codes: np.ndarray, n_levels: np.ndarray

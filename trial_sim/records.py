@@ -192,3 +192,9 @@ def from_plain(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(from_plain(v) for v in value)
     return value
+
+
+def plain_hash(value: Any) -> str:
+    """SHA-256 of the JSON of plain values; what JSON cannot hold counts by its ``repr``."""
+    text = json.dumps(to_plain(value), sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,179 @@
+"""``simulate``: thousands of whole trials, in chunks, on one thread, several, or a cluster.
+
+A chunk is a range of trial numbers, and a trial's random numbers depend on nothing but the seed, the
+scenario and its number; so the result has the same bytes whatever the chunk size, the number of
+workers or the order in which they finish.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from typing import Any
+
+from trial_sim.conduct import Conducted, analysis_for, run_trials
+from trial_sim.design import Design
+from trial_sim.operating_characteristics import SimulationResult
+from trial_sim.records import nearest
+from trial_sim.survival_analyses import MAX_ARMS
+
+logger = logging.getLogger(__name__)
+
+# A chunk of this many patients keeps its arrays within a few megabytes.
+CHUNK_PATIENTS = 65_536
+_BACKENDS = ("threads", "processes")
+
+
+def simulate(
+    design: Design,
+    outcomes: Any,
+    n_trials: int = 10_000,
+    seed: int = 0,
+    n_jobs: int = 1,
+    *,
+    scenario: int = 0,
+    first_trial: int = 0,
+    chunk_trials: int | None = None,
+    backend: str = "threads",
+    client: Any = None,
+    progress: bool = False,
+) -> SimulationResult:
+    """Simulate whole trials.
+
+    Args:
+        design: the trial. outcomes: what happens to its patients: a scenario of
+            ``trial_sim.scenarios`` or anything with ``kind`` and ``sample``.
+        n_trials: number of trials.
+        seed: any whole number of 0 or more. scenario: index that separates random numbers of
+            scenarios that should not share them.
+        n_jobs: workers. first_trial: number of the first trial, to go on where another run ended.
+        chunk_trials: trials a chunk; chosen by size of the trial when None.
+        backend: ``"threads"`` (the loops are compiled and release the lock) or ``"processes"``,
+            which suits scenarios written in plain Python.
+        client: a ``dask.distributed`` client to work on instead; chunks lost with a worker are
+            run again.
+        progress: show a progress bar.
+
+    Returns:
+        a :class:`SimulationResult`; if interrupted (Ctrl-C), with the trials done so far.
+
+    Raises:
+        ValueError, TypeError: for a design and outcomes that do not fit each other, or bad counts.
+        KeyboardInterrupt: if interrupted before any chunk was done.
+    """
+    _check(design, outcomes)
+    for name, value, least in (
+        ("n_trials", n_trials, 1), ("seed", seed, 0), ("n_jobs", n_jobs, 1),
+        ("scenario", scenario, 0), ("first_trial", first_trial, 0),
+        ("chunk_trials", 1 if chunk_trials is None else chunk_trials, 1),
+    ):  # fmt: skip
+        if isinstance(value, bool) or value != int(value) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if backend not in _BACKENDS:
+        raise ValueError(f"backend {backend!r} is unknown{nearest(backend, _BACKENDS)}")
+    size = chunk_trials or max(1, min(1024, CHUNK_PATIENTS // design.n_patients))
+    size = min(size, max(1, -(-n_trials // n_jobs)))
+    last = first_trial + int(n_trials)
+    chunks = [
+        (design, outcomes, int(seed), int(scenario), start, min(start + size, last))
+        for start in range(first_trial, last, size)
+    ]
+    started = time.perf_counter()
+    done: list[Conducted] = []
+    try:
+        for part in _with_progress(_results(chunks, n_jobs, backend, client), n_trials, progress):
+            done.append(part)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        count = sum(len(part.trial) for part in done)
+        logger.warning("interrupted: %d of %d trials are done and kept", count, n_trials)
+    return SimulationResult(
+        design=design,
+        outcomes=outcomes,
+        conducted=Conducted.join(done),
+        seed=int(seed),
+        scenario=int(scenario),
+        n_requested=int(n_trials),
+        seconds=time.perf_counter() - started,
+        scale=analysis_for(design, outcomes.kind).scale,
+    )
+
+
+def _check(design: Any, outcomes: Any) -> None:
+    if not isinstance(design, Design):
+        raise TypeError(f"design must be a Design, got {design!r}")
+    if not (hasattr(outcomes, "kind") and callable(getattr(outcomes, "sample", None))):
+        raise TypeError(
+            "outcomes must be a scenario such as PiecewiseExponential(...), or have kind and "
+            f"sample, got {outcomes!r}"
+        )
+    if len(design.arm_names) > MAX_ARMS:
+        raise ValueError(f"at most {MAX_ARMS} arms can be simulated, got {len(design.arm_names)}")
+    known = getattr(outcomes, "arms", None)
+    if known is not None:
+        for arm in design.arm_names:
+            if arm not in known:
+                raise ValueError(f"the outcomes have no arm {arm!r}{nearest(arm, known)}")
+    analysis_for(design, outcomes.kind)
+
+
+def _results(
+    chunks: list[tuple], n_jobs: int, backend: str, client: Any
+) -> Iterator[Conducted]:
+    """Results of the chunks, in any order; work that has not begun is dropped when closed."""
+    if client is not None:
+        yield from _on_cluster(chunks, client)
+    elif n_jobs == 1 or len(chunks) == 1:
+        for chunk in chunks:
+            yield run_trials(*chunk)
+    else:
+        kind: Callable[..., Executor] = (
+            ThreadPoolExecutor if backend == "threads" else ProcessPoolExecutor
+        )
+        with kind(max_workers=n_jobs) as pool:
+            try:
+                yield from _unordered(pool, chunks, 2 * n_jobs)
+            except (KeyboardInterrupt, GeneratorExit):
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _unordered(pool: Executor, chunks: list[tuple], ahead: int) -> Iterator[Conducted]:
+    """Keep a few chunks in flight, so that memory stays bounded."""
+    waiting = iter(chunks)
+    flying = {pool.submit(run_trials, *chunk) for chunk, _ in zip(waiting, range(ahead))}
+    while flying:
+        finished, flying = wait(flying, return_when=FIRST_COMPLETED)
+        for future in finished:
+            following = next(waiting, None)
+            if following is not None:
+                flying.add(pool.submit(run_trials, *following))
+            yield future.result()
+
+
+def _on_cluster(chunks: list[tuple], client: Any) -> Iterator[Conducted]:
+    from distributed import as_completed
+
+    futures = client.map(run_trials, *zip(*chunks), pure=False, retries=3)
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        client.cancel(futures)
+
+
+def _with_progress(
+    parts: Iterator[Conducted], n_trials: int, progress: bool
+) -> Iterator[Conducted]:
+    if not progress:
+        yield from parts
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=n_trials, unit="trial", unit_scale=True) as bar:
+        for part in parts:
+            bar.update(len(part.trial))
+            yield part

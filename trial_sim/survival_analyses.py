@@ -1,0 +1,405 @@
+"""Batched tests of time-to-event endpoints at a look, over the kernels of ``trial_sim.statistics``.
+
+Each analysis has ``z(batch, treated, look, active)``: the z statistic of control against the arm
+``treated`` in every active trial, positive where the arm does better; and
+``estimate(batch, treated, look, active)``: the effect, its standard error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numba as nb
+import numpy as np
+
+from trial_sim.design import Design
+from trial_sim.engine_kernels import cox_looks, data_at_look, logrank_looks
+from trial_sim.statistics import kernels
+from trial_sim.statistics.kernels import (
+    cox_fast_z_sorted,
+    cox_z_sorted,
+    logrank_stratified_sums_sorted,
+    max_combo_p,
+    milestone_sorted,
+    order_by_stratum,
+    rmst_sorted,
+    weighted_logrank_sorted,
+)
+from trial_sim.trial_batch import TrialBatch
+
+# The scan may read events of a crowd larger than these codes' int8 in no design: 2 * 63 + 1 = 127.
+MAX_ARMS = 63
+
+_WEIGHTS = {
+    "logrank": kernels.LOGRANK,
+    "fleming_harrington": kernels.FLEMING_HARRINGTON,
+    "magirr_burman": kernels.MAGIRR_BURMAN,
+    "modestly_weighted": kernels.MODESTLY_WEIGHTED,
+}
+
+
+class Analysis(Protocol):
+    """A test at a look, over a batch of trials.
+
+    Attributes:
+        scale: what ``estimate`` estimates, such as ``"log hazard ratio"``.
+    """
+
+    scale: str
+
+    def z(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> np.ndarray:
+        """z statistics, (n_trials,), meaningful where active."""
+        ...
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Effect and standard error, (n_trials,) each; NaN where not active or not estimable."""
+        ...
+
+
+@nb.njit(nogil=True, cache=True)
+def _two_arms(rows, n_rows, arm, stratum, treated, duration, event, group, layer, patient):
+    """Copy the patients of control and ``treated`` out of ``rows``; returns how many."""
+    m = 0
+    for r in range(n_rows):
+        i = np.int64(rows[r, 2])
+        if arm[i] == 0 or arm[i] == treated:
+            duration[m] = rows[r, 0]
+            event[m] = np.int64(rows[r, 1])
+            group[m] = np.int64(arm[i] == treated)
+            layer[m] = stratum[i]
+            patient[m] = i
+            m += 1
+    return m
+
+
+@nb.njit(nogil=True, cache=True)
+def _weighted_looks(
+    s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, n_strata, weights, path,
+    treated, look, active, z,
+):  # fmt: skip
+    """Weighted, stratified or MaxCombo statistics of every active trial at its look.
+
+    Args:
+        weights: (k, 3) rows (kind, first, second parameter); k above 1 means MaxCombo, whose exact
+            p-value is put back on the z scale by the caller (``z`` then holds p-values).
+    """
+    n_trials, n = s_time.shape
+    k = weights.shape[0]
+    rows = np.empty((n, 3))
+    duration = np.empty(n)
+    event = np.empty(n, np.int64)
+    group = np.empty(n, np.int64)
+    layer = np.empty(n, np.int64)
+    patient = np.empty(n, np.int64)
+    numerator = np.empty(k)
+    covariance = np.empty((k, k))
+    part = np.empty(k)
+    part_covariance = np.empty((k, k))
+    for t in range(n_trials):
+        if not active[t]:
+            continue
+        found = data_at_look(
+            s_time[t], s_exit[t], s_code[t], s_patient[t], enrolment[t], exit_[t], look[t], rows
+        )
+        m = _two_arms(
+            rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
+        )
+        if n_strata == 1:
+            weighted_logrank_sorted(
+                duration[:m], event[:m], group[:m], weights, numerator, covariance
+            )
+        elif k == 1 and weights[0, 0] == 0.0:
+            numerator[0], covariance[0, 0] = logrank_stratified_sums_sorted(
+                duration[:m], event[:m], group[:m], layer[:m], n_strata
+            )
+        else:
+            order = order_by_stratum(layer[:m], n_strata, np.arange(m))
+            numerator[:] = 0.0
+            covariance[:, :] = 0.0
+            a = 0
+            while a < m:
+                b = a
+                while b < m and layer[order[b]] == layer[order[a]]:
+                    b += 1
+                chosen = order[a:b]
+                weighted_logrank_sorted(
+                    duration[chosen], event[chosen], group[chosen], weights, part, part_covariance
+                )
+                numerator += part
+                covariance += part_covariance
+                a = b
+        if k == 1:
+            v = covariance[0, 0]
+            z[t] = numerator[0] / np.sqrt(v) if v > 0.0 else 0.0
+        else:
+            z[t] = max_combo_p(numerator, covariance, path)[1]
+
+
+@nb.njit(nogil=True, cache=True)
+def _curve_looks(
+    s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, tau, milestone, treated,
+    look, active, difference, se,
+):  # fmt: skip
+    """RMST or milestone difference (treated minus control) and its standard error."""
+    n_trials, n = s_time.shape
+    rows = np.empty((n, 3))
+    duration = np.empty(n)
+    event = np.empty(n, np.int64)
+    group = np.empty(n, np.int64)
+    layer = np.empty(n, np.int64)
+    patient = np.empty(n, np.int64)
+    for t in range(n_trials):
+        if not active[t]:
+            continue
+        found = data_at_look(
+            s_time[t], s_exit[t], s_code[t], s_patient[t], enrolment[t], exit_[t], look[t], rows
+        )
+        m = _two_arms(
+            rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
+        )
+        if milestone:
+            s0, g0, s1, g1 = milestone_sorted(duration[:m], event[:m], group[:m], tau)
+            difference[t] = s1 - s0
+            se[t] = np.sqrt(s0 * s0 * g0 + s1 * s1 * g1)
+        else:
+            m0, v0, m1, v1 = rmst_sorted(duration[:m], event[:m], group[:m], tau)
+            difference[t] = m1 - m0
+            se[t] = np.sqrt(v0 + v1)
+
+
+@nb.njit(nogil=True, cache=True)
+def _cox_looks(
+    s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, n_strata, covariates,
+    treated, look, active, beta_out, se_out,
+):  # fmt: skip
+    """Cox log hazard ratio of ``treated``, adjusted and stratified, and its standard error.
+
+    Args:
+        covariates: (p, n_trials, n) float64.
+    """
+    n_trials, n = s_time.shape
+    p = 1 + covariates.shape[0]
+    rows = np.empty((n, 3))
+    duration = np.empty(n)
+    event = np.empty(n, np.int64)
+    group = np.empty(n, np.int64)
+    layer = np.empty(n, np.int64)
+    patient = np.empty(n, np.int64)
+    x = np.zeros((n, max(p, 3)))
+    beta = np.zeros(max(p, 3))
+    covariance = np.empty((p, p))
+    for t in range(n_trials):
+        if not active[t]:
+            continue
+        found = data_at_look(
+            s_time[t], s_exit[t], s_code[t], s_patient[t], enrolment[t], exit_[t], look[t], rows
+        )
+        m = _two_arms(
+            rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
+        )
+        for r in range(m):
+            x[r, 0] = group[r]
+            for c in range(p - 1):
+                x[r, c + 1] = covariates[c, t, patient[r]]
+        beta[:] = 0.0
+        if n_strata == 1:
+            d, e, xx, s = duration[:m], event[:m], x[:m], layer[:m]
+        else:
+            order = order_by_stratum(layer[:m], n_strata, np.arange(m))
+            d, e, xx, s = duration[order], event[order], x[order], layer[order]
+        if p <= 3:
+            _, beta_out[t], error = cox_fast_z_sorted(d, e, xx, s, p, beta)
+        else:
+            z = cox_z_sorted(d, e, xx, s, beta, covariance)
+            beta_out[t] = beta[0]
+            error = np.inf if z == 0.0 else np.sqrt(covariance[0, 0])
+        se_out[t] = error
+        if not error < np.inf:
+            beta_out[t] = np.nan
+            se_out[t] = np.nan
+
+
+def _arrays(batch: TrialBatch) -> tuple[np.ndarray, ...]:
+    return (*batch.sorted, batch.enrolment, batch.exit, batch.arm)
+
+
+def _unfilled(batch: TrialBatch) -> np.ndarray:
+    return np.full(batch.n_trials, np.nan)
+
+
+class _HazardRatio:
+    """The Cox estimate that goes with the tests of the log-rank family."""
+
+    scale = "log hazard ratio"
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        beta, se = _unfilled(batch), _unfilled(batch)
+        time, exit_, code, _ = batch.sorted
+        cox_looks(
+            time, exit_, code, batch.enrolment, batch.exit, batch.arm, treated, look, active, beta, se
+        )  # fmt: skip
+        return beta, se
+
+
+class Logrank(_HazardRatio):
+    """The plain log-rank test, in one scan a look."""
+
+    def z(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> np.ndarray:
+        z = np.zeros(batch.n_trials)
+        time, exit_, code, _ = batch.sorted
+        logrank_looks(
+            time, exit_, code, batch.enrolment, batch.exit, batch.arm, treated, look, active, z
+        )
+        return z
+
+
+@dataclass(frozen=True)
+class WeightedLogrank(_HazardRatio):
+    """Weighted and stratified log-rank tests; several weights make a MaxCombo.
+
+    Attributes:
+        weights: (k, 3) float64 rows (kind, first, second parameter). stratified: by all strata.
+    """
+
+    weights: np.ndarray
+    stratified: bool
+
+    def z(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> np.ndarray:
+        z = np.zeros(batch.n_trials)
+        n_strata = batch.n_strata if self.stratified else 1
+        _weighted_looks(
+            *_arrays(batch), batch.stratum, n_strata, self.weights, kernels.COARSE_PATH,
+            treated, look, active, z,
+        )  # fmt: skip
+        if len(self.weights) > 1:
+            from scipy.special import ndtri
+
+            z[active] = -ndtri(z[active])
+        return z
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if not self.stratified:
+            return super().estimate(batch, treated, look, active)
+        return Cox((), True).estimate(batch, treated, look, active)
+
+
+@dataclass(frozen=True)
+class Cox(_HazardRatio):
+    """Wald test of the Cox model.
+
+    Attributes:
+        adjust: covariates of the scenario. stratified: by all strata.
+    """
+
+    adjust: tuple[str, ...]
+    stratified: bool
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if not self.adjust and not self.stratified:
+            return super().estimate(batch, treated, look, active)
+        covariates = covariate_array(batch, self.adjust)
+        beta, se = _unfilled(batch), _unfilled(batch)
+        n_strata = batch.n_strata if self.stratified else 1
+        stratum = batch.stratum if self.stratified else np.zeros_like(batch.stratum)
+        _cox_looks(
+            *_arrays(batch), stratum, n_strata, covariates, treated, look, active, beta, se
+        )
+        return beta, se
+
+    def z(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> np.ndarray:
+        beta, se = self.estimate(batch, treated, look, active)
+        return np.nan_to_num(-beta / se)
+
+
+@dataclass(frozen=True)
+class CurveDifference:
+    """Difference of restricted means, or of survival at a month.
+
+    Attributes:
+        tau: months. milestone: survival at ``tau`` instead of the mean up to it.
+    """
+
+    tau: float
+    milestone: bool
+
+    @property
+    def scale(self) -> str:
+        """Name of the estimate."""
+        return "survival difference" if self.milestone else "RMST difference"
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        difference, se = _unfilled(batch), _unfilled(batch)
+        _curve_looks(
+            *_arrays(batch), batch.stratum, self.tau, self.milestone, treated, look, active,
+            difference, se,
+        )  # fmt: skip
+        return difference, se
+
+    def z(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> np.ndarray:
+        difference, se = self.estimate(batch, treated, look, active)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = difference / se
+        return np.where(se > 0, z, 0.0)
+
+
+def covariate_array(batch: TrialBatch, names: tuple[str, ...]) -> np.ndarray:
+    """The named covariates, (p, n_trials, n_patients) float64; factors of the design count too.
+
+    Raises:
+        ValueError: for a name that neither the scenario nor the design's strata have.
+    """
+    columns = []
+    for name in names:
+        known = {**batch.factors, **batch.outcome.covariates}
+        if name == "baseline" and batch.outcome.baseline is not None:
+            columns.append(batch.outcome.baseline)
+        elif name in known:
+            columns.append(np.asarray(known[name], dtype=float))
+        else:
+            raise ValueError(
+                f"the scenario has no covariate {name!r} to adjust for; it has {sorted(known)}"
+            )
+    return np.array(columns, dtype=float).reshape(-1, *batch.arm.shape)
+
+
+def survival_analysis(design: Design) -> Analysis:
+    """The analysis that a design's test names, for time-to-event endpoints."""
+    name, parameters = design.test_name, design.test_parameters
+    if name == "logrank" and not design.stratified:
+        return Logrank()
+    if name in _WEIGHTS:
+        return WeightedLogrank(_weight_rows([(name, *parameters)]), design.stratified)
+    if name == "max_combo":
+        return WeightedLogrank(_weight_rows(parameters[0]), design.stratified)
+    if name == "cox":
+        return Cox(design.adjust, design.stratified)
+    return CurveDifference(float(parameters[0]), name == "milestone")
+
+
+def _weight_rows(weights: tuple | list) -> np.ndarray:
+    rows = np.zeros((len(weights), 3))
+    for row, (name, *parameters) in zip(rows, weights):
+        row[0] = _WEIGHTS[name]
+        row[1 : 1 + len(parameters)] = parameters
+    return rows
