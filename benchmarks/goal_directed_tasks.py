@@ -1,8 +1,8 @@
 """The goal-directed tasks of GuacaMol v2 and PMO, written from their published definitions.
 
-GuacaMol: Brown et al., J. Chem. Inf. Model. 59:1096 (2019), suite ``v2`` of package guacamol 0.5.5.
-PMO: Gao et al., NeurIPS 2022 (arXiv 2206.12411); its oracles are those of TDC 0.3.6 and later. Where
-the paper and the code of a suite differ, the code is followed, as all published figures do.
+GuacaMol: Brown et al., J. Chem. Inf. Model. 59:1096 (2019), suite ``v2`` of guacamol 0.5.5.
+PMO: Gao et al., NeurIPS 2022 (arXiv 2206.12411); its oracles are those of TDC 0.3.6 and later.
+Where paper and code of a suite differ, the code is followed, as all published figures do.
 
 Three of PMO's 23 oracles (drd2, gsk3b, jnk3) are trained classifiers that are downloaded; they are
 left out here and every total says "of 20".
@@ -106,8 +106,7 @@ def smarts(pattern: str, present: bool = True) -> Scorer:
 def formula_counts(formula: str) -> dict[str, int]:
     """``"C9H10N2O2PF2Cl"`` -> {"C": 9, "H": 10, ...}."""
     return {
-        element: int(number or 1)
-        for element, number in re.findall(r"([A-Z][a-z]?)(\d*)", formula)
+        element: int(number or 1) for element, number in re.findall(r"([A-Z][a-z]?)(\d*)", formula)
     }
 
 

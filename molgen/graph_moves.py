@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from rdkit import Chem
+from rdkit.Chem.Descriptors import NumRadicalElectrons
 
 MAX_HEAVY_ATOMS = 60
 _ELEMENTS = ("C", "N", "O", "F", "S", "Cl", "Br", "P", "I")
@@ -40,6 +42,12 @@ Mutation = Callable[[Chem.RWMol, np.random.Generator], Chem.RWMol | None]
 # ---- border --------------------------------------------------------------------------------------
 def kekule_copy(smiles: str) -> Chem.RWMol | None:
     """An editable molecule with alternating bonds and no stereo, or None if it cannot be parsed."""
+    mol = _kekule(smiles)
+    return None if mol is None else Chem.RWMol(mol)
+
+
+@lru_cache(maxsize=10_000)  # parents are edited many times
+def _kekule(smiles: str) -> Chem.Mol | None:
     mol = Chem.MolFromSmiles(smiles)
     if mol is None or mol.GetNumAtoms() == 0:
         return None
@@ -50,10 +58,13 @@ def _editable(mol: Chem.Mol) -> Chem.RWMol:
     editable = Chem.RWMol(mol)
     Chem.RemoveStereochemistry(editable)
     Chem.Kekulize(editable, clearAromaticFlags=True)
-    for atom in editable.GetAtoms():
+    for index in range(editable.GetNumAtoms()):
         # Hydrogens of neutral atoms follow from the valence after an edit.
-        if atom.GetFormalCharge() == 0 and atom.GetNumRadicalElectrons() == 0:
+        atom = editable.GetAtomWithIdx(index)
+        if atom.GetNoImplicit() and atom.GetFormalCharge() == 0:
             atom.SetNoImplicit(False)
+            atom.SetNumExplicitHs(0)
+        elif atom.GetNumExplicitHs() and atom.GetFormalCharge() == 0:
             atom.SetNumExplicitHs(0)
     return editable
 
@@ -75,7 +86,7 @@ def finished_smiles(mol: Chem.RWMol | None, max_heavy_atoms: int = MAX_HEAVY_ATO
         return None
     if any(plain.HasSubstructMatch(pattern) for pattern in _REFUSED):
         return None
-    if any(atom.GetNumRadicalElectrons() for atom in plain.GetAtoms()):
+    if "[" in smiles and NumRadicalElectrons(plain):
         return None
     return smiles
 
@@ -89,19 +100,31 @@ def _hydrogens(mol: Chem.RWMol, index: int) -> int:
     return mol.GetAtomWithIdx(index).GetTotalNumHs()
 
 
+def _atom_with_hydrogen(mol: Chem.RWMol, rng: np.random.Generator) -> int | None:
+    """A random atom that has a hydrogen: drawn and redrawn, cheaper than looking at all."""
+    for _ in range(12):
+        index = int(rng.integers(mol.GetNumAtoms()))
+        if _hydrogens(mol, index):
+            return index
+    return None
+
+
+def _cumulative_for(least_valence: int) -> np.ndarray:
+    can_hold = np.array([_VALENCES[symbol] >= least_valence for symbol in _ELEMENTS])
+    weights = np.cumsum(_ELEMENT_WEIGHTS * can_hold)
+    return weights / weights[-1]
+
+
+_CUMULATIVE = [_cumulative_for(valence) for valence in range(7)]
+
+
 def _random_element(rng: np.random.Generator, least_valence: int) -> str:
-    weights = np.array(
-        [
-            weight if _VALENCES[symbol] >= least_valence else 0.0
-            for symbol, weight in zip(_ELEMENTS, _ELEMENT_WEIGHTS)
-        ]
-    )
-    return _ELEMENTS[int(rng.choice(len(_ELEMENTS), p=weights / weights.sum()))]
+    return _ELEMENTS[int(np.searchsorted(_CUMULATIVE[least_valence], rng.random(), side="right"))]
 
 
 def append_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
     """Hang a new atom on an atom that has a hydrogen."""
-    at = _pick(rng, [a.GetIdx() for a in mol.GetAtoms() if a.GetTotalNumHs() > 0])
+    at = _atom_with_hydrogen(mol, rng)
     if at is None:
         return None
     most = min(_hydrogens(mol, at), 3)
@@ -128,8 +151,8 @@ def insert_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
 
 def delete_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
     """Remove an atom with at most three neighbours; its neighbours join each other."""
-    at = _pick(rng, [a.GetIdx() for a in mol.GetAtoms() if a.GetDegree() <= 3])
-    if at is None or mol.GetNumAtoms() < 3:
+    at = int(rng.integers(mol.GetNumAtoms()))
+    if mol.GetAtomWithIdx(at).GetDegree() > 3 or mol.GetNumAtoms() < 3:
         return None
     neighbours = [n.GetIdx() for n in mol.GetAtomWithIdx(at).GetNeighbors()]
     for other in neighbours[1:]:
@@ -141,11 +164,10 @@ def delete_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
 
 def change_element(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
     """Give an uncharged atom another element that can hold its bonds."""
-    at = _pick(rng, [a.GetIdx() for a in mol.GetAtoms() if a.GetFormalCharge() == 0])
-    if at is None:
+    atom = mol.GetAtomWithIdx(int(rng.integers(mol.GetNumAtoms())))
+    if atom.GetFormalCharge() != 0:
         return None
-    atom = mol.GetAtomWithIdx(at)
-    used = int(sum(bond.GetBondTypeAsDouble() for bond in atom.GetBonds()))
+    used = atom.GetTotalValence() - atom.GetTotalNumHs()
     if used > 5:
         return None
     symbol = _random_element(rng, used)
@@ -207,7 +229,7 @@ def toggle_aromatic(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | N
         return mol
     shift = int(rng.integers(len(bonds)))
     ordered = bonds[shift:] + bonds[:shift]
-    for bond in ordered[:: 2][: len(bonds) // 2]:
+    for bond in ordered[::2][: len(bonds) // 2]:
         if min(bond.GetBeginAtom().GetTotalNumHs(), bond.GetEndAtom().GetTotalNumHs()) > 0:
             bond.SetBondType(Chem.BondType.DOUBLE)
     return mol
@@ -281,8 +303,9 @@ MUTATIONS: dict[str, tuple[Mutation, float]] = {
 }
 """Name -> (edit, share of the random choices)."""
 
-_NAMES = list(MUTATIONS)
-_SHARES = _normalised([share for _, share in MUTATIONS.values()])
+_EDITS = [edit for edit, _ in MUTATIONS.values()]
+_SHARES = np.cumsum(_normalised([share for _, share in MUTATIONS.values()]))
+_SHARES[-1] = 1.0
 
 
 def mutate(smiles: str, rng: np.random.Generator, n_edits: int = 1) -> str | None:
@@ -291,7 +314,7 @@ def mutate(smiles: str, rng: np.random.Generator, n_edits: int = 1) -> str | Non
     for step in range(n_edits):
         if mol is None:
             return None
-        edit = MUTATIONS[_NAMES[int(rng.choice(len(_NAMES), p=_SHARES))]][0]
+        edit = _EDITS[int(np.searchsorted(_SHARES, rng.random(), side="right"))]
         mol = edit(mol, rng)
         if mol is not None and step + 1 < n_edits:
             try:
@@ -310,11 +333,12 @@ class FragmentTable:
 
     Attributes:
         branches: SMILES, the attachment atom first.
-        weights: Probability of each branch, proportional to the square root of its count.
+        cumulative: Running sum of the branches' probabilities, which are proportional to the
+            square root of their counts; the last is 1.
     """
 
     branches: tuple[str, ...]
-    weights: np.ndarray
+    cumulative: np.ndarray
 
     @classmethod
     def from_smiles(cls, molecules: Iterable[str], max_heavy_atoms: int = 14) -> FragmentTable:
@@ -338,13 +362,14 @@ class FragmentTable:
         if not counts:
             return cls((), np.zeros(0))
         branches = tuple(counts)
-        return cls(branches, _normalised([counts[branch] ** 0.5 for branch in branches]))
+        weights = _normalised([counts[branch] ** 0.5 for branch in branches])
+        return cls(branches, np.cumsum(weights))
 
     def draw(self, rng: np.random.Generator) -> Chem.Mol | None:
         """A random branch as a Kekulé molecule whose atom 0 is the attachment."""
         if not self.branches:
             return None
-        index = int(np.searchsorted(np.cumsum(self.weights), rng.random(), side="right"))
+        index = int(np.searchsorted(self.cumulative, rng.random(), side="right"))
         return kekule_copy(self.branches[min(index, len(self.branches) - 1)])
 
 
@@ -372,7 +397,7 @@ def replace_branch(smiles: str, table: FragmentTable, rng: np.random.Generator) 
     if mol is None or branch is None or branch.GetAtomWithIdx(0).GetTotalNumHs() == 0:
         return None
     if rng.random() < 0.3:
-        at = _pick(rng, [a.GetIdx() for a in mol.GetAtoms() if a.GetTotalNumHs() > 0])
+        at = _atom_with_hydrogen(mol, rng)
         return None if at is None else finished_smiles(_joined(mol, at, branch, 0))
     chosen = _pick(rng, _cuttable_bonds(mol))
     if chosen is None:

@@ -46,10 +46,16 @@ class Call:
 
 def canonical(smiles: str) -> str | None:
     """Canonical SMILES, or None for what RDKit does not parse (or an empty molecule)."""
+    parsed = parse(smiles)
+    return None if parsed is None else parsed[0]
+
+
+def parse(smiles: str) -> tuple[str, Chem.Mol] | None:
+    """Canonical SMILES and molecule, or None for what RDKit does not parse (or no atoms)."""
     mol = Chem.MolFromSmiles(smiles) if isinstance(smiles, str) else None
     if mol is None or mol.GetNumAtoms() == 0:
         return None
-    return Chem.MolToSmiles(mol)
+    return Chem.MolToSmiles(mol), mol
 
 
 class Oracle:
@@ -127,7 +133,7 @@ class Oracle:
                 answers = [(float(value), {}, None) for value in self._score(smiles)]
             if len(answers) != len(smiles):
                 raise ValueError(f"the oracle answered {len(answers)} of {len(smiles)} molecules")
-        except Exception as error:  # noqa: BLE001 - a user's scorer may raise anything
+        except Exception as error:  # a user's scorer may raise anything
             answers = self._one_by_one(smiles, error)
         self.oracle_seconds += time.monotonic() - started
         return [
@@ -148,7 +154,7 @@ class Oracle:
             try:
                 (value,) = self._score([text])
                 answers.append((float(value), {}, None))
-            except Exception as problem:  # noqa: BLE001 - as above
+            except Exception as problem:
                 answers.append((0.0, {}, f"{type(problem).__name__}: {problem}"))
         return answers
 
@@ -178,9 +184,7 @@ class Oracle:
     @property
     def out_of_time(self) -> bool:
         """True once the time limit has passed."""
-        return (
-            self.time_limit is not None and time.monotonic() - self._started >= self.time_limit
-        )
+        return self.time_limit is not None and time.monotonic() - self._started >= self.time_limit
 
     @property
     def finished(self) -> bool:
@@ -265,7 +269,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def top_k_auc(scores: Sequence[float] | np.ndarray, k: int, n_calls: int, every: int = 100) -> float:
+def top_k_auc(
+    scores: Sequence[float] | np.ndarray, k: int, n_calls: int, every: int = 100
+) -> float:
     """PMO's area under the curve of the mean of the ``k`` best scores, over ``n_calls``.
 
     Trapezoids over calls in steps of ``every``, starting from 0; the last value is carried to

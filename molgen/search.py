@@ -22,7 +22,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from molgen.graph_moves import FragmentTable, crossover, mutate, replace_branch
-from molgen.oracle import Oracle, canonical
+from molgen.oracle import Oracle, parse
 from molgen.surrogate import (
     Features,
     Settings,
@@ -105,6 +105,8 @@ class SearchSettings:
         patience: Calls without progress of the best ten after which the search restarts.
         max_restarts: Restarts before the search ends as exhausted; None for no limit.
         niche_similarity: A molecule closer than this to one already in the batch waits its turn.
+        screen_size: Library molecules that the surrogate (not the oracle) looks through.
+        screen_until: Number of calls up to which it does.
     """
 
     n_initial: int = 100
@@ -120,6 +122,8 @@ class SearchSettings:
     patience: int = 1500
     max_restarts: int | None = None
     niche_similarity: float = 1.0
+    screen_size: int = 1500
+    screen_until: int = 600
 
     def __post_init__(self) -> None:
         for name in ("n_initial", "batch_size", "pool_size", "rounds", "parents", "elite"):
@@ -191,7 +195,7 @@ def search(
 
 
 def default_proposers(
-    library: Sequence[str], seed: int = 0, n_fragment_molecules: int = 3000
+    library: Sequence[str], seed: int = 0, n_fragment_molecules: int = 1500
 ) -> dict[str, tuple[Proposer, float]]:
     """Crossover, mutation, fragments of the library and the library itself, with their shares."""
     rng = np.random.default_rng([seed, 1])
@@ -203,6 +207,13 @@ def default_proposers(
         "fragment": (fragment_proposer(FragmentTable.from_smiles(chosen)), 0.20),
         "library": (library_proposer(library), 0.05),
     }
+
+
+@dataclass(frozen=True)
+class _Child:
+    smiles: str
+    origin: str
+    mol: Chem.Mol
 
 
 class _Search:
@@ -237,6 +248,7 @@ class _Search:
         self.progress_value = -1.0
         self.fitted: tuple[int, Settings] | None = None
         self.surrogate: Surrogate | None = None
+        self.screened: tuple[list[_Child], Features] | None = None
 
     # ---- loop ------------------------------------------------------------------------------------
     def run(self) -> SearchOutcome:
@@ -331,17 +343,17 @@ class _Search:
                 batch.setdefault(text, name)
         return list(batch.items())[: max(wanted, len(self.start))]
 
-    def _admissible(self, smiles: Sequence[str]) -> list[str]:
-        """New, canonical, accepted; order kept."""
-        fresh: dict[str, None] = {}
+    def _admissible(self, smiles: Sequence[str]) -> dict[str, Chem.Mol]:
+        """New and accepted: canonical SMILES -> molecule; order kept."""
+        fresh: dict[str, Chem.Mol] = {}
         for text in smiles:
-            key = canonical(text)
-            if key is not None and not self.oracle.knows(key):
-                fresh[key] = None
-        texts = list(fresh)
-        if self.accept is not None and texts:
-            texts = [text for text, good in zip(texts, self.accept(texts), strict=True) if good]
-        return texts
+            parsed = parse(text)
+            if parsed is not None and not self.oracle.knows(parsed[0]):
+                fresh[parsed[0]] = parsed[1]
+        if self.accept is not None and fresh:
+            answers = self.accept(list(fresh))
+            fresh = {key: fresh[key] for key, good in zip(list(fresh), answers) if good}
+        return fresh
 
     def _draw_parents(self, rng: np.random.Generator) -> list[str]:
         calls = self.oracle.history[self.since :]
@@ -355,54 +367,76 @@ class _Search:
         ranks = np.floor(rng.random(self.settings.parents) * np.ceil(quantile * len(order)))
         return [calls[order[int(rank)]].smiles for rank in np.sort(ranks)]
 
-    def _children(
-        self, parents: list[str], count: int, rng: np.random.Generator
-    ) -> list[tuple[str, str]]:
-        children: dict[str, str] = {}
+    def _children(self, parents: list[str], count: int, rng: np.random.Generator) -> list[_Child]:
+        children: dict[str, _Child] = {}
         for name, (propose, share) in self.proposers.items():
             number = int(np.floor(count * share + rng.random()))
             if number:
-                for text in self._admissible(propose(parents, number, rng)):
-                    children.setdefault(text, name)
-        return list(children.items())
+                for text, mol in self._admissible(propose(parents, number, rng)).items():
+                    children.setdefault(text, _Child(text, name, mol))
+        return list(children.values())
 
     def _next_batch(self, rng: np.random.Generator) -> list[tuple[str, str]]:
         settings = self.settings
         size = min(settings.batch_size, self.oracle.remaining, max(10, self.oracle.used // 10))
         parents = self._draw_parents(rng)
         if not settings.use_surrogate or self._flat():
-            pool = self._children(parents, 2 * size, rng)
-            rng.shuffle(pool)
-            return pool[:size]
+            offspring = self._children(parents, 2 * size, rng)
+            return [
+                (offspring[i].smiles, offspring[i].origin)
+                for i in rng.permutation(len(offspring))[:size]
+            ]
         self._fit(rng)
         assert self.surrogate is not None
-        pool: list[tuple[str, str]] = []
+        pool: list[_Child] = []
         known: set[str] = set()
-        features: list[Features] = []
-        values = np.zeros(0)
         beta = 10.0 ** rng.uniform(-2.0, 0.3)
         means, spreads = np.zeros(0), np.zeros(0)
+        if self.oracle.used < settings.screen_until:
+            pool, means, spreads = self._screened(rng)
+            known.update(child.smiles for child in pool)
         for _ in range(settings.rounds):
             fresh = [
                 child
                 for child in self._children(parents, settings.pool_size, rng)
-                if child[0] not in known
+                if child.smiles not in known
             ]
             if fresh:
-                known.update(text for text, _ in fresh)
-                part = featurize([text for text, _ in fresh])
-                mean, spread = self.surrogate.predict(part)
+                known.update(child.smiles for child in fresh)
+                mean, spread = self.surrogate.predict(featurize([child.mol for child in fresh]))
                 pool += fresh
-                features.append(part)
                 means, spreads = np.concatenate([means, mean]), np.concatenate([spreads, spread])
             values = means + beta * spreads
             best = np.argsort(-values)[: settings.parents]
-            parents = [pool[i][0] for i in best] + self._draw_parents(rng)[: settings.parents // 3]
+            parents = [pool[i].smiles for i in best]
+            parents += self._draw_parents(rng)[: settings.parents // 3]
         return self._choose(pool, means, spreads, size, rng)
+
+    def _screened(self, rng: np.random.Generator) -> tuple[list[_Child], np.ndarray, np.ndarray]:
+        """The library molecules that the surrogate likes best, as a part of the pool."""
+        assert self.surrogate is not None
+        if self.screened is None:
+            draw = np.random.default_rng(np.random.SeedSequence([self.seed, 0, 7]))
+            number = min(self.settings.screen_size, len(self.library))
+            index = draw.choice(len(self.library), size=number, replace=False)
+            molecules = self._admissible([self.library[i] for i in index])
+            children = [_Child(text, "library", mol) for text, mol in molecules.items()]
+            self.screened = (children, featurize([child.mol for child in children]))
+        children, features = self.screened
+        if not children:
+            return [], np.zeros(0), np.zeros(0)
+        means, spreads = self.surrogate.predict(features)
+        bound = means + 10.0 ** rng.uniform(-2.0, 0.3) * spreads
+        order = [
+            int(i)
+            for i in np.argsort(-bound)[: 2 * self.settings.pool_size]
+            if not self.oracle.knows(children[int(i)].smiles)
+        ][: self.settings.pool_size]
+        return [children[i] for i in order], means[order], spreads[order]
 
     def _choose(
         self,
-        pool: list[tuple[str, str]],
+        pool: list[_Child],
         means: np.ndarray,
         spreads: np.ndarray,
         size: int,
@@ -419,7 +453,7 @@ class _Search:
                 index = int(np.argmax(np.where(free, bound, -np.inf)))
             free[index] = False
             taken.append(index)
-        return [pool[index] for index in taken]
+        return [(pool[index].smiles, pool[index].origin) for index in taken]
 
     # ---- surrogate -------------------------------------------------------------------------------
     def _flat(self) -> bool:
@@ -447,6 +481,7 @@ class _Search:
         if self.fitted is None or self.fitted[0] != stage:
             sample = chosen
             if len(chosen) > 400:
-                sample = np.concatenate([chosen[:200], rng.choice(chosen[200:], 200, replace=False)])
+                others = rng.choice(chosen[200:], 200, replace=False)
+                sample = np.concatenate([chosen[:200], others])
             self.fitted = (stage, choose_settings(features.rows(sample), scores[sample]))
         self.surrogate = Surrogate(features.rows(chosen), scores[chosen], self.fitted[1])

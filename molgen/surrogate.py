@@ -12,6 +12,7 @@ ranks), whichever gives the best leave-one-out rank correlation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,8 @@ from scipy.stats import norm, rankdata
 N_BITS = 2048
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=3)
 _ATOM_PAIRS = rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10)
-_COUNTED = (6, 7, 8, 9, 15, 16, 17, 35)
+_COUNTED = ("C", "N", "O", "F", "P", "S", "Cl", "Br")
+_FORMULA = re.compile(r"([A-Z][a-z]?)(\d*)")
 _MAX_COUNT = 16
 # Weights of (Morgan, atom pairs, descriptors): from one view alone to all three alike.
 _MIXES = ((0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.8), (0.34, 0.33, 0.33), (0.45, 0.45, 0.1))
@@ -65,22 +67,24 @@ def _thermometer(elements: dict[int, int]) -> np.ndarray:
     return (mixed >> np.uint64(40)) % np.uint64(N_BITS)
 
 
-def featurize(smiles: Sequence[str]) -> Features:
-    """Features of valid SMILES, one row each."""
-    morgan = np.zeros((len(smiles), N_BITS), dtype=np.float32)
-    pairs = np.zeros((len(smiles), N_BITS), dtype=np.float32)
-    descriptors = np.zeros((len(smiles), 9 + len(_COUNTED)))
-    for row, text in enumerate(smiles):
-        mol = Chem.MolFromSmiles(text)
-        morgan[row, _thermometer(_MORGAN.GetSparseCountFingerprint(mol).GetNonzeroElements())] = 1
-        pairs[row, _thermometer(_ATOM_PAIRS.GetSparseCountFingerprint(mol).GetNonzeroElements())] = 1
+def featurize(molecules: Sequence[str | Chem.Mol]) -> Features:
+    """Features of molecules (valid SMILES or RDKit molecules), one row each."""
+    morgan = np.zeros((len(molecules), N_BITS), dtype=np.float32)
+    pairs = np.zeros((len(molecules), N_BITS), dtype=np.float32)
+    descriptors = np.zeros((len(molecules), 9 + len(_COUNTED)))
+    for row, molecule in enumerate(molecules):
+        mol = Chem.MolFromSmiles(molecule) if isinstance(molecule, str) else molecule
+        circles = _MORGAN.GetSparseCountFingerprint(mol).GetNonzeroElements()
+        morgan[row, _thermometer(circles)] = 1
+        paths = _ATOM_PAIRS.GetSparseCountFingerprint(mol).GetNonzeroElements()
+        pairs[row, _thermometer(paths)] = 1
         descriptors[row] = _describe(mol)
     return Features(morgan, pairs, descriptors)
 
 
 def _describe(mol: Chem.Mol) -> list[float]:
-    numbers = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
-    hydrogens = sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
+    formula = rdMolDescriptors.CalcMolFormula(mol)
+    counts = {symbol: int(number or 1) for symbol, number in _FORMULA.findall(formula)}
     return [
         Crippen.MolLogP(mol),
         rdMolDescriptors.CalcTPSA(mol) / 10.0,
@@ -89,9 +93,9 @@ def _describe(mol: Chem.Mol) -> list[float]:
         rdMolDescriptors.CalcNumHBD(mol),
         rdMolDescriptors.CalcNumHBA(mol),
         rdMolDescriptors.CalcNumRotatableBonds(mol),
-        float(len(numbers)),
-        float(hydrogens),
-        *(float(numbers.count(number)) for number in _COUNTED),
+        float(mol.GetNumHeavyAtoms()),
+        float(counts.get("H", 0)),
+        *(float(counts.get(symbol, 0)) for symbol in _COUNTED),
     ]
 
 
@@ -122,7 +126,7 @@ def _warp(scores: np.ndarray, name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyper-parameters: score warp, kernel weights, length scale (in standard deviations), noise."""
+    """Hyper-parameters: score warp, kernel weights, length scale (in deviations), noise."""
 
     warp: str = "rank"
     mix: tuple[float, float, float] = _MIXES[3]
