@@ -6,6 +6,7 @@ ascending order of duration; ``*_batch`` kernels take ``(n_trials, n_patients)``
 order.
 """
 
+from trial_sim.statistics.kernels_counts import lwyy, negative_binomial, negative_binomial_batch
 from trial_sim.statistics.kernels_cox import cox_batch, cox_newton, cox_z_sorted, order_by_stratum
 from trial_sim.statistics.kernels_cox_fast import (
     cox_fast_batch,
@@ -39,6 +40,7 @@ from trial_sim.statistics.kernels_logrank import (
     weighted_logrank_sorted,
     weighted_logrank_stratified,
 )
+from trial_sim.statistics.kernels_means import ancova_batch, linear_model, t_batch
 from trial_sim.statistics.kernels_normal import (
     COARSE_PATH,
     FINE_PATH,
@@ -50,6 +52,12 @@ from trial_sim.statistics.kernels_normal import (
     multivariate_normal_cdf,
     normal_cdf,
 )
+from trial_sim.statistics.kernels_proportions import (
+    farrington_manning_z,
+    fisher_p,
+    pooled_z,
+    proportions_batch,
+)
 
 __all__ = [
     "COARSE_PATH",
@@ -58,6 +66,7 @@ __all__ = [
     "LOGRANK",
     "MAGIRR_BURMAN",
     "MODESTLY_WEIGHTED",
+    "ancova_batch",
     "bivariate_normal_cdf",
     "cox_batch",
     "cox_fast_batch",
@@ -65,6 +74,9 @@ __all__ = [
     "cox_newton",
     "cox_three_sorted",
     "cox_z_sorted",
+    "farrington_manning_z",
+    "fisher_p",
+    "linear_model",
     "logrank_at_cutoff",
     "logrank_stratified_sums_sorted",
     "logrank_stratified_z",
@@ -73,6 +85,7 @@ __all__ = [
     "logrank_z",
     "logrank_z_batch",
     "logrank_z_sorted",
+    "lwyy",
     "max_combo_p",
     "max_combo_p_batch",
     "max_combo_rejects",
@@ -81,14 +94,19 @@ __all__ = [
     "milestone_sorted",
     "milestone_z_sorted",
     "multivariate_normal_cdf",
+    "negative_binomial",
+    "negative_binomial_batch",
     "normal_cdf",
     "order_by_stratum",
+    "pooled_z",
+    "proportions_batch",
     "reach_sorted",
     "rmst_batch",
     "rmst_sorted",
     "rmst_z_sorted",
     "sort_at_cutoff",
     "standardise",
+    "t_batch",
     "weighted_logrank_batch",
     "weighted_logrank_sorted",
     "weighted_logrank_stratified",
