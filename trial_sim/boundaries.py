@@ -66,33 +66,37 @@ def exit_probabilities(
     information: FloatArray,
     efficacy: FloatArray,
     futility: FloatArray,
-    drift: float,
+    drift: float | FloatArray,
     sided: int,
     begin: PathDensity | None = None,
 ) -> StageProbabilities:
     """Decision probabilities at each look for a given drift.
 
     information, efficacy, futility: (n_looks,) float64, futility -inf where there is none.
+    drift: one number, or (n_looks,) drifts on the way to each look where the effect changes with
+        time (the mean of the score grows by drift * increment of information).
     begin: paths at an earlier time to go on from (an interim result); default the origin.
     """
     n = len(information)
     upper, lower, stopped = np.zeros(n), np.zeros(n), np.zeros(n)
     paths = start() if begin is None else begin
+    slopes = np.broadcast_to(drift, (n,)).tolist()
     for k, time in enumerate(information):
         if paths.score.size == 0:
             break
-        upper[k] = tail_above(paths, time, drift, efficacy[k])[0]
+        slope = slopes[k]
+        upper[k] = tail_above(paths, time, slope, efficacy[k])[0]
         if sided == 1:
             if futility[k] > -np.inf:
-                stopped[k] = tail_below(paths, time, drift, futility[k])[0]
+                stopped[k] = tail_below(paths, time, slope, futility[k])[0]
         else:
-            lower[k] = tail_below(paths, time, drift, -efficacy[k])[0]
+            lower[k] = tail_below(paths, time, slope, -efficacy[k])[0]
             if futility[k] > 0.0:
-                inner = tail_above(paths, time, drift, [-futility[k], futility[k]])
+                inner = tail_above(paths, time, slope, [-futility[k], futility[k]])
                 stopped[k] = inner[0] - inner[1]
         if k + 1 < n:
             gap = information[k + 1] - time
-            paths = advance(paths, time, drift, continuation(sided, efficacy[k], futility[k]), gap)
+            paths = advance(paths, time, slope, continuation(sided, efficacy[k], futility[k]), gap)
     return StageProbabilities(upper, lower, stopped)
 
 

@@ -8,16 +8,19 @@ Everything is computed by recursive numerical integration (`trial_sim.integratio
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
+from trial_sim.arguments import between, nearest, number
 from trial_sim.boundaries import (
     FutilityProblem,
     StageProbabilities,
@@ -28,7 +31,7 @@ from trial_sim.boundaries import (
     solve_with_futility,
 )
 from trial_sim.integration import FloatArray
-from trial_sim.spending import BoundaryRule, nearest, parse_rule
+from trial_sim.spending import BoundaryRule, parse_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +90,7 @@ class GroupSequential:
             values.flags.writeable = False
             object.__setattr__(self, name, values)
         for name in ("alpha", "power", "drift", "relative_information"):
-            object.__setattr__(self, name, _finite(getattr(self, name), name))
+            object.__setattr__(self, name, number(name, getattr(self, name)))
         _check_increasing("information_fractions", self.information_fractions)
         above = np.flatnonzero(self.futility_bounds[:-1] >= self.efficacy_bounds[:-1])
         if self.futility_bounds[-1] > self.efficacy_bounds[-1]:
@@ -152,7 +155,7 @@ class GroupSequential:
 
     def stage_probabilities(self, drift: float) -> StageProbabilities:
         """Probability of each decision at each look for a drift; futility bounds are obeyed."""
-        return self._exits(_finite(drift, "drift"))
+        return self._exits(number("drift", drift))
 
     def power_at(self, drift: float) -> float:
         """Overall probability of rejection for a drift (mean of Z at full information)."""
@@ -515,8 +518,8 @@ def group_sequential(
         raise ValueError(f"sided must be 1 or 2, got {sided!r}")
     if not isinstance(binding, (bool, np.bool_)):
         raise TypeError(f"binding must be True or False, got {binding!r}")
-    alpha = _probability("alpha", alpha, 0.5 * sided)
-    power = _probability("power", power, 1.0)
+    alpha = between("alpha", alpha, 0.0, 0.5 * sided)
+    power = between("power", power, 0.0, 1.0)
     if power <= alpha:
         raise ValueError(f"power must be above alpha, got power {power} and alpha {alpha}")
     n = len(information)
@@ -555,7 +558,7 @@ def group_sequential(
                 sided,
             )
         )
-        alpha = _probability("alpha spent by the custom efficacy bounds", reached, 0.5 * sided)
+        alpha = between("alpha spent by the custom efficacy bounds", reached, 0.0, 0.5 * sided)
     fixed = float(ndtri(power) - ndtri(alpha / sided))
     if futility_rule is not None and futility_rule.kind != "custom" and n > 1:
         problem = FutilityProblem(
@@ -629,23 +632,6 @@ def _fractions(
     return fractions
 
 
-def _probability(name: str, value: Any, upper: float) -> float:
-    number = _finite(value, name)
-    if not 0.0 < number < upper:
-        raise ValueError(f"{name} must be between 0 and {upper:g}, got {number:g}")
-    return number
-
-
-def _finite(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not np.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number}")
-    return number
-
-
 def _rule_text(rule: BoundaryRule) -> str:
     if rule.parameter is None or isinstance(rule.parameter, tuple) or callable(rule.parameter):
         return rule.name
@@ -656,3 +642,16 @@ def _text(source: str | Path) -> str:
     if isinstance(source, Path) or not ("\n" in source or source.lstrip().startswith("{")):
         return Path(source).read_text()
     return source
+
+
+class _CallableModule(ModuleType):
+    """`trial_sim.group_sequential` names both this module and its function.
+
+    Whichever of the two the package holds after imports in any order, calling it designs a trial.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> GroupSequential:
+        return group_sequential(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableModule

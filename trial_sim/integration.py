@@ -42,11 +42,14 @@ class PathDensity:
     time: information fraction reached (0 before the first look).
     score: (n_nodes,) float64, values of S(time), ascending.
     mass: (n_nodes,) float64, quadrature weight times density; sums to the probability of running.
+    mean, variance: of S(time) if nothing had ever stopped; they bound the region worth a grid.
     """
 
     time: float
     score: FloatArray
     mass: FloatArray
+    mean: float = 0.0
+    variance: float = 0.0
 
     @property
     def probability(self) -> float:
@@ -56,7 +59,7 @@ class PathDensity:
 
 def start(score: float = 0.0, time: float = 0.0) -> PathDensity:
     """All paths at one known point: the origin, or an interim result to go on from."""
-    return PathDensity(time, np.array([score]), np.ones(1))
+    return PathDensity(time, np.array([score]), np.ones(1), score)
 
 
 @lru_cache(maxsize=64)
@@ -140,13 +143,12 @@ def advance(
     step = time - paths.time
     scale = float(np.sqrt(step if next_step is None else min(step, next_step)))
     root = float(np.sqrt(time))
-    spread = _REACH * float(np.sqrt(step))
-    floor = float(paths.score[0]) + drift * step - spread if paths.score.size else 0.0
-    ceiling = float(paths.score[-1]) + drift * step + spread if paths.score.size else 0.0
-    # Unconditionally S(time) lies within reach of its mean: bounds the region under large looks.
-    if paths.time == 0.0 or paths.score.size > 1:
-        floor = max(floor, drift * time - _REACH * root)
-        ceiling = min(ceiling, drift * time + _REACH * root)
+    mean, variance = paths.mean + drift * step, paths.variance + step
+    if paths.score.size == 0:
+        return PathDensity(time, paths.score, paths.mass, mean, variance)
+    near, far = _REACH * float(np.sqrt(step)), _REACH * float(np.sqrt(variance))
+    floor = max(float(paths.score[0]) + drift * step - near, mean - far)
+    ceiling = min(float(paths.score[-1]) + drift * step + near, mean + far)
     scores, weights = [], []
     for low, high in segments:
         inside_low, inside_high = max(low * root, floor), min(high * root, ceiling)
@@ -155,10 +157,10 @@ def advance(
             scores.append(nodes)
             weights.append(weight)
     if not scores:
-        return PathDensity(time, np.empty(0), np.empty(0))
+        return PathDensity(time, np.empty(0), np.empty(0), mean, variance)
     score = np.concatenate(scores)
     mass = np.concatenate(weights) * density_at(paths, time, drift, score)
-    return PathDensity(time, score, mass)
+    return PathDensity(time, score, mass, mean, variance)
 
 
 def z_for_tail(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
+from trial_sim.arguments import between, number, one_of, positive
 from trial_sim.boundaries import continuation, efficacy_alone, exit_probabilities, power_of
 from trial_sim.integration import (
     FloatArray,
@@ -27,7 +28,6 @@ from trial_sim.integration import (
     tail_below,
 )
 from trial_sim.roots import find_root
-from trial_sim.spending import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,11 +61,10 @@ def conditional_power(
     """See `GroupSequential.conditional_power`."""
     t, z = _interim(design, look, z)
     if isinstance(theta, str):
-        if theta not in _THETAS:
-            raise ValueError(f"unknown theta {theta!r}: {nearest(theta, _THETAS)}")
+        one_of("theta", theta, _THETAS)
         drift = {"trend": z / np.sqrt(t), "null": 0.0, "design": design.drift}[theta]
     else:
-        drift = _number("theta", theta)
+        drift = number("theta", theta)
     return _rejection_after(design, look, z, float(drift), futility)
 
 
@@ -80,9 +79,7 @@ def predictive_power(
     t, z = _interim(design, look, z)
     mean, precision = z / np.sqrt(t), t
     if prior is not None:
-        prior_mean, prior_sd = _number("prior mean", prior[0]), _number("prior sd", prior[1])
-        if prior_sd <= 0:
-            raise ValueError(f"prior sd must be above 0, got {prior_sd}")
+        prior_mean, prior_sd = number("prior mean", prior[0]), positive("prior sd", prior[1])
         precision = t + prior_sd**-2
         mean = (mean * t + prior_mean * prior_sd**-2) / precision
     # Conditional power rises from 0 to 1 over a width of 1 / sqrt(1 - t) in the drift, which
@@ -160,7 +157,8 @@ def estimate(
 ) -> SequentialEstimate:
     """See `GroupSequential.inference`."""
     t, z = _interim(design, look, z, last=True)
-    level, information = _level(level), _information(information)
+    level = between("level", level, 0.0, 1.0)
+    information = positive("information", information)
     point, lower, upper = (
         _drift_with_p(design, look, z, p) for p in (0.5, (1 - level) / 2, (1 + level) / 2)
     )
@@ -215,7 +213,8 @@ def adjusted_estimates(
     import pandas as pd
     from scipy.interpolate import PchipInterpolator
 
-    level, information = _level(level), _information(information)
+    level = between("level", level, 0.0, 1.0)
+    information = positive("information", information)
     looks, values = np.atleast_1d(np.asarray(look, dtype=int)), np.atleast_1d(np.asarray(z, float))
     if looks.shape != values.shape or looks.ndim != 1:
         raise ValueError(f"look and z must have one shape (n,), got {looks.shape}, {values.shape}")
@@ -263,7 +262,7 @@ def repeated_interval(
     """
     t, z = _interim(design, look, z, last=True)
     width = float(design.efficacy_bounds[look - 1])
-    scale = np.sqrt(t * _information(information))
+    scale = np.sqrt(t * positive("information", information))
     return float((z - width) / scale), float((z + width) / scale)
 
 
@@ -316,28 +315,4 @@ def _interim(
     design: GroupSequential, look: int, z: float, last: bool = False
 ) -> tuple[float, float]:
     _check_look(design, look, last)
-    return float(design.information_fractions[look - 1]), _number("z", z)
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not np.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number}")
-    return number
-
-
-def _level(level: float) -> float:
-    number = _number("level", level)
-    if not 0 < number < 1:
-        raise ValueError(f"level must be between 0 and 1, got {number:g}")
-    return number
-
-
-def _information(information: float) -> float:
-    number = _number("information", information)
-    if number <= 0:
-        raise ValueError(f"information must be above 0, got {number:g}")
-    return number
+    return float(design.information_fractions[look - 1]), number("z", z)

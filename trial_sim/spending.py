@@ -15,7 +15,6 @@ Spending functions: Lan & DeMets (1983), Hwang, Shih & DeCani (1990), Kim & DeMe
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
+from trial_sim.arguments import nearest, number
 from trial_sim.integration import FloatArray
 
 _SPENDING_NAMES = (
@@ -120,12 +120,6 @@ def _plain(x: float) -> float | str:
     return float(x) if np.isfinite(x) else ("inf" if x > 0 else "-inf")
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint ", did you mean ...?" for a misspelt name, or the list of known names."""
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
-
-
 def parse_rule(spec: Any, what: str = "efficacy") -> BoundaryRule:
     """Read a user's rule into a `BoundaryRule`.
 
@@ -164,7 +158,7 @@ def parse_rule(spec: Any, what: str = "efficacy") -> BoundaryRule:
     elif parameter is not None and name not in _NEEDS_PARAMETER:
         raise ValueError(f"{what} rule {name!r} takes no parameter, got {parameter!r}")
     if parameter is not None:
-        parameter = _number(parameter, f"parameter of {what} rule {name!r}")
+        parameter = number(f"parameter of {what} rule {name!r}", parameter)
         if name == "kim_demets" and parameter <= 0:
             raise ValueError(f"rho of 'kim_demets' must be above 0, got {parameter}")
         if name == "haybittle_peto" and parameter <= 0:
@@ -174,16 +168,6 @@ def parse_rule(spec: Any, what: str = "efficacy") -> BoundaryRule:
         if name == "wang_tsiatis" and not -5 <= parameter <= 1:
             raise ValueError(f"delta of 'wang_tsiatis' must be in [-5, 1], got {parameter}")
     return BoundaryRule(name, parameter)
-
-
-def _number(value: Any, what: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} must be a number, got {value!r}") from None
-    if not np.isfinite(number):
-        raise ValueError(f"{what} must be finite, got {number}")
-    return number
 
 
 def _bounds(values: Any, what: str) -> tuple[float, ...]:

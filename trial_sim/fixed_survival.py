@@ -1,0 +1,417 @@
+"""Sample size for survival trials: events, log-rank, weighted log-rank, MaxCombo, milestone, RMST.
+
+Every method gives a number per root patient: an effect and its standard deviation under the null
+and under the alternative; size, power and duration follow from these alike. Accrual keeps its
+pattern: with n patients the accrual rates are scaled to enrol n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from trial_sim.arguments import between, number, one_of, positive
+from trial_sim.average_hazard import (
+    SurvivalScenario,
+    average_hazard_ratio,
+    events_by_piece,
+    survival_scenario,
+)
+from trial_sim.fixed_record import ErrorLevel, SampleSize, error_level
+from trial_sim.integration import FloatArray
+from trial_sim.roots import find_root
+from trial_sim.survival_moments import logrank_moments, milestone_moments, rmst_moments
+
+if TYPE_CHECKING:
+    from trial_sim.group_sequential import GroupSequential
+
+EVENT_METHODS = ("schoenfeld", "freedman")
+SURVIVAL_METHODS = (
+    "schoenfeld",
+    "freedman",
+    "lachin_foulkes",
+    "average_hazard_ratio",
+    "weighted_logrank",
+    "max_combo",
+    "milestone",
+    "rmst",
+)
+
+
+def events_required(
+    hazard_ratio: float,
+    power: float = 0.9,
+    alpha: float = 0.025,
+    allocation: float = 1.0,
+    method: str = "schoenfeld",
+    *,
+    sided: int = 1,
+    null_ratio: float = 1.0,
+    boundaries: GroupSequential | None = None,
+) -> float:
+    """Events, unrounded, for a log-rank test to find a hazard ratio.
+
+    hazard_ratio: treatment over control. allocation: treatment patients per control patient.
+    method: "schoenfeld" (1981) or "freedman" (1982). null_ratio: hazard ratio under the null, the
+    margin for non-inferiority. boundaries: group-sequential; gives the maximum number of events.
+
+    >>> round(events_required(0.7), 4)
+    330.3779
+    """
+    level = error_level(alpha, sided, boundaries)
+    power = between("power", power, level.alpha, 1.0)
+    ratio, null = positive("hazard_ratio", hazard_ratio), positive("null_ratio", null_ratio)
+    allocation = positive("allocation", allocation)
+    method = one_of("method", method, EVENT_METHODS)
+    effect, sd = _event_effect(ratio, null, allocation, method)
+    if effect == 0.0:
+        raise ValueError(f"hazard_ratio {ratio:g} is the null ratio: no number of events finds it")
+    fixed = ((level.z_alpha + float(ndtri(power))) * sd / effect) ** 2
+    return fixed * level.inflation(power)
+
+
+def power_of_events(
+    events: float,
+    hazard_ratio: float,
+    alpha: float = 0.025,
+    allocation: float = 1.0,
+    method: str = "schoenfeld",
+    *,
+    sided: int = 1,
+    null_ratio: float = 1.0,
+    boundaries: GroupSequential | None = None,
+) -> float:
+    """Power of a log-rank test with `events` events; the inverse of `events_required`."""
+    level = error_level(alpha, sided, boundaries)
+    effect, sd = _event_effect(
+        positive("hazard_ratio", hazard_ratio),
+        positive("null_ratio", null_ratio),
+        positive("allocation", allocation),
+        one_of("method", method, EVENT_METHODS),
+    )
+    drift = float(np.sqrt(positive("events", events))) * effect / sd
+    return level.power_of_fixed(float(ndtr(drift - level.z_alpha)))
+
+
+def _event_effect(ratio: float, null: float, allocation: float, method: str) -> tuple[float, float]:
+    """Effect and its standard deviation per root event."""
+    if method == "freedman":
+        if null != 1.0:
+            raise ValueError("method 'freedman' tests superiority only: use 'schoenfeld'")
+        return abs(1.0 - ratio), (1.0 + allocation * ratio) / float(np.sqrt(allocation))
+    return abs(float(np.log(ratio / null))), (1.0 + allocation) / float(np.sqrt(allocation))
+
+
+def sample_size_survival(
+    hazard_ratio: float | Sequence[float] | None = None,
+    power: float | None = 0.9,
+    alpha: float = 0.025,
+    *,
+    control_median: float | Sequence[float] | None = None,
+    control_hazard: float | Sequence[float] | None = None,
+    accrual_duration: float | Sequence[float] = 12.0,
+    accrual_rates: float | Sequence[float] = 1.0,
+    study_duration: float | None = None,
+    dropout: float | Sequence[float] = 0.0,
+    treatment_dropout: float | Sequence[float] | None = None,
+    breakpoints: Sequence[float] = (),
+    allocation: float = 1.0,
+    null_ratio: float = 1.0,
+    method: str = "schoenfeld",
+    weight: Any = "logrank",
+    milestone: float | None = None,
+    sided: int = 1,
+    n_total: float | None = None,
+    boundaries: GroupSequential | None = None,
+) -> SampleSize:
+    """Size, power, effect or duration of a survival trial; gives the one that is missing.
+
+    n from the rest; power from n_total; one hazard ratio from n_total and power with hazard_ratio
+    None; the study duration from n_total and power with study_duration None.
+
+    control_median or control_hazard, hazard_ratio, dropout, treatment_dropout: scalars, or one
+        value for each piece between `breakpoints`. Hazards are per month.
+    accrual_duration: months of enrolment (of each period), accrual_rates: their relative rates.
+    study_duration: months from the first patient to the final analysis.
+    allocation: treatment patients per control patient. null_ratio: 1, or a margin.
+    method: "schoenfeld", "freedman", "lachin_foulkes" (1986), "average_hazard_ratio" (of
+        gsDesign2), "weighted_logrank" (`weight`), "max_combo" (`weight` is a list of weights),
+        "milestone" (survival at `milestone`) or "rmst" (restricted mean to `milestone`).
+    weight: "logrank", ("fleming_harrington", rho, gamma), ("magirr_burman", tau).
+    boundaries: a group-sequential design, whose alpha and sides are used; sizes are the maximum.
+    """
+    level = error_level(alpha, sided, boundaries)
+    method = one_of("method", method, SURVIVAL_METHODS)
+    null_ratio = positive("null_ratio", null_ratio)
+    if null_ratio != 1.0 and method not in ("schoenfeld", "lachin_foulkes", "average_hazard_ratio"):
+        raise ValueError(f"method {method!r} tests superiority only, not null_ratio {null_ratio:g}")
+    if method in ("milestone", "rmst"):
+        milestone = positive("milestone", milestone)
+    rates = np.broadcast_to(accrual_rates, np.shape(np.atleast_1d(accrual_duration)))
+
+    def scenario_for(ratio: Any) -> SurvivalScenario:
+        return survival_scenario(
+            rates,
+            accrual_duration,
+            control_median,
+            ratio,
+            breakpoints,
+            control_hazard,
+            dropout,
+            treatment_dropout,
+            allocation,
+        )
+
+    def parts(scenario: SurvivalScenario, time: float) -> _Parts:
+        return _parts(scenario, time, method, null_ratio, weight, milestone, level)
+
+    if hazard_ratio is None:
+        if n_total is None or study_duration is None or power is None:
+            raise ValueError("hazard_ratio is solved from n_total, study_duration and power")
+        duration = positive("study_duration", study_duration)
+        n = positive("n_total", n_total)
+        wanted = between("power", power, level.alpha, 1.0)
+        log_ratio = find_root(
+            lambda x: parts(scenario_for(float(np.exp(x))), duration).power(n, level) - wanted,
+            float(np.log(null_ratio)) - 0.35,
+            0.05,
+            -12.0,
+            float(np.log(null_ratio)) - 1e-6,
+            ftol=1e-11,
+            what="the hazard ratio",
+        )
+        scenario = scenario_for(float(np.exp(log_ratio)))
+    else:
+        scenario = scenario_for(hazard_ratio)
+        if study_duration is None:
+            if n_total is None or power is None:
+                raise ValueError("study_duration is missing; it is solved from n_total and power")
+            n, wanted = positive("n_total", n_total), between("power", power, level.alpha, 1.0)
+            duration = _solve_duration(scenario, parts, n, wanted, level, milestone)
+        else:
+            duration = positive("study_duration", study_duration)
+            if n_total is None:
+                wanted = between("power", power, level.alpha, 1.0)
+                found = parts(scenario, duration)
+                inflation = level.inflation(wanted)
+                return _record(
+                    found,
+                    found.size(wanted, level) * inflation,
+                    wanted,
+                    inflation,
+                    scenario,
+                    duration,
+                    method,
+                    level,
+                )
+            n = positive("n_total", n_total)
+            wanted = parts(scenario, duration).power(n, level)
+    return _record(parts(scenario, duration), n, wanted, 1.0, scenario, duration, method, level)
+
+
+class _Parts:
+    """Effect and standard deviations per root patient, and what follows from them."""
+
+    def __init__(
+        self,
+        effect: float,
+        null_sd: float,
+        sd: float,
+        events: float,
+        details: dict[str, float],
+        drifts: FloatArray | None = None,
+        correlation: FloatArray | None = None,
+        critical: float = 0.0,
+    ) -> None:
+        self.effect, self.null_sd, self.sd, self.events = effect, null_sd, sd, events
+        self.details, self.drifts, self.correlation = details, drifts, correlation
+        self.critical = critical
+
+    def power(self, n: float, level: ErrorLevel) -> float:
+        root = float(np.sqrt(n))
+        if self.drifts is not None and self.correlation is not None:
+            return 1.0 - _orthant(self.critical - root * self.drifts, self.correlation)
+        fixed = float(ndtr((root * self.effect - level.z_alpha * self.null_sd) / self.sd))
+        return level.power_of_fixed(fixed)
+
+    def size(self, power: float, level: ErrorLevel) -> float:
+        if self.effect <= 0.0:
+            raise ValueError("the effect does not favour treatment: no size reaches the power")
+        guess = ((level.z_alpha * self.null_sd + float(ndtri(power)) * self.sd) / self.effect) ** 2
+        if self.drifts is None:
+            return guess
+        return find_root(
+            lambda n: self.power(n, level) - power,
+            guess,
+            0.05 * guess,
+            1.0,
+            1e9,
+            xtol=1e-10,
+            ftol=1e-9,
+            what="the sample size",
+        )
+
+
+def _orthant(limits: FloatArray, correlation: FloatArray) -> float:
+    from trial_sim.multiplicity import normal_orthant
+
+    return normal_orthant(limits, correlation)
+
+
+def _parts(
+    scenario: SurvivalScenario,
+    time: float,
+    method: str,
+    null_ratio: float,
+    weight: Any,
+    milestone: float | None,
+    level: ErrorLevel,
+) -> _Parts:
+    enrolled = float(scenario.enrolled(time)[0])
+    control, treated = (x.sum() / enrolled for x in events_by_piece(scenario, time))
+    events = float(control + treated)
+    share = scenario.treatment_share
+    if method in ("weighted_logrank", "max_combo"):
+        weights = [weight] if method == "weighted_logrank" else list(weight)
+        moments = logrank_moments(scenario, time, weights)
+        variances = np.diag(moments.covariance)
+        best = int(np.argmax(moments.effect))
+        details = {
+            f"average_hazard_ratio_{k + 1}" if len(weights) > 1 else "average_hazard_ratio": float(
+                x
+            )
+            for k, x in enumerate(moments.average_hazard_ratio)
+        }
+        if method == "max_combo":
+            if level.boundaries is not None or level.sided == 2:
+                raise ValueError("method 'max_combo' is one-sided and without boundaries")
+            from trial_sim.multiplicity import equicoordinate_critical_value
+
+            critical = equicoordinate_critical_value(moments.correlation, level.alpha)
+            details["critical_value"] = critical
+            return _Parts(
+                float(moments.effect[best]),
+                1.0,
+                1.0,
+                events,
+                details,
+                moments.effect,
+                moments.correlation,
+                critical,
+            )
+        # theta = drift / variance has variance 1 / information under either hypothesis
+        return _Parts(
+            float(moments.drift[0] / variances[0]),
+            float(1.0 / np.sqrt(moments.null_variance[0])),
+            float(1.0 / np.sqrt(variances[0])),
+            events,
+            details,
+        )
+    if method in ("milestone", "rmst") and milestone is not None:
+        find = milestone_moments if method == "milestone" else rmst_moments
+        difference, variance = find(scenario, time, milestone)
+        sd = float(np.sqrt(variance))
+        return _Parts(difference, sd, sd, events, {"difference": difference, "time": milestone})
+    ahr = float(average_hazard_ratio(scenario, time)["ahr"].iloc[0])
+    details = {"average_hazard_ratio": ahr}
+    if method in EVENT_METHODS:
+        effect, per_event = _event_effect(ahr, null_ratio, scenario.allocation, method)
+        sd = per_event / float(np.sqrt(events))
+        return _Parts(effect if ahr < null_ratio else -effect, sd, sd, events, details)
+    effect = float(np.log(null_ratio / ahr))
+    if method == "lachin_foulkes":
+        null = _null_scenario(scenario, null_ratio)
+        null_control, null_treated = (x.sum() / enrolled for x in events_by_piece(null, time))
+        return _Parts(
+            effect,
+            float(np.sqrt(1.0 / null_control + 1.0 / null_treated)),
+            float(np.sqrt(1.0 / control + 1.0 / treated)),
+            events,
+            details,
+        )
+    row = average_hazard_ratio(scenario, time).iloc[0]
+    null_sd = 1.0 / np.sqrt(events * share * (1.0 - share))
+    return _Parts(
+        effect, float(null_sd), float(np.sqrt(enrolled / row["information"])), events, details
+    )
+
+
+def _null_scenario(scenario: SurvivalScenario, null_ratio: float) -> SurvivalScenario:
+    """Hazards with ratio `null_ratio` and the same average over the patients of both arms."""
+    average = scenario.control_hazards + scenario.allocation * scenario.treatment_hazards
+    control = average / (1.0 + scenario.allocation * null_ratio)
+    return replace(
+        scenario,
+        control_hazards=control,
+        hazard_ratios=np.full(len(control), null_ratio),
+    )
+
+
+def _solve_duration(
+    scenario: SurvivalScenario,
+    parts: Any,
+    n: float,
+    power: float,
+    level: ErrorLevel,
+    milestone: float | None,
+) -> float:
+    """Calendar time of the analysis at which n patients give `power`, all of them enrolled."""
+    least = max(scenario.accrual_duration, (milestone or 0.0) * (1.0 + 1e-9))
+    if parts(scenario, least).power(n, level) >= power:
+        raise ValueError(
+            f"{n:g} patients reach power {power:g} before month {least:g}, when the last of them "
+            "is enrolled: shorten accrual or lower n_total"
+        )
+    limit = least + 1200.0
+    # Some tests stop gaining once everybody is followed to the milestone: hence the tolerance.
+    if parts(scenario, limit).power(n, level) < power - 1e-9:
+        raise ValueError(
+            f"{n:g} patients never reach power {power:g}: it stays at "
+            f"{parts(scenario, limit).power(n, level):.4f} however long they are followed"
+        )
+    return find_root(
+        lambda t: parts(scenario, t).power(n, level) - power,
+        least + 6.0,
+        2.0,
+        least,
+        limit,
+        ftol=1e-9,
+        what="the study duration",
+    )
+
+
+def _record(
+    found: _Parts,
+    n: float,
+    power: float,
+    inflation: float,
+    scenario: SurvivalScenario,
+    duration: float,
+    method: str,
+    level: ErrorLevel,
+) -> SampleSize:
+    ratios = scenario.hazard_ratios
+    constant = bool(np.all(ratios == ratios[0]))
+    effect = float(ratios[0]) if constant else found.details.get("average_hazard_ratio", np.nan)
+    name = "hazard_ratio" if constant else "average_hazard_ratio"
+    if not np.isfinite(effect):
+        effect = float(average_hazard_ratio(scenario, duration)["ahr"].iloc[0])
+    return SampleSize(
+        f"survival, {method}",
+        name,
+        number(name, effect),
+        float(power),
+        level.alpha,
+        level.sided,
+        n / (1.0 + scenario.allocation),
+        scenario.allocation,
+        events=n * found.events,
+        duration=duration,
+        accrual_duration=scenario.accrual_duration,
+        inflation_factor=inflation,
+        details=found.details,
+    )
