@@ -18,8 +18,11 @@ _SEASONS_HORIZON = 600  # months over which a seasonal pattern is laid out
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def _arrivals(target, starts, rates, out):
-    """Times at which the cumulative accrual intensity reaches ``target``, ascending in each row."""
+def _arrivals(target, gaps, starts, rates, out):
+    """Times at which the cumulative accrual intensity reaches ``target``, ascending in each row.
+
+    With ``gaps``, ``target`` holds the steps between targets instead of the targets.
+    """
     n_trials, n = target.shape
     m = starts.shape[0]
     cumulative = np.zeros(m)
@@ -27,10 +30,12 @@ def _arrivals(target, starts, rates, out):
         cumulative[k] = cumulative[k - 1] + rates[k - 1] * (starts[k] - starts[k - 1])
     for t in range(n_trials):
         k = 0
+        reached = 0.0
         for i in range(n):
-            while k < m - 1 and cumulative[k + 1] <= target[t, i]:
+            reached = target[t, i] + (reached if gaps else 0.0)
+            while k < m - 1 and cumulative[k + 1] <= reached:
                 k += 1
-            out[t, i] = starts[k] + (target[t, i] - cumulative[k]) / rates[k]
+            out[t, i] = starts[k] + (reached - cumulative[k]) / rates[k]
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Accrual(Record):
         """Month by which ``n`` patients are expected; inf if the accrual never gets there."""
         starts, rates = self.pieces()
         out = np.empty((1, np.size(n)))
-        _arrivals(np.atleast_1d(np.asarray(n, float))[None, :], starts, rates, out)
+        _arrivals(np.atleast_1d(np.asarray(n, float))[None, :], False, starts, rates, out)
         return out[0] if np.ndim(n) else out[0, 0]
 
     def validate_for(self, n_patients: int) -> None:
@@ -154,7 +159,7 @@ class Accrual(Record):
     def sample(self, streams: Streams, n_patients: int) -> np.ndarray:
         """Enrolment times, (n_trials, n_patients) float64 months, ascending in each trial."""
         if self.process == "poisson":
-            target = np.cumsum(streams.exponential("accrual", n_patients), axis=1)
+            target = streams.exponential("accrual", n_patients)
         elif self.process == "uniform":
             sums = np.cumsum(streams.exponential("accrual", n_patients + 1), axis=1)
             target = sums[:, :-1] * (n_patients / sums[:, -1:])
@@ -168,7 +173,7 @@ class Accrual(Record):
             target = target / factor
         starts, rates = self.pieces()
         out = np.empty_like(target)
-        _arrivals(target, starts, rates, out)
+        _arrivals(target, self.process == "poisson", starts, rates, out)
         return out
 
 

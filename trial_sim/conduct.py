@@ -102,10 +102,15 @@ def look_schedule(batch: TrialBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray
     design = batch.design
     planned = batch.design.looks.times(batch.observed)
     planned = np.maximum.accumulate(planned, axis=1)
-    finite = np.where(np.isfinite(batch.exit), batch.exit, 0.0)
-    waiting = np.isinf(planned[:, -1])
-    held = np.where(np.isfinite(planned), planned, 0.0).max(axis=1)
-    end = np.where(waiting, np.maximum(finite.max(axis=1), held), planned[:, -1])
+    end = planned[:, -1]
+    waiting = np.isinf(end)
+    if waiting.any():
+        exits = batch.exit[waiting]
+        last_exit = np.where(np.isfinite(exits), exits, 0.0).max(axis=1)
+        reached = planned[waiting]
+        reached = np.where(np.isfinite(reached), reached, 0.0).max(axis=1)
+        end = end.copy()
+        end[waiting] = np.maximum(last_exit, reached)
     if design.max_duration is not None:
         end = np.minimum(end, design.max_duration)
     triggered = planned <= end[:, None]

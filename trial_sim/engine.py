@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import Any
 
 from trial_sim.conduct import Conducted, analysis_for, run_trials
@@ -22,7 +23,7 @@ from trial_sim.survival_analyses import MAX_ARMS
 logger = logging.getLogger(__name__)
 
 # A chunk of this many patients keeps its arrays within a few megabytes.
-CHUNK_PATIENTS = 65_536
+CHUNK_PATIENTS = 131_072
 _BACKENDS = ("threads", "processes")
 
 
@@ -144,7 +145,7 @@ def _results(
 def _unordered(pool: Executor, chunks: list[tuple], ahead: int) -> Iterator[Conducted]:
     """Keep a few chunks in flight, so that memory stays bounded."""
     waiting = iter(chunks)
-    flying = {pool.submit(run_trials, *chunk) for chunk, _ in zip(waiting, range(ahead))}
+    flying = {pool.submit(run_trials, *chunk) for chunk in islice(waiting, ahead)}
     while flying:
         finished, flying = wait(flying, return_when=FIRST_COMPLETED)
         for future in finished:

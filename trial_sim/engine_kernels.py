@@ -17,6 +17,7 @@ import numba as nb
 import numpy as np
 
 _LARGE_BIN = 64
+_SAMPLE = 64  # patients that tell the typical time, which only places the bins
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -47,65 +48,152 @@ def observe(latent, dropout, follow_up, enrolment, time, event, exit_, calendar_
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def sort_trials(time, exit_, event, arm, sorted_time, sorted_exit, sorted_code, sorted_patient):
+def sort_trials(
+    time, exit_, event, arm, sorted_time, sorted_exit, sorted_code, sorted_patient, tied
+):
     """Sort the patients of each trial by time on study.
 
-    Times are spread over as many bins as patients by x / (x + mean), which is nearly even for
-    exponential-like times, and one insertion pass puts the nearly sorted patients in order; a trial
-    with a crowded bin is sorted by merging instead.
+    Times are spread over bins by x / (x + typical), which is nearly even for exponential-like times,
+    and one insertion pass puts the nearly sorted patients in order; a trial with a crowded bin is
+    sorted by merging instead.
 
     Args:
         time, exit_: (n_trials, n) float64; event, arm: (n_trials, n) int8.
         sorted_time, sorted_exit: (n_trials, n), filled.
         sorted_code: (n_trials, n) int8, filled with 2 * arm + event.
         sorted_patient: (n_trials, n) int32, filled with patients' numbers.
+        tied: (n_trials,) bool, filled: whether two finite times are equal.
     """
     n_trials, n = time.shape
-    ends = np.empty(n + 2, np.int32)
+    n_bins = 2 * n
+    ends = np.empty(n_bins + 1, np.int32)
     bin_of = np.empty(n, np.int32)
     order = np.empty(n, np.int32)
     for t in range(n_trials):
+        row = time[t]
         total = 0.0
         finite = 0
-        for i in range(n):
-            if time[t, i] < np.inf:
-                total += time[t, i]
+        for i in range(min(n, _SAMPLE)):
+            if row[i] < np.inf:
+                total += row[i]
                 finite += 1
-        mean = total / finite if total > 0.0 else 1.0
+        typical = total / finite if total > 0.0 else 1.0
+        for i in range(n):
+            bin_of[i] = np.int32(n_bins - n_bins * (typical / (row[i] + typical)))
         ends[:] = 0
         for i in range(n):
-            x = time[t, i]
-            b = n
-            if x < np.inf:
-                b = np.int32(x / (x + mean) * n)
-            bin_of[i] = b
-            ends[b + 1] += 1
-        crowded = False
-        for b in range(n):
-            if ends[b + 1] > _LARGE_BIN:
-                crowded = True
-            ends[b + 1] += ends[b]
-        if crowded:
-            order[:] = np.argsort(time[t], kind="mergesort").astype(np.int32)
+            ends[bin_of[i]] += 1
+        most = np.int32(0)
+        filled = np.int32(0)
+        for b in range(n_bins + 1):
+            count = ends[b]
+            ends[b] = filled
+            filled += count
+            most = max(most, count)
+        if most > _LARGE_BIN:
+            order[:] = np.argsort(row, kind="mergesort").astype(np.int32)
         else:
             for i in range(n):
                 b = bin_of[i]
                 order[ends[b]] = i
                 ends[b] += 1
+        times = sorted_time[t]
+        patients = sorted_patient[t]
         for k in range(n):
             i = order[k]
-            x = time[t, i]
-            j = k - 1
-            while j >= 0 and sorted_time[t, j] > x:
-                sorted_time[t, j + 1] = sorted_time[t, j]
-                sorted_patient[t, j + 1] = sorted_patient[t, j]
+            x = row[i]
+            j = k
+            while j > 0 and times[j - 1] > x:
+                times[j] = times[j - 1]
+                patients[j] = patients[j - 1]
                 j -= 1
-            sorted_time[t, j + 1] = x
-            sorted_patient[t, j + 1] = i
+            times[j] = x
+            patients[j] = i
+        equal = 0
+        for k in range(1, n):
+            equal += (times[k] == times[k - 1]) & (times[k] < np.inf)
+        tied[t] = equal > 0
         for k in range(n):
-            i = sorted_patient[t, k]
+            i = patients[k]
             sorted_exit[t, k] = exit_[t, i]
             sorted_code[t, k] = 2 * arm[t, i] + event[t, i]
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _risk_sets(
+    sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated, look, scratch, risk, hit
+):
+    """Numbers at risk at each event of one trial without ties, in a merge without branches.
+
+    Args:
+        scratch: four arrays: ended times (n + 1,) and their codes, running times (n + 1,) and arms.
+        risk: (n, 2) float64, filled with patients at risk in control and in ``treated``.
+        hit: (n,) float64, filled with 1 where the event is in ``treated``.
+
+    Returns:
+        number of events.
+    """
+    ended, ended_code, running, running_one = scratch
+    n = sorted_time.shape[0]
+    treated_code = 2 * treated
+    one = 0
+    n_ended = 0
+    for a in range(n):
+        code = np.int64(sorted_code[a])
+        group = code & ~1
+        ended[n_ended] = sorted_time[a]
+        ended_code[n_ended] = 2 * (group == treated_code) + (code & 1)
+        n_ended += (sorted_exit[a] <= look) & ((group == 0) | (group == treated_code))
+    for a in range(n_ended):
+        one += ended_code[a] >> 1
+    n_running = 0
+    low = 0
+    high = n
+    while low < high:  # enrolment is ascending: those before `low` have entered
+        middle = (low + high) // 2
+        if enrolment[middle] <= look:
+            low = middle + 1
+        else:
+            high = middle
+    for i in range(low - 1, -1, -1):
+        running[n_running] = look - enrolment[i]
+        running_one[n_running] = arm[i] == treated
+        n_running += (exit_[i] > look) & ((arm[i] == 0) | (arm[i] == treated))
+    for i in range(n_running):
+        one += running_one[i]
+    ended[n_ended] = np.inf
+    running[n_running] = np.inf
+    at_risk = n_ended + n_running
+    n_events = 0
+    a = 0
+    b = 0
+    while a < n_ended:
+        takes = np.int64(ended[a] <= running[b])
+        code = ended_code[a]
+        group = takes * (code >> 1) + (1 - takes) * running_one[b]
+        risk[n_events, 0] = at_risk - one
+        risk[n_events, 1] = one
+        hit[n_events] = group
+        n_events += takes & code
+        one -= group
+        at_risk -= 1
+        a += takes
+        b += 1 - takes
+    return n_events
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def _sums(risk, hit, n_events):
+    """Log-rank sums from the numbers at risk: (expected minus observed, variance, observed)."""
+    numerator = 0.0
+    variance = 0.0
+    observed = 0.0
+    for j in range(n_events):
+        share = risk[j, 1] / (risk[j, 0] + risk[j, 1])
+        numerator += share - hit[j]
+        variance += share * (1.0 - share)
+        observed += hit[j]
+    return numerator, variance, observed
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -200,8 +288,13 @@ def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated,
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
+def _new_scratch(n):
+    return (np.empty(n + 1), np.empty(n + 1, np.int64), np.empty(n + 1), np.empty(n + 1, np.int64))
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
 def logrank_looks(
-    sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated, look, active, z
+    sorted_time, sorted_exit, sorted_code, tied, enrolment, exit_, arm, treated, look, active, z
 ):
     """Log-rank z of control against ``treated`` at each active trial's look.
 
@@ -209,21 +302,38 @@ def logrank_looks(
         look: (n_trials,) calendar months. active: (n_trials,) bool. z: (n_trials,), filled where
             active (0 where there is no information).
     """
+    n_trials, n = sorted_time.shape
+    scratch = _new_scratch(n)
+    risk = np.empty((n + 1, 2))
+    hit = np.empty(n + 1)
     nothing = np.empty((0, 0))
-    for t in range(z.shape[0]):
-        if active[t]:
+    for t in range(n_trials):
+        if not active[t]:
+            continue
+        if tied[t]:
             numerator, variance, _, _ = _scan(
-                sorted_time[t],
-                sorted_exit[t],
-                sorted_code[t],
-                enrolment[t],
-                exit_[t],
-                arm[t],
-                treated,
-                look[t],
-                nothing,
-            )
-            z[t] = numerator / np.sqrt(variance) if variance > 0.0 else 0.0
+                sorted_time[t], sorted_exit[t], sorted_code[t], enrolment[t], exit_[t], arm[t],
+                treated, look[t], nothing,
+            )  # fmt: skip
+        else:
+            n_events = _risk_sets(
+                sorted_time[t], sorted_exit[t], sorted_code[t], enrolment[t], exit_[t], arm[t],
+                treated, look[t], scratch, risk, hit,
+            )  # fmt: skip
+            numerator, variance, _ = _sums(risk, hit, n_events)
+        z[t] = numerator / np.sqrt(variance) if variance > 0.0 else 0.0
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def _cox_sums(risk, n_events, factor):
+    expected = 0.0
+    information = 0.0
+    for j in range(n_events):
+        weighted = risk[j, 1] * factor
+        share = weighted / (risk[j, 0] + weighted)
+        expected += share
+        information += share * (1.0 - share)
+    return expected, information
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
@@ -232,14 +342,7 @@ def _cox_newton(risk, n_events, n_treated, start):
     beta = start
     information = 0.0
     for _ in range(50):
-        factor = np.exp(beta)
-        expected = 0.0
-        information = 0.0
-        for j in range(n_events):
-            weighted = risk[j, 1] * factor
-            share = weighted / (risk[j, 0] + weighted)
-            expected += share
-            information += share * (1.0 - share)
+        expected, information = _cox_sums(risk, n_events, np.exp(beta))
         if information <= 0.0:
             return np.nan, np.nan
         step = (n_treated - expected) / information
@@ -247,15 +350,16 @@ def _cox_newton(risk, n_events, n_treated, start):
         beta += step
         if abs(beta) > 15.0:
             return np.nan, np.nan
-        if abs(step) < 1e-9:
+        if abs(step) < 1e-7:  # the next step would be of the order of its square
             break
     return beta, 1.0 / np.sqrt(information)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def cox_looks(
-    sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated, look, active, beta, se
-):
+    sorted_time, sorted_exit, sorted_code, tied, enrolment, exit_, arm, treated, look, active,
+    beta, se,
+):  # fmt: skip
     """Cox log hazard ratio (Efron ties) of ``treated`` against control at each trial's look.
 
     Args:
@@ -263,21 +367,24 @@ def cox_looks(
         beta, se: (n_trials,), filled where active; NaN where an arm has no events.
     """
     n_trials, n = sorted_time.shape
-    risk = np.empty((n, 2))
+    scratch = _new_scratch(n)
+    risk = np.empty((n + 1, 2))
+    hit = np.empty(n + 1)
     for t in range(n_trials):
         if not active[t]:
             continue
-        numerator, variance, n_events, n_treated = _scan(
-            sorted_time[t],
-            sorted_exit[t],
-            sorted_code[t],
-            enrolment[t],
-            exit_[t],
-            arm[t],
-            treated,
-            look[t],
-            risk,
-        )
+        if tied[t]:
+            numerator, variance, n_events, n_treated = _scan(
+                sorted_time[t], sorted_exit[t], sorted_code[t], enrolment[t], exit_[t], arm[t],
+                treated, look[t], risk,
+            )  # fmt: skip
+        else:
+            n_events = _risk_sets(
+                sorted_time[t], sorted_exit[t], sorted_code[t], enrolment[t], exit_[t], arm[t],
+                treated, look[t], scratch, risk, hit,
+            )  # fmt: skip
+            numerator, variance, observed = _sums(risk, hit, n_events)
+            n_treated = np.int64(observed)
         if n_treated == 0 or n_treated == n_events or variance <= 0.0:
             beta[t] = np.nan
             se[t] = np.nan

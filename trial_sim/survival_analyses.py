@@ -243,7 +243,8 @@ class _HazardRatio:
         beta, se = _unfilled(batch), _unfilled(batch)
         time, exit_, code, _ = batch.sorted
         cox_looks(
-            time, exit_, code, batch.enrolment, batch.exit, batch.arm, treated, look, active, beta, se
+            time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, treated, look,
+            active, beta, se,
         )  # fmt: skip
         return beta, se
 
@@ -257,8 +258,9 @@ class Logrank(_HazardRatio):
         z = np.zeros(batch.n_trials)
         time, exit_, code, _ = batch.sorted
         logrank_looks(
-            time, exit_, code, batch.enrolment, batch.exit, batch.arm, treated, look, active, z
-        )
+            time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, treated, look,
+            active, z,
+        )  # fmt: skip
         return z
 
 

@@ -57,14 +57,24 @@ class TrialBatch:
         """What the rules of the looks need."""
         return Observed(self.enrolment, self.calendar_event, self.exit)
 
-    @cached_property
+    @property
     def sorted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Time, exit, 2 * arm + event, and patient, each in order of time within its trial."""
+        return self._sorted[:4]
+
+    @property
+    def tied(self) -> np.ndarray:
+        """Whether two times of a trial are equal, (n_trials,) bool."""
+        return self._sorted[4]
+
+    @cached_property
+    def _sorted(self) -> tuple[np.ndarray, ...]:
         shape = self.time.shape
         time, exit_ = np.empty(shape), np.empty(shape)
         code, patient = np.empty(shape, np.int8), np.empty(shape, np.int32)
-        sort_trials(self.time, self.exit, self.event, self.arm, time, exit_, code, patient)
-        return time, exit_, code, patient
+        tied = np.empty(self.n_trials, np.bool_)
+        sort_trials(self.time, self.exit, self.event, self.arm, time, exit_, code, patient, tied)
+        return time, exit_, code, patient, tied
 
     @cached_property
     def stratum(self) -> np.ndarray:
