@@ -80,6 +80,8 @@ def singling_out_multivariate(
     """
     p, width = len(schema.numeric), len(schema.columns)
     columns = min(columns, width)
+    # one attack a record at most: repeated attacks on few records are not independent
+    attempts = min(attempts, len(source), len(target))
     if columns == 0 or len(source) == 0:
         return Attack(0, 0)
     medians = np.array(
@@ -174,13 +176,7 @@ def linkability(
     found = []
     for half in (names[::2], names[1::2]):
         part = schema.select(half)
-        keep_numeric = [schema.numeric.index(c) for c in part.numeric]
-        keep_codes = [schema.categorical.index(c) for c in part.categorical]
-
-        def cut(table: MixedTable, a: list[int] = keep_numeric, b: list[int] = keep_codes):  # type: ignore[no-untyped-def]
-            return MixedTable(table.numeric[:, a], table.codes[:, b])
-
-        distance = gower(cut(target), cut(source), part.ranges)
+        distance = gower(target.columns(schema, part), source.columns(schema, part), part.ranges)
         if itself:
             np.fill_diagonal(distance, np.inf)
         found.append(_nearest(distance, rng, k))
@@ -201,11 +197,11 @@ def guessed(schema: Schema, column: int, guess: MixedTable, truth: MixedTable) -
     """(n,) boolean: guesses of one column that are right; missing is right for missing."""
     p = len(schema.numeric)
     if column >= p:
-        return guess.codes[:, column - p] == truth.codes[:, column - p]
+        return np.asarray(guess.codes[:, column - p] == truth.codes[:, column - p])
     g, t = guess.numeric[:, column], truth.numeric[:, column]
     with np.errstate(invalid="ignore"):
         near = np.abs(g - t) <= tolerance(g, float(schema.ranges[column]))
-    return near | (np.isnan(g) & np.isnan(t))
+    return np.asarray(near | (np.isnan(g) & np.isnan(t)))
 
 
 def attribute_inference(
@@ -224,22 +220,14 @@ def attribute_inference(
     """
     if len(schema.columns) < 2 or len(source) < 2:
         return {}
-    width, p = len(schema.columns), len(schema.numeric)
+    width = len(schema.columns)
     total = gower(target, source, schema.ranges) * width
     out = {}
     for j, name in enumerate(schema.columns):
         single = schema.select((name,))
-        a = (
-            MixedTable(target.numeric[:, [j]], target.codes[:, :0])
-            if j < p
-            else MixedTable(target.numeric[:, :0], target.codes[:, [j - p]])
+        others = total - gower(
+            target.columns(schema, single), source.columns(schema, single), single.ranges
         )
-        b = (
-            MixedTable(source.numeric[:, [j]], source.codes[:, :0])
-            if j < p
-            else MixedTable(source.numeric[:, :0], source.codes[:, [j - p]])
-        )
-        others = total - gower(a, b, single.ranges)
         if itself:
             np.fill_diagonal(others, np.inf)
         nearest = _nearest(others, rng)[:, 0]

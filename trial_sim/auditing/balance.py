@@ -7,13 +7,14 @@ import numpy as np
 from .comparison import Comparison
 from .curves import largest_gap
 from .effects import subgroups
-from .fidelity import BAND_SLACK
+from .fidelity import BAND_SLACK, band_verdict
 from .intervals import Interval, share_difference
 from .outcomes import curves
 from .record import Measure, not_assessed
 from .tables import model_matrix
 
-LEAST = 20  # patients of a subgroup and arm in both tables for a curve to be compared
+SUBGROUP_SLACK = 1.9  # a hundred subgroup curves are compared, some of them small
+LEAST = 25  # patients of a subgroup and arm in both tables for a curve to be compared
 DRAWS = 150
 
 
@@ -120,50 +121,71 @@ def rare_levels(comparison: Comparison) -> list[Measure]:
 
 
 def allocation(comparison: Comparison) -> list[Measure]:
-    """Is the synthetic allocation independent of the covariates, as randomisation makes it?"""
+    """Is the synthetic allocation independent of the covariates, as randomisation makes it?
+
+    Taken only where the trial is said to be randomised and its own arms bear that out.
+    """
     real = comparison.real
-    if real.arm is None or not real.randomised or not comparison.covariates:
+    if real.arm is None or not real.randomised or real.arm not in comparison.schema.categorical:
         return []
+    found = {which: imbalance(comparison, which) for which in ("real", "synthetic")}
+    if found["real"] is None or found["synthetic"] is None:
+        return []
+    (own, _), (ratio, worst) = found["real"], found["synthetic"]
+    name = "covariate imbalance between arms / chance"
+    if own > BAND_SLACK:
+        why = (
+            f"the real arms are themselves {own:.2f} times as unbalanced as chance allows, so they "
+            f"were not drawn at random (synthetic arms: {ratio:.2f})"
+        )
+        return [not_assessed(name, worst, why)]
+    return [
+        Measure(
+            name,
+            worst,
+            Interval(ratio, max(ratio - 1, 0.0), ratio + 1),
+            "Largest difference between arms over all covariates, over the 95 % quantile of the "
+            f"same under random allocation; up to 1 is what randomisation gives (real: {own:.2f}).",
+            1.0,
+            "low",
+            1.0,
+            verdict=band_verdict(ratio, BAND_SLACK),
+        )
+    ]
+
+
+def imbalance(comparison: Comparison, which: str, draws: int = 200) -> tuple[float, str] | None:
+    """Largest standardised difference of an arm from the rest over its 95 % null quantile.
+
+    Returns:
+        The ratio and the covariate, or None without two arms or a covariate that varies.
+    """
     schema = comparison.schema
     part = schema.select(comparison.covariates)
-    table = comparison.thinned("synthetic", 5000)
-    numeric = [schema.numeric.index(name) for name in part.numeric]
-    codes = [schema.categorical.index(name) for name in part.categorical]
-    x, names = model_matrix(part, type(table)(table.numeric[:, numeric], table.codes[:, codes]))
-    if real.arm not in schema.categorical:
-        return []
-    arm = table.codes[:, schema.categorical.index(real.arm)]
+    table = comparison.thinned(which, 5000)
+    x, names = model_matrix(part, table.columns(schema, part))
+    arm = table.codes[:, schema.categorical.index(str(comparison.real.arm))]
     arms = np.unique(arm)
-    common = (x.std(axis=0) > 0) & (np.abs(x).astype(bool).sum(axis=0) >= 5)
+    common = (x.std(axis=0) > 0) & ((x != 0).sum(axis=0) >= 5)
     if len(arms) < 2 or not common.any():
-        return []
+        return None
     x, names = x[:, common], [name for name, c in zip(names, common) if c]
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     rng = comparison.rng(61)
 
-    def imbalance(labels: np.ndarray) -> np.ndarray:
+    def largest(labels: np.ndarray) -> np.ndarray:
         """(k,) largest difference of an arm's mean from the rest, in its standard errors."""
         one_hot = (labels[:, None] == arms[None, :]).astype(float)
         size = one_hot.sum(axis=0)
         n = len(labels)
         mean = (one_hot.T @ x) / size[:, None]
-        return np.abs(mean * np.sqrt(size * n / np.maximum(n - size, 1))[:, None]).max(axis=0)
-
-    observed = imbalance(arm)
-    null = np.quantile([imbalance(rng.permutation(arm)).max() for _ in range(200)], 0.95)
-    ratio = float(observed.max() / null)
-    return [
-        Measure(
-            "covariate imbalance between arms / chance",
-            names[int(observed.argmax())],
-            Interval(ratio, ratio / BAND_SLACK, ratio * BAND_SLACK),
-            "Largest difference between arms over all covariates, over the 95 % quantile of the "
-            "same under random allocation; up to 1 is what randomisation gives.",
-            1.0,
-            "low",
-            1.0,
+        return np.asarray(
+            np.abs(mean * np.sqrt(size * n / np.maximum(n - size, 1))[:, None]).max(axis=0)
         )
-    ]
+
+    observed = largest(arm)
+    null = float(np.quantile([largest(rng.permutation(arm)).max() for _ in range(draws)], 0.95))
+    return float(observed.max()) / null, names[int(observed.argmax())]
 
 
 def subgroup_curves(comparison: Comparison) -> list[Measure]:
@@ -198,13 +220,14 @@ def subgroup_curves(comparison: Comparison) -> list[Measure]:
                 Measure(
                     "subgroup curve gap / band",
                     f"{name}: {label} ({where})",
-                    Interval(ratio, ratio / BAND_SLACK, ratio * BAND_SLACK),
+                    Interval(ratio, max(ratio - 1, 0.0), ratio + 1),
                     f"Largest gap of the outcome curves in this subgroup ({gap:.3g}) over the 95 % "
                     f"simultaneous band ({band:.3g}), worst arm; a few of many subgroups pass 1 by "
-                    f"chance, beyond {BAND_SLACK} is not chance.",
+                    f"chance, beyond {SUBGROUP_SLACK} is not chance.",
                     1.0,
                     "low",
                     1.0,
+                    verdict=band_verdict(ratio, SUBGROUP_SLACK),
                 )
             )
     return out

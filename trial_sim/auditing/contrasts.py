@@ -79,7 +79,10 @@ def log_rate_ratio(events: np.ndarray, exposure: np.ndarray, treated: np.ndarray
             return NONE
         rate = count / time
         logs.append(np.log(rate))
-        variances.append(((events[arm] - rate * exposure[arm]) ** 2).sum() / count**2)
+        n = int(arm.sum())
+        # n / (n - 1) as in a sample variance: small arms with one heavy patient need it
+        squares = ((events[arm] - rate * exposure[arm]) ** 2).sum() * n / max(n - 1, 1)
+        variances.append(squares / count**2)
     return Contrast(float(logs[0] - logs[1]), float(np.sqrt(sum(variances))))
 
 

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from .comparison import Comparison
 from .contrasts import Contrast
 from .intervals import Interval, normal_interval
-from .outcomes import Outcome, effects
+from .outcomes import effects
 from .record import Measure, not_assessed
 
 MOST_SUBGROUPS = 12
@@ -27,19 +28,27 @@ def effect_replication(comparison: Comparison) -> list[Measure]:
         real, synthetic = (comparison.outcomes[r][name] for r in ("real", "synthetic"))
         for arm in treated:
             mine, theirs = effects(real, control, arm), effects(synthetic, control, arm)
+            asked = len(mine) * len(treated) * len(comparison.real.endpoints)
             for scale, fit in mine.items():
                 label = f"{name}: {arm} v {control}"
-                out += contrast_measures(fit, theirs.get(scale), f"{label}, {scale}")
+                out += contrast_measures(fit, theirs.get(scale), f"{label}, {scale}", asked)
             out += subgroup_measures(comparison, name, control, arm)
     return out
 
 
-def contrast_measures(real: Contrast, synthetic: Contrast | None, label: str) -> list[Measure]:
+def contrast_measures(
+    real: Contrast, synthetic: Contrast | None, label: str, asked: int = 1
+) -> list[Measure]:
     """Effect in both trials, their difference, sign and coverage.
 
     A faithful generator scatters about the real *estimate* with the synthetic trial's own
     standard error; fresh patients scatter with both. Amber is beyond the first at 95 %, red
-    beyond the second at 99 %.
+    beyond the second at 99 % over all the contrasts that the audit asks for (Bonferroni).
+
+    Args:
+        real, synthetic: the contrast in both trials.
+        label: of the contrast.
+        asked: number of contrasts in the audit.
     """
     if synthetic is None or math.isnan(real.estimate) or math.isnan(synthetic.estimate):
         lost = not math.isnan(real.estimate)
@@ -61,9 +70,10 @@ def contrast_measures(real: Contrast, synthetic: Contrast | None, label: str) ->
             )
         ]
     difference = synthetic.estimate - real.estimate
+    limit = float(stats.norm.isf(0.005 / asked))
     both = float(np.hypot(real.error, synthetic.error))
     z, replication = difference / both, difference / synthetic.error
-    verdict = "red" if abs(z) > 2.576 else "amber" if abs(replication) > 1.96 else "green"
+    verdict = "red" if abs(z) > limit else "amber" if abs(replication) > 1.96 else "green"
     bias = normal_interval(difference / real.error, both / real.error)
     seen = abs(real.estimate) > 1.96 * real.error
     agree = np.sign(real.estimate) == np.sign(synthetic.estimate)
@@ -88,8 +98,9 @@ def contrast_measures(real: Contrast, synthetic: Contrast | None, label: str) ->
             label,
             bias,
             f"Synthetic less real estimate over the real standard error ({real.error:.3g}). Red: "
-            "two independent trials would differ so much once in a hundred times; amber: more "
-            "than the synthetic trial's own 95 % interval allows.",
+            f"beyond {limit:.2f} standard errors of the difference, which happens to any of the "
+            f"{asked} contrasts of two honest trials once in a hundred times; amber: beyond the "
+            "synthetic trial's own 95 % interval.",
             1.96 * synthetic.error / real.error,
             "zero",
             0.0,
@@ -198,28 +209,3 @@ def forest(measures: pd.DataFrame) -> pd.DataFrame:
     keep = ["estimate", "lower", "upper"]
     both = real[keep].join(synthetic[keep], lsuffix="_real", rsuffix="_synthetic", how="inner")
     return both.reset_index()
-
-
-def effects_of_trials(
-    outcome: Outcome, trials: np.ndarray, n_trials: int, control: str, treated: str, scale: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """One contrast in each of many synthetic trials stacked in one outcome.
-
-    Args:
-        outcome: all patients of all trials.
-        trials: (n,) number of the trial each patient is in, 0 to n_trials - 1, sorted.
-        n_trials: how many.
-        control, treated: the arms.
-        scale: name of the contrast (see :func:`.outcomes.effects`).
-
-    Returns:
-        (n_trials,) estimates and standard errors, NaN where there is none.
-    """
-    estimates, errors = np.full(n_trials, np.nan), np.full(n_trials, np.nan)
-    edges = np.searchsorted(trials, np.arange(n_trials + 1))
-    for k in range(n_trials):
-        part = outcome.rows(np.arange(edges[k], edges[k + 1]))
-        fit = effects(part, control, treated).get(scale)
-        if fit is not None:
-            estimates[k], errors[k] = fit
-    return estimates, errors

@@ -199,14 +199,22 @@ def gap_measure(
     return Measure(
         "largest curve gap / band",
         f"{label}, {curve.label}",
-        Interval(found.ratio, found.ratio / BAND_SLACK, found.ratio * BAND_SLACK),
+        Interval(found.ratio, max(found.ratio - 1, 0.0), found.ratio + 1),
         f"Largest gap between the curves ({found.gap:.3g}) over the half-width of the 95 % "
         f"simultaneous band of their difference ({found.band:.3g}); up to 1 is within chance, "
         f"beyond {BAND_SLACK} (outside a band of about 99.9 %) is not.",
         1.0,
         "low",
         1.0,
+        verdict=band_verdict(found.ratio, BAND_SLACK),
     )
+
+
+def band_verdict(ratio: float, slack: float) -> str:
+    """Traffic light of a gap in units of its band: green to 1, red beyond the slack."""
+    if np.isnan(ratio):
+        return "grey"
+    return "green" if ratio <= 1 else "red" if ratio > slack else "amber"
 
 
 def curve_summaries(
@@ -367,5 +375,6 @@ def _quantile_slack(a: np.ndarray, b: np.ndarray) -> float:
     for x in (a, b):
         step = 1.96 * np.sqrt(0.95 * 0.05 / len(x))
         low, high = np.quantile(x, [max(0.95 - step, 0.0), min(0.95 + step, 1.0)])
-        halves.append((high - low) / 2)
+        q = np.quantile(x, 0.95)
+        halves.append(max(high - q, q - low))
     return float(np.hypot(*halves))

@@ -116,7 +116,7 @@ def margins(comparison: Comparison) -> pd.DataFrame:
 def _edges(seen: np.ndarray, ordered: bool) -> np.ndarray:
     """Bin edges: one bin a value where there are few, else equal bins over the central 99 %."""
     values = np.unique(seen)
-    if ordered or len(values) <= BINS and np.allclose(values, np.round(values)):
+    if ordered or (len(values) <= BINS and np.allclose(values, np.round(values))):
         return np.arange(values[0] - 0.5, values[-1] + 1.0)
     low, high = np.quantile(seen, [0.005, 0.995])
     if high <= low:

@@ -58,52 +58,52 @@ def reference_split(n: int, rng: np.random.Generator) -> list[tuple[np.ndarray, 
     return [(a, b), (b, a)]
 
 
-def shadow_score(scores: np.ndarray, member: np.ndarray) -> np.ndarray:
+def shadow_score(
+    scores: np.ndarray, member: np.ndarray, pair: np.ndarray | None = None
+) -> np.ndarray:
     """Log-likelihood ratio of membership from scores under models with and without each record.
 
-    For every model in turn the others are the attacker's shadow models: each record's score is
-    compared with its mean under the others that held it and under those that did not, with one
-    variance for each side pooled over records (a handful of models cannot give one a record).
+    For every model in turn the others are the attacker's shadow models. A record's score is set
+    against the middle of its means under the shadow models that held it and those that did not,
+    times the gap between these means; with a handful of models a record's own gap is mostly
+    noise, so it is shrunk towards the mean gap of all records by its estimated reliability. The
+    log-likelihood ratio of two normals of one variance is linear in the score.
 
     Args:
         scores: (models, n) score of each record under each model's synthetic data.
         member: (models, n) boolean, True where the model was fitted to the record.
+        pair: (models,) label of models fitted to complementary halves, which are left out
+            together: otherwise the counts inside and outside would betray the membership.
 
     Returns:
         (models, n), NaN for a record with fewer than two shadow models on either side.
     """
     models = len(scores)
+    pair = np.arange(models) if pair is None else pair
     # a model's general level and spread are known to the attacker and say nothing of a record
     level = np.median(scores, axis=1, keepdims=True)
-    spread = np.quantile(scores, 0.75, axis=1, keepdims=True) - np.quantile(
-        scores, 0.25, axis=1, keepdims=True
-    )
-    z = (scores - level) / np.where(spread > 0, spread, 1.0)
+    low, high = np.quantile(scores, [0.25, 0.75], axis=1, keepdims=True)
+    z = (scores - level) / np.where(high > low, high - low, 1.0)
     out = np.full(scores.shape, np.nan)
     for target in range(models):
-        others = np.arange(models) != target
-        inside, outside = member & others[:, None], ~member & others[:, None]
+        others = (pair != pair[target])[:, None]
+        inside, outside = member & others, ~member & others
         n_in, n_out = inside.sum(axis=0), outside.sum(axis=0)
         usable = (n_in >= 2) & (n_out >= 2)
+        if not usable.any():
+            continue
         mean_in = np.where(inside, z, 0).sum(axis=0) / np.maximum(n_in, 1)
         mean_out = np.where(outside, z, 0).sum(axis=0) / np.maximum(n_out, 1)
-        variance_in = _pooled_variance(z, inside, mean_in, n_in, usable)
-        variance_out = _pooled_variance(z, outside, mean_out, n_out, usable)
-        # the record's means are themselves estimated: widen by 1 + 1/n
-        ratio = stats.norm.logpdf(
-            z[target], mean_in, np.sqrt(variance_in * (1 + 1 / np.maximum(n_in, 1)))
-        ) - stats.norm.logpdf(
-            z[target], mean_out, np.sqrt(variance_out * (1 + 1 / np.maximum(n_out, 1)))
-        )
-        out[target, usable] = ratio[usable]
+        residual = np.where(inside, z - mean_in, 0) ** 2 + np.where(outside, z - mean_out, 0) ** 2
+        degrees = (n_in + n_out - 2)[usable].sum()
+        variance = max(float(residual[:, usable].sum()) / max(float(degrees), 1.0), 1e-12)
+        gap = (mean_in - mean_out)[usable]
+        noise = variance * float((1 / n_in[usable] + 1 / n_out[usable]).mean())
+        reliability = max(0.0, 1 - noise / max(float(gap.var()), 1e-12))
+        shrunk = gap.mean() + reliability * (gap - gap.mean())
+        centre = (mean_in + mean_out)[usable] / 2
+        out[target, usable] = shrunk * (z[target, usable] - centre) / variance
     return out
-
-
-def _pooled_variance(
-    z: np.ndarray, mask: np.ndarray, mean: np.ndarray, count: np.ndarray, usable: np.ndarray
-) -> float:
-    squares = np.where(mask & usable, (z - mean) ** 2, 0).sum()
-    return max(float(squares) / max(float((count - 1)[usable].sum()), 1.0), 1e-12)
 
 
 def average(values: list[Interval]) -> Interval:

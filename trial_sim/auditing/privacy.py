@@ -247,13 +247,13 @@ def _identifiability(
 
 def _hitting(tables: Exposure, rng: np.random.Generator) -> Measure:
     schema, real, synthetic = tables.schema, tables.members, tables.synthetic
-    hit = _within(schema, real, synthetic).any(axis=1)
+    hit = np.asarray(_within(schema, real, synthetic).any(axis=1))
     if tables.others is not None:
-        base = _within(schema, tables.others, synthetic).any(axis=1)
+        base = np.asarray(_within(schema, tables.others, synthetic).any(axis=1))
     else:
         near = _within(schema, real, real)
         np.fill_diagonal(near, False)
-        base = near[:, thin(len(real), min(len(real), len(synthetic)), rng)].any(axis=1)
+        base = np.asarray(near[:, thin(len(real), min(len(real), len(synthetic)), rng)].any(axis=1))
     return Measure(
         "hitting rate, normalised risk",
         "all columns",
@@ -267,7 +267,7 @@ def _hitting(tables: Exposure, rng: np.random.Generator) -> Measure:
 
 
 def _within(schema: Schema, left: MixedTable, right: MixedTable) -> np.ndarray:
-    near = np.ones((len(left), len(right)), dtype=bool)
+    near: np.ndarray = np.ones((len(left), len(right)), dtype=bool)
     for j in range(len(schema.numeric)):
         a, b = left.numeric[:, j][:, None], right.numeric[:, j][None, :]
         with np.errstate(invalid="ignore"):
@@ -440,15 +440,18 @@ def membership_measures(folds: list[Scores], where: str) -> list[Measure]:
     return out
 
 
-def shadow_measures(scores: np.ndarray, member: np.ndarray, attack: str) -> list[Measure]:
+def shadow_measures(
+    scores: np.ndarray, member: np.ndarray, attack: str, pair: np.ndarray | None = None
+) -> list[Measure]:
     """AUC and TPR at 1 % FPR of the shadow-model attack, averaged over target models.
 
     Args:
         scores: (models, n) scores of every record under every model.
         member: (models, n) boolean.
         attack: which score the likelihood ratio is of.
+        pair: (models,) label of models fitted to complementary halves.
     """
-    ratios = membership.shadow_score(scores, member)
+    ratios = membership.shadow_score(scores, member, pair)
     areas, rates = [], []
     for ratio, inside in zip(ratios, member):
         known = np.isfinite(ratio)

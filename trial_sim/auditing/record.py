@@ -4,9 +4,10 @@ A measure is an estimate with an interval, a rule and a verdict:
 
 - ``better="low"``: at or below the threshold; ``"high"``: at or above it; ``"zero"``: within the
   threshold of zero on either side; ``""``: no rule exists, the number informs only.
-- *green*: the estimate keeps the rule; *amber*: it does not, but the interval reaches the allowed
-  side, so that chance could explain it; *red*: the whole interval breaks the rule; *grey*: no
-  rule, or the measure could not be taken (the reading then says why).
+- *green*: the estimate keeps the rule; *amber*: it does not, but chance could explain it; *red*:
+  chance cannot, because even the interval widened from 95 % to 99.9 % breaks the rule as a whole
+  (an audit asks some two hundred questions, and an honest sample must not fail by their number);
+  *grey*: no rule, or the measure could not be taken (the reading then says why).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pandas as pd
 
 from .intervals import Interval
 
+WIDEN = 1.68  # 3.29 / 1.96: from a 95 % to a 99.9 % interval
 VERDICTS = ("green", "amber", "red", "grey")
 SECTIONS = ("fidelity", "effects", "utility", "privacy", "error_rates", "balance")
 COLUMNS = (
@@ -93,8 +95,8 @@ def judge(interval: Interval, threshold: float | None, better: str) -> str:
     estimate, lower, upper = interval
     if threshold is None or not better or math.isnan(estimate):
         return "grey"
-    lower = estimate if math.isnan(lower) else lower
-    upper = estimate if math.isnan(upper) else upper
+    lower = estimate if math.isnan(lower) else estimate - WIDEN * (estimate - lower)
+    upper = estimate if math.isnan(upper) else estimate + WIDEN * (upper - estimate)
     if better == "low":
         kept, broken = estimate <= threshold, lower > threshold
     elif better == "high":
@@ -148,7 +150,7 @@ class AuditReport:
 
     @property
     def failures(self) -> pd.DataFrame:
-        """The red measures: those whose whole interval breaks the rule."""
+        """The red measures: those whose breach of the rule chance cannot explain."""
         table = self.table
         return table[table["verdict"] == "red"].reset_index(drop=True)
 

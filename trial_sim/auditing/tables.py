@@ -35,6 +35,12 @@ class MixedTable:
         """The rows of an index or mask."""
         return MixedTable(self.numeric[index], self.codes[index])
 
+    def columns(self, schema: Schema, part: Schema) -> MixedTable:
+        """The columns of a part of the schema that the table was encoded with."""
+        numeric = [schema.numeric.index(name) for name in part.numeric]
+        codes = [schema.categorical.index(name) for name in part.categorical]
+        return MixedTable(self.numeric[:, numeric], self.codes[:, codes])
+
 
 @dataclass(frozen=True, eq=False)
 class Schema:

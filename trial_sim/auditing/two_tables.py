@@ -19,20 +19,24 @@ from .utility import utility
 
 def audit(
     real: Trial,
-    synthetic: Trial,
+    synthetic: Any,
     holdout: Trial | None = None,
     endpoint: str | None = None,
     seed: int = 0,
+    **options: int,
 ) -> AuditReport:
-    """Audit a synthetic trial against the real trial that it was made from.
+    """Audit a synthetic trial, or a fitted generator, against the real trial it was made from.
 
     Args:
         real: the training data.
-        synthetic: the synthetic trial, with the real one's columns and arms.
+        synthetic: the synthetic trial, with the real one's columns and arms; or a fitted trial
+            (anything with ``refit`` and ``sample_trial``), which is then audited with refits,
+            shadow models and error rates (see :func:`.fitted.audit_fitted`).
         holdout: real patients that the maker of the synthetic trial never saw. They make the
             controls of the privacy attacks sharp and membership inference possible.
         endpoint: one endpoint, or None for all that both trials have.
         seed: of the random choices (bootstrap draws, attacks); the same seed, the same report.
+        options: for a fitted trial, ``n_folds``, ``n_shadow``, ``n_trials``, ``n_null``.
 
     Returns:
         AuditReport: tables ``.fidelity .effects .utility .privacy .error_rates .balance`` with
@@ -42,6 +46,17 @@ def audit(
     Raises:
         TypeError, ValueError: when the trials cannot be compared; the sentence names why.
     """
+    if hasattr(synthetic, "refit") and hasattr(synthetic, "sample_trial"):
+        from .fitted import audit_fitted
+
+        if holdout is not None:
+            raise ValueError(
+                "a fitted trial is audited with refits and needs no holdout; to use one, give a "
+                "sampled trial: audit(real, fitted.sample_trial(), holdout=...)"
+            )
+        return audit_fitted(synthetic, real, seed, endpoint, **options)
+    if options:
+        raise TypeError(f"{next(iter(options))} applies to a fitted trial only, not to two tables")
     comparison = compare(real, synthetic, holdout, endpoint, seed)
     effects = as_table(effect_replication(comparison))
     why = "they need the generator; call fitted.audit()"

@@ -1,4 +1,7 @@
-"""Utility: a model trained on synthetic patients, tested on real ones (TSTR) against real (TRTR)."""
+"""Utility: models trained on synthetic and on real patients, both tested on real ones.
+
+TSTR is the score of the first, TRTR of the second.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ def ridge_cox(
         s0 = np.cumsum(w)[at]
         s1 = np.cumsum(w[:, None] * x, axis=0)[at]
         mean = s1 / s0[:, None]
-        # sum over deaths of E[x x'] = sum over rows of w x x' times the sum of 1/s0 it is at risk in
+        # sum over deaths of E[x x'] = sum over rows of w x x' times the 1/s0 of its risk sets
         share = np.zeros(len(t))
         np.add.at(share, at, 1 / s0)
         hazard = np.cumsum(share[::-1])[::-1]
@@ -92,9 +95,7 @@ def _design(schema: Schema, covariates: tuple[str, ...], arm: str | None) -> Sch
 
 
 def _matrix(schema: Schema, part: Schema, table: MixedTable) -> np.ndarray:
-    numeric = [schema.numeric.index(name) for name in part.numeric]
-    codes = [schema.categorical.index(name) for name in part.categorical]
-    return model_matrix(part, MixedTable(table.numeric[:, numeric], table.codes[:, codes]))[0]
+    return model_matrix(part, table.columns(schema, part))[0]
 
 
 def predictor(x: np.ndarray, outcome: Outcome) -> np.ndarray | None:
@@ -124,13 +125,12 @@ def predictor(x: np.ndarray, outcome: Outcome) -> np.ndarray | None:
     return fit.fit(x[used], y[used], sample_weight=weight[used] / mean).coef_
 
 
-def comparable(outcome: Outcome, fold: np.ndarray) -> np.ndarray:
-    """(n, n) boolean: pairs (i, j) of one fold in which i is known to fare worse than j.
+def comparable(outcome: Outcome) -> np.ndarray:
+    """(n, n) boolean: pairs (i, j) in which i is known to fare worse than j.
 
     For times: i had the event before j was last seen. Otherwise i has the larger response.
     """
     endpoint = outcome.endpoint
-    same = fold[:, None] == fold[None, :]
     if isinstance(endpoint, (TimeToEvent, CompetingRisks)):
         t = outcome.data["duration"]
         if isinstance(endpoint, TimeToEvent):
@@ -140,9 +140,9 @@ def comparable(outcome: Outcome, fold: np.ndarray) -> np.ndarray:
             d = outcome.data["cause"] == first
             # the other causes leave the patient free of this one for ever
             t = np.where((outcome.data["cause"] != 0) & ~d, np.inf, t)
-        return same & d[:, None] & (t[:, None] < t[None, :])
+        return d[:, None] & (t[:, None] < t[None, :])
     y, weight = response(outcome)
-    return same & (weight > 0)[:, None] & (weight > 0)[None, :] & (y[:, None] > y[None, :])
+    return (weight > 0)[:, None] & (weight > 0)[None, :] & (y[:, None] > y[None, :])
 
 
 class Scores(NamedTuple):
@@ -159,8 +159,10 @@ def score(splits: Sequence[Split], schema: Schema, comparison: Comparison) -> Sc
     part = _design(schema, comparison.covariates, comparison.real.arm)
     if not part.columns:
         return None
-    synthetic, real, tests, folds = [], [], [], []
-    for k, split in enumerate(splits):
+    synthetic: list[np.ndarray] = []
+    real: list[np.ndarray] = []
+    tests: list[Outcome] = []
+    for split in splits:
         coefficients = [
             predictor(_matrix(schema, part, table), outcome)
             for table, outcome in (split.synthetic, split.real)
@@ -176,8 +178,7 @@ def score(splits: Sequence[Split], schema: Schema, comparison: Comparison) -> Sc
             else:
                 store.append((with_level if len(beta) > x.shape[1] else x) @ beta)
         tests.append(split.test[1])
-        folds.append(np.full(len(x), k))
-    s, r, fold = (np.concatenate(v) for v in (synthetic, real, folds))
+    s, r = (np.concatenate(v) for v in (synthetic, real))
     rng = comparison.rng(31)
     weights = rng.standard_exponential((DRAWS, len(s)))
     weights = np.vstack([np.ones(len(s)), weights])
@@ -194,7 +195,7 @@ def score(splits: Sequence[Split], schema: Schema, comparison: Comparison) -> Sc
         low, high = np.quantile(ratios[1:], [0.025, 0.975])
         interval = Interval(float(ratios[0]), float(low), float(high))
         return Scores(float(errors[0][0]), float(errors[1][0]), interval, "RMSE")
-    pairs = [comparable(o, np.zeros(len(o))) for o in tests]
+    pairs = [comparable(o) for o in tests]
     found, total, start = np.zeros((2, DRAWS + 1)), np.zeros(DRAWS + 1), 0
     for pair in pairs:
         n = len(pair)
