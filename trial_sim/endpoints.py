@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from trial_sim.storage import storable
+
 FAMILIES = ("gaussian", "binomial", "poisson")
 
 
@@ -108,6 +110,7 @@ class Endpoint:
         return {"kind": self.kind, **values}
 
 
+@storable
 @dataclass(frozen=True)
 class TimeToEvent(Endpoint):
     """Time from randomisation to one event; ``event`` is 1 where it was seen, 0 if censored."""
@@ -125,6 +128,7 @@ class TimeToEvent(Endpoint):
         check_flag(table, self.event)
 
 
+@storable
 @dataclass(frozen=True)
 class CompetingRisks(Endpoint):
     """Time to the first of several causes; ``cause`` is 0 if censored, else 1, 2, ...
@@ -156,6 +160,7 @@ class CompetingRisks(Endpoint):
             )
 
 
+@storable
 @dataclass(frozen=True)
 class Recurrent(Endpoint):
     """Repeated events as rows ``(start, stop]`` of a patient; ``event`` is 1 at ``stop`` or 0."""
@@ -190,6 +195,7 @@ class Recurrent(Endpoint):
             )
 
 
+@storable
 @dataclass(frozen=True)
 class Binary(Endpoint):
     """Yes (1) or no (0); gaps are allowed and are kept as a pattern of their own."""
@@ -205,6 +211,7 @@ class Binary(Endpoint):
         check_flag(table, self.column, missing=True)
 
 
+@storable
 @dataclass(frozen=True)
 class Ordinal(Endpoint):
     """Ordered categories. ``levels`` gives them from lowest to highest; without it, the order of
@@ -247,6 +254,7 @@ class Ordinal(Endpoint):
             )
 
 
+@storable
 @dataclass(frozen=True)
 class Continuous(Endpoint):
     """A measurement, with its ``baseline`` column if there is one (ANCOVA)."""
@@ -268,6 +276,7 @@ class Continuous(Endpoint):
             numbers(table, name, missing=True)
 
 
+@storable
 @dataclass(frozen=True)
 class Count(Endpoint):
     """A number of events, over ``exposure`` units of time if that varies."""
@@ -296,34 +305,45 @@ class Count(Endpoint):
                 )
 
 
+@storable
 @dataclass(frozen=True)
 class Longitudinal(Endpoint):
-    """One column a visit, in order of time; gaps are drop-out or skipped visits."""
+    """One column a visit, in order of time; gaps are drop-out or skipped visits.
 
-    columns_: tuple[str, ...]
-    baseline: str | None = None
-    family: str = "gaussian"
+    Args:
+        columns: at least two visit columns. baseline: the value before randomisation.
+        family: "gaussian", "binomial" or "poisson".
+    """
+
+    visits: Sequence[str]
+    baseline: str | None
+    family: str
     kind: ClassVar[str] = "longitudinal"
 
     def __init__(
-        self, columns: Sequence[str], baseline: str | None = None, family: str = "gaussian"
+        self,
+        columns: Sequence[str] = (),
+        baseline: str | None = None,
+        family: str = "gaussian",
+        visits: Sequence[str] = (),
     ) -> None:
-        if isinstance(columns, str) or len(columns) < 2:
+        chosen = columns or visits  # ``visits`` is the field's own name, ``columns`` the public one
+        if isinstance(chosen, str) or len(chosen) < 2:
             raise ValueError(
-                f"Longitudinal needs at least two visit columns in order, received {columns!r}"
+                f"Longitudinal needs at least two visit columns in order, received {chosen!r}"
             )
         if family not in FAMILIES:
             raise ValueError(
                 f"family must be one of {', '.join(FAMILIES)}, received {family!r}"
                 f"{nearest(family, FAMILIES)}"
             )
-        object.__setattr__(self, "columns_", tuple(columns))
+        object.__setattr__(self, "visits", tuple(chosen))
         object.__setattr__(self, "baseline", baseline)
         object.__setattr__(self, "family", family)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return self.columns_
+        return tuple(self.visits)
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from trial_sim.endpoints import (
     nearest,
     plain,
 )
+from trial_sim.storage import storable
 
 __all__ = [
     "Binary",
@@ -49,6 +50,7 @@ COLUMN_KINDS = ("numeric", "integer", "categorical", "ordered", "date")
 TIME_UNITS = ("days", "weeks", "months", "years")
 
 
+@storable
 @dataclass(frozen=True)
 class Column:
     """What one covariate column is.
@@ -79,6 +81,7 @@ class Column:
         return self.kind in ("categorical", "ordered")
 
 
+@storable
 @dataclass(frozen=True)
 class TrialSchema:
     """A trial without its rows: names, levels, bounds, endpoints, provenance."""

@@ -1,0 +1,9 @@
+"""Joint generators of baseline covariates.
+
+encoding     tables as float arrays, and back with types, levels, bounds and digits restored
+bootstrap    rows drawn again (copies patients, and says so)
+cart         sequential classification and regression trees
+copula       Gaussian copula with empirical margins
+conditions   where, balance, shift, constraints: what-if on who is sampled
+selection    the choice among generators by fidelity, subject to privacy
+"""

@@ -1,0 +1,121 @@
+"""A Gaussian copula with empirical margins, categories and gaps by thresholds.
+
+Each column is a cut latent normal, each column with gaps has a second one for the gap. The latent
+correlation of two columns is that of their normal scores (mid-ranks), mended to be a correlation
+matrix by clipping eigenvalues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trial_sim.covariates.encoding import blur_rare, support_of
+from trial_sim.storage import storable
+from trial_sim.trial import Column
+
+
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Normal scores of mid-ranks, gaps at zero, scaled to unit variance."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    seen = ~np.isnan(values)
+    out = np.zeros(len(values))
+    if seen.sum() > 1:
+        score = ndtri((rankdata(values[seen]) - 0.5) / seen.sum())
+        spread = score.std()
+        out[seen] = (score - score.mean()) / (spread if spread > 0 else 1.0)
+    return out
+
+
+def nearest_correlation(matrix: np.ndarray, floor: float = 1e-4) -> np.ndarray:
+    """Clip eigenvalues at ``floor`` and rescale the diagonal to one."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    mended = (vectors * np.maximum(values, floor)) @ vectors.T
+    scale = np.sqrt(np.diag(mended))
+    return mended / np.outer(scale, scale)
+
+
+@storable
+@dataclass(frozen=True)
+class GaussianCopula:
+    """Margins and a latent correlation.
+
+    Attributes:
+        supports: per column, (m, 2) distinct values and counts; gaps: share of gaps, (n_columns,).
+        correlation: (d, d), d = columns, then columns with gaps; n_rows: patients fitted.
+    """
+
+    columns: tuple[Column, ...]
+    supports: tuple[np.ndarray, ...]
+    gaps: np.ndarray
+    correlation: np.ndarray
+    n_rows: int
+    name = "copula"
+    copies_rows = False
+
+    @classmethod
+    def fit(cls, codes: np.ndarray, columns: Sequence[Column], seed: int) -> GaussianCopula:
+        """Fit to ``codes`` (n, n_columns); ``seed`` is not used."""
+        n = len(codes)
+        gaps = np.isnan(codes).mean(axis=0)
+        scores = [normal_scores(codes[:, k]) for k in range(len(columns))]
+        scores += [
+            normal_scores(np.isnan(codes[:, k]).astype(float))
+            for k in range(len(columns))
+            if 0 < gaps[k] < 1
+        ]
+        latent = np.column_stack(scores) if scores else np.empty((n, 0))
+        correlation = (latent.T @ latent) / max(n, 1)
+        # correlation over the pairs where both are seen: gaps sit at zero and shrink the product
+        seen = np.column_stack([s != 0 for s in scores]) if scores else np.empty((n, 0))
+        both = (seen.T.astype(float) @ seen.astype(float)) / max(n, 1)
+        correlation = np.where(both > 0.05, correlation / np.maximum(both, 0.05), 0.0)
+        np.fill_diagonal(correlation, 1.0)
+        supports = tuple(support_of(codes[:, k]) for k in range(len(columns)))
+        return cls(tuple(columns), supports, gaps, nearest_correlation(correlation), n)
+
+    def draw(self, rng: np.random.Generator | None) -> tuple[list[np.ndarray], np.ndarray]:
+        """Margins (weights of the support) and the Cholesky factor; drawn if ``rng`` is given.
+
+        Margins by the Bayesian bootstrap, the correlation from the Wishart law of the scores.
+        """
+        weights = [s[:, 1].copy() for s in self.supports]
+        correlation = self.correlation
+        if rng is not None:
+            weights = [rng.standard_gamma(w) if len(w) else w for w in weights]
+            d = len(correlation)
+            if d and self.n_rows > d:
+                z = rng.standard_normal((self.n_rows, d)) @ np.linalg.cholesky(correlation).T
+                correlation = nearest_correlation(np.corrcoef(z.T).reshape(d, d))
+        root = np.linalg.cholesky(correlation) if len(correlation) else correlation
+        return weights, root
+
+    def sample(
+        self, n: int, rng: np.random.Generator, parameters: Any, allowed: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of codes (n, n_columns) with weights (n,): 0 where ``allowed`` refuses, else 1."""
+        from scipy.special import ndtr
+
+        weights, root = parameters
+        uniform = ndtr(rng.standard_normal((n, len(root))) @ root.T)
+        out = np.full((n, len(self.columns)), np.nan)
+        keep = np.ones(n)
+        extra = len(self.columns)
+        for k, column in enumerate(self.columns):
+            support = self.supports[k]
+            if len(support):
+                cumulative = np.cumsum(weights[k]) / weights[k].sum()
+                place = np.searchsorted(cumulative, uniform[:, k], side="right")
+                drawn = support[np.minimum(place, len(support) - 1), 0]
+                out[:, k] = blur_rare(drawn, column, support, rng)
+            if 0 < self.gaps[k] < 1:
+                out[uniform[:, extra] > 1 - self.gaps[k], k] = np.nan
+                extra += 1
+            if allowed and column.name in allowed:
+                keep = keep * allowed[column.name](out[:, k])
+        return out, keep

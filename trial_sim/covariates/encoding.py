@@ -1,0 +1,110 @@
+"""Tables as float arrays, and back with types, levels, bounds and digits restored.
+
+A categorical or ordered column is coded 0, 1, ... in the order of its levels, a date as days since
+1970-01-01, a gap as NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from trial_sim.trial import Column
+
+KEPT_FROM = 3  # a value shared by this many patients is no one's own and may be given back exactly
+
+
+def encode(table: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
+    """The columns as (n, n_columns) float64.
+
+    Raises:
+        ValueError: a value that is none of the levels.
+    """
+    out = np.empty((len(table), len(columns)))
+    for k, column in enumerate(columns):
+        values = table[column.name]
+        if column.discrete:
+            codes = pd.Categorical(values, categories=list(column.levels)).codes
+            unknown = (codes < 0) & values.notna().to_numpy()
+            if unknown.any():
+                row = int(np.argmax(unknown))
+                raise ValueError(
+                    f"column {column.name!r}: row {row} holds {values.iloc[row]!r}, which is none "
+                    f"of the levels {list(column.levels)}"
+                )
+            out[:, k] = np.where(codes < 0, np.nan, codes)
+        elif column.kind == "date":
+            days = (pd.to_datetime(values) - pd.Timestamp(0)) / pd.Timedelta(days=1)
+            out[:, k] = days.to_numpy(dtype=float)
+        else:
+            out[:, k] = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float)
+    return out
+
+
+def decode(values: np.ndarray, columns: Sequence[Column]) -> pd.DataFrame:
+    """The table of (n, n_columns) codes, with the dtypes, levels and digits of ``columns``."""
+    out = {}
+    for k, column in enumerate(columns):
+        out[column.name] = decode_column(values[:, k], column)
+    return pd.DataFrame(out)
+
+
+def decode_column(values: np.ndarray, column: Column) -> pd.Series:
+    """One column of codes as a typed series."""
+    missing = np.isnan(values)
+    if column.discrete:
+        levels = list(column.levels)
+        codes = np.where(missing, -1, values).astype(int)
+        if column.dtype == "category":
+            ordered = column.kind == "ordered"
+            return pd.Series(pd.Categorical.from_codes(codes, levels, ordered=ordered))  # type: ignore[call-overload]
+        if all(isinstance(v, bool | int | float) for v in levels):
+            numbers = np.append(np.asarray(levels, dtype=float), np.nan)[codes]
+            return _as_dtype(pd.Series(numbers), column, missing.any())
+        taken = np.empty(len(levels) + 1, dtype=object)
+        taken[:-1], taken[-1] = levels, np.nan
+        return pd.Series(taken[codes])
+    if column.kind == "date":
+        return pd.Series(pd.Timestamp(0) + pd.to_timedelta(np.round(values), unit="D"))
+    digits = 0 if column.kind == "integer" else column.decimals
+    return _as_dtype(pd.Series(np.round(values, digits)), column, missing.any())
+
+
+def _as_dtype(values: pd.Series, column: Column, missing: bool) -> pd.Series:
+    if missing and column.dtype.startswith(("int", "uint", "bool")):
+        return values.astype(float)
+    return values if column.dtype == "object" else values.astype(np.dtype(column.dtype))
+
+
+def blur_rare(
+    drawn: np.ndarray, column: Column, support: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Move values that few patients share to a random place between their neighbours.
+
+    Args:
+        drawn: (n,) values without gaps, taken from the fitted data.
+        support: (m, 2) sorted distinct values and how many patients had each.
+
+    Values that at least `KEPT_FROM` patients share stay, so that digit preference and spikes are
+    kept; a unique value (an outlier above all) is never given back for certain.
+    """
+    if column.discrete or len(support) < 3:
+        return drawn
+    place = np.clip(np.searchsorted(support[:, 0], drawn), 0, len(support) - 1)
+    rare = (support[place, 1] < KEPT_FROM) & (support[place, 0] == drawn)
+    below = support[np.maximum(place - 1, 0), 0]
+    above = support[np.minimum(place + 1, len(support) - 1), 0]
+    # Triangular on the gap to each neighbour keeps the mean where gaps are alike.
+    u = rng.random(len(drawn)) + rng.random(len(drawn)) - 1
+    moved = drawn + np.where(u < 0, u * (drawn - below), u * (above - drawn))
+    if column.kind == "date" or column.kind == "integer":
+        moved = np.round(moved)
+    return np.where(rare, moved, drawn)
+
+
+def support_of(values: np.ndarray) -> np.ndarray:
+    """(m, 2): sorted distinct values of the non-missing entries, and their counts."""
+    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    return np.column_stack([distinct, counts]).astype(float)

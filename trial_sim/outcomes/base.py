@@ -1,0 +1,71 @@
+"""What a fitted outcome model offers, and what a fit is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from trial_sim.endpoints import Endpoint, Recurrent
+from trial_sim.outcomes.features import FeatureMap
+from trial_sim.trial import TrialSchema
+
+
+@dataclass(frozen=True)
+class FitData:
+    """The real trial as arrays, for the fit of one outcome model.
+
+    Attributes:
+        schema: of the trial. endpoint: the record. patients: the real table (one row a patient, or
+            an interval for recurrent events). codes: (n, n_columns) baseline codes. arm: (n,)
+            index of the arm (0 for a cohort). features: of the codes. reference: (M, n_columns)
+            codes from the covariate generator, over which margins are calibrated.
+        by: covariates that modify the treatment effect. tail: "horizon" or "parametric".
+    """
+
+    schema: TrialSchema
+    endpoint: Endpoint
+    patients: pd.DataFrame
+    codes: np.ndarray
+    arm: np.ndarray
+    features: FeatureMap
+    reference: np.ndarray
+    by: tuple[str, ...] = ()
+    tail: str = "horizon"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_arms(self) -> int:
+        """Number of arms (1 for a cohort)."""
+        return max(len(self.schema.arms), 1)
+
+    def rows_of(self, index: np.ndarray) -> pd.DataFrame:
+        """Rows of ``patients`` that belong to the patients at these positions."""
+        if not isinstance(self.endpoint, Recurrent):
+            return self.patients.iloc[index].reset_index(drop=True)
+        ids = self.patients[self.endpoint.id].drop_duplicates().to_numpy()[index]
+        return self.patients[self.patients[self.endpoint.id].isin(ids)].reset_index(drop=True)
+
+
+class OutcomeModel(Protocol):
+    """A fitted model of one endpoint."""
+
+    name: str
+    notes: tuple[str, ...]
+
+    def draw(self, rng: np.random.Generator | None) -> Any:
+        """Parameters: estimates for None, else one draw from their approximate posterior."""
+
+    def override(self, parameters: Any, effects: Mapping[int, float]) -> Any:
+        """Parameters in which arm ``a`` has the given effect against the control arm.
+
+        The effect is a ratio (hazard, rate, odds) or a difference of means; 1 or 0 is none.
+        """
+
+    def sample(
+        self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
+    ) -> dict[str, np.ndarray]:
+        """The endpoint's columns for patients with baseline ``codes`` (n, n_columns) in ``arm``."""

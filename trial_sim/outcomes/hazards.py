@@ -1,0 +1,272 @@
+"""Time to event and competing risks from cause-specific hazards on an arm x interval grid.
+
+The covariate part is a Cox regression stratified by arm, one a cause. Baselines are
+
+- ``by_arm``: each arm its own (nothing is assumed of the treatment effect over time);
+- ``proportional``: one shape, times exp(treatment), fitted without penalty to the margins.
+
+Censoring has hazards of its own by arm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trial_sim.outcomes.base import FitData
+from trial_sim.outcomes.cox import fit_cox
+from trial_sim.outcomes.hazard_grid import (
+    HazardGrid,
+    choose_knots,
+    conditional_hazards,
+    invert,
+    midpoints,
+    resolution_of,
+)
+from trial_sim.outcomes.linear import RIDGE, LinearPart
+from trial_sim.storage import storable
+
+FEW_EVENTS = 5
+SCORE_BINS = 10
+
+
+class HazardParameters(NamedTuple):
+    """One set of parameters.
+
+    Attributes:
+        coefficients: (C, p). hazards: (A, K, C) of a patient with relative risk 1.
+        tail: (A, C) hazards beyond the last knot (0: none). censoring: (A, K').
+        acts_as: (A,) the arm whose interactions each arm uses.
+    """
+
+    coefficients: np.ndarray
+    hazards: np.ndarray
+    tail: np.ndarray
+    censoring: np.ndarray
+    acts_as: np.ndarray
+
+
+@storable
+@dataclass(frozen=True)
+class HazardModel:
+    """Fitted cause-specific hazards (one cause: ordinary survival)."""
+
+    name: str
+    columns: tuple[str, str]
+    unit: float
+    proportional: bool
+    linear: LinearPart
+    events: HazardGrid
+    censored: HazardGrid
+    reference: np.ndarray
+    score_edges: np.ndarray
+    tail: str
+    notes: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, data: FitData, name: str, proportional: bool, most_knots: int = 40) -> HazardModel:
+        """Fit to a `TimeToEvent` or `CompetingRisks` endpoint."""
+        duration, cause = data.endpoint.columns
+        recorded = data.patients[duration].to_numpy(dtype=float)
+        causes = data.patients[cause].to_numpy(dtype=float).astype(int)
+        unit = resolution_of(recorded)
+        times = midpoints(recorded, unit)
+        n_causes = max(int(causes.max()), 1)
+        notes = list(data.features.notes)
+        notes += event_notes(causes, data.arm, data.schema.arms, n_causes)
+        fits = []
+        linear = LinearPart.empty(data.features, data.by, data.n_arms)
+        design = linear.design(data.codes, data.arm)
+        for c in range(1, n_causes + 1):
+            fit = fit_cox(times, causes == c, design, strata=data.arm, ridge=RIDGE)
+            fits.append((fit.coefficients, fit.covariance))
+        knots = choose_knots(recorded, causes > 0, unit, most=most_knots)
+        events = HazardGrid.build(times, causes, data.arm, data.n_arms, n_causes, knots)
+        c_knots = choose_knots(recorded, causes == 0, unit)
+        gone = (causes == 0).astype(int)
+        censored = HazardGrid.build(times, gone, data.arm, data.n_arms, 1, c_knots)
+        return cls(
+            name,
+            (duration, cause),
+            unit,
+            proportional,
+            linear.with_fits(fits),
+            events,
+            censored,
+            data.reference,
+            choose_knots(recorded, causes > 0, unit, most=SCORE_BINS),
+            data.tail,
+            tuple(notes),
+        )
+
+    def marginal(self, rng: np.random.Generator | None) -> np.ndarray:
+        """Marginal hazards (A, K, C)."""
+        hazards = self.events.hazards(rng)
+        if not self.proportional:
+            return hazards
+        counts = hazards * self.events.exposure[:, :, None]
+        return np.stack(
+            [proportional(counts[..., c], self.events.exposure) for c in range(hazards.shape[2])],
+            axis=2,
+        )
+
+    def draw(self, rng: np.random.Generator | None) -> HazardParameters:
+        """Estimates, or one draw: normal coefficients, gamma hazards."""
+        coefficients = self.linear.draw(rng)
+        risks = np.exp(self.linear.by_arm(self.reference, coefficients))
+        marginal = self.marginal(rng)
+        hazards = conditional_hazards(marginal, self.events.widths, risks)
+        return HazardParameters(
+            coefficients,
+            hazards,
+            self._tail(hazards),
+            self.censored.hazards(rng)[:, :, 0],
+            np.arange(len(hazards)),
+        )
+
+    def _tail(self, hazards: np.ndarray) -> np.ndarray:
+        """Hazards beyond the last knot: none, or those of the last third of the follow-up."""
+        n_arms, _, n_causes = hazards.shape
+        if self.tail == "horizon":
+            return np.zeros((n_arms, n_causes))
+        late = self.events.knots[1:] > self.events.knots[-1] * 2 / 3
+        width = self.events.widths[late]
+        return (hazards[:, late] * width[:, None]).sum(axis=1) / width.sum()
+
+    def override(
+        self, parameters: HazardParameters, effects: Mapping[int, float]
+    ) -> HazardParameters:
+        """Give arm ``a`` the control's hazard of the first cause times ``effects[a]``."""
+        hazards, tail = parameters.hazards.copy(), parameters.tail.copy()
+        acts_as = parameters.acts_as.copy()
+        for a, ratio in effects.items():
+            hazards[a], tail[a] = hazards[0], tail[0]
+            hazards[a, :, 0] *= ratio
+            tail[a, 0] *= ratio
+            acts_as[a] = 0
+        return parameters._replace(hazards=hazards, tail=tail, acts_as=acts_as)
+
+    def combined(self, parameters: HazardParameters, parts: tuple[int, ...]) -> HazardParameters:
+        """Parameters with one more arm, in which the hazard ratios of ``parts`` multiply."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.prod([parameters.hazards[a] / parameters.hazards[0] for a in parts], axis=0)
+        new = np.where(parameters.hazards[0] > 0, parameters.hazards[0] * ratio, 0.0)
+        grown = np.concatenate([parameters.hazards, new[None]])
+        return parameters._replace(
+            hazards=grown,
+            tail=np.concatenate([parameters.tail, self._tail(new[None])]),
+            censoring=np.concatenate([parameters.censoring, parameters.censoring[:1]]),
+            acts_as=np.append(parameters.acts_as, 0),
+        )
+
+    def latent(
+        self, codes: np.ndarray, arm: np.ndarray, exponential: np.ndarray, p: HazardParameters
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Uncensored times (n,) and causes (n,) from unit exponentials (n, C)."""
+        risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
+        knots = self.events.knots
+        times = np.empty_like(risk)
+        for c in range(risk.shape[1]):
+            scaled = exponential[:, c] / risk[:, c]
+            times[:, c] = invert(scaled, arm, knots, p.hazards[:, :, c])
+            if self.tail != "horizon":
+                total = (p.hazards[:, :, c] * self.events.widths).sum(axis=1)
+                beyond = np.isinf(times[:, c]) & (p.tail[arm, c] > 0)
+                extra = (scaled - total[arm])[beyond] / p.tail[arm, c][beyond]
+                times[beyond, c] = knots[-1] + extra
+        first = times.argmin(axis=1)
+        return times[np.arange(len(arm)), first], first + 1
+
+    def sample(
+        self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
+    ) -> dict[str, np.ndarray]:
+        """Observed duration and cause (0: censored)."""
+        n = len(codes)
+        exponential = rng.standard_exponential((n, parameters.hazards.shape[2]))
+        time, cause = self.latent(codes, arm, exponential, parameters)
+        end = censoring_times(rng, arm, self.censored.knots, parameters.censoring)
+        seen = time <= end
+        observed = np.where(seen, time, end)
+        if self.unit:
+            observed = np.round(np.ceil(observed / self.unit - 1e-9) * self.unit, 6)
+        return {self.columns[0]: observed, self.columns[1]: np.where(seen, cause, 0)}
+
+    def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
+        """Log probability (n,) of what was seen: the tenth of the follow-up in which the event of
+        that cause fell, or survival to the censoring time."""
+        p = self.draw(None)
+        duration, cause = (patients[c].to_numpy(dtype=float) for c in self.columns)
+        knots, edges = self.events.knots, self.score_edges
+        time = np.minimum(midpoints(duration, self.unit), min(knots[-1], edges[-1]))
+        risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
+        steps = np.cumsum(p.hazards * self.events.widths[:, None], axis=1)
+        total = np.concatenate([np.zeros_like(steps[:, :1]), steps], axis=1)  # (A, K + 1, C)
+        bins = np.clip(np.searchsorted(edges, time) - 1, 0, len(edges) - 2)
+        here, low, high = (
+            interpolated(at, knots, total, arm) for at in (time, edges[bins], edges[bins + 1])
+        )
+        gain = risk * (high - low)
+        dies = np.exp(-(risk * low).sum(axis=1)) * -np.expm1(-gain.sum(axis=1))
+        of = np.take_along_axis(gain, np.maximum(cause.astype(int) - 1, 0)[:, None], axis=1)[:, 0]
+        chance = dies * of / np.maximum(gain.sum(axis=1), 1e-300)
+        return np.where(cause > 0, np.log(np.maximum(chance, 1e-6)), -(risk * here).sum(axis=1))
+
+
+def interpolated(
+    times: np.ndarray, knots: np.ndarray, total: np.ndarray, arm: np.ndarray
+) -> np.ndarray:
+    """Cumulative hazards (n, C) at ``times`` of the patient's arm, from ``total`` (A, K + 1, C)."""
+    place = np.clip(np.searchsorted(knots, times) - 1, 0, len(knots) - 2)
+    share = ((times - knots[place]) / (knots[place + 1] - knots[place]))[:, None]
+    return total[arm, place] + share * (total[arm, place + 1] - total[arm, place])
+
+
+def censoring_times(
+    rng: np.random.Generator, arm: np.ndarray, knots: np.ndarray, hazards: np.ndarray
+) -> np.ndarray:
+    """End of follow-up (n,); those left at the horizon end within the last interval."""
+    end = invert(rng.standard_exponential(len(arm)), arm, knots, hazards)
+    spread = knots[-1] - rng.random(len(arm)) * (knots[-1] - knots[-2])
+    return np.where(np.isinf(end), spread, end)
+
+
+def proportional(counts: np.ndarray, exposure: np.ndarray) -> np.ndarray:
+    """Hazards (A, K) of one shape and a factor an arm, by Poisson maximum likelihood.
+
+    Args:
+        counts, exposure: (A, K).
+    """
+    factor = np.ones(len(counts))
+    totals = counts.sum(axis=1)
+    for _ in range(200):
+        weight = factor @ exposure
+        shape = np.divide(counts.sum(axis=0), weight, out=np.zeros(len(weight)), where=weight > 0)
+        base = exposure @ shape
+        new = np.divide(totals, base, out=np.zeros(len(base)), where=base > 0)
+        if np.allclose(new, factor, rtol=1e-10):
+            break
+        factor = new
+    return factor[:, None] * shape
+
+
+def event_notes(
+    causes: np.ndarray, arm: np.ndarray, arms: tuple[Any, ...], n_causes: int
+) -> list[str]:
+    """What to say of arms with no or few events."""
+    notes = []
+    for a in range(max(len(arms), 1)):
+        label = arms[a] if arms else "the cohort"
+        for c in range(1, n_causes + 1):
+            seen = int(((causes == c) & (arm == a)).sum())
+            of = f" of cause {c}" if n_causes > 1 else ""
+            if seen == 0:
+                notes.append(
+                    f"arm {label!r} has no event{of}: its hazard is zero, and parameter "
+                    "draws allow for half an event in the shape of the other arms"
+                )
+            elif seen < FEW_EVENTS:
+                notes.append(f"arm {label!r} has only {seen} event(s){of}")
+    return notes

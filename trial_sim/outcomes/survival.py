@@ -1,0 +1,30 @@
+"""Models of a time to event: Cox with one baseline an arm or one for all, and parametric ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trial_sim.endpoints import Endpoint
+from trial_sim.outcomes.base import FitData
+from trial_sim.outcomes.hazards import HazardModel
+
+MODELS = ("cox_by_arm", "cox", "piecewise_exponential")
+
+
+def models(endpoint: Endpoint) -> tuple[str, ...]:
+    """Names of the models."""
+    return MODELS
+
+
+def candidates(data: FitData) -> tuple[str, ...]:
+    """Models that "auto" compares."""
+    return MODELS
+
+
+def fit(data: FitData, name: str) -> Any:
+    """Fit the named model of a `TimeToEvent` endpoint."""
+    if name == "cox_by_arm":
+        return HazardModel.fit(data, name, proportional=False)
+    if name == "cox":
+        return HazardModel.fit(data, name, proportional=True)
+    return HazardModel.fit(data, name, proportional=True, most_knots=6)
