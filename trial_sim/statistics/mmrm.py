@@ -1,0 +1,216 @@
+"""Mixed model for repeated measures: treatment effects at visits under a chosen covariance."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trial_sim.statistics.mmrm_covariance import STRUCTURES, structure
+from trial_sim.statistics.mmrm_fit import LikelihoodFit, maximise, patterns
+from trial_sim.statistics.records import Comparison, upper_tail
+from trial_sim.statistics.validation import choice, labels, matrix, two_groups
+
+
+@dataclass(frozen=True)
+class MixedModel(Comparison):
+    """Fitted MMRM; the fields of `Comparison` are those of treatment at ``visit``.
+
+    Attributes:
+        visit: the visit of the main contrast.
+        visits: labels of all visits, in order.
+        effects: treatment effect at each visit.
+        effect_errors: their standard errors; effect_df: their degrees of freedom.
+        coefficients: name → (estimate, standard error, degrees of freedom) of every fixed effect,
+            with the first visit and group 0 as reference.
+        covariance: covariance matrix of the visits, row by row.
+        structure: name of the covariance structure.
+        log_likelihood: maximised (restricted) log-likelihood, with the constant of nlme and SAS.
+        n_rows: measurements used.
+    """
+
+    visit: Any = None
+    visits: tuple[Any, ...] = ()
+    effects: tuple[float, ...] = ()
+    effect_errors: tuple[float, ...] = ()
+    effect_df: tuple[float, ...] = ()
+    coefficients: dict[str, tuple[float, float, float]] = field(default_factory=dict, repr=False)
+    covariance: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
+    structure: str = "unstructured"
+    log_likelihood: float = float("nan")
+    n_rows: int = 0
+
+    def to_frame(self) -> Any:
+        """Treatment effects as a DataFrame, one row a visit."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {
+                "visit": self.visits,
+                "estimate": self.effects,
+                "se": self.effect_errors,
+                "df": self.effect_df,
+            }
+        )
+        frame["t"] = frame.estimate / frame.se
+        return frame
+
+
+def _design(
+    arm: NDArray[np.int8],
+    visit: NDArray[np.int64],
+    visits: NDArray[Any],
+    covariates: ArrayLike | None,
+    by_visit: bool,
+) -> tuple[NDArray[np.float64], list[str], NDArray[np.float64]]:
+    """Design (n, p), names of its columns, and contrasts (n_visits, p) of treatment at visits."""
+    n, k = arm.size, len(visits)
+    dummies = (visit[:, None] == np.arange(1, k)).astype(np.float64)
+    treated = arm.astype(np.float64)[:, None]
+    columns = [np.ones((n, 1)), dummies, treated, treated * dummies]
+    later = [f"visit {name}" for name in visits[1:]]
+    names = ["intercept", *later, "group", *(f"group:{name}" for name in later)]
+    if covariates is not None:
+        given = getattr(covariates, "columns", None)
+        x = matrix(covariates, "covariates", n)
+        labels_x = [str(c) for c in given] if given is not None else []
+        labels_x = labels_x or [f"covariate {a}" for a in range(x.shape[1])]
+        columns.append(x)
+        names += labels_x
+        if by_visit:
+            for a, label in enumerate(labels_x):
+                columns.append(x[:, a : a + 1] * dummies)
+                names += [f"{label}:{name}" for name in later]
+    design = np.concatenate(columns, axis=1)
+    contrasts = np.zeros((k, design.shape[1]))
+    contrasts[:, k] = 1.0
+    for j in range(1, k):
+        contrasts[j, k + j] = 1.0
+    return design, names, contrasts
+
+
+def mmrm(
+    outcome: ArrayLike,
+    subject: ArrayLike,
+    visit: ArrayLike,
+    group: ArrayLike,
+    covariates: ArrayLike | None = None,
+    covariates_by_visit: bool = False,
+    covariance: str = "unstructured",
+    at: Any = None,
+    method: str = "reml",
+    higher_is_better: bool = True,
+) -> MixedModel:
+    """Mixed model for repeated measures with fixed effects visit, group and group × visit.
+
+    One row a measurement. Rows whose outcome is missing (NaN) are left out, which is valid where
+    outcomes are missing at random.
+
+    Args:
+        outcome: (n,) measurements; NaN for missing.
+        subject: (n,) labels of patients.
+        visit: (n,) labels of visits, ordered by their sort order.
+        group: (n,) 1 for the treated, 0 for control.
+        covariates: (n,) or (n, p) numbers, such as the baseline value, or a DataFrame of them.
+        covariates_by_visit: give every covariate an effect of its own at each visit.
+        covariance: "unstructured", "ar1", "compound_symmetry", "toeplitz", "antedependence", or one
+            of the last four with the prefix "heterogeneous_" (a variance of its own at each visit).
+        at: label of the visit of the main contrast; None for the last.
+        method: "reml" or "ml".
+        higher_is_better: whether larger outcomes are better.
+
+    Returns:
+        `MixedModel`: ``estimate`` is the treatment effect at the visit ``at``, ``df``
+        Satterthwaite's degrees of freedom, ``z`` the t statistic.
+
+    Raises:
+        ValueError, TypeError: for bad arrays, a subject measured twice at a visit or in two groups,
+            one visit only, an unknown visit, collinear columns, or a likelihood without maximum.
+    """
+    try:
+        values = np.ascontiguousarray(outcome, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"outcome must hold numbers: {error}.") from error
+    if values.ndim != 1:
+        raise ValueError(f"outcome must be one-dimensional, got shape {values.shape}.")
+    n = values.size
+    if np.any(np.isinf(values)):
+        raise ValueError("outcome holds infinite values; use NaN for missing ones.")
+    choice(covariance, "covariance", STRUCTURES)
+    choice(method, "method", ("reml", "ml"))
+    who = labels(subject, "subject", n)[0]
+    when, visits = labels(visit, "visit", n)
+    arm = two_groups(group, n)
+    if len(visits) < 2:
+        raise ValueError(f"an MMRM needs two visits or more, got {len(visits)}.")
+    target = len(visits) - 1
+    if at is not None:
+        matches = np.flatnonzero(visits.astype(str) == str(at))
+        if matches.size == 0:
+            known = ", ".join(str(name) for name in visits)
+            raise ValueError(f"at must be one of the visits {known}, got {at!r}.")
+        target = int(matches[0])
+    _check_subjects(who, when, arm)
+    design, names, contrasts = _design(arm, when, visits, covariates, covariates_by_visit)
+    kept = np.isfinite(values)
+    for j, label in enumerate(visits):
+        for k in (0, 1):
+            if not np.any(kept & (when == j) & (arm == k)):
+                raise ValueError(f"group {k} has no measurement at visit {label}.")
+    x, y = design[kept], values[kept]
+    scale = np.sqrt((x**2).mean(axis=0))
+    scale[scale == 0] = 1.0
+    if np.linalg.matrix_rank(x / scale) < x.shape[1]:
+        raise ValueError("the columns of visit, group and covariates are collinear.")
+    groups = patterns(y, x / scale, who[kept], when[kept])
+    fit = maximise(groups, structure(covariance, len(visits)), method == "reml")
+    return _record(fit, scale, names, contrasts, visits, target, higher_is_better, method)
+
+
+def _check_subjects(who: NDArray[np.int64], when: NDArray[np.int64], arm: NDArray[np.int8]) -> None:
+    """Each subject once a visit, and in one group."""
+    pairs = np.stack([who, when])
+    if np.unique(pairs, axis=1).shape[1] < who.size:
+        raise ValueError("a subject has two rows at the same visit; keep one measurement of each.")
+    ones = np.bincount(who, weights=arm)
+    if np.any((ones > 0) & (ones < np.bincount(who))):
+        raise ValueError("a subject appears in both groups.")
+
+
+def _record(
+    fit: LikelihoodFit,
+    scale: NDArray[np.float64],
+    names: list[str],
+    contrasts: NDArray[np.float64],
+    visits: NDArray[Any],
+    target: int,
+    higher_is_better: bool,
+    method: str,
+) -> MixedModel:
+    effects = [fit.contrast(row / scale) for row in contrasts]
+    each = {name: fit.contrast(row / scale) for name, row in zip(names, np.eye(len(names)))}
+    estimate, se, df = effects[target]
+    z = (estimate if higher_is_better else -estimate) / se
+    # the design was scaled: the restricted likelihood of the unscaled design differs by a constant
+    shift = float(np.log(scale).sum()) if method == "reml" else 0.0
+    n_rows = sum(group.outcome.size for group in fit.groups)
+    return MixedModel(
+        test=f"MMRM, {fit.structure.name}, visit {visits[target]}",
+        z=z,
+        p_value=upper_tail(z, df),
+        estimate=estimate,
+        se=se,
+        scale="adjusted difference of means",
+        df=df,
+        n=sum(group.outcome.shape[0] for group in fit.groups),
+        visit=visits[target].item() if hasattr(visits[target], "item") else visits[target],
+        visits=tuple(v.item() if hasattr(v, "item") else v for v in visits),
+        effects=tuple(effect[0] for effect in effects),
+        effect_errors=tuple(effect[1] for effect in effects),
+        effect_df=tuple(effect[2] for effect in effects),
+        coefficients=each,
+        covariance=tuple(tuple(float(v) for v in row) for row in fit.sigma),
+        structure=fit.structure.name,
+        log_likelihood=-0.5 * fit.at.deviance - shift,
+        n_rows=n_rows,
+    )
