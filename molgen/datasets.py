@@ -127,8 +127,8 @@ def load_dataset(name: str, split: str = "train", *, download: bool = True) -> l
     if name != "moses":
         raise ValueError(f"Unknown data set {name!r}; there is 'moses'.")
     if split == "sample":
-        content = files("molgen").joinpath("data", "moses_sample.smi.gz").read_bytes()
-        return gzip.decompress(content).decode().split()
+        packaged = files("molgen").joinpath("data", "moses_sample.smi.gz").read_bytes()
+        return gzip.decompress(packaged).decode().split()
     if split not in MOSES_SPLITS:
         known = [*MOSES_SPLITS, "sample"]
         near = get_close_matches(str(split), known, n=1)

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rdkit import Chem, RDConfig
-from rdkit.Chem import Crippen, Descriptors, rdMolDescriptors
+from rdkit.Chem import Descriptors, rdMolDescriptors
 
 from molgen.chem import MoleculeError, as_smiles_list, parse, quiet_rdkit
 from molgen.parallel import map_chunks
@@ -65,6 +65,21 @@ def qed(mol: Chem.Mol) -> float:
     return float(QED.qed(mol))
 
 
+def molecular_weight(mol: Chem.Mol) -> float:
+    """Average molecular weight, Da."""
+    return float(Descriptors.MolWt(mol))  # type: ignore[attr-defined]
+
+
+def logp(mol: Chem.Mol) -> float:
+    """Octanol-water partition coefficient (Wildman and Crippen, 1999)."""
+    return float(rdMolDescriptors.CalcCrippenDescriptors(mol)[0])
+
+
+def molar_refractivity(mol: Chem.Mol) -> float:
+    """Molar refractivity (Wildman and Crippen, J. Chem. Inf. Comput. Sci. 39:868, 1999)."""
+    return float(rdMolDescriptors.CalcCrippenDescriptors(mol)[1])
+
+
 def _count_symbols(*symbols: str) -> Callable[[Chem.Mol], int]:
     wanted = frozenset(symbols)
     return lambda mol: sum(a.GetSymbol() in wanted for a in mol.GetAtoms())
@@ -90,8 +105,8 @@ class Descriptor:
 
 
 DESCRIPTORS: dict[str, Descriptor] = {
-    "mw": Descriptor(Descriptors.MolWt, "Da", "average molecular weight"),
-    "logp": Descriptor(Crippen.MolLogP, "", "octanol-water partition, Wildman and Crippen 1999"),
+    "mw": Descriptor(molecular_weight, "Da", "average molecular weight"),
+    "logp": Descriptor(logp, "", "octanol-water partition, Wildman and Crippen 1999"),
     "tpsa": Descriptor(rdMolDescriptors.CalcTPSA, "Å²", "topological polar surface, Ertl 2000"),
     "hbd": Descriptor(rdMolDescriptors.CalcNumHBD, "", "hydrogen-bond donors"),
     "hba": Descriptor(rdMolDescriptors.CalcNumHBA, "", "hydrogen-bond acceptors"),
@@ -103,7 +118,7 @@ DESCRIPTORS: dict[str, Descriptor] = {
     "qed": Descriptor(qed, "", "quantitative estimate of drug-likeness"),
     "sa_score": Descriptor(sa_score, "", "synthetic accessibility, 1 easy to 10 hard"),
     "np_score": Descriptor(np_score, "", "natural-product likeness, about -5 to 5"),
-    "mr": Descriptor(Crippen.MolMR, "", "molar refractivity, Wildman and Crippen 1999"),
+    "mr": Descriptor(molar_refractivity, "", "molar refractivity, Wildman and Crippen 1999"),
     "heavy_atoms": Descriptor(lambda m: m.GetNumHeavyAtoms(), "", "atoms except hydrogen"),
     "atoms": Descriptor(lambda m: rdMolDescriptors.CalcNumAtoms(m), "", "atoms with hydrogen"),
     "carbons": Descriptor(_count_symbols("C"), "", "carbon atoms"),

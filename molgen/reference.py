@@ -8,6 +8,7 @@ rounded to 1e-5). Those of any other set are computed here by the same definitio
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections import Counter
@@ -18,14 +19,15 @@ from importlib.resources import files
 
 import numpy as np
 from rdkit import Chem, rdBase
-from rdkit.Chem import AllChem, Crippen, Descriptors, rdMolDescriptors
+from rdkit.Chem import rdMolDescriptors
+from rdkit.Chem.rdmolops import FragmentOnBRICSBonds
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molgen.alerts import passes_moses_filters
 from molgen.chem import fingerprints, quiet_rdkit
 from molgen.datasets import cache_folder, write_atomically
 from molgen.parallel import map_chunks
-from molgen.properties import qed, sa_score
+from molgen.properties import logp, molecular_weight, qed, sa_score
 from molgen.similarity import pack
 
 PROPERTIES = ("logP", "SA", "QED", "weight")
@@ -82,10 +84,8 @@ def _packed_fingerprints(smiles: tuple[str, ...]) -> np.ndarray:
     if len(smiles) > 20_000:
         buffer = io.BytesIO()
         np.save(buffer, packed, allow_pickle=False)
-        try:
+        with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
             write_atomically(path, buffer.getvalue())
-        except OSError:  # a cache that cannot be written only costs time
-            pass
     return packed
 
 
@@ -101,7 +101,7 @@ class Profile:
 
 def fragments_of(mol: Chem.Mol) -> list[str]:
     """BRICS fragments with their attachment labels, as MOSES writes them."""
-    return Chem.MolToSmiles(AllChem.FragmentOnBRICSBonds(mol)).split(".")
+    return Chem.MolToSmiles(FragmentOnBRICSBonds(mol)).split(".")
 
 
 def scaffold_of(mol: Chem.Mol, min_rings: int = 2) -> str:
@@ -116,7 +116,7 @@ def profile_chunk(smiles: Sequence[str], with_filters: bool) -> list[Profile]:
     with quiet_rdkit():
         for text in smiles:
             mol = Chem.MolFromSmiles(text)
-            values = (Crippen.MolLogP(mol), sa_score(mol), qed(mol), Descriptors.MolWt(mol))
+            values = (logp(mol), sa_score(mol), qed(mol), molecular_weight(mol))
             profiles.append(
                 Profile(
                     tuple(fragments_of(mol)),

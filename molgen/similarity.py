@@ -57,7 +57,7 @@ def _nearest(queries, references, query_bits, reference_bits, similarity, index)
                 continue
             both = np.int64(0)
             for k in range(n_words):
-                both += np.int64(_popcount(queries[i, k] & references[j, k]))
+                both += np.int64(_popcount(queries[i, k] & references[j, k]))  # type: ignore[call-arg]
             either = a + b - both
             value = both / either if either > 0 else 1.0
             if value > best:
@@ -77,7 +77,7 @@ def _moments(queries, references, query_bits, reference_bits, first, second):  #
         for j in range(references.shape[0]):
             both = np.int64(0)
             for k in range(n_words):
-                both += np.int64(_popcount(queries[i, k] & references[j, k]))
+                both += np.int64(_popcount(queries[i, k] & references[j, k]))  # type: ignore[call-arg]
             either = a + reference_bits[j] - both
             value = both / either if either > 0 else 1.0
             total += value
