@@ -17,6 +17,7 @@ import numpy as np
 from trial_sim.arguments import number, positive
 from trial_sim.average_hazard import SurvivalScenario, piecewise_survival
 from trial_sim.integration import FloatArray
+from trial_sim.roots import find_root
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
@@ -212,3 +213,21 @@ def rmst_moments(scenario: SurvivalScenario, time: float, tau: float) -> tuple[f
 def _check_followed(scenario: SurvivalScenario, time: float, until: float, name: str) -> None:
     if not 0.0 < until < time:
         raise ValueError(f"{name} must be between 0 and the study duration {time:g}, got {until:g}")
+
+
+def cox_hazard_ratio(scenario: SurvivalScenario, time: float) -> float:
+    """The hazard ratio that a Cox model estimates from the data cut at calendar `time`.
+
+    Solves the expected score equation; equals the hazard ratio when that is constant.
+    """
+    profile = risk_profile(scenario, time)
+    treated = profile.weight * profile.risk1 * profile.hazard1
+    events = profile.weight * profile.events
+
+    def score(log_ratio: float) -> float:
+        at_risk = profile.risk1 * np.exp(log_ratio)
+        both = profile.risk0 + at_risk
+        share = np.divide(at_risk, both, out=np.zeros_like(both), where=both > 0)
+        return float(treated.sum() - events @ share)
+
+    return float(np.exp(find_root(score, 0.0, 0.1, -20.0, 20.0, what="the Cox hazard ratio")))
