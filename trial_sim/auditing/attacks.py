@@ -248,7 +248,7 @@ def identical(
 
     Numbers match within 1 % of the source's value, missing matches missing.
     """
-    same = np.ones((len(source), len(target)), dtype=bool)
+    same: np.ndarray = np.ones((len(source), len(target)), dtype=bool)
     for j in range(len(schema.numeric)):
         a, b = source.numeric[:, j][:, None], target.numeric[:, j][None, :]
         with np.errstate(invalid="ignore"):
@@ -258,4 +258,4 @@ def identical(
         same &= source.codes[:, j][:, None] == target.codes[:, j][None, :]
     if itself:
         np.fill_diagonal(same, False)
-    return same.any(axis=1)
+    return np.asarray(same.any(axis=1))

@@ -71,8 +71,8 @@ def level_shares(comparison: Comparison) -> list[Measure]:
                 continue
             low, high = np.nanquantile(x, [0.1, 0.9])
             with np.errstate(invalid="ignore"):
-                masks.append((f"{name} <= {low:.4g} (real 10 % quantile)", x <= low, y <= low))
-                masks.append((f"{name} >= {high:.4g} (real 90 % quantile)", x >= high, y >= high))
+                masks.append((f"{name} ≤ {low:.4g} (real 10 % quantile)", x <= low, y <= low))
+                masks.append((f"{name} ≥ {high:.4g} (real 90 % quantile)", x >= high, y >= high))
     return [
         Measure(
             "subgroup share, difference",

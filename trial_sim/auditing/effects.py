@@ -153,7 +153,7 @@ def subgroups(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarray]
             if name in schema.orders:
                 shown = str(schema.orders[name][int(middle)])
             with np.errstate(invalid="ignore"):
-                out.append((f"{name} <= {shown}", x <= middle, y <= middle))
+                out.append((f"{name} ≤ {shown}", x <= middle, y <= middle))
                 out.append((f"{name} > {shown}", x > middle, y > middle))
     return out
 

@@ -13,6 +13,7 @@ from .comparison import Comparison
 from .curves import simultaneous_band
 from .effects import forest
 from .outcomes import curves, is_survival
+from .tables import Schema
 
 BINS = 24
 RISK_TIMES = 6
@@ -98,19 +99,26 @@ def margins(comparison: Comparison) -> pd.DataFrame:
             end = np.less_equal if k == len(edges) - 2 else np.less
             with np.errstate(invalid="ignore"):
                 shares = [float(((x >= low) & end(x, high)).mean()) for x in (a, b)]
-            rows.append(
-                (name, "numeric", f"{low:.4g}", float((low + high) / 2), float(high - low), *shares)
-            )
+            middle, width = float((low + high) / 2), float(high - low)
+            label = f"{middle:.4g}"
+            if name in schema.orders:
+                label = str(schema.orders[name][min(max(round(middle), 0), n_levels(schema, name))])
+            rows.append((name, "numeric", label, middle, width, shares[0], shares[1]))
     for j, name in enumerate(schema.categorical):
         levels = [*schema.levels[name], "missing"]
         for k, level in enumerate(levels):
             code = -1 if level == "missing" and k == len(levels) - 1 else k
             shares = [float((t.codes[:, j] == code).mean()) for t in (real, synthetic)]
             if code >= 0 or max(shares) > 0:
-                rows.append((name, "categorical", str(level), float(k), 1.0, *shares))
+                rows.append((name, "categorical", str(level), float(k), 1.0, shares[0], shares[1]))
     return pd.DataFrame(
         rows, columns=["column", "kind", "label", "x", "width", "real", "synthetic"]
     )
+
+
+def n_levels(schema: Schema, name: str) -> int:
+    """Index of the highest level of an ordered column."""
+    return len(schema.orders[name]) - 1
 
 
 def _edges(seen: np.ndarray, ordered: bool) -> np.ndarray:

@@ -179,6 +179,13 @@ def horizon(*outcomes: Outcome) -> float:
     return min(ends)
 
 
+def _incidence(cause: int, grid: np.ndarray) -> Callable[[Outcome], Curve]:
+    """Cumulative incidence of one cause on a grid."""
+    return lambda o: (
+        lambda w: weighted.cumulative_incidence(o.data["duration"], o.data["cause"], cause, grid, w)
+    )
+
+
 def curves(real: Outcome, synthetic: Outcome) -> list[OutcomeCurve]:
     """The curves by which two samples of an endpoint are compared, on a grid both cover."""
     endpoint = real.endpoint
@@ -201,11 +208,7 @@ def curves(real: Outcome, synthetic: Outcome) -> list[OutcomeCurve]:
             OutcomeCurve(
                 f"cumulative incidence of {endpoint.labels.get(str(cause), f'cause {cause}')}",
                 grid,
-                lambda o, k=cause: (
-                    lambda w: weighted.cumulative_incidence(
-                        o.data["duration"], o.data["cause"], k, grid, w
-                    )
-                ),
+                _incidence(cause, grid),
                 True,
                 "time",
                 1.0,
