@@ -101,7 +101,12 @@ def exit_probabilities(
 
 
 def power_of(probabilities: StageProbabilities) -> float:
-    """Overall probability of rejection."""
+    """Overall probability of rejecting in favour of the treatment (Z above the bound)."""
+    return float(probabilities.upper.sum())
+
+
+def error_of(probabilities: StageProbabilities) -> float:
+    """Overall probability of rejecting in either direction."""
     return float(probabilities.rejection.sum())
 
 
@@ -145,7 +150,7 @@ def efficacy_alone(
     shape = information ** (rule.delta - 0.5)
 
     def gap(constant: float) -> float:
-        reached = power_of(exit_probabilities(information, constant * shape, none, 0.0, sided))
+        reached = error_of(exit_probabilities(information, constant * shape, none, 0.0, sided))
         return float(np.log(max(reached, 1e-300) / alpha))
 
     guess = -float(ndtri(alpha / sided))
@@ -282,7 +287,7 @@ class FutilityProblem:
             bounds = constant * shape
             futility = self.futility_under(drift, bounds)
             exits = exit_probabilities(self.information, bounds, futility, 0.0, self.sided)
-            return float(np.log(max(power_of(exits), 1e-300) / self.alpha))
+            return float(np.log(max(error_of(exits), 1e-300) / self.alpha))
 
         constant = find_root(gap, alone[-1], -0.02, 0.0, 40.0, 1e-13, 1e-12, "efficacy constant")
         return constant * shape, self.futility_under(drift, constant * shape)

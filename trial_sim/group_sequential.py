@@ -26,6 +26,7 @@ from trial_sim.boundaries import (
     StageProbabilities,
     drift_for_power,
     efficacy_alone,
+    error_of,
     exit_probabilities,
     power_of,
     solve_with_futility,
@@ -51,7 +52,7 @@ class GroupSequential:
     futility_bounds: (n_looks,) float64 Z; -inf at a look without one. With futility the last
         bound equals the last efficacy bound. Two-sided designs read both on the magnitude of Z.
     alpha: overall type I error, both sides together when sided is 2.
-    power: the power for which `drift` is chosen.
+    power: the chance of rejecting in favour of the treatment for which `drift` is chosen.
     sided: 1 or 2. binding: whether futility must be obeyed (and lowers the efficacy bounds).
     efficacy, futility: the rules that made the bounds.
     spending_fractions, futility_spending_fractions: (n_looks,) clock of the spending functions.
@@ -158,7 +159,10 @@ class GroupSequential:
         return self._exits(number("drift", drift))
 
     def power_at(self, drift: float) -> float:
-        """Overall probability of rejection for a drift (mean of Z at full information)."""
+        """Probability of rejecting in favour of the treatment, for a drift.
+
+        Two-sided designs reject in the other direction too: see `stage_probabilities`.
+        """
         return power_of(self.stage_probabilities(drift))
 
     def _exits(self, drift: float, futility: bool = True) -> StageProbabilities:
@@ -172,7 +176,7 @@ class GroupSequential:
     def conditional_power(
         self, look: int, z: float, theta: Theta = "trend", futility: bool | None = None
     ) -> float:
-        """Probability of rejecting at a later look, given Z at look `look` (1 is the first).
+        """Probability of rejecting (upwards) at a later look, given Z at `look` (1 is the first).
 
         theta: "trend" (z / sqrt(t)), "null", "design", or a drift at full information.
         futility: whether later futility bounds are obeyed; default: if they are binding.
@@ -338,7 +342,7 @@ class GroupSequential:
             "efficacy_z": self.efficacy_bounds,
             "efficacy_p": ndtr(-self.efficacy_bounds) * self.sided,
             "alpha_spent": self.alpha_spent,
-            "power": np.cumsum(self._exits(self.drift).rejection),
+            "power": np.cumsum(self._exits(self.drift).upper),
         }
         if self.futility is not None:
             columns["futility_z"] = self.futility_bounds
@@ -549,7 +553,7 @@ def group_sequential(
         known = bounds if binding else None
     alone = efficacy_alone(rule, information, spending, alpha, sided, known)
     if rule.kind == "custom":
-        reached = power_of(
+        reached = error_of(
             exit_probabilities(
                 information,
                 alone,

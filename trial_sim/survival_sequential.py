@@ -45,8 +45,8 @@ class SurvivalExpectations:
 
     @property
     def power(self) -> float:
-        """Overall probability of rejection."""
-        return float(self.probabilities.rejection.sum())
+        """Overall probability of rejecting in favour of the treatment."""
+        return float(self.probabilities.upper.sum())
 
     @property
     def stage_rejection(self) -> FloatArray:
