@@ -209,7 +209,7 @@ def close_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
     if start is None:
         return None
     distance = int(rng.choice([2, 3, 4, 5, 6], p=[0.08, 0.07, 0.35, 0.4, 0.1]))
-    distances = Chem.GetDistanceMatrix(mol)
+    distances = Chem.GetDistanceMatrix(mol, force=True)  # the cached one is of before the edits
     end = _pick(rng, [other for other in free if distances[start, other] == distance])
     if end is None:
         return None

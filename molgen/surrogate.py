@@ -155,17 +155,27 @@ def _mixed(kernels: tuple[np.ndarray, np.ndarray, np.ndarray], settings: Setting
     return weights[0] * morgan + weights[1] * pairs + weights[2] * bell
 
 
-def choose_settings(features: Features, scores: np.ndarray) -> Settings:
+def kernel(
+    a: Features, b: Features, centre_scale: tuple[np.ndarray, np.ndarray], settings: Settings
+) -> np.ndarray:
+    """(n, m) covariances of two sets, with the descriptors' ``standard`` of the training set."""
+    return _mixed(_kernels(a, b, *centre_scale), settings)
+
+
+def choose_settings(
+    features: Features, scores: np.ndarray, warps: Sequence[str] = ("raw", "log", "rank")
+) -> Settings:
     """The hyper-parameters with the best leave-one-out prediction on these molecules.
 
     Args:
         features: Features of n molecules (a few hundred suffice).
         scores: (n,) their scores.
+        warps: The score warps to choose among.
     """
-    centre, scale = _standard(features)
+    centre, scale = standard(features)
     kernels = _kernels(features, features, centre, scale)
     best: tuple[float, Settings] | None = None
-    for warp in ("raw", "log", "rank"):
+    for warp in warps:
         warped = _warp(scores, warp)
         density_best: tuple[float, float, Settings] | None = None
         for mix in _MIXES:
@@ -200,7 +210,8 @@ def _rank_correlation(predicted: np.ndarray, actual: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _standard(features: Features) -> tuple[np.ndarray, np.ndarray]:
+def standard(features: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and scale of the descriptors, (17,) each."""
     scale = features.descriptors.std(0)
     # A descriptor that never varied in training must not explode when it first does.
     return features.descriptors.mean(0), np.maximum(scale, 0.5)
@@ -218,7 +229,7 @@ class Surrogate:
     def __init__(self, features: Features, scores: np.ndarray, settings: Settings) -> None:
         self.settings = settings
         self._features = features
-        self._centre, self._scale = _standard(features)
+        self._centre, self._scale = standard(features)
         warped = _warp(scores, settings.warp)
         gram = _mixed(_kernels(features, features, self._centre, self._scale), settings)
         gram[np.diag_indices_from(gram)] += settings.noise

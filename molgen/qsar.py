@@ -1,0 +1,543 @@
+"""QSAR: a model of measured values, with cross-validated metrics, calibrated intervals, a domain.
+
+``fit_qsar`` cross-validates on whole scaffolds, keeps the out-of-fold predictions as the basis of
+conformal intervals (Vovk, Gammerman and Shafer 2005; residuals divided by the model's own spread)
+or, for classes, of Venn-Abers probability intervals (Vovk and Petej 2014), and refits on all data.
+A molecule less similar to the training set than 95 % of the held-out molecules were is outside the
+model's domain.
+
+A model is saved as a folder of ``model.json`` (data, settings, out-of-fold predictions) and is
+refitted when loaded; the graph network's weights stand beside it as safetensors. No pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from molgen.chem import as_smiles_list, canonical, parse_or_none
+from molgen.qsar_features import (
+    check_features,
+    compute_features,
+    make_folds,
+    morgan_bits,
+    nearest_similarity,
+)
+from molgen.qsar_models import LEARNERS, Learner, MessagePassingLearner, check_learner
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+MIN_MOLECULES = 20
+
+
+class QsarError(ValueError):
+    """Data from which no QSAR model can be fitted, or a file that holds none."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What is left of the input after cleaning.
+
+    Attributes:
+        smiles: Canonical SMILES, unique.
+        y: (n,) float64; 0 and 1 for a classification.
+        classes: The two labels behind 0 and 1, or () for a regression.
+        rejected: Rows left out: line (from 1), smiles, reason.
+        conflicts: Molecules that came with different values: smiles, values, used.
+    """
+
+    smiles: tuple[str, ...]
+    y: np.ndarray
+    classes: tuple[Any, ...]
+    rejected: tuple[dict[str, Any], ...]
+    conflicts: tuple[dict[str, Any], ...]
+
+
+def _read_values(y: Iterable[Any], task: str) -> tuple[list[float], tuple[Any, ...], str]:
+    values = list(y)
+    missing = [v is None or (isinstance(v, float) and math.isnan(v)) for v in values]
+    present = [v for v, gone in zip(values, missing) if not gone]
+    if not present:
+        raise QsarError("y has no value: every entry is missing")
+    labels = sorted(set(present), key=str)
+    words = any(isinstance(v, (str, bool, np.bool_)) for v in present)
+    if task == "auto":
+        two = len(labels) == 2 and (words or set(map(float, labels)) == {0.0, 1.0})
+        task = "classification" if two or words else "regression"
+    if task == "classification":
+        if len(labels) == 1:
+            raise QsarError(f"y is constant: every molecule is {labels[0]!r}; nothing to learn")
+        if len(labels) != 2:
+            raise QsarError(
+                f"a classification needs two classes; y has {len(labels)}: "
+                f"{', '.join(map(repr, labels[:5]))}"
+            )
+        table = {label: float(index) for index, label in enumerate(labels)}
+        plain = tuple(_plain(label) for label in labels)
+        return [math.nan if g else table[v] for v, g in zip(values, missing)], plain, task
+    try:
+        return [math.nan if g else float(v) for v, g in zip(values, missing)], (), task
+    except (TypeError, ValueError) as error:
+        raise QsarError(f"y of a regression is numbers: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def clean_training_set(
+    smiles: Iterable[str], y: Iterable[Any], task: str = "auto", duplicates: str = "median"
+) -> tuple[TrainingSet, str]:
+    """Canonical unique molecules with values, and the task.
+
+    Args:
+        smiles: Molecules.
+        y: Their values; None or NaN is missing.
+        task: "regression", "classification" or "auto" (two classes mean classification).
+        duplicates: "median" joins repeated molecules (of a classification: the majority; a tie is
+            left out), "raise" refuses those whose values differ.
+
+    Raises:
+        QsarError: If nothing can be learned, with the reason.
+    """
+    if task not in ("auto", "regression", "classification"):
+        raise QsarError(f"task is auto, regression or classification; got {task!r}")
+    if duplicates not in ("median", "raise"):
+        raise QsarError(f"duplicates is 'median' or 'raise'; got {duplicates!r}")
+    texts = as_smiles_list(smiles)
+    given = list(y)
+    if len(texts) != len(given):
+        raise QsarError(f"smiles has {len(texts)} rows, y has {len(given)}")
+    values, classes, task = _read_values(given, task)
+    groups: dict[str, list[float]] = {}
+    rejected: list[dict[str, Any]] = []
+    for line, (text, value) in enumerate(zip(texts, values), start=1):
+        mol = parse_or_none(text)
+        reason = "not a molecule" if mol is None else None
+        if reason is None and not math.isfinite(value):
+            reason = "y is missing" if math.isnan(value) else f"y is {value}"
+        if reason is not None or mol is None:
+            rejected.append({"line": line, "smiles": str(text), "reason": reason})
+            continue
+        groups.setdefault(canonical(mol), []).append(value)
+    conflicts: list[dict[str, Any]] = []
+    kept: dict[str, float] = {}
+    for key, found in groups.items():
+        centre = float(np.median(found))
+        if max(found) > min(found):
+            if duplicates == "raise":
+                raise QsarError(
+                    f"{key} stands in the data {len(found)} times with different values "
+                    f"({', '.join(f'{v:g}' for v in found[:4])}): correct them, or join them with "
+                    "duplicates='median'"
+                )
+            tie = task == "classification" and centre == 0.5
+            conflicts.append({"smiles": key, "values": found, "used": None if tie else centre})
+            if tie:
+                continue
+        kept[key] = centre
+    if len(kept) < MIN_MOLECULES:
+        raise QsarError(
+            f"{len(kept)} different molecules with a value are left of {len(texts)} rows; a model "
+            f"needs at least {MIN_MOLECULES}"
+        )
+    targets = np.array(list(kept.values()))
+    if targets.max() - targets.min() <= 0:
+        raise QsarError(f"y is constant ({targets[0]:g} for every molecule): nothing to learn")
+    return TrainingSet(tuple(kept), targets, classes, tuple(rejected), tuple(conflicts)), task
+
+
+# ---- metrics -------------------------------------------------------------------------------------
+def compute_metrics(y: np.ndarray, predicted: np.ndarray, task: str) -> dict[str, float]:
+    """RMSE, MAE, R² and Spearman correlation; or ROC AUC, PR AUC, balanced accuracy and Brier."""
+    from scipy.stats import spearmanr
+    from sklearn import metrics
+
+    if task == "regression":
+        error = predicted - y
+        return {
+            "rmse": float(np.sqrt(np.mean(error**2))),
+            "mae": float(np.mean(np.abs(error))),
+            "r2": float(1.0 - np.sum(error**2) / max(np.sum((y - y.mean()) ** 2), 1e-300)),
+            "spearman": float(spearmanr(y, predicted).statistic) if predicted.std() > 0 else 0.0,
+        }
+    if len(set(y.tolist())) < 2:
+        return dict.fromkeys(("roc_auc", "pr_auc", "balanced_accuracy", "brier"), math.nan)
+    return {
+        "roc_auc": float(metrics.roc_auc_score(y, predicted)),
+        "pr_auc": float(metrics.average_precision_score(y, predicted)),
+        "balanced_accuracy": float(metrics.balanced_accuracy_score(y, predicted >= 0.5)),
+        "brier": float(np.mean((predicted - y) ** 2)),
+    }
+
+
+def metric_table(
+    y: np.ndarray, predicted: np.ndarray, task: str, seed: int = 0, n_bootstrap: int = 300
+) -> pd.DataFrame:
+    """Metrics with 95 % intervals by bootstrap over molecules: metric, estimate, lower, upper."""
+    import pandas as pd
+
+    estimate = compute_metrics(y, predicted, task)
+    rng = np.random.default_rng([seed, 41])
+    draws: dict[str, list[float]] = {name: [] for name in estimate}
+    for _ in range(n_bootstrap):
+        chosen = rng.integers(len(y), size=len(y))
+        for name, value in compute_metrics(y[chosen], predicted[chosen], task).items():
+            draws[name].append(value)
+    rows = [
+        (name, value, *np.nanquantile(draws[name], [0.025, 0.975]))
+        for name, value in estimate.items()
+    ]
+    return pd.DataFrame(rows, columns=["metric", "estimate", "lower", "upper"])
+
+
+# ---- calibration ---------------------------------------------------------------------------------
+def conformal_factor(residuals: np.ndarray, spreads: np.ndarray, coverage: float) -> float:
+    """The factor q such that mean ± q·spread held ``coverage`` of the held-out molecules.
+
+    The ceil((n + 1)·coverage)-th smallest of |residual| / spread; infinite if n is too small.
+    """
+    ratios = np.sort(np.abs(residuals) / spreads)
+    rank = math.ceil((len(ratios) + 1) * coverage)
+    return float(ratios[rank - 1]) if rank <= len(ratios) else math.inf
+
+
+def venn_abers(
+    held_out: np.ndarray, labels: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper probability of class 1 for new ``scores``, by isotonic regression.
+
+    Each new score joins the held-out ones once as class 0 and once as class 1 (Vovk and Petej
+    2014); computed on 101 quantiles of the scores and interpolated.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    grid = np.unique(np.quantile(np.concatenate([held_out, scores]), np.linspace(0, 1, 101)))
+    bounds = np.empty((2, len(grid)))
+    for label in (0, 1):
+        for index, point in enumerate(grid):
+            fit = IsotonicRegression(out_of_bounds="clip")
+            fit.fit(np.append(held_out, point), np.append(labels, label))
+            bounds[label, index] = fit.predict([point])[0]
+    return np.interp(scores, grid, bounds[0]), np.interp(scores, grid, bounds[1])
+
+
+# ---- the model -----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class QsarSettings:
+    """How a model was fitted; see :func:`fit_qsar` for the meaning of each field."""
+
+    task: str
+    model: str
+    features: tuple[str, ...]
+    splitter: str
+    n_folds: int
+    coverage: float
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def new_learner(self) -> Learner:
+        """An unfitted learner."""
+        return LEARNERS[self.model](self.task, self.seed, **self.options)
+
+
+class QsarModel:
+    """A fitted model, made by :func:`fit_qsar` or :func:`load_qsar`.
+
+    Attributes:
+        settings: How it was fitted.
+        training_set: Molecules, values, and what was left out.
+        folds: (n,) int, the fold in which each training molecule was held out.
+        held_out: (n,) float64 out-of-fold predictions.
+        held_out_spread: (n,) float64 their spreads.
+        domain_threshold: Similarity to the training set below which a molecule is outside.
+        path: Where it was saved or loaded, or None.
+    """
+
+    def __init__(
+        self,
+        settings: QsarSettings,
+        training_set: TrainingSet,
+        folds: np.ndarray,
+        held_out: np.ndarray,
+        held_out_spread: np.ndarray,
+        domain_threshold: float,
+        learner: Learner,
+    ) -> None:
+        self.settings = settings
+        self.training_set = training_set
+        self.folds = folds
+        self.held_out = held_out
+        self.held_out_spread = held_out_spread
+        self.domain_threshold = domain_threshold
+        self.path: Path | None = None
+        self._learner = learner
+        self._bits = morgan_bits(training_set.smiles)
+        self._floor = _spread_floor(training_set.y)
+        self._factor = conformal_factor(
+            held_out - training_set.y,
+            np.maximum(held_out_spread, self._floor),
+            settings.coverage,
+        )
+
+    @property
+    def task(self) -> str:
+        """ "regression" or "classification"."""
+        return self.settings.task
+
+    @property
+    def y(self) -> np.ndarray:
+        """(n,) values of the training molecules."""
+        return self.training_set.y
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """Cross-validated metrics with 95 % intervals."""
+        return metric_table(self.y, self.held_out, self.task, self.settings.seed)
+
+    def predict(self, smiles: str | Iterable[str]) -> pd.DataFrame:
+        """Predictions with intervals and domain.
+
+        Args:
+            smiles: One SMILES or many.
+
+        Returns:
+            One row a molecule: ``smiles``, ``prediction`` (value, or probability of the second
+            class), ``lower``, ``upper`` (conformal interval of the model's coverage, or the
+            Venn-Abers probabilities), ``similarity`` (to the nearest training molecule),
+            ``in_domain``. Rows that are no molecules have NaN.
+        """
+        import pandas as pd
+
+        texts = as_smiles_list(smiles)
+        mols = [parse_or_none(text) for text in texts]
+        good = [i for i, mol in enumerate(mols) if mol is not None]
+        keys = [canonical(mols[i]) for i in good]  # type: ignore[arg-type]
+        columns = np.full((len(texts), 4), np.nan)
+        if good:
+            x = compute_features(keys, self.settings.features)
+            mean, spread = self._learner.predict(keys, x)
+            if self.task == "regression":
+                half = self._factor * np.maximum(spread, self._floor)
+                lower, upper = mean - half, mean + half
+            else:
+                lower, upper = venn_abers(self.held_out, self.y, mean)
+            near = nearest_similarity(morgan_bits(keys), self._bits)
+            columns[good] = np.column_stack([mean, lower, upper, near])
+        table = pd.DataFrame(columns, columns=["prediction", "lower", "upper", "similarity"])
+        table.insert(0, "smiles", pd.Series(texts, dtype=object))
+        table["in_domain"] = table["similarity"] >= self.domain_threshold
+        return table
+
+    def coverage_check(self) -> float:
+        """Share of held-out molecules inside their interval, each fold calibrated on the others.
+
+        Regression only; NaN for a classification.
+        """
+        if self.task != "regression":
+            return math.nan
+        spread = np.maximum(self.held_out_spread, self._floor)
+        residual = self.held_out - self.y
+        inside = []
+        for fold in np.unique(self.folds):
+            out = self.folds == fold
+            factor = conformal_factor(residual[~out], spread[~out], self.settings.coverage)
+            inside.append(np.abs(residual[out]) <= factor * spread[out])
+        return float(np.mean(np.concatenate(inside)))
+
+    def __str__(self) -> str:
+        s, t = self.settings, self.training_set
+        lines = [
+            f"QSAR {s.task}: {s.model} on {', '.join(s.features)}; {len(t.smiles)} molecules, "
+            f"{s.n_folds}-fold {s.splitter} split, seed {s.seed}",
+            f"left out: {len(t.rejected)} rows; molecules with different values: "
+            f"{len(t.conflicts)}",
+            self.metrics.to_string(index=False, float_format=lambda v: f"{v:.3f}"),
+            f"domain: similarity to the training set of at least {self.domain_threshold:.2f}",
+        ]
+        if s.task == "regression":
+            lines.append(
+                f"intervals of {s.coverage:.0%} held {self.coverage_check():.1%} of held-out folds"
+            )
+        return "\n".join(lines)
+
+    # ---- files -----------------------------------------------------------------------------------
+    def save(self, path: str | Path) -> None:
+        """Write a folder with ``model.json`` and, for a graph network, its weights."""
+        folder = Path(path)
+        if folder.exists() and not folder.is_dir():
+            raise QsarError(f"{folder} is a file: a QSAR model is saved as a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        s, t = self.settings, self.training_set
+        payload = {
+            "format": "molgen-qsar",
+            "version": FORMAT_VERSION,
+            "libraries": _library_versions(),
+            "settings": {
+                "task": s.task,
+                "model": s.model,
+                "features": list(s.features),
+                "splitter": s.splitter,
+                "n_folds": s.n_folds,
+                "coverage": s.coverage,
+                "seed": s.seed,
+                "options": dict(s.options),
+            },
+            "classes": list(t.classes),
+            "rejected": list(t.rejected),
+            "conflicts": list(t.conflicts),
+            "domain_threshold": self.domain_threshold,
+            "smiles": list(t.smiles),
+            "y": t.y.tolist(),
+            "folds": self.folds.tolist(),
+            "held_out": self.held_out.tolist(),
+            "held_out_spread": self.held_out_spread.tolist(),
+        }
+        if isinstance(self._learner, MessagePassingLearner):
+            self._learner.save_weights(folder / "weights.safetensors")
+        temporary = folder / "model.json.tmp"
+        temporary.write_text(json.dumps(payload), encoding="utf-8")
+        os.replace(temporary, folder / "model.json")
+        self.path = folder
+
+
+def _library_versions() -> dict[str, str]:
+    import rdkit
+    import sklearn
+
+    return {"rdkit": rdkit.__version__, "scikit-learn": sklearn.__version__}
+
+
+def _spread_floor(y: np.ndarray) -> float:
+    """A spread below this is not believed: 5 % of the standard deviation of the data."""
+    return float(max(0.05 * y.std(), 1e-9))
+
+
+def fit_qsar(
+    smiles: Iterable[str],
+    y: Iterable[Any],
+    *,
+    task: str = "auto",
+    model: str = "ensemble",
+    features: Sequence[str] = ("ecfp", "descriptors"),
+    splitter: str = "scaffold",
+    n_folds: int = 5,
+    coverage: float = 0.9,
+    duplicates: str = "median",
+    seed: int = 0,
+    **options: Any,
+) -> QsarModel:
+    """Fit a QSAR model.
+
+    Args:
+        smiles: Molecules.
+        y: Measured values, or two classes; missing ones (None, NaN) are left out and reported.
+        task: "regression", "classification" or "auto".
+        model: "ensemble" (forest, boosting and Gaussian process), "random_forest",
+            "gradient_boosting", "gaussian_process" or "dmpnn" (DeepChem's graph network).
+        features: Blocks of :mod:`molgen.qsar_features`; the graph network reads molecules.
+        splitter: How the folds are made, see :func:`molgen.qsar_features.make_folds`.
+        n_folds: Number of folds.
+        coverage: Share of molecules that intervals are to hold.
+        duplicates: "median" or "raise" for molecules that came with different values.
+        seed: Random seed.
+        **options: Options of the learner, such as ``n_trees`` or ``epochs``.
+
+    Returns:
+        The model; print it for its metrics.
+
+    Raises:
+        QsarError: For data from which nothing can be learned.
+        ValueError: For unknown names.
+    """
+    if not 0.5 <= coverage < 1:
+        raise QsarError(f"coverage is a share between 0.5 and 1; got {coverage}")
+    check_learner(model)
+    data, task = clean_training_set(smiles, y, task, duplicates)
+    settings = QsarSettings(
+        task, model, check_features(features), splitter, n_folds, coverage, seed, dict(options)
+    )
+    if data.conflicts:
+        warnings.warn(
+            f"{len(data.conflicts)} molecules came with different values; their median is used "
+            f"(the first is {data.conflicts[0]['smiles']})",
+            stacklevel=2,
+        )
+    texts = list(data.smiles)
+    folds = make_folds(texts, n_folds, splitter, seed)
+    x = compute_features(texts, settings.features)
+    bits = morgan_bits(texts)
+    held_out, spread, near = (np.zeros(len(texts)) for _ in range(3))
+    for fold in np.unique(folds):
+        out = np.flatnonzero(folds == fold)
+        rest = np.flatnonzero(folds != fold)
+        near[out] = nearest_similarity(bits[out], bits[rest])
+        if len(set(data.y[rest].tolist())) < 2:  # one class only: no model, the class itself
+            held_out[out], spread[out] = data.y[rest].mean(), 1.0
+            continue
+        learner = settings.new_learner()
+        learner.fit([texts[i] for i in rest], x[rest], data.y[rest])
+        held_out[out], spread[out] = learner.predict([texts[i] for i in out], x[out])
+    learner = settings.new_learner()
+    learner.fit(texts, x, data.y)
+    threshold = float(np.quantile(near, 0.05))
+    return QsarModel(settings, data, folds, held_out, spread, threshold, learner)
+
+
+def load_qsar(path: str | Path) -> QsarModel:
+    """Load (and, but for a graph network, refit) a saved model.
+
+    Raises:
+        QsarError: If the folder holds no model, or one of a newer format.
+    """
+    folder = Path(path)
+    file = folder / "model.json" if folder.is_dir() else folder
+    if not file.is_file():
+        raise QsarError(f"there is no QSAR model at {folder}: expected a folder with model.json")
+    try:
+        payload = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise QsarError(f"{file} is damaged: {error}") from error
+    if not isinstance(payload, dict) or payload.get("format") != "molgen-qsar":
+        raise QsarError(f"{file} is not a QSAR model of molgen")
+    if payload["version"] > FORMAT_VERSION:
+        raise QsarError(
+            f"{file} has format {payload['version']}; this version reads up to {FORMAT_VERSION}"
+        )
+    plain = dict(payload["settings"])
+    plain["features"] = tuple(plain["features"])
+    settings = QsarSettings(**plain)
+    data = TrainingSet(
+        tuple(payload["smiles"]),
+        np.array(payload["y"]),
+        tuple(payload["classes"]),
+        tuple(payload["rejected"]),
+        tuple(payload["conflicts"]),
+    )
+    learner = settings.new_learner()
+    if isinstance(learner, MessagePassingLearner):
+        learner.load_weights(file.parent / "weights.safetensors")
+    else:
+        texts = list(data.smiles)
+        learner.fit(texts, compute_features(texts, settings.features), data.y)
+    model = QsarModel(
+        settings,
+        data,
+        np.array(payload["folds"]),
+        np.array(payload["held_out"]),
+        np.array(payload["held_out_spread"]),
+        payload["domain_threshold"],
+        learner,
+    )
+    model.path = file.parent
+    return model

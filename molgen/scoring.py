@@ -1,0 +1,656 @@
+"""Objectives: what a molecule should be like, said as a person would, and the score that follows.
+
+>>> from molgen import Component, Objective, score
+>>> objective = Objective([Component.maximise("qed"), Component.within("logp", 1, 3)])
+>>> score(["CCO"], objective)["score"].between(0, 1).all()
+True
+
+A component is stated as maximise, minimise, within, at least or at most; the shape of its
+desirability then follows from the property's distribution in the reference set (MOSES), or is
+given as a transform. Desirabilities are combined (geometric mean unless told), hard filters set
+the score to 0, and everything that went wrong stands beside the molecule concerned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from molgen.chem import as_smiles_list, canonical, parse_or_none
+from molgen.components import (
+    Evaluator,
+    Scale,
+    check_parameters,
+    evaluate_all,
+    kind_named,
+)
+from molgen.transforms import (
+    Transform,
+    aggregate,
+    aggregation_name,
+    make_transform,
+    nearest_name,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GOALS: tuple[str, ...] = ("maximise", "minimise", "within", "at least", "at most")
+"""The five statements."""
+
+_GOAL_ALIASES = {
+    "maximize": "maximise",
+    "minimize": "minimise",
+    "between": "within",
+    "at_least": "at least",
+    "at_most": "at most",
+}
+
+
+@dataclass(frozen=True)
+class Component:
+    """One wish about a molecule.
+
+    Attributes:
+        property: Name of a descriptor or of another kind in :data:`molgen.components.KINDS`.
+        goal: One of :data:`GOALS`.
+        low: Lower bound, for "within" and "at least".
+        high: Upper bound, for "within" and "at most".
+        params: Parameters of the property, such as ``{"smiles": ..., "fingerprint": "FCFP4"}``.
+        transform: Desirability in place of the default: ``{"type": "sigmoid", ...}`` or a callable.
+        weight: Relative weight, at least 0.
+        name: Column name; the property's name by default.
+        hard: True makes the bound a condition: a molecule that misses it scores 0.
+    """
+
+    property: str
+    goal: str = "maximise"
+    low: float | None = None
+    high: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    transform: Transform | Mapping[str, Any] | Callable[[float], float] | None = None
+    weight: float = 1.0
+    name: str = ""
+    hard: bool = False
+
+    def __post_init__(self) -> None:
+        kind = kind_named(self.property)
+        goal = _GOAL_ALIASES.get(self.goal, self.goal)
+        if goal not in GOALS:
+            raise ValueError(
+                f"unknown goal {self.goal!r}.{nearest_name(self.goal, GOALS)} "
+                f"The goals are: {', '.join(GOALS)}"
+            )
+        object.__setattr__(self, "goal", goal)
+        object.__setattr__(self, "params", dict(self.params))
+        object.__setattr__(self, "name", self.name or self.property)
+        check_parameters(kind, self.params)
+        self._check_bounds()
+        if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float)):
+            raise TypeError(f"component {self.name}: weight is a number; got {self.weight!r}")
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise ValueError(f"component {self.name}: weight is at least 0; got {self.weight}")
+        if self.transform is not None:
+            object.__setattr__(self, "transform", make_transform(self.transform))
+        if self.hard and goal in ("maximise", "minimise"):
+            raise ValueError(
+                f"component {self.name}: hard needs a bound (within, at least, at most), not {goal}"
+            )
+
+    def _check_bounds(self) -> None:
+        needs = {"within": ("low", "high"), "at least": ("low",), "at most": ("high",)}
+        wanted = needs.get(self.goal, ())
+        for bound in ("low", "high"):
+            value = getattr(self, bound)
+            if (value is not None) != (bound in wanted):
+                verb = "needs" if bound in wanted else "takes no"
+                raise ValueError(f"component {self.name}: {self.goal} {verb} {bound}")
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+                raise TypeError(f"component {self.name}: {bound} is a number; got {value!r}")
+            if not math.isfinite(value):
+                raise ValueError(f"component {self.name}: {bound} is {value}")
+            object.__setattr__(self, bound, float(value))
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(
+                f"component {self.name}: within {self.low:g} and {self.high:g} is empty: "
+                "low lies above high"
+            )
+
+    # ---- statements ------------------------------------------------------------------------------
+    @classmethod
+    def maximise(cls, property: str, **others: Any) -> Component:
+        """The higher the better."""
+        return cls(property, "maximise", **_sorted_out(others))
+
+    @classmethod
+    def minimise(cls, property: str, **others: Any) -> Component:
+        """The lower the better."""
+        return cls(property, "minimise", **_sorted_out(others))
+
+    @classmethod
+    def within(cls, property: str, low: float, high: float, **others: Any) -> Component:
+        """Between the bounds, both included."""
+        return cls(property, "within", low=low, high=high, **_sorted_out(others))
+
+    @classmethod
+    def at_least(cls, property: str, low: float, **others: Any) -> Component:
+        """The bound or more."""
+        return cls(property, "at least", low=low, **_sorted_out(others))
+
+    @classmethod
+    def at_most(cls, property: str, high: float, **others: Any) -> Component:
+        """The bound or less."""
+        return cls(property, "at most", high=high, **_sorted_out(others))
+
+    @classmethod
+    def from_function(
+        cls, function: Callable[[str], float], name: str = "", goal: str = "maximise", **others: Any
+    ) -> Component:
+        """A Python function of SMILES. Its values are taken as scores in [0, 1] unless bounds, a
+        transform or ``scale=(usual low, usual high)`` say otherwise."""
+        label = name or getattr(function, "__name__", "function").strip("<>")
+        return cls("python", goal, name=label, **_sorted_out({"function": function, **others}))
+
+    @property
+    def statement(self) -> str:
+        """The wish in words: "logp within 1 and 3"."""
+        label = self.name if self.name == self.property else f"{self.name} ({self.property})"
+        if self.goal in ("maximise", "minimise"):
+            return f"{self.goal} {label}"
+        if self.goal == "within":
+            return f"{label} within {self.low:g} and {self.high:g}"
+        bound = self.low if self.goal == "at least" else self.high
+        return f"{label} {self.goal} {bound:g}"
+
+    def resolved_transform(self) -> Transform:
+        """The transform given, or the default shape of the goal.
+
+        A maximised property on a known scale gets a logistic that is 0.1 at the reference's 10 %
+        and 0.9 at its 90 % quantile; one that is a score already stands for itself. Bounds give 1
+        inside and a Gaussian of half the reference's standard deviation outside.
+        """
+        if isinstance(self.transform, Transform):
+            return self.transform
+        scale = kind_named(self.property).scale(self.params)
+        if self.goal in ("maximise", "minimise"):
+            if scale is None or scale.unit:
+                return make_transform(
+                    {"type": "identity" if self.goal == "maximise" else "one_minus"}
+                )
+            # log10(9) / 5 puts 0.1 and 0.9 at the two quantiles of the base-10 logistic.
+            shape = "sigmoid" if self.goal == "maximise" else "reverse_sigmoid"
+            steepness = math.log10(9.0) / 5.0
+            return make_transform(
+                {"type": shape, "low": scale.low, "high": scale.high, "k": steepness}
+            )
+        bounds = {
+            bound: getattr(self, bound)
+            for bound in ("low", "high")
+            if getattr(self, bound) is not None
+        }
+        return make_transform({"type": "plateau", "sigma": self._width(scale), **bounds})
+
+    def _width(self, scale: Scale | None) -> float:
+        if scale is not None:
+            return scale.spread / 2.0
+        if self.low is not None and self.high is not None and self.high > self.low:
+            return (self.high - self.low) / 2.0
+        return max(abs(self.low or self.high or 0.0) * 0.1, 0.1)
+
+    def satisfied(self, values: np.ndarray) -> np.ndarray:
+        """True where (n,) raw values keep the bounds; NaN does not."""
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        return (values >= low) & (values <= high)
+
+    # ---- files -----------------------------------------------------------------------------------
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for YAML or JSON; raises ValueError for what cannot be written."""
+        plain: dict[str, Any] = {"property": self.property, "goal": self.goal}
+        if self.name != self.property:
+            plain["name"] = self.name
+        for bound in ("low", "high"):
+            if getattr(self, bound) is not None:
+                plain[bound] = getattr(self, bound)
+        if self.params:
+            plain["params"] = {key: _writable(self, key, v) for key, v in self.params.items()}
+        if isinstance(self.transform, Transform):
+            plain["transform"] = self.transform.to_dict()
+        if self.weight != 1.0:
+            plain["weight"] = float(self.weight)
+        if self.hard:
+            plain["hard"] = True
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Component:
+        """The inverse of :meth:`to_dict`."""
+        if not isinstance(plain, Mapping):
+            raise TypeError(f"a component is a mapping with 'property' and 'goal'; got {plain!r}")
+        known = tuple(cls.__dataclass_fields__)
+        for key in plain:
+            if key not in known:
+                raise ValueError(
+                    f"a component has no field {key!r}.{nearest_name(key, known)} "
+                    f"The fields are: {', '.join(known)}"
+                )
+        if "property" not in plain:
+            raise ValueError(f"a component needs 'property'; got {dict(plain)!r}")
+        return cls(**plain)
+
+    @classmethod
+    def parse(cls, text: str) -> Component:
+        """A component from a sentence: "maximise qed", "logp within 1 3", "mw at most 500".
+
+        Raises:
+            ValueError: For a sentence of another form.
+        """
+        words = text.strip()
+        if match := re.fullmatch(r"(maximi[sz]e|minimi[sz]e)\s+(\S+)", words):
+            return cls(match[2], match[1])
+        number = r"([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)"
+        between = rf"(\S+)\s+(?:within|between)\s+{number}(?:\s+(?:and\s+|to\s+)?|\s*,\s*){number}"
+        if match := re.fullmatch(between, words):
+            return cls.within(match[1], float(match[2]), float(match[3]))
+        if match := re.fullmatch(rf"(\S+)\s+at[ _](least|most)\s+{number}", words):
+            if match[2] == "least":
+                return cls.at_least(match[1], float(match[3]))
+            return cls.at_most(match[1], float(match[3]))
+        raise ValueError(
+            f"cannot read the statement {text!r}: write 'maximise qed', 'minimise sa_score', "
+            "'logp within 1 3', 'tpsa at least 40' or 'mw at most 500'"
+        )
+
+
+def _sorted_out(others: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a component stay; every other keyword is a parameter of its property."""
+    fields = {"transform", "weight", "name", "hard", "params", "low", "high"}
+    arguments = {key: value for key, value in others.items() if key in fields}
+    extra = {key: value for key, value in others.items() if key not in fields}
+    arguments["params"] = {**arguments.get("params", {}), **extra}
+    return arguments
+
+
+def _writable(component: Component, key: str, value: Any) -> Any:
+    if callable(value):
+        module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+        if module in (None, "__main__") or "<" in name or "." in name:
+            raise ValueError(
+                f"component {component.name}: {key} is a function that a file cannot name; "
+                "move it into a module and give 'package.module:function'"
+            )
+        return f"{module}:{name}"
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_writable(component, key, item) for item in value]
+    path = getattr(value, "path", None)
+    if path is not None:
+        return str(path)
+    raise ValueError(
+        f"component {component.name}: {key} is a {type(value).__name__}, which a file cannot "
+        "hold; save it and give its path"
+    )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What is remembered of one molecule."""
+
+    raw: tuple[float, ...]
+    transformed: tuple[float, ...]
+    score: float
+    passed: bool
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Several wishes, how they are weighed, and what is refused outright.
+
+    Attributes:
+        components: The wishes; statements such as ``"maximise qed"`` and mappings are accepted.
+        aggregation: "geometric" (default), "arithmetic", "minimum" or "product"; REINVENT's
+            "geometric_mean", "arithmetic_mean", "custom_product", "custom_sum" are accepted.
+        filters: What :func:`molgen.filter_molecules` takes ("default", names, ...); a molecule
+            that does not pass scores 0. None asks for no filter.
+        missing: "zero": a component without a value costs the molecule its score; "ignore": it is
+            left out and the other weights are renormalised, as REINVENT does.
+        name: A name for reports.
+    """
+
+    components: tuple[Component, ...]
+    aggregation: str = "geometric"
+    filters: Any = None
+    missing: str = "zero"
+    name: str = "objective"
+    _cache: dict[str, _Scored] = field(
+        default_factory=dict, init=False, repr=False, compare=False, hash=False
+    )
+    _evaluators: list[Evaluator] = field(
+        default_factory=list, init=False, repr=False, compare=False, hash=False
+    )
+
+    def __post_init__(self) -> None:
+        given = self.components
+        if isinstance(given, (str, Component, Mapping)):
+            given = (given,)  # type: ignore[assignment]
+        parts = tuple(_component(part) for part in given)
+        object.__setattr__(self, "components", parts)
+        object.__setattr__(self, "aggregation", aggregation_name(self.aggregation))
+        if not parts:
+            raise ValueError("an objective needs at least one component")
+        names = [part.name for part in parts]
+        reserved = ("smiles", "score", "passed", "problems", "notes")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"two components are called {name!r}: give one of them another name="
+                )
+            if name in reserved:
+                raise ValueError(f"a component cannot be called {name!r}: that is a column")
+        if not any(part.weight > 0 for part in parts):
+            raise ValueError("every component has weight 0: nothing would be scored")
+        if self.missing not in ("zero", "ignore"):
+            raise ValueError(f"missing is 'zero' or 'ignore'; got {self.missing!r}")
+        # Evaluators are built now, so that a wrong SMARTS or path is reported before any run.
+        self._evaluators.extend(kind_named(p.property).build(p.params) for p in parts)
+
+    # ---- scoring ---------------------------------------------------------------------------------
+    def __call__(self, smiles: Sequence[str]) -> list[float]:
+        """Scores in [0, 1]; 0 for invalid molecules."""
+        return [value for value, _, _ in self.score_with_components(smiles)]
+
+    def score_with_components(
+        self, smiles: Sequence[str]
+    ) -> list[tuple[float, dict[str, Any], str | None]]:
+        """(score, raw values by component name, reason for a missing value or None) each."""
+        answers: list[tuple[float, dict[str, Any], str | None]] = []
+        for _, entry in self._entries(smiles):
+            if entry is None:
+                answers.append((0.0, {}, "not a molecule"))
+                continue
+            raw = dict(zip((part.name for part in self.components), entry.raw))
+            answers.append((entry.score, raw, "; ".join(entry.problems) or None))
+        return answers
+
+    def _entries(self, smiles: Sequence[str]) -> list[tuple[str | None, _Scored | None]]:
+        keys: list[str | None] = []
+        for text in smiles:
+            mol = parse_or_none(text)
+            keys.append(None if mol is None else canonical(mol))
+        fresh = list(dict.fromkeys(k for k in keys if k is not None and k not in self._cache))
+        if fresh:
+            self._evaluate(fresh)
+        return [(key, None if key is None else self._cache[key]) for key in keys]
+
+    def _evaluate(self, smiles: list[str]) -> None:
+        answers = [
+            evaluate_all(evaluator, smiles, part.name)
+            for part, evaluator in zip(self.components, self._evaluators)
+        ]
+        raw = np.array([[answer.value for answer in column] for column in answers]).T
+        problems: list[list[str]] = [[] for _ in smiles]
+        notes: list[list[str]] = [[] for _ in smiles]
+        for part, column in zip(self.components, answers):
+            for row, answer in enumerate(column):
+                if answer.problem is not None:
+                    problems[row].append(f"{part.name}: {answer.problem} (for {smiles[row]})")
+                if answer.note is not None:
+                    notes[row].append(f"{part.name}: {answer.note}")
+        transformed = np.full_like(raw, np.nan)
+        for index, part in enumerate(self.components):
+            transformed[:, index] = self._transformed(part, raw[:, index], smiles, problems)
+        scores = aggregate(transformed, [part.weight for part in self.components], self.aggregation)
+        if self.missing == "zero":
+            scores = np.where(np.isnan(transformed).any(1), 0.0, scores)
+        scores = np.nan_to_num(scores, nan=0.0)
+        passed = self._passes(smiles, raw, notes)
+        scores = np.where(passed, scores, 0.0)
+        for row, text in enumerate(smiles):
+            self._cache[text] = _Scored(
+                tuple(raw[row].tolist()),
+                tuple(transformed[row].tolist()),
+                float(scores[row]),
+                bool(passed[row]),
+                tuple(problems[row]),
+                tuple(notes[row]),
+            )
+
+    def _transformed(
+        self, part: Component, values: np.ndarray, smiles: list[str], problems: list[list[str]]
+    ) -> np.ndarray:
+        shape = part.resolved_transform()
+        if shape.name != "custom":
+            return shape(values)
+        result = np.full(len(values), np.nan)
+        for row, value in enumerate(values):
+            if math.isnan(value):
+                continue
+            try:
+                result[row] = shape(np.array([value]))[0]
+            except Exception as error:  # a custom transform is the user's code
+                problems[row].append(
+                    f"{part.name}: transform raised {type(error).__name__}: {error} "
+                    f"(for {smiles[row]})"
+                )
+                continue
+            if math.isnan(result[row]):
+                problems[row].append(f"{part.name}: transform gave NaN (for {smiles[row]})")
+        return result
+
+    def _passes(self, smiles: list[str], raw: np.ndarray, notes: list[list[str]]) -> np.ndarray:
+        passed = np.ones(len(smiles), dtype=bool)
+        for index, part in enumerate(self.components):
+            if not part.hard:
+                continue
+            kept = part.satisfied(raw[:, index])
+            for row in np.flatnonzero(~kept):
+                notes[row].append(f"refused: not {part.statement}")
+            passed &= kept
+        if self.filters is not None:
+            from molgen.filters import filter_molecules
+
+            table = filter_molecules(smiles, filters=self.filters)
+            for row, (good, reasons) in enumerate(zip(table["passed"], table["reasons"])):
+                if not good:
+                    passed[row] = False
+                    notes[row].append(f"refused: {reasons}")
+        return passed
+
+    # ---- showing and files -----------------------------------------------------------------------
+    def table(self) -> pd.DataFrame:
+        """One row a component: statement, property, parameters, shape, weight, hard."""
+        import pandas as pd
+
+        rows = [
+            {
+                "component": part.name,
+                "statement": part.statement,
+                "desirability": part.resolved_transform().describe(),
+                "weight": part.weight,
+                "hard": part.hard,
+                "parameters": ", ".join(f"{k}={_short(v)}" for k, v in part.params.items()),
+            }
+            for part in self.components
+        ]
+        return pd.DataFrame(rows)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.aggregation} mean of {len(self.components)} components"]
+        if self.aggregation in ("minimum", "product"):
+            lines = [f"{self.name}: {self.aggregation} of {len(self.components)} components"]
+        if self.filters is not None:
+            lines[0] += f", filters {self.filters}"
+        return "\n".join([*lines, self.table().to_string(index=False)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for YAML or JSON."""
+        plain: dict[str, Any] = {
+            "name": self.name,
+            "aggregation": self.aggregation,
+            "components": [part.to_dict() for part in self.components],
+        }
+        if self.filters is not None:
+            plain["filters"] = (
+                list(self.filters) if isinstance(self.filters, tuple) else self.filters
+            )
+        if self.missing != "zero":
+            plain["missing"] = self.missing
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Objective:
+        """The inverse of :meth:`to_dict`."""
+        if not isinstance(plain, Mapping):
+            raise TypeError(f"an objective is a mapping with 'components'; got {plain!r}")
+        known = ("components", "aggregation", "filters", "missing", "name")
+        for key in plain:
+            if key not in known:
+                raise ValueError(
+                    f"an objective has no field {key!r}.{nearest_name(key, known)} "
+                    f"The fields are: {', '.join(known)}"
+                )
+        if not plain.get("components"):
+            raise ValueError("an objective needs 'components', a list")
+        return cls(**plain)
+
+    def save(self, path: str | Path) -> None:
+        """Write to a .yaml, .yml or .json file."""
+        path = Path(path)
+        if _is_yaml(path):
+            import yaml
+
+            text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        else:
+            text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+        path.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Objective:
+        """Read a .yaml, .yml or .json file.
+
+        Raises:
+            ValueError: For a missing or unreadable file, or what is no objective.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"there is no objective file {path}")
+        text = path.read_text(encoding="utf-8")
+        try:
+            if _is_yaml(path):
+                import yaml
+
+                plain = yaml.safe_load(text)
+            else:
+                plain = json.loads(text)
+        except (ValueError, yaml_error()) as error:
+            raise ValueError(f"{path} is not readable: {error}") from error
+        try:
+            return cls.from_dict(plain)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{path}: {error}") from error
+
+    @property
+    def identity(self) -> str:
+        """A hash that names the objective in logs; functions count by their name."""
+        try:
+            plain = self.to_dict()
+        except ValueError:
+            plain = {"name": self.name, "statements": [p.statement for p in self.components]}
+        text = json.dumps(plain, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def renamed(self, name: str) -> Objective:
+        """The same objective under another name."""
+        return replace(self, name=name)
+
+
+def yaml_error() -> type[Exception]:
+    """PyYAML's error class (imported when needed)."""
+    import yaml
+
+    return yaml.YAMLError
+
+
+def _is_yaml(path: Path) -> bool:
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        raise ValueError(f"an objective file ends in .yaml, .yml or .json; got {path.name!r}")
+    return path.suffix != ".json"
+
+
+def _short(value: Any) -> str:
+    text = getattr(value, "__name__", None) or str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _component(part: Any) -> Component:
+    if isinstance(part, Component):
+        return part
+    if isinstance(part, str):
+        return Component.parse(part)
+    if isinstance(part, Mapping):
+        return Component.from_dict(part)
+    raise TypeError(
+        f"a component is a Component, a statement such as 'maximise qed', or a mapping; "
+        f"got {type(part).__name__}"
+    )
+
+
+def as_objective(objective: Any) -> Objective:
+    """An objective from an Objective, a file, a statement, a component, a list or a callable."""
+    if isinstance(objective, Objective):
+        return objective
+    if isinstance(objective, Path) or (
+        isinstance(objective, str) and objective.endswith((".yaml", ".yml", ".json"))
+    ):
+        return Objective.load(objective)
+    if isinstance(objective, Mapping):
+        return Objective.from_dict(objective)
+    if callable(objective) and not isinstance(objective, Component):
+        return Objective((Component.from_function(objective),))
+    return Objective(objective)
+
+
+def score(smiles: str | Iterable[str], objective: Any) -> pd.DataFrame:
+    """Score molecules by an objective.
+
+    Args:
+        smiles: One SMILES or many.
+        objective: An :class:`Objective`, a file of one, statements or components.
+
+    Returns:
+        One row a molecule in the order given: ``smiles``; for each component ``name``
+        (desirability in [0, 1]) and ``name (raw)``; ``score`` in [0, 1]; ``passed`` (hard bounds
+        and filters); ``problems`` (why a value is missing, with the SMILES); ``notes`` (alerts
+        found, filters failed, outside a model's domain). Rows that are no molecules score 0.
+    """
+    import pandas as pd
+
+    wanted = as_objective(objective)
+    texts = as_smiles_list(smiles)
+    names = [part.name for part in wanted.components]
+    rows = []
+    for text, (_, entry) in zip(texts, wanted._entries(texts)):
+        row: dict[str, Any] = {"smiles": text}
+        for index, name in enumerate(names):
+            row[name] = math.nan if entry is None else entry.transformed[index]
+            row[f"{name} (raw)"] = math.nan if entry is None else entry.raw[index]
+        row["score"] = 0.0 if entry is None else entry.score
+        row["passed"] = entry is not None and entry.passed
+        row["problems"] = "not a molecule" if entry is None else "; ".join(entry.problems)
+        row["notes"] = "" if entry is None else "; ".join(entry.notes)
+        rows.append(row)
+    columns = ["smiles", *(c for n in names for c in (n, f"{n} (raw)"))]
+    return pd.DataFrame(rows, columns=[*columns, "score", "passed", "problems", "notes"])
