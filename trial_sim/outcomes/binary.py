@@ -56,8 +56,8 @@ class BinaryModel:
         yes, n = self.counts.T
         rate = yes / np.maximum(n, 1)
         if rng is not None:
-            edge = 0.5 * ((yes == 0) | (yes == n))  # Jeffreys where the rate is 0 or 1
-            rate = rng.beta(yes + edge, n - yes + edge)
+            # Jeffreys' halves keep the mean of the logit at the estimate
+            rate = rng.beta(yes + 0.5, n - yes + 0.5)
         coefficients = self.linear.draw(rng)
         predictors = self.linear.by_arm(self.reference, coefficients)[:, :, 0]
         return BinaryParameters(
@@ -124,8 +124,8 @@ def fit(data: FitData, name: str) -> BinaryModel:
             raise ValueError(f"arm {label!r} has no outcome in column {column!r}")
         if yes in (0, n):
             notes.append(
-                f"arm {label!r} has {int(yes)} responders of {int(n)}: parameter draws use "
-                "Jeffreys' prior for its rate"
+                f"arm {label!r} has {int(yes)} responders of {int(n)}: its estimated rate "
+                "is that, its drawn rates come from Jeffreys' prior"
             )
     return BinaryModel(
         name,

@@ -74,9 +74,7 @@ class CountModel:
         coefficients = self.linear.draw(rng)
         rates = self.rates
         if rng is not None:
-            rates = rates * np.exp(
-                self.errors * rng.standard_normal(len(rates)) - self.errors**2 / 2
-            )
+            rates = rates * np.exp(self.errors * rng.standard_normal(len(rates)))
         eta = self.linear.by_arm(self.reference, coefficients)[:, :, 0]
         time = self.exposures(self.reference)
         mean = (np.exp(eta) * time).sum(axis=1) / time.sum() * (1 - self.zeros)

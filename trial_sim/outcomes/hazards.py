@@ -30,7 +30,7 @@ from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.storage import storable
 
 FEW_EVENTS = 5
-SCORE_BINS = 10
+SCORE_BINS = 5
 
 
 class HazardParameters(NamedTuple):
@@ -195,7 +195,7 @@ class HazardModel:
         return {self.columns[0]: observed, self.columns[1]: np.where(seen, cause, 0)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
-        """Log probability (n,) of what was seen: the tenth of the follow-up in which the event of
+        """Log probability (n,) of what was seen: the fifth of the follow-up in which the event of
         that cause fell, or survival to the censoring time."""
         p = self.draw(None)
         duration, cause = (patients[c].to_numpy(dtype=float) for c in self.columns)
@@ -212,7 +212,7 @@ class HazardModel:
         dies = np.exp(-(risk * low).sum(axis=1)) * -np.expm1(-gain.sum(axis=1))
         of = np.take_along_axis(gain, np.maximum(cause.astype(int) - 1, 0)[:, None], axis=1)[:, 0]
         chance = dies * of / np.maximum(gain.sum(axis=1), 1e-300)
-        return np.where(cause > 0, np.log(np.maximum(chance, 1e-6)), -(risk * here).sum(axis=1))
+        return np.where(cause > 0, np.log(np.maximum(chance, 1e-3)), -(risk * here).sum(axis=1))
 
 
 def interpolated(

@@ -114,7 +114,10 @@ class OrdinalModel:
 
     def draw(self, rng: np.random.Generator | None) -> OrdinalParameters:
         """Estimates, or one draw: normal coefficients, Dirichlet shares."""
-        counts = self.counts if rng is None else rng.standard_gamma(self.counts)
+        counts = self.counts
+        if rng is not None:
+            # one patient spread over the levels keeps the mean of the logits (digamma) unbiased
+            counts = rng.standard_gamma(self.counts + 1 / self.counts.shape[1])
         cumulative = np.cumsum(counts, axis=1)[:, :-1] / counts.sum(axis=1)[:, None]
         if self.name == "proportional_odds":
             scaled = counts / counts.sum(axis=1)[:, None] * self.counts.sum(axis=1)[:, None]

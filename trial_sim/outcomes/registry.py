@@ -55,9 +55,9 @@ def choose(data: FitData, model: str, seed: int) -> tuple[Any, pd.DataFrame]:
     """
     kind = home(data.endpoint)
     if model != "auto":
-        return kind.fit(data, model), pd.DataFrame()
+        return calibrated(data, kind.fit(data, model), seed), pd.DataFrame()
     names = kind.candidates(data)
-    fitted = {name: kind.fit(data, name) for name in names}
+    fitted = {name: calibrated(data, kind.fit(data, name), seed) for name in names}
     if len(names) == 1:
         return fitted[names[0]], pd.DataFrame()
     scores = {name: held_out(data, kind, name, seed) for name in names}
@@ -80,6 +80,22 @@ def choose(data: FitData, model: str, seed: int) -> tuple[Any, pd.DataFrame]:
     chosen = table[fair & (table["behind_se"] <= 1)]["model"].iloc[0]
     table["chosen"] = table["model"] == chosen
     return fitted[chosen], table
+
+
+def calibrated(data: FitData, model: Any, seed: int) -> Any:
+    """A model that offers ``nudged`` with its arms moved until a big synthetic trial gives the
+    real estimate back (drop-out and skewed residuals otherwise leave a small bias)."""
+    schema = data.schema
+    if not hasattr(model, "nudged") or schema.arm is None:
+        return model
+    for _ in range(3):
+        for a, other in enumerate(schema.arms[1:], start=1):
+            real = contrast(data.patients, data.endpoint, schema.arm, schema.control, other)
+            table = big_trial(data, model, seed)
+            made = contrast(table, data.endpoint, schema.arm, schema.control, other)
+            if np.isfinite(made[0] - real[0]):
+                model = model.nudged(a, real[0] - made[0])
+    return model
 
 
 def held_out(data: FitData, kind: Any, name: str, seed: int) -> np.ndarray:
@@ -108,6 +124,20 @@ def effect_bias(data: FitData, model: Any, seed: int) -> tuple[float, float]:
     schema = data.schema
     if schema.arm is None:
         return 0.0, 0.0
+    table = big_trial(data, model, seed)
+    worst, error = 0.0, 0.0
+    for other in schema.arms[1:]:
+        real = contrast(data.patients, data.endpoint, schema.arm, schema.control, other)
+        made = contrast(table, data.endpoint, schema.arm, schema.control, other)
+        gap = (made[0] - real[0]) / real[1]
+        if np.isfinite(gap) and abs(gap) >= abs(worst):
+            worst, error = float(gap), float(made[1] / real[1])
+    return worst, error
+
+
+def big_trial(data: FitData, model: Any, seed: int) -> pd.DataFrame:
+    """Plug-in outcomes of `BIG` patients an arm, with the columns that `contrast` needs."""
+    schema = data.schema
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 22])))
     codes = data.reference[rng.integers(0, len(data.reference), BIG * data.n_arms)]
     arm = np.repeat(np.arange(data.n_arms), BIG)
@@ -120,11 +150,4 @@ def effect_bias(data: FitData, model: Any, seed: int) -> tuple[float, float]:
     for k, column in enumerate(schema.columns):
         if column.name in data.endpoint.inputs:
             table[column.name] = decode_column(codes[row, k], column).to_numpy()
-    worst, error = 0.0, 0.0
-    for other in schema.arms[1:]:
-        real = contrast(data.patients, data.endpoint, schema.arm, schema.control, other)
-        made = contrast(table, data.endpoint, schema.arm, schema.control, other)
-        gap = (made[0] - real[0]) / real[1]
-        if np.isfinite(gap) and abs(gap) >= abs(worst):
-            worst, error = float(gap), float(made[1] / real[1])
-    return worst, error
+    return table

@@ -17,8 +17,8 @@ def models(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 def candidates(data: FitData) -> tuple[str, ...]:
-    """Models that "auto" compares."""
-    return MODELS
+    """Models that "auto" compares (one arm: nothing to choose)."""
+    return MODELS[:2] if data.n_arms > 1 else MODELS[:1]
 
 
 def fit(data: FitData, name: str) -> Any:
