@@ -92,8 +92,8 @@ def look_schedule(batch: TrialBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray
     """When each look is taken, and which is the last.
 
     A trial ends at the last planned look, at ``max_duration``, or when the last patient's follow-up
-    has ended, whichever comes first; a look that its trigger never reaches is then held at that end,
-    as the last one, with the data that there are.
+    has ended, whichever comes first; a look whose trigger is never reached is then held at that
+    end, as the last one, with the data that there are.
 
     Returns:
         look_time (n_trials, L); triggered (n_trials, L) bool; final (n_trials,) index of the look
@@ -126,6 +126,7 @@ def conduct(batch: TrialBatch, analysis: Analysis) -> Conducted:
     n_tests = n_arms - 1
     look_time, triggered, final = look_schedule(batch)
     efficacy, futility = design.efficacy_bounds, design.futility_bounds
+    event_arm = batch.event_arm
     events = np.full((n, n_looks, n_arms), -1, np.int64)
     patients = np.full((n, n_looks), -1, np.int64)
     z = np.full((n, n_looks, n_tests), np.nan)
@@ -140,7 +141,7 @@ def conduct(batch: TrialBatch, analysis: Analysis) -> Conducted:
         now = np.ascontiguousarray(look_time[:, k])
         held_events, held_patients = np.empty((n, n_arms), np.int64), np.empty(n, np.int64)
         count_looks(
-            batch.enrolment, batch.calendar_event, batch.arm, now, now + design.lag, running,
+            batch.enrolment, batch.calendar_event, event_arm, now, now + design.lag, running,
             held_events, held_patients,
         )  # fmt: skip
         events[running, k] = held_events[running]

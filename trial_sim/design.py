@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.accrual import Accrual, Dropout
+from trial_sim.group_sequential import GroupSequential
 from trial_sim.looks import (
     CalendarLooks,
     EnrolmentLooks,
@@ -111,7 +113,7 @@ class Bounds(Record):
                 f"bounds must have one value a look: {n} efficacy, {len(futility)} futility, "
                 f"{len(fractions)} information fractions"
             )
-        if fractions[0] <= 0 or any(b <= a for a, b in zip(fractions, fractions[1:])):
+        if fractions[0] <= 0 or any(b <= a for a, b in itertools.pairwise(fractions)):
             raise ValueError(
                 f"information_fractions must be positive and increasing, got {list(fractions)}"
             )
@@ -244,7 +246,7 @@ class Design(Record):
 
     def _warn_unreachable(self) -> None:
         missing = self.looks.unreachable(self.n_patients)
-        if missing:
+        if missing and self.test_name != "lwyy":  # there a patient can have many events
             which = ", ".join(map(str, missing))
             warnings.warn(
                 f"look(s) {which} cannot be reached with {self.n_patients} patients; simulated "
@@ -320,20 +322,23 @@ class Design(Record):
         return drawn
 
     def to_dict(self) -> dict[str, Any]:
-        """The design as plain values; boundaries of any kind are written as :class:`Bounds`."""
+        """The design as plain values; foreign boundaries are written as :class:`Bounds`."""
         plain = super().to_dict()
         bounds = self.boundaries
         if bounds is not None and not isinstance(bounds, Bounds):
-            plain["boundaries"] = to_plain(as_bounds(bounds))
+            if isinstance(bounds, GroupSequential):
+                plain["boundaries"] = {"type": "GroupSequential", **bounds.to_dict()}
+            else:
+                plain["boundaries"] = to_plain(as_bounds(bounds))
         return plain
 
     @classmethod
     def _read_field(cls, name: str, value: Any) -> Any:
+        if name == "boundaries" and isinstance(value, Mapping):
+            kind = value.get("type", "GroupSequential")
+            if kind == "GroupSequential":
+                return GroupSequential.from_dict({k: v for k, v in value.items() if k != "type"})
         if isinstance(value, Mapping) and "type" not in value:
-            if name == "boundaries":
-                import trial_sim
-
-                return trial_sim.group_sequential(**from_plain(value))
             kind = {"accrual": "Accrual", "dropout": "Dropout"}.get(name)
             if kind is not None:
                 value = {"type": kind, **value}
@@ -370,9 +375,8 @@ def _check_test(test: Any) -> Any:
         raise ValueError(f"test {name!r} takes {TESTS[name]} parameter(s), got {parameters}")
     if name == "max_combo":
         return (name, tuple(_check_weight(weight) for weight in parameters[0]))
-    if name == "rmst" or name == "milestone":
-        if not parameters[0] > 0:
-            raise ValueError(f"test {name!r} needs a positive month, got {parameters[0]!r}")
+    if name in ("rmst", "milestone") and not parameters[0] > 0:
+        raise ValueError(f"test {name!r} needs a positive month, got {parameters[0]!r}")
     return name if not parameters else (name, *parameters)
 
 

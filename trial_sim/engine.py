@@ -1,7 +1,7 @@
 """``simulate``: thousands of whole trials, in chunks, on one thread, several, or a cluster.
 
-A chunk is a range of trial numbers, and a trial's random numbers depend on nothing but the seed, the
-scenario and its number; so the result has the same bytes whatever the chunk size, the number of
+A chunk is a range of trial numbers, and a trial's random numbers depend on nothing but the seed,
+the scenario and its number; so the result has the same bytes whatever the chunk size, the number of
 workers or the order in which they finish.
 """
 
@@ -9,8 +9,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -74,33 +81,94 @@ def simulate(
             raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
     if backend not in _BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown{nearest(backend, _BACKENDS)}")
-    size = chunk_trials or max(1, min(1024, CHUNK_PATIENTS // design.n_patients))
-    size = min(size, max(1, -(-n_trials // n_jobs)))
-    last = first_trial + int(n_trials)
-    chunks = [
-        (design, outcomes, int(seed), int(scenario), start, min(start + size, last))
-        for start in range(first_trial, last, size)
-    ]
+    job = Job(design, outcomes, int(scenario))
+    results = run_jobs(
+        [job], int(n_trials), int(seed), int(n_jobs), int(first_trial), chunk_trials, backend,
+        client, progress,
+    )  # fmt: skip
+    return next(iter(results))[1]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scenario of a grid: a design, its outcomes, and the index of its random numbers."""
+
+    design: Design
+    outcomes: Any
+    scenario: int = 0
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    n_trials: int,
+    seed: int,
+    n_jobs: int = 1,
+    first_trial: int = 0,
+    chunk_trials: int | None = None,
+    backend: str = "threads",
+    client: Any = None,
+    progress: bool = False,
+) -> Iterator[tuple[int, SimulationResult]]:
+    """Simulate several scenarios over one pool of workers; arguments as :func:`simulate`.
+
+    Yields:
+        (index of the job, its result) as jobs finish. On Ctrl-C the jobs under way are yielded with
+        the trials they have, and then nothing more.
+
+    Raises:
+        KeyboardInterrupt: if interrupted before any chunk was done.
+    """
+    last = first_trial + n_trials
+    tasks: list[tuple] = []
+    open_chunks = [0] * len(jobs)
+    for index, job in enumerate(jobs):
+        size = chunk_trials or max(1, min(1024, CHUNK_PATIENTS // job.design.n_patients))
+        size = min(size, max(1, -(-n_trials // n_jobs)))
+        for start in range(first_trial, last, size):
+            stop = min(start + size, last)
+            tasks.append((index, job.design, job.outcomes, seed, job.scenario, start, stop))
+            open_chunks[index] += 1
     started = time.perf_counter()
-    done: list[Conducted] = []
+    done: list[list[Conducted]] = [[] for _ in jobs]
+
+    def result(index: int) -> SimulationResult:
+        job, parts = jobs[index], done[index]
+        done[index] = []
+        analysis = analysis_for(job.design, job.outcomes.kind)
+        return SimulationResult(
+            design=job.design,
+            outcomes=job.outcomes,
+            conducted=Conducted.join(parts),
+            seed=seed,
+            scenario=job.scenario,
+            n_requested=n_trials,
+            seconds=time.perf_counter() - started,
+            scale=analysis.scale,
+            direction=analysis.direction,
+        )
+
+    n_done = 0
+    total = n_trials * len(jobs)
     try:
-        for part in _with_progress(_results(chunks, n_jobs, backend, client), n_trials, progress):
-            done.append(part)
+        for index, part in _with_progress(
+            _results(tasks, n_jobs, backend, client), total, progress
+        ):
+            done[index].append(part)
+            n_done += len(part.trial)
+            open_chunks[index] -= 1
+            if open_chunks[index] == 0:
+                yield index, result(index)
     except KeyboardInterrupt:
-        if not done:
+        if n_done == 0:
             raise
-        count = sum(len(part.trial) for part in done)
-        logger.warning("interrupted: %d of %d trials are done and kept", count, n_trials)
-    return SimulationResult(
-        design=design,
-        outcomes=outcomes,
-        conducted=Conducted.join(done),
-        seed=int(seed),
-        scenario=int(scenario),
-        n_requested=int(n_trials),
-        seconds=time.perf_counter() - started,
-        scale=analysis_for(design, outcomes.kind).scale,
-    )
+        logger.warning("interrupted: %d of %d trials are done and kept", n_done, total)
+        for index, parts in enumerate(done):
+            if parts:
+                yield index, result(index)
+
+
+def _run_task(index: int, *chunk: Any) -> tuple[int, Conducted]:
+    return index, run_trials(*chunk)
 
 
 def _check(design: Any, outcomes: Any) -> None:
@@ -123,13 +191,13 @@ def _check(design: Any, outcomes: Any) -> None:
 
 def _results(
     chunks: list[tuple], n_jobs: int, backend: str, client: Any
-) -> Iterator[Conducted]:
+) -> Iterator[tuple[int, Conducted]]:
     """Results of the chunks, in any order; work that has not begun is dropped when closed."""
     if client is not None:
         yield from _on_cluster(chunks, client)
     elif n_jobs == 1 or len(chunks) == 1:
         for chunk in chunks:
-            yield run_trials(*chunk)
+            yield _run_task(*chunk)
     else:
         kind: Callable[..., Executor] = (
             ThreadPoolExecutor if backend == "threads" else ProcessPoolExecutor
@@ -142,23 +210,23 @@ def _results(
                 raise
 
 
-def _unordered(pool: Executor, chunks: list[tuple], ahead: int) -> Iterator[Conducted]:
+def _unordered(pool: Executor, chunks: list[tuple], ahead: int) -> Iterator[tuple[int, Conducted]]:
     """Keep a few chunks in flight, so that memory stays bounded."""
     waiting = iter(chunks)
-    flying = {pool.submit(run_trials, *chunk) for chunk in islice(waiting, ahead)}
+    flying = {pool.submit(_run_task, *chunk) for chunk in islice(waiting, ahead)}
     while flying:
         finished, flying = wait(flying, return_when=FIRST_COMPLETED)
         for future in finished:
             following = next(waiting, None)
             if following is not None:
-                flying.add(pool.submit(run_trials, *following))
+                flying.add(pool.submit(_run_task, *following))
             yield future.result()
 
 
-def _on_cluster(chunks: list[tuple], client: Any) -> Iterator[Conducted]:
+def _on_cluster(chunks: list[tuple], client: Any) -> Iterator[tuple[int, Conducted]]:
     from distributed import as_completed
 
-    futures = client.map(run_trials, *zip(*chunks), pure=False, retries=3)
+    futures = client.map(_run_task, *zip(*chunks), pure=False, retries=3)
     try:
         for future in as_completed(futures):
             yield future.result()
@@ -167,14 +235,14 @@ def _on_cluster(chunks: list[tuple], client: Any) -> Iterator[Conducted]:
 
 
 def _with_progress(
-    parts: Iterator[Conducted], n_trials: int, progress: bool
-) -> Iterator[Conducted]:
+    parts: Iterator[tuple[int, Conducted]], n_trials: int, progress: bool
+) -> Iterator[tuple[int, Conducted]]:
     if not progress:
         yield from parts
         return
     from tqdm.auto import tqdm
 
     with tqdm(total=n_trials, unit="trial", unit_scale=True) as bar:
-        for part in parts:
+        for index, part in parts:
             bar.update(len(part.trial))
-            yield part
+            yield index, part

@@ -53,8 +53,8 @@ def sort_trials(
 ):
     """Sort the patients of each trial by time on study.
 
-    Times are spread over bins by x / (x + typical), which is nearly even for exponential-like times,
-    and one insertion pass puts the nearly sorted patients in order; a trial with a crowded bin is
+    Times are spread over bins by x / (x + typical), nearly even for exponential-like times, and
+    one insertion pass puts the nearly sorted patients in order; a trial with a crowded bin is
     sorted by merging instead.
 
     Args:
@@ -206,7 +206,7 @@ def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated,
             likelihood needs.
 
     Returns:
-        (expected minus observed events of ``treated``, its variance, events, events of ``treated``).
+        (expected minus observed events of ``treated``, variance, events, events of ``treated``).
     """
     n = sorted_time.shape[0]
     last = n - 1
@@ -401,6 +401,7 @@ def count_looks(enrolment, calendar_event, arm, look, decision, active, events, 
         events: (n_trials, n_arms) int64, filled. patients: (n_trials,) int64, filled.
     """
     n_trials, n = enrolment.shape
+    m = calendar_event.shape[1]
     n_arms = events.shape[1]
     for t in range(n_trials):
         if not active[t]:
@@ -409,14 +410,14 @@ def count_looks(enrolment, calendar_event, arm, look, decision, active, events, 
         if n_arms == 2:
             zero = 0
             one = 0
-            for i in range(n):
+            for i in range(m):
                 seen = np.int64(calendar_event[t, i] <= look[t])
                 one += seen * arm[t, i]
                 zero += seen
             events[t, 0] = zero - one
             events[t, 1] = one
         else:
-            for i in range(n):
+            for i in range(m):
                 if calendar_event[t, i] <= look[t]:
                     events[t, arm[t, i]] += 1
         entered = 0

@@ -1,7 +1,8 @@
-"""When a trial is looked at: by events, calendar, enrolment, follow-up, or whichever comes first."""
+"""When a trial is looked at: by events, calendar, enrolment, follow-up, or the first of them."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,13 +91,16 @@ class Observed:
 
     Attributes:
         enrolment: (n_trials, n) float64 calendar months, ascending.
-        calendar_event: (n_trials, n) calendar month of each event, inf where it never happens.
+        calendar_event: (n_trials, m) calendar month of each event, inf where it never happens; one
+            a patient, except for recurrent events.
         calendar_exit: (n_trials, n) calendar month at which the patient's follow-up ends for good.
+        had_event: (n_trials, n) whether it ends in the event.
     """
 
     enrolment: np.ndarray
     calendar_event: np.ndarray
     calendar_exit: np.ndarray
+    had_event: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Looks(Record):
 def _increasing(values: tuple[float, ...], what: str) -> None:
     if not values:
         raise ValueError(f"{what} must name at least one look, got none")
-    if values[0] <= 0 or any(b <= a for a, b in zip(values, values[1:])):
+    if values[0] <= 0 or any(b <= a for a, b in itertools.pairwise(values)):
         raise ValueError(f"{what} must be positive and increasing, got {list(values)}")
 
 
@@ -228,7 +232,7 @@ class EnrolmentLooks(Looks):
 class FollowUpLooks(Looks):
     """A look when a number of patients have been followed for ``months``, event-free or not.
 
-    A patient counts once ``months`` have passed since enrolment, unless lost before without an event.
+    A patient counts once ``months`` have passed since enrolment, unless lost before, event-free.
 
     Attributes:
         patients: increasing numbers of patients. months: follow-up wanted for each.
@@ -253,7 +257,7 @@ class FollowUpLooks(Looks):
 
     def times(self, observed: Observed) -> np.ndarray:
         complete = observed.enrolment + self.months
-        counted = (observed.calendar_exit >= complete) | np.isfinite(observed.calendar_event)
+        counted = (observed.calendar_exit >= complete) | observed.had_event
         complete = np.where(counted, complete, np.inf)
         out = np.empty((observed.enrolment.shape[0], self.n_looks))
         kth_smallest(complete, np.array(self.patients, dtype=np.int64), out)

@@ -91,7 +91,7 @@ class SimulationResult:
         seed, scenario: keys of the random numbers.
         n_requested: trials asked for; fewer are there if the run was interrupted.
         seconds: time taken.
-        scale: what the estimates estimate.
+        scale: what the estimates estimate. direction: -1 where a negative estimate is the good one.
     """
 
     design: Design
@@ -102,6 +102,7 @@ class SimulationResult:
     n_requested: int
     seconds: float
     scale: str
+    direction: float
 
     # -- counts and shares ----------------------------------------------------------------------
 
@@ -200,9 +201,7 @@ class SimulationResult:
         """One row a quantity: quantity, estimate, mcse, lower, upper (95 % interval)."""
         import pandas as pd
 
-        rows = [
-            {"quantity": name, **vars(value)} for name, value in self._quantities()
-        ]
+        rows = [{"quantity": name, **vars(value)} for name, value in self._quantities()]
         return pd.DataFrame(rows, columns=["quantity", "estimate", "mcse", "lower", "upper"])
 
     def _quantities(self) -> list[tuple[str, Estimate]]:
@@ -211,9 +210,7 @@ class SimulationResult:
         if len(arms) > 1:
             rows = [("disjunctive power", share(self.success))]
             rows.append(("conjunctive power", share(self.rejected.all(axis=1))))
-            rows += [
-                (f"power, {arm}", share(self.rejected[:, c])) for c, arm in enumerate(arms)
-            ]
+            rows += [(f"power, {arm}", share(self.rejected[:, c])) for c, arm in enumerate(arms)]
             chosen = self.selected_arm
             rows += [(f"selected, {arm}", share(chosen == c)) for c, arm in enumerate(arms)]
             rows.append(("selected, none", share(chosen == -1)))
@@ -312,7 +309,10 @@ class SimulationResult:
             if adjusted is not None:
                 table = adjusted[known]
                 methods.append(
-                    ("adjusted", *(table[name].to_numpy() for name in ("estimate", "lower", "upper")))
+                    (
+                        "adjusted",
+                        *(table[name].to_numpy() for name in ("estimate", "lower", "upper")),
+                    )
                 )
             for method, point, lower, upper in methods:
                 for name, value in (
@@ -344,10 +344,9 @@ class SimulationResult:
         # z = drift * sqrt(t): a drift of 1 is sqrt(t) standard errors of the effect at this look.
         fraction = np.asarray(boundaries.information_fractions)[look]
         unit = self.conducted.se[:, comparison] * np.sqrt(fraction)
-        if self.scale == "log hazard ratio":
-            unit = -unit
+        unit = self.direction * unit
         scaled = table[["estimate", "lower", "upper"]].mul(unit, axis=0)
-        if self.scale == "log hazard ratio":
+        if self.direction < 0:
             scaled = scaled.rename(columns={"lower": "upper", "upper": "lower"})
         scaled["p_value"] = table["p_value"].to_numpy()
         return scaled[["estimate", "lower", "upper", "p_value"]]

@@ -90,7 +90,7 @@ def _minus_log(buffer, bits, exponent):
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def fill_uniforms(out, trials, quantity, draw, k0, k1):
-    """Write uniforms on (0, 1) to ``out`` (n_trials, n); ``trials`` (n_trials,) are trial numbers."""
+    """Write uniforms on (0, 1) to ``out`` (n_trials, n); ``trials`` are trial numbers."""
     n_trials, n = out.shape
     buffer = np.empty(TILE)
     for t in range(n_trials):

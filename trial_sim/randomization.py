@@ -44,7 +44,7 @@ def _blocks(u, stratum, block, n_strata, out):
 
 @nb.njit(nogil=True, cache=True)
 def _two_arm_blocks(u, block, out):
-    """The same for two arms and no strata, without branches; the same arms for the same uniforms."""
+    """The same for two arms and no strata, without branches; same uniforms, same arms."""
     n_trials, n = u.shape
     size = block[0] + block[1]
     for t in range(n_trials):
@@ -193,7 +193,7 @@ class PermutedBlocks(RandomizationRule):
     """Permuted blocks, within strata when the design has strata.
 
     Attributes:
-        block_size: patients per block, a multiple of the allocation's sum; twice the sum by default.
+        block_size: patients per block, a multiple of the allocation's sum; twice it by default.
     """
 
     block_size: int | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -45,13 +46,14 @@ def as_floats(value: Any, what: str) -> tuple[float, ...]:
 
 
 def as_breakpoints(value: Any, n_pieces: int, what: str) -> tuple[float, ...]:
-    """Increasing positive times at which a piecewise quantity changes: one fewer than its pieces."""
+    """Increasing positive times at which a piecewise quantity changes, one fewer than pieces."""
     points = as_floats(value, f"breakpoints of {what}")
     if len(points) != n_pieces - 1:
         raise ValueError(
-            f"{what} with {n_pieces} piece(s) needs {n_pieces - 1} breakpoint(s), got {list(points)}"
+            f"{what} with {n_pieces} piece(s) needs {n_pieces - 1} breakpoint(s), got "
+            f"{list(points)}"
         )
-    if any(p <= 0 for p in points) or any(b <= a for a, b in zip(points, points[1:])):
+    if any(p <= 0 for p in points) or any(b <= a for a, b in itertools.pairwise(points)):
         raise ValueError(
             f"breakpoints of {what} must be positive and increasing, got {list(points)}"
         )

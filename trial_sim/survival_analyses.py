@@ -44,9 +44,14 @@ class Analysis(Protocol):
 
     Attributes:
         scale: what ``estimate`` estimates, such as ``"log hazard ratio"``.
+        direction: 1 where a positive estimate favours treatment, -1 where a negative one does.
     """
 
-    scale: str
+    @property
+    def scale(self) -> str: ...
+
+    @property
+    def direction(self) -> float: ...
 
     def z(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
@@ -167,7 +172,7 @@ def _curve_looks(
             difference[t] = s1 - s0
             se[t] = np.sqrt(s0 * s0 * g0 + s1 * s1 * g1)
         else:
-            m0, v0, m1, v1 = rmst_sorted(duration[:m], event[:m], group[:m], tau)
+            m0, v0, m1, v1 = rmst_sorted(duration[:m], event[:m], group[:m], tau, True)
             difference[t] = m1 - m0
             se[t] = np.sqrt(v0 + v1)
 
@@ -236,6 +241,7 @@ class _HazardRatio:
     """The Cox estimate that goes with the tests of the log-rank family."""
 
     scale = "log hazard ratio"
+    direction = -1.0
 
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
@@ -318,9 +324,7 @@ class Cox(_HazardRatio):
         beta, se = _unfilled(batch), _unfilled(batch)
         n_strata = batch.n_strata if self.stratified else 1
         stratum = batch.stratum if self.stratified else np.zeros_like(batch.stratum)
-        _cox_looks(
-            *_arrays(batch), stratum, n_strata, covariates, treated, look, active, beta, se
-        )
+        _cox_looks(*_arrays(batch), stratum, n_strata, covariates, treated, look, active, beta, se)
         return beta, se
 
     def z(
@@ -340,6 +344,7 @@ class CurveDifference:
 
     tau: float
     milestone: bool
+    direction = 1.0
 
     @property
     def scale(self) -> str:

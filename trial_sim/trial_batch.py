@@ -33,7 +33,8 @@ class TrialBatch:
         time: months on study until event, dropout or end of follow-up (until the response is known,
             for endpoints that are not times).
         event: int8, 1 where ``time`` ends in the event (or the response is known).
-        exit: calendar month of the end of follow-up. calendar_event: that of the event, or inf.
+        exit: calendar month of the end of follow-up. calendar_event: that of the event, or inf;
+            for recurrent events (n_trials, n_patients * n_max), all of them.
     """
 
     design: Design
@@ -55,7 +56,7 @@ class TrialBatch:
     @property
     def observed(self) -> Observed:
         """What the rules of the looks need."""
-        return Observed(self.enrolment, self.calendar_event, self.exit)
+        return Observed(self.enrolment, self.calendar_event, self.exit, self.event == 1)
 
     @property
     def sorted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -75,6 +76,12 @@ class TrialBatch:
         tied = np.empty(self.n_trials, np.bool_)
         sort_trials(self.time, self.exit, self.event, self.arm, time, exit_, code, patient, tied)
         return time, exit_, code, patient, tied
+
+    @property
+    def event_arm(self) -> np.ndarray:
+        """Arm of each entry of ``calendar_event``."""
+        repeats = self.calendar_event.shape[1] // self.arm.shape[1]
+        return self.arm if repeats == 1 else np.repeat(self.arm, repeats, axis=1)
 
     @cached_property
     def stratum(self) -> np.ndarray:
@@ -129,6 +136,17 @@ def draw_batch(design: Design, outcomes: Any, streams: Streams) -> TrialBatch:
     follow_up = np.inf if design.follow_up is None else float(design.follow_up)
     left = _NOBODY if dropout is None else dropout
     observe(latent, left, follow_up, enrolment, time, event, exit_, calendar_event)
+    if outcome.cause is not None:
+        event &= outcome.cause == 1
+        calendar_event[event == 0] = np.inf
+    if outcome.visits is not None:
+        event &= np.isfinite(outcome.visits[:, :, -1])
+        calendar_event[event == 0] = np.inf
+    if outcome.recurrences is not None:
+        event[:] = 0
+        seen = outcome.recurrences <= time[:, :, None]
+        calendar_event = np.where(seen, enrolment[:, :, None] + outcome.recurrences, np.inf)
+        calendar_event = np.ascontiguousarray(calendar_event.reshape(len(time), -1))
     return TrialBatch(
         design, streams, enrolment, arm, factors, outcome, time, event, exit_, calendar_event
     )
@@ -143,6 +161,8 @@ def _latent(design: Design, outcome: OutcomeBatch, shape: tuple[int, ...]) -> np
         latent = outcome.endpoints[design.endpoint]
     elif outcome.time is not None:
         latent = outcome.time
+    elif outcome.visit_months:
+        return np.full(shape, max(design.readout, outcome.visit_months[-1]))
     else:
         return np.full(shape, design.readout)
     if latent.shape != shape:

@@ -34,9 +34,9 @@ class PatientBatch:
 
     Attributes:
         streams: random numbers; ``streams.uniform("event", n)`` and its siblings give
-            (n_trials, n) arrays keyed by seed, scenario, trial and patient. A scenario must draw all
-            its randomness from here, so that results do not depend on chunks or workers.
-            ``streams.generator(t, "parameters")`` is a NumPy generator for trial ``t`` of the batch.
+            (n_trials, n) arrays keyed by seed, scenario, trial and patient. A scenario must draw
+            all its randomness from here, so that results do not depend on chunks or workers.
+            ``streams.generator(t, "parameters")`` is a NumPy generator for the batch's trial t.
         arms: names of the arms; the first is the control.
         arm: (n_trials, n_patients) int8, index into ``arms``.
         enrolment: (n_trials, n_patients) float64, months since the trial opened, ascending.
@@ -73,6 +73,7 @@ class OutcomeBatch:
         recurrences: (n_trials, n_patients, n_max) float64 ascending, padded with inf.
         response: (n_trials, n_patients) float64, for binary, ordinal, continuous and count.
         visits: (n_trials, n_patients, n_visits) float64, NaN where missing.
+        visit_months: months of the visits since randomisation.
         baseline: (n_trials, n_patients) float64, measured before randomisation.
         covariates: name → (n_trials, n_patients) float64, for tests that adjust.
         endpoints: further latent times by name, such as ``{"pfs": …, "os": …}``.
@@ -85,6 +86,7 @@ class OutcomeBatch:
     recurrences: np.ndarray | None = None
     response: np.ndarray | None = None
     visits: np.ndarray | None = None
+    visit_months: tuple[float, ...] = ()
     baseline: np.ndarray | None = None
     covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
     endpoints: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,8 @@ class PiecewiseExponential(Record):
             )
         if self.control_median is not None and not 0 < self.control_median < np.inf:
             raise ValueError(f"control_median must be positive, got {self.control_median!r}")
+        if self.control_median is not None:
+            object.__setattr__(self, "control_median", float(self.control_median))
         if self.control_hazard is not None:
             hazards = as_floats(self.control_hazard, "control_hazard")
             if any(h < 0 or np.isinf(h) for h in hazards):
@@ -141,6 +144,7 @@ class Weibull(Record):
         for name in ("control_median", "shape"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, float(getattr(self, name)))
         ratios = check_hazard_ratio(self.hazard_ratio)
         values = ratios.values() if isinstance(ratios, dict) else [ratios]
         if any(np.ndim(v) for v in values):
@@ -170,7 +174,7 @@ class SurvivalTable(Record):
         time: increasing months, from above 0.
         survival: control survival at ``time``, non-increasing in [0, 1]; or a mapping arm → list.
         hazard_ratio: applied to the control curve for arms without a curve of their own.
-        interpolation: ``"hazard"``, constant hazard between the points (log-linear), or ``"steps"``,
+        interpolation: ``"hazard"``, constant hazard between points (log-linear), or ``"steps"``,
             events only at the points, as in a Kaplan–Meier table (ties).
         tail: what follows the last point: ``"none"`` (no events: censored at the horizon by whoever
             looks) or ``"hazard"`` (the last interval's hazard goes on).
@@ -184,7 +188,7 @@ class SurvivalTable(Record):
 
     def __post_init__(self) -> None:
         time = as_floats(self.time, "time")
-        if time[0] <= 0 or any(b <= a for a, b in zip(time, time[1:])):
+        if time[0] <= 0 or any(b <= a for a, b in itertools.pairwise(time)):
             raise ValueError(f"time must be positive and increasing, got {list(time)}")
         object.__setattr__(self, "time", time)
         by_arm = isinstance(self.survival, Mapping)
@@ -254,7 +258,7 @@ class SurvivalTable(Record):
 def _invert_linear(target: np.ndarray, knots: np.ndarray, hazard: np.ndarray) -> np.ndarray:
     """Invert a cumulative hazard that is linear between knots; inf beyond the last.
 
-    Where the survival reaches 0 the hazard is infinite: the event falls on that knot's interval end.
+    Where the survival reaches 0 the hazard is infinite: the event falls on the interval's end.
     """
     x = np.concatenate([[0.0], knots])
     h = np.concatenate([[0.0], hazard])

@@ -1,0 +1,178 @@
+"""Patients who differ: covariates that act on outcomes, subgroups with outcomes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from trial_sim.records import Record, nearest
+from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
+
+
+@dataclass(frozen=True)
+class WithCovariates(Record):
+    """Covariates that multiply the hazard, or shift a continuous outcome, of another scenario.
+
+    Times are transformed exactly: a patient with relative hazard r has cumulative hazard
+    ``r H(t)``, which asks the base scenario for a time at 1/r of the exponential; so this works for
+    scenarios that invert one exponential called ``"event"``: PiecewiseExponential, Weibull, SurvivalTable.
+
+    Attributes:
+        base: the scenario without covariates.
+        covariates: name → ``"normal"`` (standard normal), or a prevalence in (0, 1) for yes/no
+            (coded 1/0); factors of the design's strata may be named in ``effects`` too.
+        effects: name → log hazard ratio per unit (shift of a continuous outcome per unit); for a
+            factor, a mapping level → effect.
+        interactions: the same, acting in treated arms only: how the treatment effect differs.
+    """
+
+    base: Any
+    covariates: Mapping[str, Any] = field(default_factory=dict)
+    effects: Mapping[str, Any] = field(default_factory=dict)
+    interactions: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.base.kind not in ("time_to_event", "continuous"):
+            raise ValueError(
+                f"covariates act on times or continuous outcomes, got a base of {self.base.kind}"
+            )
+        for name, law in self.covariates.items():
+            if law != "normal" and not (isinstance(law, float) and 0 < law < 1):
+                raise ValueError(
+                    f'covariate {name!r} must be "normal" or a prevalence in (0, 1), got {law!r}'
+                )
+
+    @property
+    def kind(self) -> str:
+        """That of the base."""
+        return self.base.kind
+
+    def sample(self, batch: PatientBatch) -> OutcomeBatch:
+        """Outcomes and covariates.
+
+        Raises:
+            ValueError: if an effect names neither a covariate nor a factor of the design.
+        """
+        n = batch.n_patients
+        drawn: dict[str, np.ndarray] = {}
+        for name, law in self.covariates.items():
+            if law == "normal":
+                drawn[name] = batch.streams.normal(f"covariate {name}", n)
+            else:
+                u = batch.streams.uniform(f"covariate {name}", n)
+                drawn[name] = (u < law).astype(float)
+        shift = self._linear(self.effects, drawn, batch)
+        shift = shift + np.where(batch.arm > 0, self._linear(self.interactions, drawn, batch), 0.0)
+        if self.kind == "continuous":
+            outcome = self.base.sample(batch)
+            changed = {"response": outcome.response + shift}
+        else:
+            streams = _Scaled(batch.streams, np.exp(-shift))
+            outcome = self.base.sample(_with_streams(batch, streams))
+            changed = {}
+        return _replace(outcome, covariates={**outcome.covariates, **drawn}, **changed)
+
+    def _linear(
+        self, effects: Mapping[str, Any], drawn: Mapping[str, np.ndarray], batch: PatientBatch
+    ) -> np.ndarray:
+        total = np.zeros(batch.arm.shape)
+        for name, effect in effects.items():
+            if name in drawn:
+                total += float(effect) * drawn[name]
+            elif name in batch.factors:
+                levels = batch.levels[name]
+                for level in effect:
+                    if level not in levels:
+                        raise ValueError(
+                            f"factor {name!r} has no level {level!r}{nearest(level, levels)}"
+                        )
+                total += np.array([effect.get(level, 0.0) for level in levels])[batch.factors[name]]
+            else:
+                known = [*drawn, *batch.factors]
+                raise ValueError(f"there is no covariate or factor {name!r}{nearest(name, known)}")
+        return total
+
+
+class _Scaled:
+    """Streams whose exponential of the event is multiplied patient by patient."""
+
+    def __init__(self, streams: Any, factor: np.ndarray) -> None:
+        self._streams = streams
+        self._factor = factor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._streams, name)
+
+    def exponential(self, quantity: str, n: int, draw: int = 0) -> np.ndarray:
+        drawn = self._streams.exponential(quantity, n, draw)
+        return drawn * self._factor if quantity == "event" else drawn
+
+
+def _with_streams(batch: PatientBatch, streams: Any) -> PatientBatch:
+    return PatientBatch(
+        streams, batch.arms, batch.arm, batch.enrolment, batch.factors, batch.levels
+    )
+
+
+def _replace(outcome: OutcomeBatch, **changes: Any) -> OutcomeBatch:
+    values = {f.name: getattr(outcome, f.name) for f in fields(OutcomeBatch)}
+    return OutcomeBatch(**{**values, **changes})
+
+
+@dataclass(frozen=True)
+class BySubgroup(Record):
+    """A scenario of its own for each level of one of the design's strata.
+
+    The prevalence of the subgroups is that of the design's strata.
+
+    Attributes:
+        factor: name of the stratification factor. scenarios: level → scenario, all of one kind.
+    """
+
+    factor: str
+    scenarios: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        kinds = {scenario.kind for scenario in self.scenarios.values()}
+        if len(kinds) != 1:
+            raise ValueError(f"the subgroups' scenarios must be of one kind, got {sorted(kinds)}")
+        if kinds & {"recurrent", "longitudinal"}:
+            raise ValueError(f"subgroups of {kinds.pop()} outcomes are not supported")
+
+    @property
+    def kind(self) -> str:
+        """That of the subgroups' scenarios."""
+        return next(iter(self.scenarios.values())).kind
+
+    def sample(self, batch: PatientBatch) -> OutcomeBatch:
+        """Each patient's outcome from the scenario of the subgroup.
+
+        Raises:
+            ValueError: if the design lacks the factor, or a level has no scenario.
+        """
+        if self.factor not in batch.factors:
+            raise ValueError(
+                f"the design has no stratum {self.factor!r}{nearest(self.factor, batch.factors)}"
+            )
+        levels = batch.levels[self.factor]
+        for level in levels:
+            if level not in self.scenarios:
+                raise ValueError(
+                    f"there is no scenario for {self.factor} {level!r}"
+                    f"{nearest(level, self.scenarios)}"
+                )
+        merged: dict[str, Any] = {}
+        for code, level in enumerate(levels):
+            outcome = self.scenarios[level].sample(batch)
+            mine = batch.factors[self.factor] == code
+            for name in ("time", "cause", "response", "baseline", "dropout"):
+                values = getattr(outcome, name)
+                if values is not None:
+                    merged.setdefault(name, np.array(values))[mine] = values[mine]
+            for name, values in outcome.endpoints.items():
+                ends = merged.setdefault("endpoints", {})
+                ends.setdefault(name, np.array(values))[mine] = values[mine]
+        return OutcomeBatch(**merged)
