@@ -1,0 +1,318 @@
+"""One offline HTML page about a set of molecules: structures, table, histograms, funnel, metrics.
+
+The page needs nothing from the network: structures and charts are inline SVG, sorting and searching
+are a few lines of script in the page. It follows the reader's light or dark setting and prints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from molgen.chem import as_smiles_list
+from molgen.datasets import load_dataset, write_atomically
+from molgen.drawing import draw_structure
+from molgen.filters import Reasons, filter_molecules
+from molgen.properties import DESCRIPTORS, check_descriptors, describe
+from molgen.provenance import Provenance, record, row_digests
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Shown as histograms when the table has them.
+HISTOGRAMS = (
+    "mw",
+    "logp",
+    "tpsa",
+    "qed",
+    "sa_score",
+    "np_score",
+    "fsp3",
+    "rotatable_bonds",
+    "hbd",
+    "hba",
+    "rings",
+    "heavy_atoms",
+)
+
+
+def report(
+    molecules: pd.DataFrame | Iterable[str],
+    path: str | Path,
+    *,
+    title: str = "Generated molecules",
+    reference: str | Iterable[str] | None = "moses",
+    filters: Any = None,
+    metrics: Mapping[str, float] | None = None,
+    provenance: Provenance | None = None,
+    properties: Sequence[str] = HISTOGRAMS,
+    max_structures: int = 1000,
+    n_jobs: int = 1,
+    progress: bool = False,
+) -> Path:
+    """Write the HTML report.
+
+    Args:
+        molecules: SMILES, or a table with ``smiles``; descriptors, ``passed``, ``reasons`` and any
+            other columns it has are shown, missing descriptors are computed.
+        path: where the page goes.
+        title: its heading.
+        reference: what histograms compare with: ``"moses"`` (a sample of its training set that
+            ships with the package), SMILES, or None for no comparison.
+        filters: apply these first (anything that ``filter_molecules`` takes), which makes the
+            funnel; a table from ``filter_molecules`` brings its own.
+        metrics: values from ``evaluate``, shown in a table.
+        provenance: from ``provenance.record``; a record of this report by default.
+        properties: descriptors to compute and to show as histograms.
+        max_structures: molecules beyond this are counted, but neither drawn nor listed.
+        n_jobs: processes.
+        progress: show progress bars on standard error.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: no molecules, unknown property, or the file cannot be written.
+    """
+    import jinja2
+
+    names = check_descriptors(properties)
+    table = _complete(molecules, names, filters, n_jobs, progress)
+    if not len(table):
+        raise ValueError("There are no molecules to report on.")
+    shown = table.head(max_structures)
+    made = provenance if provenance is not None else record("report", {"title": title})
+    made_json = json.loads(made.to_json())
+    made_json["row_digests"] = list(row_digests(shown))
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(
+        files("molgen").joinpath("templates", "report.html").read_text("utf-8")
+    )
+    columns = _shown_columns(shown)
+    page = template.render(
+        title=title,
+        columns=[
+            {"name": c, "meaning": DESCRIPTORS[c].meaning if c in DESCRIPTORS else ""}
+            for c in columns
+        ],
+        rows=[_row(i, dict(r), columns) for i, r in enumerate(shown.to_dict("records"), start=1)],
+        n_total=len(table),
+        n_shown=len(shown),
+        n_distinct=int(table["smiles"].nunique()),
+        n_passed=int(table["passed"].astype(bool).sum()) if "passed" in table else None,
+        histograms=_histograms(table, names, reference),
+        has_reference=reference is not None,
+        reference_name="MOSES" if reference == "moses" else "reference",
+        funnel=_funnel_steps(table.attrs.get("funnel", [])),
+        metrics=[(k, f"{v:.4g}") for k, v in (metrics or {}).items()],
+        provenance=made,
+        # "</" inside a script element would end it
+        provenance_json=jinja2.filters.Markup(
+            json.dumps(made_json, sort_keys=True).replace("<", "\\u003c")
+        ),
+    )
+    target = Path(path)
+    try:
+        write_atomically(target, page.encode())
+    except OSError as error:
+        raise ValueError(f"Cannot write {target}: {error.strerror}.") from error
+    return target
+
+
+def _complete(
+    molecules: Any, names: list[str], filters: Any, n_jobs: int, progress: bool
+) -> pd.DataFrame:
+    """A table with SMILES, all wanted descriptors, and the filters' verdicts when asked for."""
+    import pandas as pd
+
+    if hasattr(molecules, "columns"):
+        if "smiles" not in molecules.columns:
+            raise ValueError("The table to report on has no column 'smiles'.")
+        table = molecules.reset_index(drop=True)
+        table.attrs = dict(molecules.attrs)
+    else:
+        table = pd.DataFrame({"smiles": pd.Series(as_smiles_list(molecules), dtype=object)})
+    smiles = [str(s) for s in table["smiles"]]
+    attrs = dict(table.attrs)
+    if filters is not None and len(table):
+        verdicts = filter_molecules(smiles, filters, n_jobs=n_jobs, progress=progress)
+        table["passed"], table["reasons"] = verdicts["passed"], verdicts["reasons"]
+        attrs.update(verdicts.attrs)
+    missing = [n for n in names if n not in table.columns]
+    if missing and len(table):
+        computed = describe(smiles, properties=missing, n_jobs=n_jobs, progress=progress)
+        table = pd.concat([table, computed[missing]], axis=1)
+    table.attrs = attrs
+    return table
+
+
+def _shown_columns(table: pd.DataFrame) -> list[str]:
+    """Columns of the page's table: descriptors and scores; SMILES and verdict have their own."""
+    return [str(c) for c in table.columns if c not in ("smiles", "passed", "reasons")]
+
+
+def _row(number: int, row: Mapping[Any, Any], columns: Sequence[str]) -> dict[str, Any]:
+    import jinja2
+
+    reasons = row.get("reasons", "")
+    atoms = [a for r in reasons.items for a in r.atoms] if isinstance(reasons, Reasons) else []
+    svg = draw_structure(str(row["smiles"]), width=190, height=130, atoms=atoms)
+    return {
+        "number": number,
+        "smiles": row["smiles"],
+        "svg": jinja2.filters.Markup(svg),
+        "passed": None if "passed" not in row else bool(row["passed"]),
+        "reasons": str(reasons),
+        "cells": [_cell(row[c]) for c in columns],
+    }
+
+
+def _cell(value: Any) -> dict[str, str]:
+    """A cell's text, and the value that sorting compares."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return {"text": str(value), "sort": str(value)}
+    number = float(value)
+    if math.isnan(number):
+        return {"text": "", "sort": ""}
+    whole = number.is_integer() and abs(number) < 1e6
+    return {"text": f"{number:.0f}" if whole else f"{number:.3g}", "sort": f"{number:.10g}"}
+
+
+def _funnel_steps(funnel: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The funnel with each bar's width in per cent; without "not a molecule" if none fell there."""
+    if not funnel:
+        return []
+    start = max(int(funnel[0]["entered"]), 1)
+    steps = [s for i, s in enumerate(funnel) if i or s["fell"]]
+    return [
+        {**s, "left": 100 * s["passed"] / start, "lost": 100 * s["fell"] / start} for s in steps
+    ]
+
+
+# --- Histograms -------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def _moses_values(names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Descriptors of every fifth molecule of the packaged MOSES sample: 1,000 of them."""
+    table = describe(load_dataset("moses", split="sample")[::5], properties=list(names))
+    return {n: table[n].to_numpy() for n in names}
+
+
+def _histograms(table: pd.DataFrame, names: Sequence[str], reference: Any) -> list[dict[str, Any]]:
+    import jinja2
+
+    compared: dict[str, np.ndarray] = {}
+    if isinstance(reference, str) and reference == "moses":
+        compared = _moses_values(tuple(names))
+    elif reference is not None:
+        described = describe(as_smiles_list(reference), properties=list(names))
+        compared = {n: described[n].to_numpy() for n in names}
+    charts = []
+    for name in names:
+        values = table[name].to_numpy(dtype=float)
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
+        other = compared.get(name)
+        unit = DESCRIPTORS[name].unit
+        charts.append(
+            {
+                "name": name,
+                "meaning": DESCRIPTORS[name].meaning + (f", {unit}" if unit else ""),
+                "svg": jinja2.filters.Markup(histogram_svg(values, other, name)),
+                "mean": f"{values.mean():.3g}",
+                "reference_mean": "" if other is None else f"{np.nanmean(other):.3g}",
+            }
+        )
+    return charts
+
+
+def histogram_svg(
+    values: np.ndarray, reference: np.ndarray | None, name: str, n_bins: int = 24
+) -> str:
+    """Bars of the values and, as a line, the reference; each as a share of its own molecules.
+
+    Args:
+        values: (n,) finite numbers.
+        reference: (m,) numbers, or None.
+        name: for the accessible title.
+        n_bins: at most so many bars; whole numbers get one each where that is fewer.
+    """
+    other = np.array([]) if reference is None else reference[np.isfinite(reference)]
+    everything = np.concatenate([values, other])
+    low, high = np.quantile(everything, [0.002, 0.998])
+    if np.all(everything == np.round(everything)) and high - low < n_bins:
+        edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.5)
+    else:
+        low, high = (low - 0.5, high + 0.5) if high <= low else (low, high)
+        edges = np.linspace(low, high, n_bins + 1)
+    clipped = [np.clip(v, edges[0], edges[-1]) for v in (values, other)]
+    shares = [np.histogram(v, edges)[0] / max(len(v), 1) for v in clipped]
+    top = max(float(s.max()) for s in shares) or 1.0
+    width, height, base = 260.0, 110.0, 92.0
+
+    def x(edge: float) -> float:
+        return 6 + (width - 12) * (edge - edges[0]) / (edges[-1] - edges[0])
+
+    def y(share: float) -> float:
+        return base - 84 * share / top
+
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {width:.0f} {height:.0f}" role="img">'
+        f"<title>{escape(name)}</title>"
+    ]
+    for share, left, right in zip(shares[0], edges[:-1], edges[1:]):
+        if share:
+            parts.append(
+                f'<rect class="bar" x="{x(left) + 0.6:.1f}" y="{y(share):.1f}" '
+                f'width="{max(x(right) - x(left) - 1.2, 0.5):.1f}" height="{base - y(share):.1f}"/>'
+            )
+    if len(other):
+        steps = "".join(
+            f"L{x(left):.1f},{y(share):.1f}L{x(right):.1f},{y(share):.1f}"
+            for share, left, right in zip(shares[1], edges[:-1], edges[1:])
+        )
+        line = f"M{x(edges[0]):.1f},{base:.1f}{steps}L{x(edges[-1]):.1f},{base:.1f}"
+        parts.append(f'<path class="line" d="{line}"/>')
+    parts.append(f'<path class="axis" d="M4,{base}H{width - 4}"/>')
+    for tick in _ticks(float(edges[0]), float(edges[-1])):
+        parts.append(f'<text x="{x(tick):.1f}" y="{base + 14}">{tick:g}</text>')
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Three to six round numbers between the bounds."""
+    step = 10 ** math.floor(math.log10((high - low) / 3))
+    for factor in (1, 2, 5, 10):
+        if (high - low) / (step * factor) <= 5:
+            step *= factor
+            break
+    first = math.ceil(low / step)
+    return [round(i * step, 10) for i in range(first, math.floor(high / step) + 1)]
+
+
+def provenance_of_report(path: str | Path) -> Provenance:
+    """The provenance record inside a report.
+
+    Raises:
+        ValueError: no such file, or no record in it.
+    """
+    try:
+        page = Path(path).read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"Cannot read {path}: {error.strerror}.") from error
+    marker = '<script type="application/json" id="provenance">'
+    if marker not in page:
+        raise ValueError(f"{path} has no provenance record: it is not a report of this package.")
+    text = page.split(marker, 1)[1].split("</script>", 1)[0]
+    return Provenance.from_json(text)
