@@ -1,0 +1,426 @@
+"""Commands about molecules that exist: describe, filter, evaluate, draw, report, verify.
+
+Each command parses its arguments, calls one public function and writes the result. ``-`` stands for
+standard input, tables go to standard output or ``--output``, messages and progress to standard
+error, and rows that are not molecules to ``--rejects``.
+
+Exit codes: 0 done, 1 done but nothing passed or a check failed, 2 wrong input or arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molgen.cli import app
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molgen.files import MoleculeFile
+
+Input = Annotated[
+    str,
+    typer.Argument(help="A .smi, .csv, .tsv, .sdf or .parquet file, plain or .gz; - for stdin."),
+]
+Column = Annotated[
+    str | None, typer.Option("--column", "-c", help="Column that holds SMILES; found by default.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Where to write; by the ending: .csv .parquet .sdf ..."),
+]
+Rejects = Annotated[
+    Path | None, typer.Option(help="Write rows that are not molecules here, with reasons (CSV).")
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; -1 for all cores.")]
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Wrong input ends with one sentence on standard error and exit code 2, not a traceback."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(2) from error
+        except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+        finally:
+            for warning in caught:
+                if issubclass(warning.category, UserWarning):
+                    typer.echo(f"Warning: {warning.message}", err=True)
+
+
+def _read(source: str, column: str | None) -> MoleculeFile:
+    from molgen.files import read_molecules
+
+    return read_molecules(source, column=column)
+
+
+def _show_progress(source: str) -> bool:
+    return sys.stderr.isatty() and source != "-"
+
+
+def _write_rejects(path: Path | None, read: MoleculeFile, refused: list[dict[str, Any]]) -> None:
+    """Tell how many rows were not molecules, and write them with line numbers of the input."""
+    import pandas as pd
+
+    rows = [(r.line, r.smiles, r.reason) for r in read.rejected]
+    rows += [(read.lines[r["line"] - 1], r["smiles"], r["reason"]) for r in refused]
+    if rows:
+        where = f"; see {path}" if path else "; --rejects FILE keeps them"
+        typer.echo(f"{len(rows):,} rows are not molecules{where}", err=True)
+    if path is not None:
+        table = pd.DataFrame(sorted(rows), columns=["line", "smiles", "reason"])
+        try:
+            table.to_csv(path, index=False)
+        except OSError as error:
+            raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def _write_table(
+    table: pd.DataFrame, output: Path | None, function: str, arguments: dict[str, Any], data: str
+) -> None:
+    """The table to a file with its provenance, or as CSV to standard output."""
+    from molgen.provenance import record, save_table
+
+    if output is None:
+        sys.stdout.write(table.to_csv(index=False))
+        sys.stdout.flush()
+        return
+    save_table(table, output, record(function, arguments, data_sha256=data))
+    typer.echo(f"{len(table):,} rows written to {output}", err=True)
+
+
+def _hash(read: MoleculeFile) -> str:
+    from molgen.datasets import hash_smiles
+
+    return hash_smiles(read.smiles)
+
+
+def _with_names(table: pd.DataFrame, read: MoleculeFile) -> pd.DataFrame:
+    """The table with the input's identifiers in a column ``name``, when it has any."""
+    if any(read.names):
+        table.insert(1, "name", list(read.names))
+    return table
+
+
+@app.command()
+def describe(
+    molecules: Input = "-",
+    properties: Annotated[
+        str | None, typer.Option("--properties", "-p", help="Comma-separated; all by default.")
+    ] = None,
+    column: Column = None,
+    output: Output = None,
+    rejects: Rejects = None,
+    jobs: Jobs = 1,
+) -> None:
+    """Compute descriptors: weight, logP, TPSA, QED, SA score and two dozen others.
+
+    Examples:
+
+      molgen describe drugs.smi
+
+      molgen sample -n 100 | molgen describe - -p mw,logp,qed
+
+      molgen describe library.sdf.gz -o library.parquet --rejects bad.csv
+    """
+    from molgen.properties import describe as describe_molecules
+
+    with _plain_errors():
+        read = _read(molecules, column)
+        names = None if properties is None else [p.strip() for p in properties.split(",")]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the rejects are told of below
+            table = describe_molecules(
+                read.smiles, properties=names, n_jobs=jobs, progress=_show_progress(molecules)
+            )
+        _write_rejects(rejects, read, table.attrs["rejected"])
+        _write_table(
+            _with_names(table, read), output, "describe", {"properties": names}, _hash(read)
+        )
+
+
+@app.command("filter")
+def filter_(
+    molecules: Input = "-",
+    filters: Annotated[
+        str,
+        typer.Option(
+            "--filters", "-f", help="A preset, names separated by commas, or a YAML file."
+        ),
+    ] = "default",
+    column: Column = None,
+    output: Output = None,
+    rejects: Rejects = None,
+    all_rows: Annotated[
+        bool, typer.Option("--all", help="Write refused molecules too, with their reasons.")
+    ] = False,
+    funnel: Annotated[
+        Path | None, typer.Option(help="Write the funnel here: .csv, or a plot .svg .png .pdf.")
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--list", help="List the filters with their sources, and stop.")
+    ] = False,
+    jobs: Jobs = 1,
+) -> None:
+    """Keep the molecules that pass; say why the others do not.
+
+    Passing SMILES go to standard output, one a line, unless --all or --output asks for a table.
+    The funnel, how many fell at each step, goes to standard error. Exit code 1 when none passes.
+
+    Examples:
+
+      molgen sample -n 1000 | molgen filter - > good.smi
+
+      molgen filter library.csv -f lipinski,pains,brenk --all -o verdicts.csv
+
+      molgen filter library.smi -f rules.yaml --rejects bad.csv --funnel funnel.svg
+    """
+    from molgen.filters import NOT_A_MOLECULE, as_filter_set, filter_molecules, funnel_table
+
+    with _plain_errors():
+        if show:
+            _list_filters()
+            return
+        given: Any = [f.strip() for f in filters.split(",")] if "," in filters else filters
+        chosen = as_filter_set(given)
+        read = _read(molecules, column)
+        table = filter_molecules(
+            read.smiles, chosen, n_jobs=jobs, progress=_show_progress(molecules)
+        )
+        steps = funnel_table(table)
+        unreadable = [
+            {"line": i, "smiles": s, "reason": r.items[0].what}
+            for i, (s, r) in enumerate(zip(table["smiles"], table["reasons"]), start=1)
+            if r.items and r.items[0].filter == NOT_A_MOLECULE
+        ]
+        _write_rejects(rejects, read, unreadable)
+        typer.echo(steps.to_string(index=False), err=True)
+        if funnel is not None:
+            _write_funnel(steps, funnel)
+        arguments = {"filters": chosen.to_list()}
+        n_passed = int(table["passed"].sum())
+        table = _with_names(table, read)
+        kept = table if all_rows else table[table["passed"]].reset_index(drop=True)
+        if output is None and not all_rows:
+            sys.stdout.write("".join(f"{s}\n" for s in kept["smiles"]))
+            sys.stdout.flush()
+        else:
+            _write_table(kept, output, "filter", arguments, _hash(read))
+    if not n_passed:
+        raise typer.Exit(1)
+
+
+def _list_filters() -> None:
+    from molgen.filters import PRESETS, filter_names, named_filter
+    from molgen.rules import RULES
+
+    for name, members in PRESETS.items():
+        typer.echo(f"preset {name}: {', '.join(members)}")
+    for name in filter_names():
+        known = named_filter(name)
+        what = f"{RULES[name]}. " if name in RULES else ""
+        note = f" ({RULES[name].note})" if name in RULES and RULES[name].note else ""
+        typer.echo(f"{name}: {what}{known.source}{note}")
+
+
+def _write_funnel(steps: pd.DataFrame, path: Path) -> None:
+    from molgen.charts import plot_funnel
+
+    if path.suffix.lower() == ".csv":
+        try:
+            steps.to_csv(path, index=False)
+        except OSError as error:
+            raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
+    else:
+        plot_funnel(steps, path)
+
+
+@app.command()
+def evaluate(
+    molecules: Input = "-",
+    reference: Annotated[
+        str, typer.Option("--reference", "-r", help="'moses', or a file of molecules.")
+    ] = "moses",
+    train: Annotated[
+        str | None, typer.Option(help="File of training molecules that novelty is counted against.")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", "-m", help="Comma-separated; all by default.")
+    ] = None,
+    column: Column = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the metrics here as JSON.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where ChemNet runs: auto, cpu, cuda.")] = "auto",
+    jobs: Jobs = 1,
+) -> None:
+    """MOSES's metrics: validity, uniqueness, novelty, FCD, SNN, Frag, Scaf, IntDiv and others.
+
+    Examples:
+
+      molgen evaluate generated.smi
+
+      molgen sample -n 30000 | molgen evaluate - -j -1 -o metrics.json
+
+      molgen evaluate mine.smi -r house.csv -m FCD,SNN,Novelty
+    """
+    from molgen.datasets import write_atomically
+    from molgen.evaluation import evaluate as evaluate_molecules
+
+    with _plain_errors():
+        read = _read(molecules, column)
+        generated = [*read.smiles, *(r.smiles for r in read.rejected)]
+        values = evaluate_molecules(
+            generated,
+            reference if reference == "moses" else Path(reference),
+            train=None if train is None else _read(train, None),
+            metrics=None if metrics is None else [m.strip() for m in metrics.split(",")],
+            n_jobs=jobs,
+            device=device,
+            progress=_show_progress(molecules),
+        )
+        text = json.dumps(values, indent=1)
+        if output is None:
+            width = max(map(len, values), default=0)
+            for name, value in values.items():
+                typer.echo(f"{name:<{width}}  {value:.4f}")
+            return
+        try:
+            write_atomically(output, text.encode())
+        except OSError as error:
+            raise ValueError(f"Cannot write {output}: {error.strerror}.") from error
+
+
+@app.command()
+def draw(
+    molecules: Input,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The SVG file.")],
+    scores: Annotated[
+        str | None, typer.Option("--scores", "-s", help="Properties to write beneath, by commas.")
+    ] = None,
+    highlight: Annotated[
+        str | None, typer.Option(help="Highlight what these filters object to, for example pains.")
+    ] = None,
+    columns: Annotated[int, typer.Option(help="Molecules in a row.")] = 4,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many molecules.")] = 100,
+    column: Column = None,
+) -> None:
+    """Draw molecules as a grid, with scores beneath and alerts highlighted.
+
+    Example:
+
+      molgen draw hits.smi -o hits.svg -s qed,sa_score --highlight brenk
+    """
+    from molgen.drawing import draw as draw_molecules
+    from molgen.properties import describe as describe_molecules
+
+    with _plain_errors():
+        read = _read(molecules, column)
+        smiles = list(read.smiles[:limit])
+        held: dict[str, list[float]] = {}
+        if scores:
+            names = [s.strip() for s in scores.split(",")]
+            table = describe_molecules(smiles, properties=names)
+            held = {n: table[n].tolist() for n in names}
+        draw_molecules(
+            smiles,
+            scores=held,
+            names=list(read.names[:limit]) if any(read.names[:limit]) else None,
+            highlight=highlight,
+            columns=columns,
+            path=output,
+        )
+        typer.echo(f"{len(smiles):,} molecules drawn in {output}", err=True)
+
+
+@app.command()
+def report(
+    molecules: Input,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")],
+    filters: Annotated[
+        str | None, typer.Option("--filters", "-f", help="Apply these, and show the funnel.")
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option("--metrics", help="JSON from molgen evaluate -o.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Molecules",
+    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many drawn.")] = 1000,
+    column: Column = None,
+    jobs: Jobs = 1,
+) -> None:
+    """Write one HTML page with structures, properties, filter funnel and metrics; opens offline.
+
+    Example:
+
+      molgen report generated.smi -o generated.html -f default --metrics metrics.json
+    """
+    from molgen.provenance import record
+    from molgen.report import report as write_report
+
+    with _plain_errors():
+        read = _read(molecules, column)
+        given: Any = (
+            [f.strip() for f in filters.split(",")] if filters and "," in filters else filters
+        )
+        values = None if metrics is None else _read_metrics(metrics)
+        write_report(
+            read.smiles,
+            output,
+            title=title,
+            filters=given,
+            metrics=values,
+            provenance=record("report", {"filters": given}, data_sha256=_hash(read)),
+            max_structures=limit,
+            n_jobs=jobs,
+            progress=_show_progress(molecules),
+        )
+        typer.echo(f"{len(read):,} molecules reported in {output}", err=True)
+
+
+def _read_metrics(path: Path) -> dict[str, float]:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"Cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from error
+    if not isinstance(data, dict) or not all(isinstance(v, int | float) for v in data.values()):
+        raise ValueError(f"{path} must hold metric names with numbers, as molgen evaluate writes.")
+    return data
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="A table that molgen wrote.")],
+    rows: Annotated[int, typer.Option("--rows", "-n", help="Rows to compute again.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the draw of rows.")] = 0,
+) -> None:
+    """Check a file against its provenance record, and compute some of its rows again.
+
+    Exit code 1 when something does not agree.
+
+    Example:
+
+      molgen verify molecules.csv
+    """
+    from molgen.provenance import verify as verify_file
+
+    with _plain_errors():
+        outcome = verify_file(path, n_rows=rows, seed=seed)
+        typer.echo(str(outcome))
+    if not outcome.passed:
+        raise typer.Exit(1)
