@@ -56,7 +56,7 @@ def cheapest(
             + f"; the best power{' in time' if quick.any() else ''} is {best:.3f} and the shortest "
             f"duration {rows['expected_duration'].min():.1f} months"
         )
-    return fit.loc[fit["cost"].idxmin()]
+    return fit.iloc[int(fit["cost"].to_numpy().argmin())]
 
 
 def levers(table: WhatIf) -> pd.DataFrame:
@@ -151,8 +151,8 @@ def worst_case_type_one_error(
         again = simulate(changed, scenario, n_trials, seed, n_jobs, scenario=1 + place)
         rows.append({**changes, **vars(share(again.success))})
     finalists = pd.DataFrame(rows)
-    worst = finalists.loc[finalists["estimate"].idxmax(), names].to_dict()
-    worst = {k: int(v) if _is_whole(search, k) else float(v) for k, v in worst.items()}
+    top = finalists.iloc[int(finalists["estimate"].to_numpy().argmax())]
+    worst = {k: int(top[k]) if _is_whole(search, k) else float(top[k]) for k in names}
     changed, scenario = set_fields(design, outcomes, worst)
     final = simulate(changed, scenario, n_trials, seed, n_jobs, scenario=1 + n_finalists)
     return WorstCase(worst, share(final.success), pd.DataFrame(search), finalists)

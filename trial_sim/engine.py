@@ -71,7 +71,7 @@ def simulate(
         ValueError, TypeError: for a design and outcomes that do not fit each other, or bad counts.
         KeyboardInterrupt: if interrupted before any chunk was done.
     """
-    _check(design, outcomes)
+    check_inputs(design, outcomes)
     for name, value, least in (
         ("n_trials", n_trials, 1), ("seed", seed, 0), ("n_jobs", n_jobs, 1),
         ("scenario", scenario, 0), ("first_trial", first_trial, 0),
@@ -171,7 +171,8 @@ def _run_task(index: int, *chunk: Any) -> tuple[int, Conducted]:
     return index, run_trials(*chunk)
 
 
-def _check(design: Any, outcomes: Any) -> None:
+def check_inputs(design: Any, outcomes: Any) -> None:
+    """Raise TypeError or ValueError unless design and outcomes can be simulated together."""
     if not isinstance(design, Design):
         raise TypeError(f"design must be a Design, got {design!r}")
     if not (hasattr(outcomes, "kind") and callable(getattr(outcomes, "sample", None))):

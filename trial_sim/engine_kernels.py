@@ -420,7 +420,7 @@ def count_looks(enrolment, calendar_event, arm, look, decision, active, events, 
             for i in range(m):
                 if calendar_event[t, i] <= look[t]:
                     events[t, arm[t, i]] += 1
-        entered = 0
+        entered = np.int64(0)
         for i in range(n):
             entered += enrolment[t, i] <= decision[t]
         patients[t] = entered

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.design import Design
-from trial_sim.engine import Job, _check, run_jobs
+from trial_sim.engine import Job, check_inputs, run_jobs
 from trial_sim.operating_characteristics import SimulationResult, average, share
 from trial_sim.records import nearest
 from trial_sim.scenario_fields import find_field, get_field, set_fields
@@ -122,7 +122,7 @@ def what_if(
     Raises:
         ValueError, TypeError: for unknown fields or values that design or outcomes refuse.
     """
-    _check(design, outcomes)
+    check_inputs(design, outcomes)
     if sampling not in SAMPLINGS:
         raise ValueError(f"sampling {sampling!r} is unknown{nearest(sampling, SAMPLINGS)}")
     if not variations:
@@ -136,7 +136,7 @@ def what_if(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             changed, scenario = set_fields(design, outcomes, point)
-        _check(changed, scenario)
+        check_inputs(changed, scenario)
         jobs.append(Job(changed, scenario, 0 if common_random_numbers else index))
         notes.append("; ".join(str(w.message) for w in caught))
     rows: dict[int, dict[str, Any]] = {}

@@ -67,7 +67,7 @@ def _curve(table: WhatIf, value: str, x: str, y: str | None, ax: Any) -> Any:
         at = rows[x].to_numpy()
         error = 1.96 * rows[f"{value}_mcse"].to_numpy() if f"{value}_mcse" in rows else None
         ax.errorbar(
-            at, rows[value], yerr=error, marker="o", ms=4, capsize=2, label=str(label) or None
+            at, rows[value], yerr=error, marker="o", ms=4, capsize=2, label=f"{label!s}" or None
         )
     ax.set_xlabel(_label(x))
     ax.set_ylabel(_label(value))

@@ -124,7 +124,7 @@ class SimulationResult:
     @cached_property
     def success(self) -> np.ndarray:
         """Whether each trial rejected for any arm in its favour or, two-sided, at all."""
-        return self.rejected.any(axis=1)
+        return np.asarray(self.rejected.any(axis=1))
 
     @property
     def power(self) -> float:
@@ -209,7 +209,7 @@ class SimulationResult:
         arms = self.design.arm_names[1:]
         if len(arms) > 1:
             rows = [("disjunctive power", share(self.success))]
-            rows.append(("conjunctive power", share(self.rejected.all(axis=1))))
+            rows.append(("conjunctive power", share(np.asarray(self.rejected.all(axis=1)))))
             rows += [(f"power, {arm}", share(self.rejected[:, c])) for c, arm in enumerate(arms)]
             chosen = self.selected_arm
             rows += [(f"selected, {arm}", share(chosen == c)) for c, arm in enumerate(arms)]

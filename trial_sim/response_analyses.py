@@ -404,7 +404,7 @@ def _fit_gray(
     batch: TrialBatch, trial: int, treated: int, month: float
 ) -> tuple[float, float, float]:
     """Gray's test as a signed z; it estimates no effect."""
-    from trial_sim.statistics import gray_test
+    from trial_sim.statistics.competing_risks import gray_test
 
     arm, enrolment = batch.arm[trial], batch.enrolment[trial]
     chosen = (enrolment <= month) & ((arm == 0) | (arm == treated))
@@ -434,7 +434,7 @@ class _MixedModel:
     def __call__(
         self, batch: TrialBatch, trial: int, treated: int, month: float
     ) -> tuple[float, float, float]:
-        from trial_sim.statistics import mmrm
+        from trial_sim.statistics.mmrm import mmrm
 
         visits, months = batch.outcome.visits, np.asarray(batch.outcome.visit_months)
         assert visits is not None and batch.outcome.baseline is not None

@@ -61,7 +61,8 @@ class TrialBatch:
     @property
     def sorted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Time, exit, 2 * arm + event, and patient, each in order of time within its trial."""
-        return self._sorted[:4]
+        time, exit_, code, patient, _ = self._sorted
+        return time, exit_, code, patient
 
     @property
     def tied(self) -> np.ndarray:

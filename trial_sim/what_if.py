@@ -10,27 +10,16 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from trial_sim.assurance import (
-    Assurance,
-    assurance,
-    assurance_normal,
-    conditional_assurance_normal,
-    procova_sample_size_ratio,
-    procova_variance,
-)
 from trial_sim.design_search import WorstCase, worst_case_type_one_error
 from trial_sim.exploration import WhatIf, latin_hypercube, what_if
+from trial_sim.simulated_assurance import SimulatedAssurance, simulate_assurance
 
 __all__ = [
-    "Assurance",
+    "SimulatedAssurance",
     "WhatIf",
     "WorstCase",
-    "assurance",
-    "assurance_normal",
-    "conditional_assurance_normal",
     "latin_hypercube",
-    "procova_sample_size_ratio",
-    "procova_variance",
+    "simulate_assurance",
     "what_if",
     "worst_case_type_one_error",
 ]

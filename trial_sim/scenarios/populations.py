@@ -17,8 +17,9 @@ class WithCovariates(Record):
     """Covariates that multiply the hazard, or shift a continuous outcome, of another scenario.
 
     Times are transformed exactly: a patient with relative hazard r has cumulative hazard
-    ``r H(t)``, which asks the base scenario for a time at 1/r of the exponential; so this works for
-    scenarios that invert one exponential called ``"event"``: PiecewiseExponential, Weibull, SurvivalTable.
+    ``r H(t)``, which asks the base scenario for a time at 1/r of the exponential. This works for
+    scenarios that invert one exponential called ``"event"``: PiecewiseExponential, Weibull,
+    SurvivalTable.
 
     Attributes:
         base: the scenario without covariates.

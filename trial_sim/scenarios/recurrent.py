@@ -69,7 +69,7 @@ class RecurrentEvents(Record):
         with np.errstate(divide="ignore"):
             gap_scale = 1 / rate
         reached = np.zeros(batch.arm.shape)
-        layers = []
+        layers: list[np.ndarray] = []
         while True:
             draw = len(layers)
             reached = reached + batch.streams.exponential("recurrence", n, draw) * gap_scale
