@@ -107,6 +107,24 @@ class CountModel:
         eta = self.linear.predictors(codes, p.acts_as[arm], p.coefficients)[:, 0]
         return np.exp(np.minimum(p.intercepts[arm] + eta, 20)) * self.exposures(codes)
 
+    def quantiles(
+        self, codes: np.ndarray, arm: np.ndarray, uniform: np.ndarray, p: CountParameters
+    ) -> np.ndarray:
+        """Counts (n,) from uniforms (n,), by inversion."""
+        from scipy.stats import nbinom, poisson
+
+        mean, zero, out = self.means(codes, arm, p), p.zeros[arm], np.zeros(len(arm))
+        # the extra zeros take the lowest uniforms
+        u = np.clip((uniform - zero) / np.maximum(1 - zero, 1e-9), 0.0, 1 - 1e-12)
+        for a in range(len(self.rates)):
+            mine = (arm == a) & (uniform > zero)
+            size = p.sizes[a]
+            if np.isinf(size):
+                out[mine] = poisson.ppf(u[mine], mean[mine])
+            else:
+                out[mine] = nbinom.ppf(u[mine], size, size / (size + mean[mine]))
+        return np.maximum(out, 0)
+
     def sample(
         self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
     ) -> dict[str, np.ndarray]:

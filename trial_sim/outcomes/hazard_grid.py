@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 
 from trial_sim.storage import storable
@@ -118,24 +119,53 @@ def conditional_hazards(marginal: np.ndarray, widths: np.ndarray, risks: np.ndar
     Returns:
         (A, K, C) hazards of a patient with relative risk 1.
 
-    Marches through the intervals; within one, at-risk weights are taken at both ends.
+    Marches through the intervals; within one, at-risk weights are the mean of both ends.
     """
-    n_intervals = marginal.shape[1]
     out = np.zeros_like(marginal)
-    total = np.zeros(risks.shape[:2])
-    before = np.exp(-total)
-    for k in range(n_intervals):
-        weight = before
-        wanted = marginal[:, k]
-        for _ in range(3):
-            mean = np.einsum("am,amc->ac", weight, risks) / weight.sum(axis=1)[:, None]
-            hazard = wanted / np.maximum(mean, 1e-12)
-            after = np.exp(-(total + widths[k] * np.einsum("amc,ac->am", risks, hazard)))
-            weight = (before + after) / 2
-        out[:, k] = hazard
-        total = total + widths[k] * np.einsum("amc,ac->am", risks, hazard)
-        before = np.maximum(np.exp(-total), 1e-300)
+    march(
+        np.ascontiguousarray(marginal), widths, np.ascontiguousarray(risks, dtype=np.float64), out
+    )
     return out
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def march(marginal, widths, risks, out):
+    """Fill ``out`` (A, K, C); the kernel of `conditional_hazards`."""
+    n_arms, n_intervals, n_causes = marginal.shape
+    m = risks.shape[1]
+    total = np.zeros(m)
+    before = np.ones(m)
+    after = np.ones(m)
+    hazard = np.zeros(n_causes)
+    mean = np.zeros(n_causes)
+    for a in range(n_arms):
+        total[:] = 0.0
+        before[:] = 1.0
+        for k in range(n_intervals):
+            after[:] = before
+            for _ in range(3):
+                weight = 0.0
+                mean[:] = 0.0
+                for i in range(m):
+                    w = 0.5 * (before[i] + after[i])
+                    weight += w
+                    for c in range(n_causes):
+                        mean[c] += w * risks[a, i, c]
+                for c in range(n_causes):
+                    hazard[c] = marginal[a, k, c] * weight / max(mean[c], 1e-300)
+                for i in range(m):
+                    step = 0.0
+                    for c in range(n_causes):
+                        step += risks[a, i, c] * hazard[c]
+                    after[i] = np.exp(-min(total[i] + widths[k] * step, 600.0))
+            for c in range(n_causes):
+                out[a, k, c] = hazard[c]
+            for i in range(m):
+                step = 0.0
+                for c in range(n_causes):
+                    step += risks[a, i, c] * hazard[c]
+                total[i] += widths[k] * step
+                before[i] = max(np.exp(-min(total[i], 600.0)), 1e-260)
 
 
 def invert(

@@ -61,6 +61,7 @@ class HazardModel:
     linear: LinearPart
     events: HazardGrid
     censored: HazardGrid
+    nudge: np.ndarray
     reference: np.ndarray
     score_edges: np.ndarray
     tail: str
@@ -96,6 +97,7 @@ class HazardModel:
             linear.with_fits(fits),
             events,
             censored,
+            nudges(events, causes, recorded, data) if proportional else np.zeros((data.n_arms, 1)),
             data.reference,
             choose_knots(recorded, causes > 0, unit, most=SCORE_BINS),
             data.tail,
@@ -108,9 +110,15 @@ class HazardModel:
         if not self.proportional:
             return hazards
         counts = hazards * self.events.exposure[:, :, None]
-        return np.stack(
-            [proportional(counts[..., c], self.events.exposure) for c in range(hazards.shape[2])],
-            axis=2,
+        return (
+            np.stack(
+                [
+                    shared_shape(counts[..., c], self.events.exposure)
+                    for c in range(hazards.shape[2])
+                ],
+                axis=2,
+            )
+            * np.exp(self.nudge)[:, None, :]
         )
 
     def draw(self, rng: np.random.Generator | None) -> HazardParameters:
@@ -167,6 +175,12 @@ class HazardModel:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Uncensored times (n,) and causes (n,) from unit exponentials (n, C)."""
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
+        return self.latent_from_risk(risk, arm, exponential, p)
+
+    def latent_from_risk(
+        self, risk: np.ndarray, arm: np.ndarray, exponential: np.ndarray, p: HazardParameters
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `latent`, from relative risks (n, C) in place of covariates."""
         knots = self.events.knots
         times = np.empty_like(risk)
         for c in range(risk.shape[1]):
@@ -177,6 +191,8 @@ class HazardModel:
                 beyond = np.isinf(times[:, c]) & (p.tail[arm, c] > 0)
                 extra = (scaled - total[arm])[beyond] / p.tail[arm, c][beyond]
                 times[beyond, c] = knots[-1] + extra
+        if risk.shape[1] == 1:
+            return times[:, 0], np.ones(len(arm), dtype=int)
         first = times.argmin(axis=1)
         return times[np.arange(len(arm)), first], first + 1
 
@@ -233,7 +249,7 @@ def censoring_times(
     return np.where(np.isinf(end), spread, end)
 
 
-def proportional(counts: np.ndarray, exposure: np.ndarray) -> np.ndarray:
+def shared_shape(counts: np.ndarray, exposure: np.ndarray) -> np.ndarray:
     """Hazards (A, K) of one shape and a factor an arm, by Poisson maximum likelihood.
 
     Args:
@@ -250,6 +266,25 @@ def proportional(counts: np.ndarray, exposure: np.ndarray) -> np.ndarray:
             break
         factor = new
     return factor[:, None] * shape
+
+
+def nudges(events: HazardGrid, causes: np.ndarray, times: np.ndarray, data: FitData) -> np.ndarray:
+    """Log factors (A, C) from the Poisson to the Cox estimate of each arm against the control.
+
+    They differ where hazards are not proportional; the Cox estimate is the one to give back.
+    """
+    from trial_sim.auditing.contrasts import log_hazard_ratio
+
+    out = np.zeros((data.n_arms, events.counts.shape[2]))
+    for c in range(out.shape[1]):
+        hazards = shared_shape(events.counts[..., c], events.exposure)
+        for a in range(1, data.n_arms):
+            pair = (data.arm == 0) | (data.arm == a)
+            cox, _ = log_hazard_ratio(times[pair], causes[pair] == c + 1, data.arm[pair] == a)
+            if np.isfinite(cox):
+                top = int(hazards[0].argmax())
+                out[a, c] = cox - np.log(hazards[a, top] / hazards[0, top])
+    return out
 
 
 def event_notes(
