@@ -191,9 +191,7 @@ def grow(
     keep = np.asarray(keep, dtype=np.int64)
     sizes = (table.offsets[keep + 1] - table.offsets[keep]).astype(np.int64)
     n, t = len(keep), int(sizes.max(initial=1))
-    most_sites = int(
-        _most_sites(keep, table.offsets, motif, v.atom_offset, v.atom_feature[:, 2])
-    )
+    most_sites = int(_most_sites(keep, table.offsets, motif, v.atom_offset, v.atom_feature[:, 2]))
     growth = Growth(
         size=sizes,
         order=np.array(order, dtype=np.int64),
@@ -325,7 +323,7 @@ def _fill_growth(
         first = offsets[keep[b]]
         n = offsets[keep[b] + 1] - first
         up = parent[first : first + n]
-        for attempt in range(2):
+        for _attempt in range(2):
             if order[b] == 0:
                 for i in range(n):
                     visit[i] = i
@@ -391,10 +389,7 @@ def _fill_growth(
                 out_parent[b, i] = above + 1
                 wanted = symmetry[best[new_parent[node]] + theirs[node]]
                 for s in range(n_sites):
-                    if (
-                        site_position[b, s] == above + 1
-                        and site_atom[site[b, s]] == wanted
-                    ):
+                    if site_position[b, s] == above + 1 and site_atom[site[b, s]] == wanted:
                         site_target[b, i - 1] = s
                         parent_site[b, i] = site[b, s]
                         left[s] -= 1

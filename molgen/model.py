@@ -76,7 +76,9 @@ class GraphEncoder(nn.Module):
         self.norms = nn.ModuleList()
         self.bonds = nn.ModuleList()
         for _ in range(config.encoder_layers):
-            network = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+            network = nn.Sequential(
+                nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+            )
             self.convolutions.append(GINEConv(network, edge_dim=None))
             self.norms.append(nn.LayerNorm(width))
             self.bonds.append(nn.Embedding(N_BOND_TYPES, width))
@@ -183,9 +185,7 @@ class MotifDecoder(nn.Module):
 
     def inputs(self, token: Tensor, site: Tensor, parent: Tensor, position: Tensor) -> Tensor:
         """Input vectors of placed motifs: their token and site vectors, and places in the tree."""
-        return (
-            self.token(token) + self.site(site) + self.parent(parent) + self.position(position)
-        )
+        return self.token(token) + self.site(site) + self.parent(parent) + self.position(position)
 
     def site_keys(self, hidden: Tensor, site: Tensor) -> Tensor:
         """Keys of sites from their motif's hidden state (…, width) and own vector (…, row_dim)."""
@@ -201,7 +201,7 @@ class MotifDecoder(nn.Module):
 class GraphVAE(nn.Module):
     """The whole model; ``molgen.generation`` gives it the methods that users call."""
 
-    def __init__(self, vocabulary: Vocabulary, config: ModelConfig | None = None):
+    def __init__(self, vocabulary: Vocabulary, config: ModelConfig | None = None, seed: int = 0):
         super().__init__()
         self.vocabulary = vocabulary
         self.config = config or ModelConfig()
@@ -210,10 +210,10 @@ class GraphVAE(nn.Module):
         )
         self.encoder = GraphEncoder(self.config)
         self.decoder = MotifDecoder(self.config, vocabulary.n_attached, vocabulary.n_motifs)
-        self._initialise()
+        self._initialise(seed)
 
-    def _initialise(self) -> None:
-        generator = torch.Generator().manual_seed(0)
+    def _initialise(self, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 std = 1 / math.sqrt(module.in_features)

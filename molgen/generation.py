@@ -1,0 +1,343 @@
+"""What users call: ``load_model`` and the ``Generator`` that it returns.
+
+Molecules are made in blocks of fixed size, and everything random about molecule ``i`` is drawn
+from (seed, block, place), so that the same seed gives the same list whatever is asked for beside
+it and however many processes share the work.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rdkit import Chem, rdBase
+
+from molgen.batches import AtomGraphs, atom_graphs, motif_numbers
+from molgen.checkpoints import find_model, read_model
+from molgen.decoding import Writer
+from molgen.model import GraphVAE
+from molgen.motifs import MotifTree, to_smiles
+from molgen.prior import VelocityField, flow
+from molgen.tensors import Refusal, build_table
+from molgen.vocabulary import extend
+
+logger = logging.getLogger(__name__)
+_BLOCK = 512
+_MAX_ROUNDS = 50
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """How latents are drawn: noise is carried to ``level`` in ``steps`` steps.
+
+    At level 1 the prior is not used and the decoder writes without a latent.
+    """
+
+    level: float = 0.5
+    steps: int = 4
+
+
+class Molecules(list[str]):
+    """A list of canonical SMILES that also says what was dropped on the way.
+
+    dropped: strings that RDKit refused, with the reason; each was replaced by a new draw.
+    """
+
+    def __init__(self, smiles: Iterable[str], dropped: Sequence[Refusal] = ()):
+        super().__init__(smiles)
+        self.dropped = tuple(dropped)
+
+
+def load_model(name: str | os.PathLike = "moses") -> Generator:
+    """A trained generator: a shipped model by name, or a folder that ``molgen.train`` wrote.
+
+    Raises FileNotFoundError if there is none, ValueError if its files are damaged or foreign.
+    """
+    folder = find_model(name)
+    network, prior, card = read_model(folder)
+    return Generator(network, prior, card, folder)
+
+
+class Generator:
+    """A trained model that proposes molecules.
+
+    Every method returns canonical SMILES. ``card`` is the model card (a dict); ``latent_dim`` the
+    size of a latent.
+    """
+
+    def __init__(
+        self,
+        network: GraphVAE,
+        prior: VelocityField | None = None,
+        card: dict[str, Any] | None = None,
+        folder: str | os.PathLike | None = None,
+    ):
+        self.network = network.eval()
+        self.prior = prior
+        self.card = card or {}
+        self.folder = None if folder is None else Path(folder)
+        settings = self.card.get("sampling", {})
+        self.settings = PriorSettings(**settings) if settings else PriorSettings()
+
+    def __repr__(self) -> str:
+        where = self.card.get("name", "unnamed")
+        v = self.network.vocabulary
+        return f"Generator({where!r}, {v.n_motifs} motifs, latent_dim={self.latent_dim})"
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of a latent vector."""
+        return self.network.config.latent_dim
+
+    @cached_property
+    def _writer(self) -> Writer:
+        return Writer(self.network)
+
+    # --- from the prior ---------------------------------------------------------------------
+
+    def sample(
+        self, n: int, seed: int = 0, temperature: float = 1.0, n_workers: int = 1
+    ) -> Molecules:
+        """Draw ``n`` molecules from the model (``Molecules``: a list of SMILES).
+
+        Args:
+            temperature: below 1 more typical, above 1 more varied molecules.
+            n_workers: processes; worth their start for some thousands of molecules and more.
+        """
+        _check_count(n)
+        _check_temperature(temperature)
+        blocks = range(-(-n // _BLOCK))
+        if n_workers > 1 and len(blocks) > 1 and self.folder is not None:
+            arguments = [(b, seed, temperature) for b in blocks]
+            context = multiprocessing.get_context("spawn")
+            with context.Pool(n_workers, _start_worker, (self.folder,)) as pool:
+                parts = list(pool.imap(_work, arguments))
+        else:
+            parts = [self.sample_block(b, seed, temperature) for b in blocks]
+        smiles = [s for part, _ in parts for s in part]
+        dropped = [d for _, part in parts for d in part]
+        return Molecules(smiles[:n], dropped)
+
+    def sample_block(
+        self, block: int, seed: int = 0, temperature: float = 1.0
+    ) -> tuple[list[str], list[Refusal]]:
+        """Block ``block`` of an endless sample (512 molecules), and what was dropped."""
+        smiles: list[str | None] = [None] * _BLOCK
+        dropped: list[Refusal] = []
+        for attempt in range(_MAX_ROUNDS):
+            missing = [i for i, s in enumerate(smiles) if s is None]
+            if not missing:
+                break
+            rng = _generator(seed, block, attempt)
+            z, level = self._draw_latents(len(missing), rng)
+            trees = self._writer.write(z, level, self._uniforms(len(missing), rng), temperature)
+            for i, result in zip(missing, map(_to_canonical, trees)):
+                if isinstance(result, Refusal):
+                    dropped.append(Refusal(block * _BLOCK + i, result.smiles, result.reason))
+                else:
+                    smiles[i] = result
+        return [s for s in smiles if s is not None], dropped
+
+    def _draw_latents(
+        self, n: int, rng: np.random.Generator, settings: PriorSettings | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        settings = settings or self.settings
+        z = torch.from_numpy(rng.standard_normal((n, self.latent_dim), dtype=np.float32))
+        level = 1.0
+        if self.prior is not None and settings.level < 1:
+            z = flow(self.prior, z, 1.0, settings.level, settings.steps)
+            level = settings.level
+        return z, torch.full((n,), level)
+
+    def _uniforms(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return rng.random((n, 2 * self.network.config.max_motifs + 1), dtype=np.float32)
+
+    # --- to and from latents ----------------------------------------------------------------
+
+    def encode(self, smiles: str | Sequence[str]) -> np.ndarray:
+        """Posterior means, (n, latent_dim) float32; a row of NaN (and a warning) for a molecule
+        that RDKit or the motif tree refuses."""
+        return self.encode_posterior(smiles)[0]
+
+    @torch.no_grad()
+    def encode_posterior(self, smiles: str | Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior means and log variances, each (n, latent_dim) float32."""
+        smiles = [smiles] if isinstance(smiles, str) else list(smiles)
+        mean = np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32)
+        logvar = np.full_like(mean, np.nan)
+        table, refused, _ = build_table(smiles)
+        for refusal in refused:
+            logger.warning(
+                "row %d (%s) is not encoded: %s", refusal.row, refusal.smiles[:80], refusal.reason
+            )
+        if not len(table):
+            return mean, logvar
+        vocabulary = self.network.vocabulary
+        known = set(vocabulary.motifs)
+        if not known.issuperset(table.motifs):
+            vocabulary = extend(vocabulary, table.motifs)
+        motif = motif_numbers(table, vocabulary)
+        for start in range(0, len(table), _BLOCK):
+            keep = np.arange(start, min(start + _BLOCK, len(table)))
+            graphs: AtomGraphs = atom_graphs(table, motif, vocabulary, keep)
+            mu, spread = self.network.posterior(graphs)
+            mean[table.row[keep]] = mu.numpy()
+            logvar[table.row[keep]] = spread.numpy()
+        return mean, logvar
+
+    def decode(self, z: np.ndarray, seed: int = 0, temperature: float = 0.0) -> Molecules:
+        """Molecules of latents (n, latent_dim); temperature 0 takes the likeliest choices.
+
+        Raises ValueError for another shape or for values that are not finite.
+        """
+        z = np.asarray(z, dtype=np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"z has shape {z.shape}; expected (n, {self.latent_dim})")
+        if not np.isfinite(z).all():
+            row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])
+            raise ValueError(f"row {row} of z has values that are not finite numbers")
+        _check_temperature(temperature)
+        return self._decode(torch.from_numpy(z), torch.zeros(len(z)), seed, temperature)
+
+    def _decode(
+        self, z: torch.Tensor, level: torch.Tensor, seed: int, temperature: float
+    ) -> Molecules:
+        smiles: list[str] = []
+        dropped: list[Refusal] = []
+        for start in range(0, len(z), _BLOCK):
+            rng = _generator(seed, start // _BLOCK, 0)
+            part = slice(start, start + _BLOCK)
+            uniforms = self._uniforms(len(z[part]), rng)
+            trees = self._writer.write(z[part], level[part], uniforms, temperature)
+            for row, (tree, result) in enumerate(zip(trees, map(_to_canonical, trees)), start):
+                if isinstance(result, Refusal):
+                    dropped.append(Refusal(row, result.smiles, result.reason))
+                    result = _to_canonical(MotifTree(tree.motifs[:1], ()))
+                    assert isinstance(result, str)
+                smiles.append(result)
+        return Molecules(smiles, dropped)
+
+    # --- around molecules -------------------------------------------------------------------
+
+    def sample_near(
+        self,
+        smiles: str,
+        n: int,
+        radius: float = 1.0,
+        seed: int = 0,
+        temperature: float = 1.0,
+        unique: bool = True,
+    ) -> Molecules:
+        """``n`` molecules around ``smiles``, none of them the molecule itself.
+
+        Args:
+            radius: noise added to the latent, in units of a latent's own spread; the decoder is
+                told how noisy the latent is. Near 0 small changes, above 2 hardly related.
+            unique: give ``n`` different molecules where that many are found; the result is
+                shorter, with the reason in ``dropped``, where they are not.
+
+        Raises ValueError if the molecule cannot be read or the radius is negative.
+        """
+        _check_count(n)
+        if not radius >= 0:
+            raise ValueError(f"radius is {radius}; expected a number of at least 0")
+        mu = self._encode_one(smiles)
+        level = radius / (1 + radius)
+        own = Chem.CanonSmiles(smiles, useChiral=0)
+        found: dict[str, None] = {}
+        many: list[str] = []
+        dropped: list[Refusal] = []
+        for block in range(_MAX_ROUNDS):
+            if (len(found) if unique else len(many)) >= n:
+                break
+            rng = _generator(seed, block, 1)
+            noise = torch.from_numpy(rng.standard_normal((_BLOCK, self.latent_dim), np.float32))
+            z = torch.lerp(mu.expand(_BLOCK, -1), noise, level)
+            levels = torch.full((_BLOCK,), level)
+            trees = self._writer.write(z, levels, self._uniforms(_BLOCK, rng), temperature)
+            for result in map(_to_canonical, trees):
+                if isinstance(result, Refusal):
+                    dropped.append(result)
+                elif result != own:
+                    found.setdefault(result)
+                    many.append(result)
+        chosen = list(found) if unique else many
+        if len(chosen) < n:
+            reason = (
+                f"only {len(chosen)} {'different ' if unique else ''}molecules in "
+                f"{_MAX_ROUNDS * _BLOCK} draws at radius {radius}; a larger radius gives more"
+            )
+            logger.warning("%s", reason)
+            dropped.append(Refusal(0, smiles, reason))
+        return Molecules(chosen[:n], dropped)
+
+    def interpolate(self, start: str, end: str, n_steps: int = 8, seed: int = 0) -> Molecules:
+        """``n_steps`` molecules on the great circle from ``start`` to ``end``, both included.
+
+        Raises ValueError if a molecule cannot be read or ``n_steps`` is below 2.
+        """
+        if n_steps < 2:
+            raise ValueError(f"n_steps is {n_steps}; expected at least 2 (the two ends)")
+        a, b = self._encode_one(start)[0], self._encode_one(end)[0]
+        cosine = torch.clamp((a @ b) / (a.norm() * b.norm()), -1, 1)
+        angle = torch.arccos(cosine)
+        t = torch.linspace(0, 1, n_steps).unsqueeze(1)
+        if angle < 1e-4:
+            path = torch.lerp(a, b, t)
+        else:
+            path = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+        return self._decode(path, torch.zeros(n_steps), seed, 0.0)
+
+    def _encode_one(self, smiles: str) -> torch.Tensor:
+        z = self.encode([smiles])
+        if not np.isfinite(z).all():
+            raise ValueError(
+                f"{smiles!r} cannot be encoded: expected one valid, connected molecule"
+            )
+        return torch.from_numpy(z)
+
+
+def _generator(seed: int, block: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, block, stream])))
+
+
+def _to_canonical(tree: MotifTree) -> str | Refusal:
+    text = to_smiles(tree)
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(text)
+    if mol is None:
+        return Refusal(0, text, "RDKit cannot read the assembled molecule")
+    return Chem.MolToSmiles(mol)
+
+
+_worker_model: Generator | None = None
+
+
+def _start_worker(folder: Path) -> None:
+    global _worker_model
+    torch.set_num_threads(1)
+    _worker_model = load_model(folder)
+
+
+def _work(arguments: tuple[int, int, float]) -> tuple[list[str], list[Refusal]]:
+    assert _worker_model is not None
+    block, seed, temperature = arguments
+    return _worker_model.sample_block(block, seed, temperature)
+
+
+def _check_count(n: int) -> None:
+    if not isinstance(n, int | np.integer) or n < 0:
+        raise ValueError(f"n is {n!r}; expected a whole number of at least 0")
+
+
+def _check_temperature(temperature: float) -> None:
+    if not temperature >= 0:
+        raise ValueError(f"temperature is {temperature!r}; expected a number of at least 0")
