@@ -195,7 +195,7 @@ def search(
 
 
 def default_proposers(
-    library: Sequence[str], seed: int = 0, n_fragment_molecules: int = 1500
+    library: Sequence[str], seed: int = 0, n_fragment_molecules: int = 1000
 ) -> dict[str, tuple[Proposer, float]]:
     """Crossover, mutation, fragments of the library and the library itself, with their shares."""
     rng = np.random.default_rng([seed, 1])
@@ -476,12 +476,12 @@ class _Search:
         if len(others) > self.settings.train_other:
             others = rng.choice(others, size=self.settings.train_other, replace=False)
         chosen = np.concatenate([best, others])
-        milestone = 100 if self.oracle.used < 1000 else 500
+        milestone = 150 if self.oracle.used < 600 else 600
         stage = self.oracle.used // milestone * milestone
         if self.fitted is None or self.fitted[0] != stage:
             sample = chosen
-            if len(chosen) > 400:
-                others = rng.choice(chosen[200:], 200, replace=False)
-                sample = np.concatenate([chosen[:200], others])
+            if len(chosen) > 260:
+                others = rng.choice(chosen[160:], 100, replace=False)
+                sample = np.concatenate([chosen[:160], others])
             self.fitted = (stage, choose_settings(features.rows(sample), scores[sample]))
         self.surrogate = Surrogate(features.rows(chosen), scores[chosen], self.fitted[1])

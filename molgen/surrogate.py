@@ -39,8 +39,8 @@ class Features:
     """What the kernel sees of n molecules.
 
     Attributes:
-        morgan: (n, N_BITS) float32, 0 or 1.
-        pairs: (n, N_BITS) float32, 0 or 1.
+        morgan: (n, N_BITS) uint8, 0 or 1.
+        pairs: (n, N_BITS) uint8, 0 or 1.
         descriptors: (n, 17) float64, unscaled.
     """
 
@@ -69,8 +69,8 @@ def _thermometer(elements: dict[int, int]) -> np.ndarray:
 
 def featurize(molecules: Sequence[str | Chem.Mol]) -> Features:
     """Features of molecules (valid SMILES or RDKit molecules), one row each."""
-    morgan = np.zeros((len(molecules), N_BITS), dtype=np.float32)
-    pairs = np.zeros((len(molecules), N_BITS), dtype=np.float32)
+    morgan = np.zeros((len(molecules), N_BITS), dtype=np.uint8)
+    pairs = np.zeros((len(molecules), N_BITS), dtype=np.uint8)
     descriptors = np.zeros((len(molecules), 9 + len(_COUNTED)))
     for row, molecule in enumerate(molecules):
         mol = Chem.MolFromSmiles(molecule) if isinstance(molecule, str) else molecule
@@ -109,8 +109,9 @@ def concatenate(parts: Sequence[Features]) -> Features:
 
 
 def _min_max(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    shared = a @ b.T
-    return shared / np.maximum(a.sum(1)[:, None] + b.sum(1)[None, :] - shared, 1.0)
+    x, y = a.astype(np.float32), b.astype(np.float32)  # 0/1 products are exact in float32
+    shared = x @ y.T
+    return shared / np.maximum(x.sum(1)[:, None] + y.sum(1)[None, :] - shared, 1.0)
 
 
 def _warp(scores: np.ndarray, name: str) -> np.ndarray:
