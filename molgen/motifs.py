@@ -450,9 +450,7 @@ def _split(smiles: str, root_atom: int) -> tuple[tuple, int, str]:
             rings.append((found.group(1), ring))
             position += found.end()
         hydrogens = motif(smiles).hydrogens[atom]
-        by_lost = tuple(
-            _with_fewer_hydrogens(match.group(), lost) for lost in range(hydrogens + 1)
-        )
+        by_lost = tuple(_with_fewer_hydrogens(match.group(), lost) for lost in range(hydrogens + 1))
         pieces.append((atom, before, by_lost, tuple(rings)))
         before = gap[position:]
     return tuple(pieces), n_rings, before

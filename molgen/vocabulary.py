@@ -149,9 +149,7 @@ def first_equivalent(smiles: str, atom: int) -> int:
     return min(permutation[atom] for permutation in motif(smiles).automorphisms)
 
 
-def choose_tokens(
-    table: TreeTable, min_count: int = 5
-) -> tuple[list[str], list[tuple[str, int]]]:
+def choose_tokens(table: TreeTable, min_count: int = 5) -> tuple[list[str], list[tuple[str, int]]]:
     """Motifs and tokens seen at least ``min_count`` times, most frequent first."""
     counts = count_tokens(table)
     tokens = [t for t, c in sorted(counts.items(), key=lambda i: (-i[1], i[0])) if c >= min_count]
@@ -159,9 +157,7 @@ def choose_tokens(
     usable = {t[0] for t in tokens}
     order = np.argsort(-occurrences, kind="stable")
     motifs = [
-        table.motifs[m]
-        for m in order
-        if occurrences[m] >= min_count and table.motifs[m] in usable
+        table.motifs[m] for m in order if occurrences[m] >= min_count and table.motifs[m] in usable
     ]
     kept = set(motifs)
     return motifs, [t for t in tokens if t[0] in kept]
