@@ -1,0 +1,195 @@
+"""Commands ``fit``, ``sample`` and ``audit``: synthetic arms from a CSV and a small YAML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trial_sim.cli import app
+
+TRIAL_HELP = "A built-in trial (colon, veteran, ...), a YAML description, or a CSV with --spec."
+SpecOption = Annotated[
+    Path | None, typer.Option("--spec", help="YAML that says what the columns of the table are.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.")]
+
+
+def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Bad input as one sentence and exit status 2, without a traceback."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (ValueError, TypeError) as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(2) from error
+
+    return guarded
+
+
+def read(source: str, spec: Path | None) -> Any:
+    """A built-in trial by name, or a trial from files."""
+    from trial_sim.datasets import load_trial, read_trial
+
+    if spec is None and not Path(source).exists():
+        return load_trial(source)
+    return read_trial(source, spec)
+
+
+@app.command()
+@plain_errors
+def fit(
+    trial: Annotated[str, typer.Argument(help=TRIAL_HELP)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File of the fitted model.")],
+    endpoint: Annotated[str | None, typer.Option(help="Endpoint (default: the first).")] = None,
+    spec: SpecOption = None,
+    model: Annotated[str, typer.Option(help="Outcome model, or auto.")] = "auto",
+    covariate_model: Annotated[str, typer.Option(help="cart, copula, bootstrap or auto.")] = "auto",
+    treatment_by: Annotated[
+        list[str] | None, typer.Option(help="Covariate that modifies the effect; may repeat.")
+    ] = None,
+    tail: Annotated[str, typer.Option(help="horizon or parametric.")] = "horizon",
+    allow_copies: Annotated[
+        bool, typer.Option(help="Save a bootstrap model, which holds the patients.")
+    ] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Fit a real trial and save the model (no patient is in the file)."""
+    from trial_sim.fitting import fit as fit_trial
+
+    real = read(trial, spec)
+    fitted = fit_trial(
+        real,
+        endpoint=endpoint or next(iter(real.endpoints)),
+        model=model,
+        covariate_model=covariate_model,
+        treatment_by=treatment_by or (),
+        tail=tail,
+        seed=seed,
+    )
+    typer.echo(str(fitted))
+    if len(fitted.selection):
+        typer.echo(fitted.selection.round(3).to_string(index=False))
+    for note in fitted.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"saved {fitted.save(output, allow_copies=allow_copies)}")
+
+
+@app.command()
+@plain_errors
+def sample(
+    model: Annotated[Path, typer.Argument(help="File written by `trial-sim fit`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet to write.")],
+    arm: Annotated[str | None, typer.Option(help="One arm (default: a whole trial).")] = None,
+    n: Annotated[int | None, typer.Option("--n", "-n", help="Patients (an arm).")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="Condition such as 'age > 65'; may repeat.")
+    ] = None,
+    balance: Annotated[
+        str | None, typer.Option(help='Shares as JSON, such as \'{"sex": {"female": 0.5}}\'.')
+    ] = None,
+    shift: Annotated[
+        str | None, typer.Option(help="Shift as JSON, such as '{\"age\": 5}'.")
+    ] = None,
+    effect: Annotated[
+        float | None, typer.Option(help="Effect of the arm in place of the fitted one.")
+    ] = None,
+    uncertainty: Annotated[bool, typer.Option(help="Draw the parameters first.")] = True,
+    seed: SeedOption = 0,
+) -> None:
+    """Sample synthetic patients of one arm, or a whole synthetic trial."""
+    from trial_sim.fitting import load_fitted
+
+    fitted = load_fitted(model)
+    options: dict[str, Any] = {
+        "where": conditions(where),
+        "balance": from_json(balance, "--balance"),
+        "shift": from_json(shift, "--shift"),
+        "uncertainty": uncertainty,
+        "seed": seed,
+    }
+    if arm is not None:
+        by_text = {str(a): a for a in fitted.arms}
+        table = fitted.sample_arm(by_text.get(arm, arm), n or 100, effect=effect, **options)
+    else:
+        sizes = None if n is None else dict.fromkeys(fitted.arms or (None,), n)
+        effects = None if effect is None else dict.fromkeys(fitted.arms[1:], effect)
+        table = fitted.sample_trial(sizes, effects=effects, **options).patients
+    if output.suffix == ".parquet":
+        table.to_parquet(output, index=False)
+    else:
+        table.to_csv(output, index=False)
+    typer.echo(f"{len(table)} rows written to {output}")
+
+
+@app.command()
+@plain_errors
+def audit(
+    trial: Annotated[str, typer.Argument(help=TRIAL_HELP)],
+    model: Annotated[
+        Path | None, typer.Option(help="Fitted model to audit with refits (the strict audit).")
+    ] = None,
+    synthetic: Annotated[
+        Path | None, typer.Option(help="Synthetic table to audit, from any generator.")
+    ] = None,
+    holdout: Annotated[
+        Path | None, typer.Option(help="Real patients that the generator never saw.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Endpoint (default: the model's).")] = None,
+    spec: SpecOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML report.")] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Audit a fitted model, or a synthetic table, against the real trial."""
+    from trial_sim.auditing import audit as audit_trials
+    from trial_sim.datasets import read_table
+    from trial_sim.fitting import load_fitted
+
+    real = read(trial, spec)
+    if (model is None) == (synthetic is None):
+        raise ValueError("give either --model (a fitted model) or --synthetic (a table)")
+    if model is not None:
+        report = load_fitted(model).audit(real=real, seed=seed)
+    else:
+        assert synthetic is not None
+        names = endpoint or next(iter(real.endpoints))
+        kept = None if holdout is None else real.with_patients(read_table(holdout))
+        made = real.with_patients(read_table(synthetic))
+        report = audit_trials(real, made, holdout=kept, endpoint=names, seed=seed)
+    typer.echo(str(report))
+    if output is not None:
+        report.to_html(output)
+        typer.echo(f"report written to {output}")
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def conditions(where: list[str] | None) -> dict[str, str] | None:
+    """``["age > 65"]`` as ``{"age": "> 65"}``."""
+    import re
+
+    if not where:
+        return None
+    out = {}
+    for rule in where:
+        found = re.match(r"\s*([\w.]+)\s*((?:<=|>=|==|!=|<|>)\s*.+)$", rule)
+        if found is None:
+            raise ValueError(f"--where {rule!r} must read like 'age > 65'")
+        out[found.group(1)] = found.group(2)
+    return out
+
+
+def from_json(text: str | None, option: str) -> Any:
+    """The JSON value of an option."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{option} must be JSON such as '{{\"age\": 5}}': {error}") from error
