@@ -1,17 +1,13 @@
 import pandas as pd
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from trial_sim.cli import arms
+from trial_sim.cli import app
 from trial_sim.datasets import load_trial
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    app = typer.Typer()
-    for command in (arms.fit, arms.sample, arms.audit):
-        app.command()(command)
     monkeypatch.chdir(tmp_path)
     return lambda *args: CliRunner().invoke(app, [str(a) for a in args])
 
