@@ -146,7 +146,7 @@ def aalen_johansen(
     at_risk, own, other = _counts(times, causes, of, grid)
     survival = np.cumprod(1.0 - (own + other) / at_risk)
     before = np.concatenate([[1.0], survival[:-1]])
-    incidence = np.cumsum(before * own / at_risk)
+    incidence = np.asarray(np.cumsum(before * own / at_risk), dtype=np.float64)
     # δF(s) = Σ [S(t−) − (F(s) − F(t)) q] dM₁/Y − (F(s) − F(t)) q dM₂/Y with q = S(t−)/S(t)
     safe = np.where(survival > 1e-14, survival, 1.0)
     ratio = np.where(survival > 1e-14, before / safe, 0.0)

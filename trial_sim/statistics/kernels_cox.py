@@ -182,8 +182,10 @@ def cox_newton(start, stop, event, x, stratum, by_start, efron, beta, covariance
         for a in range(p):
             decrement += step[a] * score[a]
             largest = max(largest, abs(step[a]))
-        # the quadratic approximation of what the next step would gain
-        if decrement < 1e-10:
+        # the quadratic approximation of what the next step would gain; where an estimate is
+        # infinite the gain dies out while the steps stay near 1
+        if decrement < 1e-10 and largest < 0.01:
+            beta += step  # Newton's error is squared at each step
             converged = True
             break
         beta += step
@@ -221,6 +223,33 @@ def order_by_stratum(stratum, n_strata, order):
 
 
 @njit(cache=True, nogil=True)
+def cox_score_z(duration, event, x, stratum):
+    """Score statistic of column 0 at hazard ratio 1, positive where it lowers the hazard."""
+    n = duration.shape[0]
+    one = np.empty((n, 1))
+    for i in range(n):
+        one[i, 0] = x[i, 0]
+    score = np.empty(1)
+    information = np.empty((1, 1))
+    cox_derivatives(
+        duration,
+        duration,
+        event,
+        one,
+        stratum,
+        np.empty(0, np.int64),
+        True,
+        np.zeros(1),
+        np.empty(n),
+        score,
+        information,
+    )
+    if information[0, 0] <= 0.0:
+        return 0.0
+    return -score[0] / math.sqrt(information[0, 0])
+
+
+@njit(cache=True, nogil=True)
 def cox_z_sorted(duration, event, x, stratum, beta, covariance):
     """Wald z of the first covariate (treatment), positive where it lowers the hazard; Efron ties.
 
@@ -231,7 +260,8 @@ def cox_z_sorted(duration, event, x, stratum, beta, covariance):
         covariance: (p, p) float64, filled.
 
     Returns:
-        z; 0 where the estimate does not exist (no events, or all of them in one arm).
+        z; where the estimate is infinite (all events in one arm) the score statistic of treatment
+        alone; 0 without events.
     """
     nothing = np.empty(0, np.int64)
     _, converged = cox_newton(
@@ -239,7 +269,7 @@ def cox_z_sorted(duration, event, x, stratum, beta, covariance):
     )
     if not converged:
         beta[:] = 0.0
-        return 0.0
+        return cox_score_z(duration, event, x, stratum)
     return -beta[0] / math.sqrt(covariance[0, 0])
 
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from trial_sim.statistics.kernels_cox import cox_newton, order_by_stratum
+from trial_sim.statistics.kernels_cox import cox_newton, cox_score_z, order_by_stratum
 
 CONVERGED = 1
 NOT_CONVERGED = 0
@@ -113,7 +113,7 @@ def cox_three_sorted(duration, event, x, stratum, n_active, beta, max_steps=12):
         b1 += d1
         b2 += d2
         # Newton's error is squared at each step: the step just taken leaves about this squared
-        if decrement < 1e-7 and largest <= 2.0:
+        if decrement < 1e-7 and largest < 0.05:
             beta[0] = b0
             beta[1] = b1
             beta[2] = b2
@@ -130,7 +130,8 @@ def cox_fast_z_sorted(duration, event, x, stratum, n_active, beta):
             the estimate of the look before.
 
     Returns:
-        (z, log hazard ratio, standard error); (0, 0, inf) where the estimate does not exist.
+        (z, log hazard ratio, standard error). Where the estimate is infinite (all events in one
+        arm), z is the score statistic of treatment alone, and the others are 0 and infinity.
     """
     status, error = cox_three_sorted(duration, event, x, stratum, n_active, beta)
     if status != CONVERGED:
@@ -143,7 +144,7 @@ def cox_fast_z_sorted(duration, event, x, stratum, n_active, beta):
         )
         beta[:] = 0.0
         if not converged:
-            return 0.0, 0.0, np.inf
+            return cox_score_z(duration, event, active, stratum), 0.0, np.inf
         beta[:n_active] = start
         error = math.sqrt(covariance[0, 0])
     return -beta[0] / error, beta[0], error

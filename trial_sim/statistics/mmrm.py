@@ -68,8 +68,9 @@ def _design(
     dummies = (visit[:, None] == np.arange(1, k)).astype(np.float64)
     treated = arm.astype(np.float64)[:, None]
     columns = [np.ones((n, 1)), dummies, treated, treated * dummies]
-    later = [f"visit {name}" for name in visits[1:]]
-    names = ["intercept", *later, "group", *(f"group:{name}" for name in later)]
+    later = [str(name) for name in visits[1:]]
+    names = ["intercept", *(f"visit {name}" for name in later), "group"]
+    names += [f"group:{name}" for name in later]
     if covariates is not None:
         given = getattr(covariates, "columns", None)
         x = matrix(covariates, "covariates", n)
