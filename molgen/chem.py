@@ -114,13 +114,14 @@ def parse(smiles: str) -> Chem.Mol:
             f"{len(text):,} characters, at most {MAX_SMILES_LENGTH:,} are read",
         )
     reason = ""
-    with quiet_rdkit():
-        # RDKit takes everything after a blank as a name or an extension: here that is an error
-        mol = Chem.MolFromSmiles(text) if len(text.split(None, 1)) == 1 else None
-        if mol is None:
-            reason = (
-                _refusal_reason(text) if len(text.split(None, 1)) == 1 else _syntax_reason(text)
-            )
+    mol = None
+    # RDKit takes what follows a blank for a name, and reads past bytes that are not SMILES
+    if text.isascii() and text.isprintable() and " " not in text:
+        with quiet_rdkit():
+            mol = Chem.MolFromSmiles(text)
+            reason = _refusal_reason(text) if mol is None else ""
+    else:
+        reason = _syntax_reason(text)
     if mol is None:
         raise MoleculeError(f"Cannot read SMILES {abbreviate(text)}: {reason}.", reason)
     if mol.GetNumAtoms() == 0:
