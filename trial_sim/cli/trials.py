@@ -1,0 +1,201 @@
+"""``trial-sim design``, ``simulate``, ``what-if``, ``predict``: from a study file in YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from trial_sim.cli import app
+
+StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML) with design and outcomes.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")]
+
+
+def _fail(error: Exception) -> NoReturn:
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(1)
+
+
+def _study(path: Path) -> Any:
+    from trial_sim.study import read_study
+
+    try:
+        return read_study(path)
+    except (OSError, ValueError, TypeError) as error:
+        _fail(error)
+
+
+def _overrides(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@app.command("design")
+def design_command(study: StudyFile, output: Output = None) -> None:
+    """Check a study file; print its looks and boundaries, and when they are expected."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    import trial_sim
+
+    loaded = _study(study)
+    design = loaded.design
+    try:
+        quick = trial_sim.simulate(design, loaded.outcomes, n_trials=200, seed=0)
+    except (ValueError, TypeError) as error:
+        _fail(error)
+    typer.echo(f"{loaded.title}: {design.n_patients} patients, arms {dict(design.arms)}")
+    enrolled = design.accrual.expected_time(design.n_patients)
+    typer.echo(f"test {design.test}; enrolled by month {enrolled:.1f}")
+    for k in range(design.n_looks):
+        upper, lower = design.efficacy_bounds[k], design.futility_bounds[k]
+        text = f"look {k + 1}: about month {quick.look_times[k]:.1f}"
+        if np.isfinite(upper):
+            text += f", reject at z >= {upper:.4f} (one-sided p <= {ndtr(-upper):.6f})"
+        if np.isfinite(lower):
+            text += f", stop for futility at z <= {lower:.4f}"
+        typer.echo(text)
+    if output is not None:
+        output.write_text(design.to_yaml())
+        typer.echo(f"wrote {output}")
+
+
+@app.command("simulate")
+def simulate_command(
+    study: StudyFile,
+    n_trials: Annotated[int | None, typer.Option(help="Trials.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
+    n_jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    output: Output = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Report: .html, .md or .json by its ending.")
+    ] = None,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Simulate a study; print its operating characteristics, write them (CSV) and a report."""
+    import trial_sim
+    from trial_sim.simulation_report import simulation_report
+
+    loaded = _study(study)
+    options = {**loaded.simulation, **_overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)}
+    try:
+        results = {
+            name: trial_sim.simulate(loaded.design, outcomes, progress=progress, **options)
+            for name, outcomes in {"planned": loaded.outcomes, **loaded.scenarios}.items()
+        }
+        table = None
+        if report is not None and loaded.what_if:
+            table = _run_what_if(loaded, {}, progress)
+        if report is not None:
+            made = simulation_report(results, loaded.title, loaded.rationale, table)
+            writers = {".html": made.to_html, ".md": made.to_markdown, ".json": made.to_json}
+            if report.suffix not in writers:
+                raise ValueError(f"a report ends in .html, .md or .json, got {report.name!r}")
+            writers[report.suffix](report)
+    except (ValueError, TypeError) as error:
+        _fail(error)
+    for name, result in results.items():
+        typer.echo(f"{name}: {result!r}")
+        typer.echo(result.operating_characteristics.to_string(index=False, float_format="%.4f"))
+    if output is not None:
+        import pandas as pd
+
+        frames = [r.operating_characteristics.assign(scenario=n) for n, r in results.items()]
+        pd.concat(frames).to_csv(output, index=False)
+        typer.echo(f"wrote {output}")
+    if report is not None:
+        typer.echo(f"wrote {report}")
+
+
+def _run_what_if(loaded: Any, options: dict[str, Any], progress: bool) -> Any:
+    import trial_sim
+
+    arguments = {**loaded.what_if, **options}
+    if "variations" not in arguments:
+        raise ValueError("the study has no what_if: variations")
+    variations = arguments.pop("variations")
+    return trial_sim.what_if(
+        loaded.design, loaded.outcomes, variations, progress=progress, **arguments
+    )
+
+
+@app.command("what-if")
+def what_if_command(
+    study: StudyFile,
+    n_trials: Annotated[int | None, typer.Option(help="Trials a scenario.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
+    n_jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    output: Output = None,
+    plot: Annotated[Path | None, typer.Option(help="Figure file to write.")] = None,
+    power: Annotated[float | None, typer.Option(help="Find the cheapest design with it.")] = None,
+    max_duration: Annotated[float | None, typer.Option(help="… within so many months.")] = None,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Simulate the study's grid of variations; print and write (CSV) the table."""
+    loaded = _study(study)
+    try:
+        options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
+        table = _run_what_if(loaded, options, progress)
+        typer.echo(table.drop(columns="note").to_string(index=False, float_format="%.4f"))
+        if power is not None or max_duration is not None:
+            best = table.cheapest(0.9 if power is None else power, max_duration)
+            typer.echo("cheapest: " + ", ".join(f"{n}={best[n]}" for n in table.parameters))
+    except (ValueError, TypeError) as error:
+        _fail(error)
+    if output is not None:
+        table.to_csv(output, index=False)
+        typer.echo(f"wrote {output}")
+    if plot is not None:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        table.plot().figure.savefig(plot, dpi=150)
+        typer.echo(f"wrote {plot}")
+
+
+@app.command("predict")
+def predict_command(
+    study: StudyFile,
+    patients: Annotated[Path, typer.Argument(help="Patients so far (CSV).")],
+    cutoff: Annotated[str | None, typer.Option(help="Data cut: month, or date.")] = None,
+    opened: Annotated[str | None, typer.Option(help="Date on which the trial opened.")] = None,
+    model: Annotated[str, typer.Option(help="Event model.")] = "exponential",
+    n_draws: Annotated[int, typer.Option(help="Draws of the parameters.")] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
+    output: Output = None,
+) -> None:
+    """Predict the looks and the success of an ongoing trial from its patients so far.
+
+    Columns: enrolment (months or dates), time, event, dropout, arm.
+    """
+    import pandas as pd
+
+    import trial_sim
+
+    loaded = _study(study)
+    try:
+        table = pd.read_csv(patients)
+        if "enrolment" in table and not pd.api.types.is_numeric_dtype(table["enrolment"]):
+            table["enrolment"] = pd.to_datetime(table["enrolment"])
+        cut: Any = cutoff
+        if cutoff is not None and cutoff.replace(".", "", 1).isdigit():
+            cut = float(cutoff)
+        planned = loaded.outcomes if hasattr(loaded.outcomes, "hazards") else None
+        prediction = trial_sim.predict(
+            table, loaded.design, outcomes=planned, model=model, n_draws=n_draws, seed=seed,
+            cutoff=cut, opened=opened,
+        )  # fmt: skip
+    except (OSError, ValueError, TypeError) as error:
+        _fail(error)
+    typer.echo(prediction.looks.T.to_string(header=False))
+    for name, value in prediction.enrolment.items():
+        typer.echo(f"enrolment complete, {name.replace('_', ' ')}: {value}")
+    if prediction.probability_of_success is not None:
+        success = prediction.probability_of_success
+        typer.echo(f"probability of success {success.estimate:.3f} (MCSE {success.mcse:.3f})")
+        for name, value in prediction.conditional_power.items():
+            typer.echo(f"conditional power, {name}: {value.estimate:.3f} (MCSE {value.mcse:.3f})")
+    if output is not None:
+        prediction.curve.to_csv(output, index=False)
+        typer.echo(f"wrote {output}")
