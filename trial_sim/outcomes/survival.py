@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from trial_sim.endpoints import Endpoint
+from trial_sim.outcomes import parametric
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.hazards import HazardModel
 
-MODELS = ("cox_by_arm", "cox", "piecewise_exponential")
+COX = ("cox_by_arm", "cox", "piecewise_exponential")
+MODELS = (*COX, *parametric.FAMILIES)
+COMPARED = ("cox_by_arm", "cox", "royston_parmar", "weibull")
 
 
 def models(endpoint: Endpoint) -> tuple[str, ...]:
@@ -17,8 +20,8 @@ def models(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 def candidates(data: FitData) -> tuple[str, ...]:
-    """Models that "auto" compares (one arm: nothing to choose)."""
-    return MODELS[:2] if data.n_arms > 1 else MODELS[:1]
+    """Models that "auto" compares, from the fewest assumptions on the effect to the most."""
+    return COMPARED if data.n_arms > 1 else (COMPARED[0], *COMPARED[2:])
 
 
 def fit(data: FitData, name: str) -> Any:
@@ -27,4 +30,6 @@ def fit(data: FitData, name: str) -> Any:
         return HazardModel.fit(data, name, proportional=False)
     if name == "cox":
         return HazardModel.fit(data, name, proportional=True)
-    return HazardModel.fit(data, name, proportional=True, most_knots=6)
+    if name == "piecewise_exponential":
+        return HazardModel.fit(data, name, proportional=True, most_knots=6)
+    return parametric.fit(data, name)
