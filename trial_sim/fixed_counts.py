@@ -144,15 +144,30 @@ def sample_size_recurrent(
         return design(duration)
     if n_per_arm is None or power is None or rate_ratio is None:
         raise ValueError("study_duration is solved from n_per_arm, power and rate_ratio")
-    level = error_level(alpha, sided, boundaries)
-    wanted = between("power", power, level.alpha, 1.0)
+    wanted = between("power", power, error_level(alpha, sided, boundaries).alpha, 1.0)
+    # With a robust variance power may fall again when few are left: take the first crossing.
+    shortest = max(accrual, 1e-3)
+    trials = shortest + np.concatenate([[0.0], np.geomspace(0.05, 1200.0, 80)])
+    powers = np.array([design(float(t)).power for t in trials])
+    reached = np.flatnonzero(powers >= wanted)
+    if reached.size == 0:
+        raise ValueError(
+            f"{n_per_arm:g} patients per arm never reach power {wanted:g}: it is at most "
+            f"{powers.max():.4f}"
+        )
+    first = int(reached[0])
+    if first == 0:
+        raise ValueError(
+            f"{n_per_arm:g} patients per arm reach power {wanted:g} before month {shortest:g}, "
+            "when the last of them is enrolled: shorten accrual or lower n_per_arm"
+        )
     duration = find_root(
         lambda t: design(t).power - wanted,
-        accrual + 6.0,
-        2.0,
-        max(accrual, 1e-6),
-        accrual + 1e4,
-        ftol=1e-11,
+        float(trials[first - 1]),
+        float(trials[first] - trials[first - 1]),
+        float(trials[first - 1]),
+        float(trials[first]),
+        ftol=1e-12,
         what="the study duration",
     )
     return design(duration)

@@ -144,12 +144,16 @@ def _power(
 
 
 def _solve_n(power_of: Callable[[float], float], power: float, guess: float) -> float:
-    """The real n per arm, of at least 1.5 so that a variance can be estimated, at which
-    `power_of(n)` is `power`."""
+    """The real n per arm at which `power_of(n)` is `power`; at least 1.5, for a variance."""
+    if power_of(_SMALLEST) >= power:
+        return _SMALLEST
+    near, step = max(guess + 1.0, 2.5), 1.0
+    if power_of(near) >= power:
+        near, step = _SMALLEST, near - _SMALLEST
     return find_root(
         lambda n: power_of(n) - power,
-        max(guess + 1.0, 2.5),
-        1.0,
+        near,
+        step,
         _SMALLEST,
         1e9,
         xtol=1e-12,
