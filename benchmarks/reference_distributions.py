@@ -1,10 +1,8 @@
 """Writes the reference distributions that objectives take their default shapes from.
 
 ``python -m benchmarks.reference_distributions TRAIN.csv.gz`` reads the MOSES training set (one
-SMILES a line after a header) and writes into ``molgen/data``:
-
-- ``descriptor_quantiles.json``: quantiles of every descriptor over 10,000 random molecules;
-- ``ring_systems_moses.json.gz``: in how many of 100,000 random molecules each ring system stands.
+SMILES a line after a header) and writes ``molgen/data/descriptor_quantiles.json``: quantiles of
+every descriptor over 10,000 random molecules.
 """
 
 from __future__ import annotations
@@ -13,22 +11,20 @@ import gzip
 import json
 import random
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from molgen.chem import parse, ring_systems
+from molgen.chem import parse
 from molgen.properties import DESCRIPTORS, compute
 
 PROBABILITIES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 N_DESCRIBED = 10_000
-N_RINGS = 100_000
 DATA = Path(__file__).resolve().parents[1] / "molgen" / "data"
 
 
 def main(source: str) -> None:
-    """Compute both files from ``source`` and write them."""
+    """Compute the file from ``source`` and write it."""
     with gzip.open(source, "rt") as file:
         molecules = file.read().split()[1:]
     random.Random(7).shuffle(molecules)
@@ -52,13 +48,7 @@ def main(source: str) -> None:
         "standard_deviation": spread,
     }
     (DATA / "descriptor_quantiles.json").write_text(json.dumps(payload, indent=1) + "\n")
-    counts: Counter[str] = Counter()
-    for text in molecules[:N_RINGS]:
-        counts.update(set(ring_systems(text)))
-    rings = {"origin": origin, "n": N_RINGS, "counts": dict(counts.most_common())}
-    with gzip.GzipFile(DATA / "ring_systems_moses.json.gz", "wb", mtime=0) as packed:
-        packed.write(json.dumps(rings).encode())
-    print(f"{len(names)} descriptors, {len(counts):,} ring systems")
+    print(f"{len(names)} descriptors of {N_DESCRIBED:,} molecules")
 
 
 if __name__ == "__main__":

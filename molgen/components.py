@@ -8,7 +8,6 @@ scale on which its values usually lie, from which an objective takes its default
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +47,9 @@ class Scale:
     unit: bool = False
 
 
+N_MOSES = 1_584_663
+"""Molecules of the MOSES training set, in which ring systems were counted."""
+
 UNIT = Scale(0.0, 1.0, 0.15, unit=True)
 
 
@@ -78,13 +80,6 @@ def reference_quantiles() -> dict[str, Any]:
     """Quantiles of every descriptor over 10,000 MOSES training molecules, as shipped."""
     text = files("molgen").joinpath("data/descriptor_quantiles.json").read_text(encoding="utf-8")
     return json.loads(text)
-
-
-@lru_cache(maxsize=1)
-def _ring_table() -> tuple[dict[str, int], int]:
-    packed = files("molgen").joinpath("data/ring_systems_moses.json.gz").read_bytes()
-    table = json.loads(gzip.decompress(packed))
-    return table["counts"], table["n"]
 
 
 def _descriptor_scale(name: str) -> Scale:
@@ -216,11 +211,15 @@ def _embedded(mol: Chem.Mol, count: int, seed: int) -> Chem.Mol:
 
 # ---- rings and alerts ----------------------------------------------------------------------------
 def _ring_rarity(parameters: Mapping[str, Any]) -> Evaluator:
-    counts, total = _ring_table()
+    from molgen.rings import moses_ring_counts
+
+    counts = moses_ring_counts()
 
     def score(mol: Chem.Mol) -> float:
         systems = set(ring_systems(mol))
-        return max((math.log10((total + 1) / (counts.get(s, 0) + 1)) for s in systems), default=0.0)
+        return max(
+            (math.log10((N_MOSES + 1) / (counts.get(s, 0) + 1)) for s in systems), default=0.0
+        )
 
     return _per_molecule(score)
 
