@@ -53,7 +53,7 @@ def _nearest(queries, references, query_bits, reference_bits, similarity, index)
             b = reference_bits[j]
             # no overlap can lift the similarity above smaller / larger
             small, large = (a, b) if a < b else (b, a)
-            if small <= best * large:
+            if large > 0 and best >= 0.0 and small <= best * large:
                 continue
             both = np.int64(0)
             for k in range(n_words):
