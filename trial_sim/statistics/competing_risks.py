@@ -144,7 +144,7 @@ def aalen_johansen(
         raise ValueError(f"level must be between 0 and 1, got {level}.")
     grid = np.unique(times[causes > 0])
     at_risk, own, other = _counts(times, causes, of, grid)
-    survival = np.cumprod(1.0 - (own + other) / at_risk)
+    survival = np.asarray(np.cumprod(1.0 - (own + other) / at_risk), dtype=np.float64)
     before = np.concatenate([[1.0], survival[:-1]])
     incidence = np.asarray(np.cumsum(before * own / at_risk), dtype=np.float64)
     # δF(s) = Σ [S(t−) − (F(s) − F(t)) q] dM₁/Y − (F(s) − F(t)) q dM₂/Y with q = S(t−)/S(t)

@@ -7,7 +7,13 @@ order.
 """
 
 from trial_sim.statistics.kernels_counts import lwyy, negative_binomial, negative_binomial_batch
-from trial_sim.statistics.kernels_cox import cox_batch, cox_newton, cox_z_sorted, order_by_stratum
+from trial_sim.statistics.kernels_cox import (
+    cox_batch,
+    cox_newton,
+    cox_score_z,
+    cox_z_sorted,
+    order_by_stratum,
+)
 from trial_sim.statistics.kernels_cox_fast import (
     cox_fast_batch,
     cox_fast_z_sorted,
@@ -41,6 +47,7 @@ from trial_sim.statistics.kernels_logrank import (
     weighted_logrank_stratified,
 )
 from trial_sim.statistics.kernels_means import ancova_batch, linear_model, t_batch
+from trial_sim.statistics.kernels_mmrm import mmrm_batch, mmrm_unstructured
 from trial_sim.statistics.kernels_normal import (
     COARSE_PATH,
     FINE_PATH,
@@ -72,6 +79,7 @@ __all__ = [
     "cox_fast_batch",
     "cox_fast_z_sorted",
     "cox_newton",
+    "cox_score_z",
     "cox_three_sorted",
     "cox_z_sorted",
     "farrington_manning_z",
@@ -93,6 +101,8 @@ __all__ = [
     "milestone_batch",
     "milestone_sorted",
     "milestone_z_sorted",
+    "mmrm_batch",
+    "mmrm_unstructured",
     "multivariate_normal_cdf",
     "negative_binomial",
     "negative_binomial_batch",
