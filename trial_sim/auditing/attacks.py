@@ -75,7 +75,7 @@ def singling_out_multivariate(
     """Random conjunctions read off a source row: do those unique there single out a target?
 
     A random row and ``columns`` random columns; a number gives ``>=`` where it lies above the
-    source's median and ``<=`` otherwise, a category gives equality. Ten candidates are drawn for
+    source's median and ``<=`` otherwise, a category gives equality. Twenty candidates are drawn for
     each attempt wanted, and the predicates that match one source row are kept.
     """
     p, width = len(schema.numeric), len(schema.columns)
@@ -88,7 +88,7 @@ def singling_out_multivariate(
         [np.median(x[~np.isnan(x)]) if (~np.isnan(x)).any() else 0.0 for x in source.numeric.T]
     )
     successes = made = 0
-    for _ in range(10 * attempts):
+    for _ in range(20 * attempts):
         if made == attempts:
             break
         row = int(rng.integers(len(source)))

@@ -166,7 +166,7 @@ def imbalance(comparison: Comparison, which: str, draws: int = 200) -> tuple[flo
     x, names = model_matrix(part, table.columns(schema, part))
     arm = table.codes[:, schema.categorical.index(str(comparison.real.arm))]
     arms = np.unique(arm)
-    common = (x.std(axis=0) > 0) & ((x != 0).sum(axis=0) >= 5)
+    common = (x.std(axis=0) > 1e-9) & ((x != 0).sum(axis=0) >= 5)
     if len(arms) < 2 or not common.any():
         return None
     x, names = x[:, common], [name for name, c in zip(names, common) if c]

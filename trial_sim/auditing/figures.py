@@ -45,8 +45,9 @@ def outcome_curves(comparison: Comparison) -> pd.DataFrame:
             for curve in curves(mine, theirs):
                 for source, outcome in (("real", mine), ("synthetic", theirs)):
                     y, low, high = simultaneous_band(curve.draw(outcome), len(outcome), rng)
-                    if curve.label != "mean number of events" and curve.axis != "visit":
-                        low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
+                    if curve.label != "mean by visit":
+                        top = np.inf if curve.label == "mean number of events" else 1.0
+                        low, high = np.clip(low, 0, top), np.clip(high, 0, top)
                     parts.append(
                         pd.DataFrame(
                             {
@@ -126,6 +127,10 @@ def _edges(seen: np.ndarray, ordered: bool) -> np.ndarray:
     values = np.unique(seen)
     if ordered or (len(values) <= BINS and np.allclose(values, np.round(values))):
         return np.arange(values[0] - 0.5, values[-1] + 1.0)
+    if np.allclose(values, np.round(values)):
+        # bins of whole width, or some would hold one more value than their neighbours
+        width = float(np.ceil((values[-1] - values[0] + 1) / BINS))
+        return np.arange(values[0] - 0.5, values[-1] + width, width)
     low, high = np.quantile(seen, [0.005, 0.995])
     if high <= low:
         low, high = seen.min() - 0.5, seen.max() + 0.5

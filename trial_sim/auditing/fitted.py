@@ -33,7 +33,7 @@ from .refits import (
     shadow_scores,
     utility_splits,
 )
-from .two_tables import describe
+from .two_tables import describe, one_thread
 from .utility import utility
 
 
@@ -67,6 +67,20 @@ def audit_fitted(
     Raises:
         ValueError: when a number is out of range, or the trials cannot be compared.
     """
+    with one_thread():
+        return _audit_fitted(fitted, real, seed, endpoint, n_folds, n_shadow, n_trials, n_null)
+
+
+def _audit_fitted(
+    fitted: Generator,
+    real: Trial,
+    seed: int,
+    endpoint: str | None,
+    n_folds: int,
+    n_shadow: int,
+    n_trials: int,
+    n_null: int,
+) -> AuditReport:
     least = (("n_folds", n_folds, 2), ("n_shadow", n_shadow, 0), ("n_trials", n_trials, 0))
     for name, value, low in (*least, ("n_null", n_null, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < low:

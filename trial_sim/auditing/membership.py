@@ -20,9 +20,13 @@ def distance_score(to_synthetic: np.ndarray) -> np.ndarray:
 
 
 def bandwidth(among_reference: np.ndarray) -> float:
-    """Half the median nearest-neighbour distance of reference records (infinite diagonal)."""
-    value = 0.5 * float(np.median(among_reference.min(axis=1)))
-    return value if value > 0 else 0.5 / among_reference.shape[0]
+    """A fifth of the median nearest-neighbour distance of reference records (infinite diagonal).
+
+    On copies and bootstraps of colon the attack gains nothing from narrower kernels and loses
+    with wider ones (AUC .83 at a fifth, .84 at a twentieth, .79 at a half).
+    """
+    value = 0.2 * float(np.median(among_reference.min(axis=1)))
+    return value if value > 0 else 0.2 / among_reference.shape[0]
 
 
 def log_density(to_sample: np.ndarray, width: float) -> np.ndarray:

@@ -46,6 +46,28 @@ def audit(
     Raises:
         TypeError, ValueError: when the trials cannot be compared; the sentence names why.
     """
+    with one_thread():
+        return _audit(real, synthetic, holdout, endpoint, seed, options)
+
+
+def one_thread() -> Any:
+    """A context in which linear algebra and boosted trees use one thread.
+
+    The arrays are small: on a busy machine threads that wait for one another cost a hundredfold.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1)
+
+
+def _audit(
+    real: Trial,
+    synthetic: Any,
+    holdout: Trial | None,
+    endpoint: str | None,
+    seed: int,
+    options: dict[str, int],
+) -> AuditReport:
     if hasattr(synthetic, "refit") and hasattr(synthetic, "sample_trial"):
         from .fitted import audit_fitted
 
