@@ -98,7 +98,8 @@ class Generator:
         return self.network.config.latent_dim
 
     @cached_property
-    def _writer(self) -> Writer:
+    def writer(self) -> Writer:
+        """The decoder, ready to write."""
         return Writer(self.network)
 
     # --- from the prior ---------------------------------------------------------------------
@@ -112,8 +113,8 @@ class Generator:
             temperature: below 1 more typical, above 1 more varied molecules.
             n_workers: processes; worth their start for some thousands of molecules and more.
         """
-        _check_count(n)
-        _check_temperature(temperature)
+        check_count(n)
+        check_temperature(temperature)
         blocks = range(-(-n // _BLOCK))
         if n_workers > 1 and len(blocks) > 1 and self.folder is not None:
             arguments = [(b, seed, temperature) for b in blocks]
@@ -136,10 +137,10 @@ class Generator:
             missing = [i for i, s in enumerate(smiles) if s is None]
             if not missing:
                 break
-            rng = _generator(seed, block, attempt)
+            rng = seeded(seed, block, attempt)
             z, level = self._draw_latents(len(missing), rng)
-            trees = self._writer.write(z, level, self._uniforms(len(missing), rng), temperature)
-            for i, result in zip(missing, map(_to_canonical, trees)):
+            trees = self.writer.write(z, level, self.uniforms(len(missing), rng), temperature)
+            for i, result in zip(missing, map(to_canonical, trees)):
                 if isinstance(result, Refusal):
                     dropped.append(Refusal(block * _BLOCK + i, result.smiles, result.reason))
                 else:
@@ -157,7 +158,8 @@ class Generator:
             level = settings.level
         return z, torch.full((n,), level)
 
-    def _uniforms(self, n: int, rng: np.random.Generator) -> np.ndarray:
+    def uniforms(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """The numbers that decide every choice of ``n`` molecules, (n, 2 max_motifs + 1)."""
         return rng.random((n, 2 * self.network.config.max_motifs + 1), dtype=np.float32)
 
     # --- to and from latents ----------------------------------------------------------------
@@ -204,7 +206,7 @@ class Generator:
         if not np.isfinite(z).all():
             row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])
             raise ValueError(f"row {row} of z has values that are not finite numbers")
-        _check_temperature(temperature)
+        check_temperature(temperature)
         return self._decode(torch.from_numpy(z), torch.zeros(len(z)), seed, temperature)
 
     def _decode(
@@ -213,14 +215,14 @@ class Generator:
         smiles: list[str] = []
         dropped: list[Refusal] = []
         for start in range(0, len(z), _BLOCK):
-            rng = _generator(seed, start // _BLOCK, 0)
+            rng = seeded(seed, start // _BLOCK, 0)
             part = slice(start, start + _BLOCK)
-            uniforms = self._uniforms(len(z[part]), rng)
-            trees = self._writer.write(z[part], level[part], uniforms, temperature)
-            for row, (tree, result) in enumerate(zip(trees, map(_to_canonical, trees)), start):
+            uniforms = self.uniforms(len(z[part]), rng)
+            trees = self.writer.write(z[part], level[part], uniforms, temperature)
+            for row, (tree, result) in enumerate(zip(trees, map(to_canonical, trees)), start):
                 if isinstance(result, Refusal):
                     dropped.append(Refusal(row, result.smiles, result.reason))
-                    result = _to_canonical(MotifTree(tree.motifs[:1], ()))
+                    result = to_canonical(MotifTree(tree.motifs[:1], ()))
                     assert isinstance(result, str)
                 smiles.append(result)
         return Molecules(smiles, dropped)
@@ -235,10 +237,12 @@ class Generator:
         seed: int = 0,
         temperature: float = 1.0,
         unique: bool = True,
+        keep: str | Iterable[int] | None = None,
     ) -> Molecules:
         """``n`` molecules around ``smiles``, none of them the molecule itself.
 
         Args:
+            keep: a part that must stay, as SMARTS or atom indices; only the rest is changed.
             radius: noise added to the latent, in units of a latent's own spread; the decoder is
                 told how noisy the latent is. Near 0 small changes, above 2 hardly related.
             unique: give ``n`` different molecules where that many are found; the result is
@@ -246,10 +250,14 @@ class Generator:
 
         Raises ValueError if the molecule cannot be read or the radius is negative.
         """
-        _check_count(n)
+        check_count(n)
         if not radius >= 0:
             raise ValueError(f"radius is {radius}; expected a number of at least 0")
-        mu = self._encode_one(smiles)
+        if keep is not None:
+            from molgen import growing
+
+            return growing.change_part(self, smiles, keep, n, radius, seed, temperature)
+        mu = self.encode_one(smiles)
         level = radius / (1 + radius)
         own = Chem.CanonSmiles(smiles, useChiral=0)
         found: dict[str, None] = {}
@@ -258,12 +266,12 @@ class Generator:
         for block in range(_MAX_ROUNDS):
             if (len(found) if unique else len(many)) >= n:
                 break
-            rng = _generator(seed, block, 1)
+            rng = seeded(seed, block, 1)
             noise = torch.from_numpy(rng.standard_normal((_BLOCK, self.latent_dim), np.float32))
             z = torch.lerp(mu.expand(_BLOCK, -1), noise, level)
             levels = torch.full((_BLOCK,), level)
-            trees = self._writer.write(z, levels, self._uniforms(_BLOCK, rng), temperature)
-            for result in map(_to_canonical, trees):
+            trees = self.writer.write(z, levels, self.uniforms(_BLOCK, rng), temperature)
+            for result in map(to_canonical, trees):
                 if isinstance(result, Refusal):
                     dropped.append(result)
                 elif result != own:
@@ -279,6 +287,40 @@ class Generator:
             dropped.append(Refusal(0, smiles, reason))
         return Molecules(chosen[:n], dropped)
 
+    def sample_scaffold(
+        self,
+        scaffold: str,
+        n: int,
+        seed: int = 0,
+        temperature: float = 1.0,
+        near: str | None = None,
+        radius: float = 1.0,
+    ) -> Molecules:
+        """``n`` different molecules that contain ``scaffold`` (see ``growing.sample_scaffold``)."""
+        from molgen import growing
+
+        return growing.sample_scaffold(self, scaffold, n, seed, temperature, near, radius)
+
+    def link(self, fragment_a: str, fragment_b: str, n: int, seed: int = 0) -> Molecules:
+        """``n`` molecules in which a linker joins two fragments at their exits ``[*:1]``."""
+        from molgen import growing
+
+        return growing.link(self, fragment_a, fragment_b, n, seed)
+
+    def replace_substituents(
+        self, smiles: str, core: str, n: int, seed: int = 0, near: bool = False
+    ) -> Molecules:
+        """``n`` molecules with the ``core`` of ``smiles`` and new substituents."""
+        from molgen import growing
+
+        return growing.replace_substituents(self, smiles, core, n, seed, near=near)
+
+    def replace_core(self, smiles: str, core: str, n: int, seed: int = 0) -> Molecules:
+        """``n`` molecules with the substituents of ``smiles`` around another core."""
+        from molgen import growing
+
+        return growing.replace_core(self, smiles, core, n, seed)
+
     def interpolate(self, start: str, end: str, n_steps: int = 8, seed: int = 0) -> Molecules:
         """``n_steps`` molecules on the great circle from ``start`` to ``end``, both included.
 
@@ -286,7 +328,7 @@ class Generator:
         """
         if n_steps < 2:
             raise ValueError(f"n_steps is {n_steps}; expected at least 2 (the two ends)")
-        a, b = self._encode_one(start)[0], self._encode_one(end)[0]
+        a, b = self.encode_one(start)[0], self.encode_one(end)[0]
         cosine = torch.clamp((a @ b) / (a.norm() * b.norm()), -1, 1)
         angle = torch.arccos(cosine)
         t = torch.linspace(0, 1, n_steps).unsqueeze(1)
@@ -296,7 +338,8 @@ class Generator:
             path = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
         return self._decode(path, torch.zeros(n_steps), seed, 0.0)
 
-    def _encode_one(self, smiles: str) -> torch.Tensor:
+    def encode_one(self, smiles: str) -> torch.Tensor:
+        """The latent of one molecule, (1, latent_dim); raises ValueError if it has none."""
         z = self.encode([smiles])
         if not np.isfinite(z).all():
             raise ValueError(
@@ -305,11 +348,13 @@ class Generator:
         return torch.from_numpy(z)
 
 
-def _generator(seed: int, block: int, stream: int) -> np.random.Generator:
+def seeded(seed: int, block: int, stream: int) -> np.random.Generator:
+    """The random stream of a block; ``stream`` tells uses apart."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, block, stream])))
 
 
-def _to_canonical(tree: MotifTree) -> str | Refusal:
+def to_canonical(tree: MotifTree) -> str | Refusal:
+    """Canonical SMILES of a tree without stereo, or why there is none."""
     text = to_smiles(tree)
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(text)
@@ -333,11 +378,13 @@ def _work(arguments: tuple[int, int, float]) -> tuple[list[str], list[Refusal]]:
     return _worker_model.sample_block(block, seed, temperature)
 
 
-def _check_count(n: int) -> None:
+def check_count(n: int) -> None:
+    """Raise ValueError unless ``n`` is a whole number of at least 0."""
     if not isinstance(n, int | np.integer) or n < 0:
         raise ValueError(f"n is {n!r}; expected a whole number of at least 0")
 
 
-def _check_temperature(temperature: float) -> None:
+def check_temperature(temperature: float) -> None:
+    """Raise ValueError unless ``temperature`` is a number of at least 0."""
     if not temperature >= 0:
         raise ValueError(f"temperature is {temperature!r}; expected a number of at least 0")

@@ -94,6 +94,11 @@ def decompose(mol: Chem.Mol) -> MotifTree:
 
     Raises MotifError for an empty or disconnected molecule.
     """
+    return locate(mol)[0]
+
+
+def locate(mol: Chem.Mol) -> tuple[MotifTree, list[tuple[int, int]]]:
+    """The motif tree of ``mol``, and where each of its atoms stands in it: (node, atom)."""
     n_atoms = mol.GetNumAtoms()
     if n_atoms == 0:
         raise MotifError("an empty molecule has no motif tree; expected at least one atom")
@@ -127,7 +132,7 @@ def decompose(mol: Chem.Mol) -> MotifTree:
             by_child[node_a] = Edge(node_b, atom_b, node_a, atom_a)
     edges = tuple(by_child[node] for node in range(1, len(order)))
     stereo = _read_stereo(mol, place) if marked or "|" in smiles else ((), (), ())
-    return MotifTree(tuple(fragments[f] for f in order), edges, *stereo)
+    return MotifTree(tuple(fragments[f] for f in order), edges, *stereo), place
 
 
 def _output_order(mol: Chem.Mol) -> list[int]:

@@ -275,35 +275,78 @@ def build_vocabulary(
 def extend(vocabulary: Vocabulary, motifs: Sequence[str]) -> Vocabulary:
     """``vocabulary`` followed by further ``motifs``, each attachable by any atom with a hydrogen.
 
-    Tokens are renumbered: the first ``n_attached`` keep their numbers, new attaching tokens
-    follow, then the starting tokens. For prefixes and encoding; a model never writes the new ones.
+    For prefixes and encoding; a model never writes the new ones. The first ``n_attached`` tokens
+    keep their numbers, new attaching tokens follow, then the starting tokens, old and new. A motif
+    that is known, but not with all its tokens, is entered once more; the later entry is complete.
     """
-    known = set(vocabulary.motifs)
-    new = [m for m in dict.fromkeys(motifs) if m not in known]
-    old_tokens = [
-        (vocabulary.motifs[m], int(a))
-        for m, a in zip(vocabulary.token_motif, vocabulary.token_atom)
-        if a >= 0
+    added = [m for m in dict.fromkeys(motifs) if not _is_complete(vocabulary, m)]
+    if not added:
+        return vocabulary
+    tokens = [
+        (m, a)
+        for m in added
+        for a, hydrogens in enumerate(motif(m).hydrogens)
+        if hydrogens and first_equivalent(m, a) == a
     ]
-    return build_vocabulary(
-        [*vocabulary.motifs, *new],
-        [*old_tokens, *missing_tokens(vocabulary, [*vocabulary.motifs[:0], *motifs])],
-        vocabulary.environment,
+    return _join(vocabulary, build_vocabulary(added, tokens, vocabulary.environment))
+
+
+def _is_complete(vocabulary: Vocabulary, smiles: str) -> bool:
+    try:
+        index = vocabulary.motifs.index(smiles)
+    except ValueError:
+        return False
+    start = vocabulary.atom_offset[index]
+    return all(
+        vocabulary.atom_token[start + atom] >= 0
+        for atom, hydrogens in enumerate(motif(smiles).hydrogens)
+        if hydrogens and first_equivalent(smiles, atom) == atom
     )
 
 
-def missing_tokens(vocabulary: Vocabulary, motifs: Sequence[str]) -> list[tuple[str, int]]:
-    """Tokens of ``motifs`` (one a class of equivalent atoms) that ``vocabulary`` lacks."""
-    index_of = {m: i for i, m in enumerate(vocabulary.motifs)}
-    missing = []
-    for smiles in dict.fromkeys(motifs):
-        for atom, hydrogens in enumerate(motif(smiles).hydrogens):
-            if not hydrogens or first_equivalent(smiles, atom) != atom:
-                continue
-            index = index_of.get(smiles)
-            if index is None or vocabulary.atom_token[vocabulary.atom_offset[index] + atom] < 0:
-                missing.append((smiles, atom))
-    return missing
+def _join(v: Vocabulary, w: Vocabulary) -> Vocabulary:
+    def after(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Offsets of two runs, one behind the other."""
+        return np.concatenate([first, second[1:] + first[-1]]).astype(first.dtype)
+
+    def by_token(name: str) -> np.ndarray:
+        a, b = getattr(v, name), getattr(w, name)
+        if name == "token_motif":
+            b = b + v.n_motifs
+        if name.startswith("site_"):
+            i, j = v.site_offset[v.n_attached], w.site_offset[w.n_attached]
+        else:
+            i, j = v.n_attached, w.n_attached
+        return np.concatenate([a[:i], b[:j], a[i:], b[j:]]).astype(a.dtype)
+
+    sites = [np.diff(x.site_offset) for x in (v, w)]
+    i, j = v.n_attached, w.n_attached
+    site_count = np.concatenate([sites[0][:i], sites[1][:j], sites[0][i:], sites[1][j:]])
+    joined = {
+        name: np.concatenate([getattr(v, name), getattr(w, name)])
+        for name in (
+            "atom_feature", "atom_row", "bond_begin", "bond_end", "bond_type", "symmetry",
+            "symmetry_count",
+        )
+    }  # fmt: skip
+    return Vocabulary(
+        motifs=v.motifs + w.motifs,
+        atom_offset=after(v.atom_offset, w.atom_offset),
+        bond_offset=after(v.bond_offset, w.bond_offset),
+        atom_token=np.concatenate(
+            [v.atom_token, np.where(w.atom_token >= 0, w.atom_token + i, -1)]
+        ).astype(np.int32),
+        symmetry_start=np.concatenate([v.symmetry_start, w.symmetry_start + len(v.symmetry)]),
+        site_offset=np.concatenate([[0], np.cumsum(site_count)]).astype(np.int32),
+        environment=v.environment,
+        **joined,
+        **{
+            name: by_token(name)
+            for name in (
+                "token_motif", "token_atom", "token_row", "site_atom", "site_capacity", "site_row",
+            )
+        },
+    )  # fmt: skip
 
 
 def atom_feature(atom: Chem.Atom) -> list[int]:

@@ -1,0 +1,380 @@
+"""Growing from what a chemist has: scaffolds, exits, fragments to link, cores to replace.
+
+Each function asks for ``n`` different molecules and goes on until it has them or has drawn
+``max_draws``; a shortfall comes back with its reason.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from rdkit import Chem, rdBase
+
+from molgen.decoding import Writer
+from molgen.motifs import MotifTree, to_smiles
+from molgen.scaffolds import (
+    Scaffold,
+    cut_scaffold,
+    free_sites,
+    graft,
+    parse_scaffold,
+    to_prefix,
+)
+from molgen.tensors import Refusal
+
+if TYPE_CHECKING:
+    from molgen.generation import Generator, Molecules
+
+logger = logging.getLogger(__name__)
+_BLOCK = 256
+_LINKER_MOTIFS = 4
+_CANDIDATES = 8
+
+
+def sample_scaffold(
+    model: Generator,
+    scaffold: str | Scaffold,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+    near: str | None = None,
+    radius: float = 1.0,
+    max_draws: int | None = None,
+) -> Molecules:
+    """``n`` different molecules that contain ``scaffold``, grown from its exits.
+
+    Args:
+        scaffold: SMILES; ``[*:1]`` marks where growth may start, without any mark it may start at
+            every hydrogen. Ring systems that training never saw are fine.
+        near: a molecule whose latent, noised by ``radius``, guides the growth.
+        max_draws: molecules to draw at the most (default: 40 n, at least 20,000).
+
+    Raises ValueError for a scaffold that cannot be used, naming what is wrong with it.
+    """
+    from molgen.generation import check_count, check_temperature
+
+    check_count(n)
+    check_temperature(temperature)
+    parsed = parse_scaffold(scaffold) if isinstance(scaffold, str) else scaffold
+    pattern = _query(parsed.mol)
+    limit = max_draws or max(40 * n, 20_000)
+    trees = _grown(model, parsed, seed, temperature, near, radius, limit)
+    candidates = (_canonical(tree) for tree in trees)
+    own = {parsed.smiles, Chem.CanonSmiles(parsed.smiles, useChiral=0)}
+    return _collect(candidates, n, own, pattern, parsed.smiles, limit)
+
+
+def link(
+    model: Generator,
+    fragment_a: str,
+    fragment_b: str,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+    max_draws: int | None = None,
+) -> Molecules:
+    """``n`` different molecules in which a linker joins two fragments at their exits ``[*:1]``.
+
+    Linkers are grown from the first fragment; the second is hung on the site of the linker that
+    the model finds likeliest.
+
+    Raises ValueError unless each fragment has exactly one exit.
+    """
+    parts = [parse_scaffold(f) for f in (fragment_a, fragment_b)]
+    for text, part in zip((fragment_a, fragment_b), parts):
+        if len(part.exits) != 1:
+            raise ValueError(
+                f"the fragment {text!r} has {len(part.exits)} exits; expected one, such as [*:1]"
+            )
+    return _join(model, parts, n, seed, temperature, max_draws)
+
+
+def replace_substituents(
+    model: Generator,
+    smiles: str,
+    core: str,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+    near: bool = False,
+    radius: float = 1.0,
+) -> Molecules:
+    """``n`` different molecules that keep the ``core`` of ``smiles`` (SMILES or SMARTS) and grow
+    new substituents where it had them. ``near``: guided by the molecule itself."""
+    scaffold = _core_of(smiles, core)
+    guide = smiles if near else None
+    return sample_scaffold(model, scaffold, n, seed, temperature, guide, radius)
+
+
+def replace_core(
+    model: Generator,
+    smiles: str,
+    core: str,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+    max_draws: int | None = None,
+) -> Molecules:
+    """``n`` different molecules that keep the substituents of ``smiles`` around another core.
+
+    Raises ValueError if the core is not in the molecule, cannot be cut out by single bonds, or
+    has no substituents.
+    """
+    mol = _read(smiles)
+    matched = _match(mol, core, smiles)
+    rest = set(range(mol.GetNumAtoms())) - set(matched)
+    if not rest:
+        raise ValueError(f"{core!r} is all of {smiles}; there is no substituent to keep")
+    pieces = _connected(mol, rest)
+    parts = [cut_scaffold(mol, piece, f"substituent {i + 1}") for i, piece in enumerate(pieces)]
+    parts.sort(key=lambda s: -s.mol.GetNumAtoms())
+    if any(len(p.exits) != 1 for p in parts):
+        raise ValueError(f"a substituent of {core!r} in {smiles} is attached to it twice")
+    core_mol = cut_scaffold(mol, matched, core).mol
+    if len(parts) == 1:
+        return sample_scaffold(model, parts[0], n, seed, temperature, max_draws=max_draws)
+    return _join(model, parts, n, seed, temperature, max_draws, without=core_mol)
+
+
+def change_part(
+    model: Generator,
+    smiles: str,
+    keep: str | Iterable[int],
+    n: int,
+    radius: float = 1.0,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> Molecules:
+    """Analogues of ``smiles`` in which the part ``keep`` (SMARTS, or atom indices) stays."""
+    mol = _read(smiles)
+    if isinstance(keep, str):
+        atoms: Sequence[int] = _match(mol, keep, smiles)
+    else:
+        atoms = [int(a) for a in keep]
+        bad = [a for a in atoms if not 0 <= a < mol.GetNumAtoms()]
+        if bad:
+            raise ValueError(f"keep names atom {bad[0]}; {smiles} has {mol.GetNumAtoms()} atoms")
+    scaffold = cut_scaffold(mol, atoms, "the part to keep")
+    if not scaffold.exits:
+        raise ValueError(f"keep covers all of {smiles}; nothing is left to change")
+    grown = sample_scaffold(model, scaffold, n + 1, seed, temperature, smiles, radius)
+    own = Chem.CanonSmiles(smiles, useChiral=0)
+    from molgen.generation import Molecules
+
+    return Molecules([s for s in grown if s != own][:n], grown.dropped)
+
+
+def _grown(
+    model: Generator,
+    scaffold: Scaffold,
+    seed: int,
+    temperature: float,
+    near: str | None = None,
+    radius: float = 1.0,
+    limit: int = 10_000,
+    max_motifs: int | None = None,
+) -> Iterator[MotifTree]:
+    """Molecules grown from ``scaffold``, block by block."""
+    from molgen.generation import seeded
+
+    prefix, vocabulary = to_prefix(scaffold, model.network.vocabulary)
+    writer = (
+        model.writer
+        if vocabulary is model.network.vocabulary
+        else Writer(model.network, vocabulary)
+    )
+    most = model.network.config.max_motifs
+    if len(prefix.token) >= most:
+        raise ValueError(
+            f"the scaffold {scaffold.smiles} has {len(prefix.token)} motifs; the model writes "
+            f"{most} at the most"
+        )
+    mu = None if near is None else model.encode_one(near)
+    level = radius / (1 + radius) if near is not None else 1.0
+    for block in range(-(-limit // _BLOCK)):
+        rng = seeded(seed, block, 2)
+        z = torch.from_numpy(rng.standard_normal((_BLOCK, model.latent_dim), dtype=np.float32))
+        if mu is not None:
+            z = torch.lerp(mu.expand(_BLOCK, -1), z, level)
+        stop = None if max_motifs is None else len(prefix.token) + max_motifs
+        yield from writer.write(
+            z, torch.full((_BLOCK,), level), model.uniforms(_BLOCK, rng), temperature, prefix, stop
+        )
+
+
+def _join(
+    model: Generator,
+    parts: list[Scaffold],
+    n: int,
+    seed: int,
+    temperature: float,
+    max_draws: int | None,
+    without: Chem.Mol | None = None,
+) -> Molecules:
+    """Grow from the first part, and hang the others where the model finds it likeliest."""
+    from molgen.generation import check_count
+
+    check_count(n)
+    first, others = parts[0], parts[1:]
+    limit = max_draws or max(10 * n, 4_000)
+    patterns = [_query(p.mol) for p in parts]
+
+    def candidates() -> Iterator[str | Refusal]:
+        trees = _grown(
+            model, first, seed, temperature, limit=limit, max_motifs=_LINKER_MOTIFS + len(others)
+        )
+        batch: list[MotifTree] = []
+        for tree in trees:
+            if len(tree) > len(first.tree):
+                batch.append(tree)
+            if len(batch) == _BLOCK:
+                yield from _hang(model, batch, others, len(first.tree), seed)
+                batch = []
+        yield from _hang(model, batch, others, len(first.tree), seed)
+
+    unwanted = None if without is None else _query(without)
+    found = (
+        s
+        for s in candidates()
+        if isinstance(s, Refusal) or unwanted is None or not _contains(s, unwanted)
+    )
+    name = " and ".join(p.smiles for p in parts)
+    return _collect(found, n, set(), patterns, name, limit)
+
+
+def _hang(
+    model: Generator, trees: list[MotifTree], others: list[Scaffold], n_first: int, seed: int
+) -> Iterator[str | Refusal]:
+    """Each tree with all other fragments, hung one after another on the likeliest free site."""
+    from molgen.generation import seeded
+    from molgen.likelihood import negative_log_likelihood
+
+    for number, other in enumerate(others):
+        (exit_site,) = other.exit_sites()
+        rng = seeded(seed, number, 3)
+        options: list[list[MotifTree]] = []
+        for tree in trees:
+            sites = free_sites(tree, n_first)
+            if len(sites) > _CANDIDATES:
+                chosen = rng.choice(len(sites), _CANDIDATES, replace=False)
+                sites = [sites[i] for i in sorted(chosen)]
+            options.append([graft(tree, site, other.tree, exit_site) for site in sites])
+        texts = [to_smiles(t) for group in options for t in group]
+        scores = negative_log_likelihood(model, texts)
+        scores = np.where(np.isnan(scores), np.inf, scores)
+        start, kept = 0, []
+        for group in options:
+            if group:
+                kept.append(group[int(np.argmin(scores[start : start + len(group)]))])
+            start += len(group)
+        trees = kept
+    for tree in trees:
+        yield _canonical(tree)
+
+
+def _collect(
+    candidates: Iterable[str | Refusal],
+    n: int,
+    unwanted: set[str],
+    patterns: Chem.Mol | list[Chem.Mol],
+    name: str,
+    limit: int,
+) -> Molecules:
+    """The first ``n`` different candidates with all ``patterns``, and why there are fewer."""
+    from molgen.generation import Molecules
+
+    patterns = patterns if isinstance(patterns, list) else [patterns]
+    found: dict[str, None] = {}
+    dropped: list[Refusal] = []
+    drawn = 0
+    for candidate in candidates if n else ():
+        drawn += 1
+        if isinstance(candidate, Refusal):
+            dropped.append(candidate)
+        elif candidate not in found and candidate not in unwanted:
+            if all(_contains(candidate, p) for p in patterns):
+                found[candidate] = None
+            else:
+                dropped.append(Refusal(drawn, candidate, "the scaffold is not in the molecule"))
+        if len(found) == n:
+            break
+    if len(found) < n:
+        reason = (
+            f"{len(found)} of {n} different molecules in {drawn} draws from {name} "
+            f"(limit {limit}); more exits, a higher temperature or max_draws give more"
+        )
+        logger.warning("%s", reason)
+        dropped.append(Refusal(0, name, reason))
+    return Molecules(found, dropped)
+
+
+def _query(mol: Chem.Mol) -> Chem.Mol:
+    """A substructure query for ``mol`` in which only what is drawn counts, not hydrogens."""
+    query = Chem.RWMol(mol)
+    for atom in query.GetAtoms():
+        atom.SetNoImplicit(False)
+        atom.SetNumExplicitHs(0)
+        atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
+    query.UpdatePropertyCache(strict=False)
+    return query.GetMol()
+
+
+def _contains(smiles: str, pattern: Chem.Mol) -> bool:
+    return Chem.MolFromSmiles(smiles).HasSubstructMatch(pattern)
+
+
+def _canonical(tree: MotifTree) -> str | Refusal:
+    from molgen.generation import to_canonical
+
+    return to_canonical(tree)
+
+
+def _read(smiles: str) -> Chem.Mol:
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles) if smiles else None
+    if mol is None:
+        raise ValueError(f"{smiles!r} is not a SMILES that RDKit can read")
+    return mol
+
+
+def _match(mol: Chem.Mol, pattern: str, smiles: str) -> tuple[int, ...]:
+    with rdBase.BlockLogs():
+        query = Chem.MolFromSmarts(pattern) if pattern else None
+    if query is None:
+        raise ValueError(f"{pattern!r} is not a SMARTS that RDKit can read")
+    matches = mol.GetSubstructMatches(query)
+    if not matches:
+        with rdBase.BlockLogs():
+            as_smiles = Chem.MolFromSmiles(pattern)
+        matches = mol.GetSubstructMatches(as_smiles) if as_smiles is not None else ()
+    if not matches:
+        raise ValueError(f"{pattern!r} is not a part of {smiles}")
+    return matches[0]
+
+
+def _core_of(smiles: str, core: str) -> Scaffold:
+    mol = _read(smiles)
+    scaffold = cut_scaffold(mol, _match(mol, core, smiles), core)
+    if not scaffold.exits:
+        raise ValueError(f"{core!r} is all of {smiles}; there is no substituent to replace")
+    return scaffold
+
+
+def _connected(mol: Chem.Mol, atoms: set[int]) -> list[set[int]]:
+    """The connected pieces of ``atoms`` in ``mol``."""
+    left, pieces = set(atoms), []
+    while left:
+        stack, piece = [left.pop()], set()
+        while stack:
+            atom = stack.pop()
+            piece.add(atom)
+            for neighbour in mol.GetAtomWithIdx(atom).GetNeighbors():
+                if neighbour.GetIdx() in left:
+                    left.discard(neighbour.GetIdx())
+                    stack.append(neighbour.GetIdx())
+        pieces.append(piece)
+    return pieces
