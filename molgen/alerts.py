@@ -201,7 +201,7 @@ def read_smarts_file(path: str | Path) -> dict[str, str]:
         rows = []
         for number, line in enumerate(lines, start=1):
             parts = line.split(None, 1)
-            if parts and not (parts[0] == "#" or line.lstrip().startswith("# ")):
+            if parts and not parts[0].startswith("#"):
                 rows.append((number, parts[0], parts[1].strip() if len(parts) > 1 else ""))
     for number, smarts, name in rows:
         with quiet_rdkit():

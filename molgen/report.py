@@ -170,7 +170,10 @@ def _row(number: int, row: Mapping[Any, Any], columns: Sequence[str]) -> dict[st
         "smiles": row["smiles"],
         "svg": jinja2.filters.Markup(svg),
         "passed": None if "passed" not in row else bool(row["passed"]),
-        "reasons": str(reasons),
+        # the atoms are highlighted in the drawing
+        "reasons": "; ".join(f"{r.filter}: {r.what}" for r in reasons.items)
+        if isinstance(reasons, Reasons)
+        else str(reasons),
         "cells": [_cell(row[c]) for c in columns],
     }
 
