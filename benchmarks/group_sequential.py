@@ -1,0 +1,145 @@
+"""Group-sequential boundaries: time cold and warm, and accuracy against 30-digit integration.
+
+    python -m benchmarks.group_sequential
+
+Cold is a fresh interpreter: the imports of the module and its first call. rpact (an R package) is
+timed beside it when Rscript finds it.
+"""
+
+import shutil
+import subprocess
+import sys
+import time
+
+import mpmath
+import numpy as np
+
+from trial_sim.boundaries import exit_probabilities
+from trial_sim.group_sequential import group_sequential
+
+LOOKS = np.arange(1, 11) / 10
+CASES = {
+    "obrien_fleming": ("obrien_fleming", "OF"),
+    "lan_demets_obrien_fleming": ("lan_demets_obrien_fleming", "asOF"),
+    "hwang_shih_decani(-4)": (("hwang_shih_decani", -4), "asHSD"),
+}
+COLD = """
+import time
+start = time.perf_counter()
+from trial_sim.group_sequential import group_sequential
+imported = time.perf_counter()
+group_sequential([k / 10 for k in range(1, 11)], efficacy="lan_demets_obrien_fleming")
+print(imported - start, time.perf_counter() - imported)
+"""
+
+
+def best(call, repeats: int = 30) -> float:
+    """Shortest of several runs, in milliseconds: the machine may be shared."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return 1e3 * min(times)
+
+
+def cold() -> tuple[float, float]:
+    """Seconds to import and to make the first call in a fresh interpreter; the best of five."""
+    runs = []
+    for _ in range(5):
+        out = subprocess.run(
+            [sys.executable, "-c", COLD], capture_output=True, text=True, check=True
+        )
+        runs.append(tuple(map(float, out.stdout.split())))
+    return min(runs, key=sum)
+
+
+def rpact_milliseconds(kind: str) -> float | None:
+    """Time of rpact's getDesignGroupSequential for the same looks, or None without rpact."""
+    if shutil.which("Rscript") is None:
+        return None
+    script = (
+        "suppressMessages(library(rpact)); t <- (1:10)/10; best <- Inf; for (i in 1:15) {"
+        "s <- Sys.time(); getDesignGroupSequential(informationRates=t, alpha=.025, sided=1, "
+        f"typeOfDesign='{kind}'{', gammaA=-4' if kind == 'asHSD' else ''}); "
+        "best <- min(best, as.numeric(Sys.time() - s, units='secs'))}; cat(best)"
+    )
+    run = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True, check=False)
+    return 1e3 * float(run.stdout) if run.returncode == 0 and run.stdout else None
+
+
+def exact_bounds(increments: list, start: np.ndarray) -> list:
+    """Bounds of ten looks by the same recursion in mpmath: 192 nodes a look, 30 digits."""
+    mpmath.mp.dps = 30
+    nodes = mpmath.calculus.quadrature.GaussLegendre(mpmath.mp).calc_nodes(7, 110)
+    step = mpmath.mpf(1) / 10
+    root = mpmath.sqrt(step)
+    score, mass, bounds = [mpmath.mpf(0)], [mpmath.mpf(1)], []
+    for k, spend in enumerate(increments):
+        level = mpmath.sqrt(mpmath.mpf(k + 1) / 10)
+
+        def tail(z, score=score, mass=mass, level=level):
+            return sum(
+                m * mpmath.erfc((z * level - s) / (root * mpmath.sqrt(2))) / 2
+                for s, m in zip(score, mass)
+            )
+
+        def slope(z, score=score, mass=mass, level=level):
+            return -sum(m * mpmath.npdf(z * level, s, root) * level for s, m in zip(score, mass))
+
+        z = mpmath.mpf(float(start[k]))
+        for _ in range(4):
+            z -= (tail(z) - spend) / slope(z)
+        bounds.append(z)
+        high, low = z * level, -9 * level
+        half, centre = (high - low) / 2, (high + low) / 2
+        grid = [(centre + half * x, half * w) for x, w in nodes]
+        mass = [w * sum(m * mpmath.npdf(x, s, root) for s, m in zip(score, mass)) for x, w in grid]
+        score = [x for x, _ in grid]
+    return bounds
+
+
+def accuracy() -> tuple[float, float]:
+    """Largest error of ten Lan-DeMets bounds, and of the power at drift 3."""
+    design = group_sequential(LOOKS, efficacy="lan_demets_obrien_fleming")
+    mpmath.mp.dps = 30
+    z = mpmath.sqrt(2) * mpmath.erfinv(1 - mpmath.mpf("0.025"))
+    spent = [
+        mpmath.erfc(z / mpmath.sqrt(mpmath.mpf(k) / 10) / mpmath.sqrt(2)) for k in range(1, 11)
+    ]
+    increments = [b - a for a, b in zip([mpmath.mpf(0), *spent[:-1]], spent)]
+    exact = np.array([float(b) for b in exact_bounds(increments, design.efficacy_bounds)])
+    none = np.full(10, -np.inf)
+    powers = [
+        exit_probabilities(LOOKS, b, none, 3.0, 1).upper.sum()
+        for b in (design.efficacy_bounds, exact)
+    ]
+    return float(np.abs(design.efficacy_bounds - exact).max()), abs(powers[0] - powers[1])
+
+
+def main() -> None:
+    """Print every figure."""
+    imports, first = cold()
+    print(f"cold: imports {imports:.3f} s + first call {first:.3f} s = {imports + first:.3f} s")
+    for name, (rule, kind) in CASES.items():
+        ours = best(lambda rule=rule: group_sequential(LOOKS, efficacy=rule))
+        theirs = rpact_milliseconds(kind)
+        beside = (
+            f", rpact {theirs:.1f} ms, {theirs / ours:.0f} x" if theirs else ", rpact not found"
+        )
+        print(f"warm, 10 looks, {name}: {ours:.2f} ms (drift for 90 % power included){beside}")
+    many = np.arange(1, 51) / 50
+    ours = best(lambda: group_sequential(many, efficacy="lan_demets_obrien_fleming"), 5)
+    print(f"warm, 50 looks, lan_demets_obrien_fleming: {ours:.1f} ms")
+    ours = best(
+        lambda: group_sequential(LOOKS, efficacy="lan_demets_pocock", futility=("kim_demets", 2)), 5
+    )
+    print(f"warm, 10 looks with futility: {ours:.1f} ms")
+    bound, power = accuracy()
+    print(
+        f"largest error of 10 bounds against 30-digit integration: {bound:.1e}; power {power:.1e}"
+    )
+
+
+if __name__ == "__main__":
+    main()
