@@ -18,7 +18,7 @@ import pandas as pd
 from trial_sim.covariates.conditions import balanced_counts, sample_codes, shifted
 from trial_sim.covariates.encoding import decode, encode
 from trial_sim.covariates.selection import fit_generator
-from trial_sim.endpoints import Endpoint, nearest
+from trial_sim.endpoints import Endpoint, TimeToEvent, nearest
 from trial_sim.outcomes import registry
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.features import FeatureMap
@@ -35,12 +35,14 @@ TAILS = ("horizon", "parametric")
 class Settings:
     """Everything that `fit` was told, so that `FittedTrial.refit` can repeat it."""
 
-    endpoint: str
+    endpoint: str | tuple[str, ...]
     model: str = "auto"
     covariate_model: str = "auto"
     treatment_by: tuple[str, ...] = ()
     tail: str = "horizon"
     seed: int = 0
+    epsilon: float | None = None
+    delta: float = 1e-5
 
     def __post_init__(self) -> None:
         if self.tail not in TAILS:
@@ -56,23 +58,29 @@ def stream(seed: int, *purpose: int) -> np.random.Generator:
 
 def fit(
     trial: Trial,
-    endpoint: str,
+    endpoint: str | Sequence[str],
     model: str = "auto",
     covariate_model: str = "auto",
     seed: int = 0,
     treatment_by: Sequence[str] = (),
     tail: str = "horizon",
+    epsilon: float | None = None,
+    delta: float = 1e-5,
+    noise_seed: int | None = None,
 ) -> FittedTrial:
     """Fit covariate generator and outcome model of one endpoint to a real trial.
 
     Args:
         trial: a randomised trial, or a cohort (``arm=None``).
-        endpoint: name of the endpoint.
+        endpoint: name of the endpoint; or two time-to-event endpoints, progression and death,
+            which are then fitted jointly (illness and death) and stay consistent.
         model: outcome model, or "auto": the best by cross-validated score among those that
             replicate the effect (see ``.selection``).
         covariate_model: "cart", "copula", "bootstrap" (copies patients) or "auto".
         treatment_by: covariates that modify the treatment effect.
         tail: beyond the last event, "horizon" (nothing happens) or "parametric" (constant hazard).
+        epsilon, delta: fit with differential privacy (see `differential_privacy`); the guarantee,
+            its unit and bounds stand in ``.privacy``. ``noise_seed`` fixes the noise for tests.
 
     Returns:
         A `FittedTrial`.
@@ -82,15 +90,20 @@ def fit(
     """
     if not isinstance(trial, Trial):
         raise TypeError(f"fit needs a Trial, received {type(trial).__name__}")
-    record = trial.endpoint(endpoint)
+    record = endpoint_of(trial, endpoint)
+    name = endpoint if isinstance(endpoint, str) else tuple(endpoint)
     if trial.n_patients < FEWEST:
         raise ValueError(
             f"a fit needs at least {FEWEST} patients; this trial has {trial.n_patients}"
         )
     schema = trial.schema()
-    for name in treatment_by:
-        schema[name]
-    settings = Settings(endpoint, model, covariate_model, tuple(treatment_by), tail, int(seed))
+    for modifier in treatment_by:
+        _ = schema[modifier]  # refuses an unknown covariate
+    settings = Settings(
+        name, model, covariate_model, tuple(treatment_by), tail, int(seed), epsilon, delta
+    )
+    if epsilon is not None:
+        return _private(trial, record, schema, settings, noise_seed)
     registry.check(record, model)
     base = trial.baseline
     columns = schema.columns
@@ -107,14 +120,14 @@ def fit(
         schema, record, trial.patients, codes, arm, features, reference, tuple(treatment_by), tail
     )
     outcome, selection = registry.choose(data, model, int(seed))
-    names = [n for n in trial.patients.columns if n in produced(schema, record)]
-    whole = tuple(c for c in record.columns if pd.api.types.is_integer_dtype(trial.patients[c]))
+    names, whole = layout(trial, schema, record)
     return FittedTrial(
         trial_schema=schema,
+        record=record,
         settings=settings,
         covariate_model=generator,
         outcome_model=outcome,
-        columns=tuple(names),
+        columns=names,
         whole=whole,
         constraints=tuple(trial.constraints),
         notes=tuple(dict.fromkeys([*trial.notes, *outcome.notes])),
@@ -122,6 +135,58 @@ def fit(
         covariate_selection=compared,
         real=trial,
     )
+
+
+def layout(
+    trial: Trial, schema: TrialSchema, record: Endpoint
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns of a synthetic table in the order of the real one, and those that hold integers."""
+    made = produced(schema, record)
+    names = tuple(n for n in trial.patients.columns if n in made)
+    whole = tuple(c for c in record.columns if pd.api.types.is_integer_dtype(trial.patients[c]))
+    return names, whole
+
+
+def _private(
+    trial: Trial, record: Endpoint, schema: TrialSchema, settings: Settings, noise_seed: int | None
+) -> FittedTrial:
+    from trial_sim.differential_privacy import private_fit
+
+    assert settings.epsilon is not None
+    generator, outcome, schema, privacy = private_fit(
+        trial, record, schema, settings.epsilon, settings.delta, settings.tail, noise_seed
+    )
+    names, whole = layout(trial, schema, record)
+    return FittedTrial(
+        trial_schema=schema,
+        record=record,
+        settings=settings,
+        covariate_model=generator,
+        outcome_model=outcome,
+        columns=names,
+        whole=whole,
+        constraints=tuple(trial.constraints),
+        notes=(*trial.notes, str(privacy)),
+        privacy=privacy,
+        real=trial,
+    )
+
+
+def endpoint_of(trial: Trial, endpoint: str | Sequence[str]) -> Endpoint:
+    """The record of one endpoint, or of two that are fitted jointly."""
+    if isinstance(endpoint, str):
+        return trial.endpoint(endpoint)
+    from trial_sim.outcomes.multistate import IllnessDeath
+
+    records = [trial.endpoint(name) for name in endpoint]
+    if len(records) != 2 or not all(isinstance(r, TimeToEvent) for r in records):
+        raise ValueError(
+            "endpoint takes one name, or two time-to-event endpoints (progression, death); "
+            f"received {list(endpoint)}"
+        )
+    joint = IllnessDeath(records[0], records[1])  # type: ignore[arg-type]
+    joint.check(trial.patients)
+    return joint
 
 
 def produced(schema: TrialSchema, record: Endpoint) -> list[str]:
@@ -139,11 +204,13 @@ class FittedTrial:
         trial_schema: names, levels and bounds of the real trial, without its rows.
         settings: what `fit` was told. covariate_model, outcome_model: the fitted parts.
         columns: order of the columns of a synthetic table. notes: fallbacks that were taken.
+        privacy: the differential-privacy record, if ``epsilon`` was given.
         selection, covariate_selection: tables of the models compared (empty if none was).
         real: the real trial, in memory only after a fresh `fit`; never saved.
     """
 
     trial_schema: TrialSchema
+    record: Endpoint
     settings: Settings
     covariate_model: Any
     outcome_model: Any
@@ -151,14 +218,21 @@ class FittedTrial:
     whole: tuple[str, ...]
     constraints: tuple[str, ...]
     notes: tuple[str, ...]
+    privacy: Any = None
     selection: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     covariate_selection: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     real: Trial | None = field(default=None, repr=False)
 
     @property
     def endpoint(self) -> Endpoint:
-        """The fitted endpoint."""
-        return self.trial_schema.endpoints[self.settings.endpoint]
+        """The fitted endpoint (an `IllnessDeath` record for two fitted jointly)."""
+        return self.record
+
+    @property
+    def endpoint_names(self) -> tuple[str, ...]:
+        """Names of the endpoints that a synthetic patient is given."""
+        name = self.settings.endpoint
+        return (name,) if isinstance(name, str) else tuple(name)
 
     @property
     def arms(self) -> tuple[Any, ...]:
@@ -236,6 +310,47 @@ class FittedTrial:
             codes = self._codes(n, rng, drawn_x, where, balance, shift)
         return self._table(codes, np.full(len(codes), index), stream(seed, 5, index), drawn_y)
 
+    def sample_combined(
+        self,
+        parts: Sequence[Any],
+        n: int,
+        name: str | None = None,
+        seed: int = 0,
+        where: Mapping[str, Any] | None = None,
+        uncertainty: bool = True,
+    ) -> pd.DataFrame:
+        """Patients of an arm that did not exist: the effects of ``parts`` put together.
+
+        Args:
+            parts: arms whose effects against the control are combined. name: of the new arm.
+
+        Returns:
+            As `sample_arm`; ``.attrs["assumption"]`` states what was assumed.
+
+        Raises:
+            ValueError: fewer than two parts, the control among them, an unknown arm.
+        """
+        from trial_sim.outcomes.combine import ASSUMPTION, combined
+
+        indices = tuple(self.arm_index(a) for a in parts)
+        if len(indices) < 2 or 0 in indices:
+            raise ValueError(
+                f"parts must be two or more arms other than the control, received {list(parts)}"
+            )
+        drawn_x, drawn_y = self.parameters(seed, uncertainty)
+        new = len(self.arms)
+        codes = self._codes(n, stream(seed, 4, new), drawn_x, where, None, None)
+        label = name or " and ".join(map(str, parts))
+        table = self._table(
+            codes,
+            np.full(len(codes), new),
+            stream(seed, 5, new),
+            combined(drawn_y, indices),
+            (*self.arms, label),
+        )
+        table.attrs["assumption"] = ASSUMPTION
+        return table
+
     def sample_trial(
         self,
         sizes: Mapping[Any, int] | None = None,
@@ -279,7 +394,7 @@ class FittedTrial:
             patients=table,
             arm=schema.arm,
             arms=schema.arms if arms is None else arms,
-            endpoints={self.settings.endpoint: self.endpoint},
+            endpoints={name: schema.endpoints[name] for name in self.endpoint_names},
             covariates=schema.covariates,
             id=schema.id,
             strata=schema.strata,
@@ -298,6 +413,10 @@ class FittedTrial:
         The models that "auto" chose are kept, not chosen again.
         """
         s = self.settings
+        if s.epsilon is not None:
+            return fit(
+                trial, s.endpoint, seed=s.seed, tail=s.tail, epsilon=s.epsilon, delta=s.delta
+            )
         return fit(
             trial,
             s.endpoint,
@@ -321,7 +440,10 @@ class FittedTrial:
             raise ValueError(
                 "a loaded model holds no patients: give the real trial as audit(real=trial)"
             )
-        return audit(chosen, self, endpoint=self.settings.endpoint, seed=seed, **options)
+        names = self.endpoint_names
+        only = replace(chosen, endpoints={name: chosen.endpoint(name) for name in names})
+        name = names[0] if len(names) == 1 else None
+        return audit(only, self, endpoint=name, seed=seed, **options)
 
     def outcomes(self, control: Any, treatment: Any, uncertainty: bool = False) -> Any:
         """Outcome scenario of two fitted arms for `trial_sim.simulate` (times in months).
@@ -403,7 +525,12 @@ class FittedTrial:
         return shifted(codes, columns, shift)
 
     def _table(
-        self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
+        self,
+        codes: np.ndarray,
+        arm: np.ndarray,
+        rng: np.random.Generator,
+        parameters: Any,
+        names: tuple[Any, ...] | None = None,
     ) -> pd.DataFrame:
         schema = self.trial_schema
         outcome = self.outcome_model.sample(codes, arm, rng, parameters)
@@ -411,8 +538,9 @@ class FittedTrial:
         if schema.id is not None:
             table[schema.id] = np.arange(1, len(codes) + 1)
         if schema.arm is not None:
-            labels = np.empty(len(schema.arms), dtype=object)
-            labels[:] = schema.arms
+            names = names or schema.arms
+            labels = np.empty(len(names), dtype=object)
+            labels[:] = names
             table[schema.arm] = pd.Series(labels[arm]).infer_objects()
         rows = outcome.pop("row", None)
         if rows is not None:
@@ -425,9 +553,10 @@ class FittedTrial:
         return table[list(self.columns)]
 
     def __repr__(self) -> str:
+        names, arms = " and ".join(self.endpoint_names), ", ".join(map(str, self.arms))
         return (
-            f"FittedTrial({self.settings.endpoint!r}: {self.outcome_model.name}, covariates by "
-            f"{self.covariate_model.name}; arms {', '.join(map(str, self.arms)) or 'none'})"
+            f"FittedTrial({names}: {self.outcome_model.name}, covariates by "
+            f"{self.covariate_model.name}; arms {arms or 'none'})"
         )
 
 
@@ -444,6 +573,7 @@ def load_fitted(path: str | Path) -> FittedTrial:
     Raises:
         ValueError: no such file, or a damaged or foreign one.
     """
+    registry.import_all()
     found = read(path)
     if not isinstance(found, FittedTrial):
         raise ValueError(f"{str(path)!r} holds a {type(found).__name__}, not a fitted trial")

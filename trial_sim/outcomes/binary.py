@@ -41,7 +41,8 @@ class BinaryParameters(NamedTuple):
 @storable
 @dataclass(frozen=True)
 class BinaryModel:
-    """A fitted binary outcome; ``counts`` (A, 2) are responders and patients seen."""
+    """A fitted binary outcome; ``counts`` (A, 2) are responders and patients seen;
+    ``noise`` the standard deviation of privacy noise on them."""
 
     name: str
     column: str
@@ -50,11 +51,17 @@ class BinaryModel:
     gaps: np.ndarray
     reference: np.ndarray
     notes: tuple[str, ...]
+    noise: float = 0.0
 
     def draw(self, rng: np.random.Generator | None) -> BinaryParameters:
         """Estimates, or one draw: normal coefficients, beta response rates."""
         yes, n = self.counts.T
-        rate = yes / np.maximum(n, 1)
+        if rng is not None and self.noise:
+            extra = self.noise * rng.standard_normal((2, len(yes)))
+            no = np.maximum(n - yes + extra[1], 0.0)
+            yes = np.maximum(yes + extra[0], 0.0)
+            n = yes + no
+        rate = yes / np.maximum(n, 1e-9)
         if rng is not None:
             # Jeffreys' halves keep the mean of the logit at the estimate
             rate = rng.beta(yes + 0.5, n - yes + 0.5)

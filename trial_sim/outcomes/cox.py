@@ -1,4 +1,4 @@
-"""Cox regression by Newton's method: strata, case weights, delayed entry, a ridge on chosen terms.
+"""Cox regression by Newton's method: strata, delayed entry, a ridge on chosen terms.
 
 lifelines fits the same model; this one takes milliseconds on a thousand patients, which repeated
 fits in audits need, and is tested against it. Ties by Breslow's method.

@@ -57,12 +57,13 @@ class HazardGrid:
 
     Attributes:
         knots: (K + 1,) ascending, first 0. counts: (A, K, C) events by arm, interval and cause.
-        exposure: (A, K) person-time.
+        exposure: (A, K) person-time. noise: standard deviation of privacy noise on the counts.
     """
 
     knots: np.ndarray
     counts: np.ndarray
     exposure: np.ndarray
+    noise: float = 0.0
 
     @classmethod
     def build(
@@ -103,6 +104,8 @@ class HazardGrid:
         counts = self.counts
         if rng is not None:
             none = counts.sum(axis=1) == 0
+            if self.noise:
+                counts = np.maximum(counts + self.noise * rng.standard_normal(counts.shape), 0.0)
             pooled = counts.sum(axis=0) / np.maximum(counts.sum(axis=(0, 1)), 1)
             counts = rng.standard_gamma(counts + none[:, None, :] * 0.5 * pooled)
         seen = self.exposure > 0

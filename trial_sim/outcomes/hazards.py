@@ -157,19 +157,6 @@ class HazardModel:
             acts_as[a] = 0
         return parameters._replace(hazards=hazards, tail=tail, acts_as=acts_as)
 
-    def combined(self, parameters: HazardParameters, parts: tuple[int, ...]) -> HazardParameters:
-        """Parameters with one more arm, in which the hazard ratios of ``parts`` multiply."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.prod([parameters.hazards[a] / parameters.hazards[0] for a in parts], axis=0)
-        new = np.where(parameters.hazards[0] > 0, parameters.hazards[0] * ratio, 0.0)
-        grown = np.concatenate([parameters.hazards, new[None]])
-        return parameters._replace(
-            hazards=grown,
-            tail=np.concatenate([parameters.tail, self._tail(new[None])]),
-            censoring=np.concatenate([parameters.censoring, parameters.censoring[:1]]),
-            acts_as=np.append(parameters.acts_as, 0),
-        )
-
     def latent(
         self, codes: np.ndarray, arm: np.ndarray, exponential: np.ndarray, p: HazardParameters
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -120,7 +120,7 @@ class MmrmModel:
         """The visit columns, with drop-out."""
         normal = rng.standard_normal((len(arm), len(self.columns)))
         y = self.complete(codes, arm, normal, parameters)
-        y = self.dropout.apply(y, arm, self.linear.features.matrix(codes), rng)
+        y = self.dropout.apply(y, parameters.acts_as[arm], self.linear.features.matrix(codes), rng)
         return {name: y[:, k] for k, name in enumerate(self.columns)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -209,7 +209,7 @@ class CopulaModel:
         """The visit columns, with drop-out."""
         normal = rng.standard_normal((len(arm), len(self.columns)))
         y = self.complete(codes, arm, normal, parameters)
-        y = self.dropout.apply(y, arm, self.linear.features.matrix(codes), rng)
+        y = self.dropout.apply(y, parameters.acts_as[arm], self.linear.features.matrix(codes), rng)
         return {name: y[:, k] for k, name in enumerate(self.columns)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:

@@ -101,7 +101,8 @@ class OrdinalParameters(NamedTuple):
 @storable
 @dataclass(frozen=True)
 class OrdinalModel:
-    """A fitted ordinal outcome; ``counts`` (A, L) are patients by arm and level."""
+    """A fitted ordinal outcome; ``counts`` (A, L) are patients by arm and level; ``noise``
+    the standard deviation of privacy noise on them."""
 
     name: str
     column: str
@@ -111,13 +112,16 @@ class OrdinalModel:
     gaps: np.ndarray
     reference: np.ndarray
     notes: tuple[str, ...]
+    noise: float = 0.0
 
     def draw(self, rng: np.random.Generator | None) -> OrdinalParameters:
         """Estimates, or one draw: normal coefficients, Dirichlet shares."""
         counts = self.counts
         if rng is not None:
             # one patient spread over the levels keeps the mean of the logits (digamma) unbiased
-            counts = rng.standard_gamma(self.counts + 1 / self.counts.shape[1])
+            if self.noise:
+                counts = np.maximum(counts + self.noise * rng.standard_normal(counts.shape), 0.0)
+            counts = rng.standard_gamma(counts + 1 / counts.shape[1])
         cumulative = np.cumsum(counts, axis=1)[:, :-1] / counts.sum(axis=1)[:, None]
         if self.name == "proportional_odds":
             scaled = counts / counts.sum(axis=1)[:, None] * self.counts.sum(axis=1)[:, None]

@@ -23,6 +23,7 @@ HOMES = {
     "continuous": "continuous",
     "count": "count",
     "longitudinal": "longitudinal",
+    "illness_death": "multistate",
 }
 WORST_BIAS = 0.25  # in standard errors of the real estimate: the floor of effect replication
 BIG = 20_000  # patients an arm of the trial that measures bias
@@ -32,6 +33,13 @@ FOLDS = 3
 def home(endpoint: Endpoint) -> Any:
     """The module that fits this kind: it offers MODELS, fit(data, name) and score(...)."""
     return import_module(f"trial_sim.outcomes.{HOMES[endpoint.kind]}")
+
+
+def import_all() -> None:
+    """Import every model, so that saved records can be read back."""
+    for name in HOMES.values():
+        import_module(f"trial_sim.outcomes.{name}")
+    import_module("trial_sim.differential_privacy")
 
 
 def check(endpoint: Endpoint, model: str) -> None:

@@ -47,8 +47,9 @@ class FittedOutcomes:
 
     @property
     def kind(self) -> str:
-        """Kind of the endpoint."""
-        return self.fitted.endpoint.kind
+        """Kind of the endpoint (of the progression-free time, for illness and death)."""
+        kind = self.fitted.endpoint.kind
+        return "time_to_event" if kind == "illness_death" else kind
 
     @property
     def arms(self) -> tuple[str, str]:
@@ -110,7 +111,7 @@ class FittedOutcomes:
         n = shape[1]
         flat_arm, at = arm.ravel(), picked.ravel()
         streams = batch.streams
-        if self.kind in ("time_to_event", "competing_risks"):
+        if hasattr(model, "latent_from_risk"):
             n_causes = len(p.coefficients)
             draws = [streams.exponential("event", n, draw=c).ravel() for c in range(n_causes)]
             risk = self._relative_risks(p, flat_arm, at)
@@ -120,6 +121,8 @@ class FittedOutcomes:
                 return OutcomeBatch(time=time)
             return OutcomeBatch(time=time, cause=cause.reshape(shape).astype(np.int8))
         codes = self.pool[at]
+        if hasattr(model, "histories"):
+            return self._histories(streams, flat_arm, codes, shape, p)
         if self.kind == "recurrent":
             return self._recurrences(batch, flat_arm, codes, shape, p)
         if self.kind == "longitudinal":
@@ -146,6 +149,14 @@ class FittedOutcomes:
         if "risks" not in self._cache:
             self._cache["risks"] = np.exp(model.linear.by_arm(self.pool, p.coefficients))
         return self._cache["risks"][arm, at]
+
+    def _histories(self, streams, arm, codes, shape, p):
+        """Progression-free and overall survival of one history a patient."""
+        draws = [streams.exponential("event", shape[1], draw=k).ravel() for k in range(3)]
+        found = self.fitted.outcome_model.histories(codes, arm, np.column_stack(draws), p)
+        progression, death = (t.reshape(shape) * self.months for t in found)
+        free = np.minimum(progression, death)
+        return OutcomeBatch(time=free, endpoints={"pfs": free, "os": death})
 
     def _recurrences(self, batch, arm, codes, shape, p):
         """Ascending event times, (n_trials, n_patients, most events), padded with inf."""
@@ -183,6 +194,9 @@ def joined(parts: list[OutcomeBatch]) -> OutcomeBatch:
         values = [getattr(part, name) for part in parts]
         if values[0] is not None:
             fields[name] = np.concatenate(values)
+    if parts[0].endpoints:
+        names = parts[0].endpoints
+        fields["endpoints"] = {k: np.concatenate([q.endpoints[k] for q in parts]) for k in names}
     if parts[0].recurrences is not None:
         most = max(part.recurrences.shape[2] for part in parts if part.recurrences is not None)
         padded = [
