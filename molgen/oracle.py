@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
+from molgen.chem import quiet_rdkit
+
 LOG_VERSION = 1
 Scorer = Callable[[list[str]], Sequence[float]]
 
@@ -108,7 +110,8 @@ class Oracle:
             origins: Name of the proposer, one for all or one each.
         """
         names = [origins] * len(smiles) if isinstance(origins, str) else list(origins)
-        keys = [canonical(text) for text in smiles]
+        with quiet_rdkit():
+            keys = [canonical(text) for text in smiles]
         fresh: dict[str, str] = {}
         for key, name in zip(keys, names, strict=True):
             if key is not None and key not in self._scores and key not in fresh:

@@ -21,6 +21,7 @@ import numpy as np
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
+from molgen.chem import quiet_rdkit
 from molgen.graph_moves import FragmentTable, crossover, mutate, replace_branch
 from molgen.oracle import Oracle, parse
 from molgen.surrogate import (
@@ -246,13 +247,20 @@ class _Search:
         self.since = 0  # first call of the present restart
         self.progress_at = 0
         self.progress_value = -1.0
+        self.watched = 0
         self.fitted: tuple[int, Settings] | None = None
         self.surrogate: Surrogate | None = None
         self.screened: tuple[list[_Child], Features] | None = None
 
     # ---- loop ------------------------------------------------------------------------------------
     def run(self) -> SearchOutcome:
-        self._replay_progress()
+        """Generations until the budget, the time or the ideas are spent."""
+        with quiet_rdkit():  # most failed edits are impossible valences, which RDKit reports
+            return self._run()
+
+    def _run(self) -> SearchOutcome:
+        if not self._watch(self.oracle.used):
+            return self.outcome
         empty = 0
         while not self.oracle.finished:
             rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.oracle.used]))
@@ -278,13 +286,19 @@ class _Search:
         self.outcome.reason = "time" if self.oracle.out_of_time else "budget"
         return self.outcome
 
-    def _replay_progress(self) -> None:
-        for used in range(1, self.oracle.used + 1):
-            if used % self.settings.batch_size == 0 or used == self.oracle.used:
-                self._watch(used)
-
     def _watch(self, used: int) -> bool:
-        """Notice standstill; restart from fresh ground. False when the search is to end."""
+        """Look at the calls since the last look; False when the search is to end.
+
+        It looks after every tenth call, wherever batches end, so that a resumed run sees the same.
+        """
+        for position in range(self.watched // 10 * 10 + 10, used + 1, 10):
+            self.watched = position
+            if not self._goes_on(position):
+                return False
+        return True
+
+    def _goes_on(self, used: int) -> bool:
+        """Notice standstill at call ``used``; restart from fresh ground or, at the end, False."""
         scores = np.array([call.score for call in self.oracle.history[self.since : used]])
         best = float(np.mean(np.sort(scores)[::-1][:10])) if len(scores) else 0.0
         if best > self.progress_value + 1e-3:
@@ -302,7 +316,7 @@ class _Search:
         self.outcome.restarts.append(used)
         self.outcome.events.append(
             f"call {used}: the best ten stood at {best:.4f} for {self.settings.patience} calls, "
-            f"mean similarity among them {self._closeness():.2f}; restarted from the library"
+            f"mean similarity among them {self._closeness(used):.2f}; restarted from the library"
         )
         logger.info(self.outcome.events[-1])
         # Every second restart opens all that was found, so that the islands can cross.
@@ -310,11 +324,12 @@ class _Search:
         self.progress_at, self.progress_value = used, -1.0
         return True
 
-    def _closeness(self) -> float:
+    def _closeness(self, used: int) -> float:
+        """Mean pairwise similarity of the ten best of the first ``used`` calls."""
         generator = rdFingerprintGenerator.GetMorganGenerator(radius=2)
         prints = [
             generator.GetFingerprint(Chem.MolFromSmiles(call.smiles))
-            for call in self.oracle.best(10)
+            for call in sorted(self.oracle.history[:used], key=lambda call: -call.score)[:10]
         ]
         pairs = [
             DataStructs.TanimotoSimilarity(prints[i], prints[j])
@@ -476,12 +491,20 @@ class _Search:
         if len(others) > self.settings.train_other:
             others = rng.choice(others, size=self.settings.train_other, replace=False)
         chosen = np.concatenate([best, others])
-        milestone = 150 if self.oracle.used < 600 else 600
-        stage = self.oracle.used // milestone * milestone
-        if self.fitted is None or self.fitted[0] != stage:
-            sample = chosen
-            if len(chosen) > 260:
-                others = rng.choice(chosen[160:], 100, replace=False)
-                sample = np.concatenate([chosen[:160], others])
-            self.fitted = (stage, choose_settings(features.rows(sample), scores[sample]))
+        self._choose_settings(features, scores)
+        assert self.fitted is not None
         self.surrogate = Surrogate(features.rows(chosen), scores[chosen], self.fitted[1])
+
+    def _choose_settings(self, features: Features, scores: np.ndarray) -> None:
+        """Choose hyper-parameters anew at milestones, from the calls before the milestone alone."""
+        milestone = 150 if self.oracle.used < 600 else 600
+        stage = max(self.oracle.used // milestone * milestone, self.settings.n_initial)
+        stage = min(stage, self.oracle.used)
+        if self.fitted is not None and self.fitted[0] == stage:
+            return
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, stage, 3]))
+        order = np.argsort(-scores[:stage], kind="stable")
+        if len(order) > 260:
+            others = rng.choice(order[160:], 100, replace=False)
+            order = np.concatenate([order[:160], others])
+        self.fitted = (stage, choose_settings(features.rows(order), scores[order]))
