@@ -1,4 +1,7 @@
-"""Checks of single arguments: a number in range, a known name. Each raises one clear sentence."""
+"""Checks of single arguments: a number in range, a known name, fractions of information.
+
+Each raises one clear sentence that names the argument, what came and what was expected.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+MAX_LOOKS = 50
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -47,3 +53,33 @@ def one_of(name: str, value: Any, known: Sequence[str]) -> str:
     if value not in known:
         raise ValueError(f"unknown {name} {value!r}: {nearest(str(value), known)}")
     return str(value)
+
+
+def check_increasing(name: str, values: NDArray[np.float64]) -> None:
+    """Raise unless `values` (n,) increase from above 0."""
+    if values[0] <= 0 or (np.diff(values) <= 0).any():
+        raise ValueError(f"{name} must increase from above 0, got {values.tolist()}")
+
+
+def fractions_of(
+    name: str, values: Any, n_looks: int | None = None, ends_at_one: bool = True
+) -> NDArray[np.float64]:
+    """Fractions (n_looks,) float64 of 1 to 50 looks: increasing, and ending at 1 unless told."""
+    try:
+        fractions = np.array(values, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a sequence of numbers, got {values!r}") from None
+    if fractions.ndim != 1 or not 1 <= len(fractions) <= MAX_LOOKS:
+        raise ValueError(f"{name} must hold 1 to {MAX_LOOKS} numbers, got {values!r}")
+    if not np.isfinite(fractions).all():
+        raise ValueError(f"{name} must be finite, got {fractions.tolist()}")
+    if n_looks is not None and len(fractions) != n_looks:
+        raise ValueError(f"{name} must hold {n_looks} numbers, one a look, got {len(fractions)}")
+    check_increasing(name, fractions)
+    if (np.diff(fractions) < 1e-6 * fractions[-1]).any():
+        raise ValueError(f"{name} must be at least 1e-6 apart, got {fractions.tolist()}")
+    if ends_at_one:
+        if abs(fractions[-1] - 1.0) > 1e-9:
+            raise ValueError(f"{name} must end at 1, got {fractions.tolist()}")
+        fractions[-1] = 1.0
+    return fractions

@@ -32,7 +32,7 @@ from trial_sim.roots import find_root
 if TYPE_CHECKING:
     import pandas as pd
 
-    from trial_sim.group_sequential import GroupSequential
+    from trial_sim.sequential_design import GroupSequential
 
 _THETAS = ("trend", "null", "design")
 

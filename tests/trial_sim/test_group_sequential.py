@@ -285,6 +285,19 @@ def test_update_leaves_bounds_of_looks_that_were_as_planned():
     assert under.alpha_spent[-1] == pytest.approx(0.025, abs=1e-10)
 
 
+def test_update_with_two_looks_past_the_plan():
+    design = group_sequential((0.4, 0.7, 1), efficacy=LD_OF, futility="pocock")
+    updated = design.update([0.5, 1.1, 1.6], final=True)
+    assert np.isfinite(updated.efficacy_bounds).all()
+    assert (np.diff(updated.alpha_spent) > 1e-4).all()
+    assert updated.alpha_spent[-1] == pytest.approx(0.025, abs=1e-9)
+    assert (updated.futility_bounds[:-1] < updated.efficacy_bounds[:-1]).all()
+    extra = design.update([0.3, 0.5, 0.7, 0.9])
+    assert extra.information_fractions.tolist() == [0.3, 0.5, 0.7, 0.9, 1.0]
+    with pytest.raises(ValueError, match="actual_information must increase"):
+        design.update([0.5, 0.4])
+
+
 def test_update_keeps_calendar_spending():
     design = group_sequential((0.4, 0.7, 1), efficacy=LD_OF, spending_fractions=(0.5, 0.75, 1))
     updated = design.update([0.5])

@@ -1,0 +1,367 @@
+"""`GroupSequential`: a design with its boundaries, and what they imply.
+
+The clock is the information fraction; the effect is the `drift`, the mean of Z at full information
+of this design (for a survival trial: -log(HR) * sqrt(events * r) / (1 + r) with allocation 1 : r).
+Everything is computed by recursive numerical integration (`trial_sim.integration`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy.special import ndtri
+
+from trial_sim.arguments import check_increasing, nearest, number
+from trial_sim.boundaries import StageProbabilities, exit_probabilities, power_of
+from trial_sim.integration import FloatArray
+from trial_sim.spending import BoundaryRule, parse_rule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from trial_sim.sequential_inference import SequentialEstimate
+
+Theta = Literal["trend", "null", "design"] | float
+ARGUMENTS = (
+    "information_fractions",
+    "alpha",
+    "power",
+    "sided",
+    "efficacy",
+    "futility",
+    "binding",
+    "spending_fractions",
+    "futility_spending_fractions",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupSequential:
+    """A group-sequential design with its boundaries. Make it with `group_sequential`.
+
+    information_fractions: (n_looks,) float64, increasing to 1.
+    efficacy_bounds: (n_looks,) float64 Z; +inf at a look that cannot reject.
+    futility_bounds: (n_looks,) float64 Z; -inf at a look without one. With futility the last
+        bound equals the last efficacy bound. Two-sided designs read both on the magnitude of Z.
+    alpha: overall type I error, both sides together when sided is 2.
+    power: the chance of rejecting in favour of the treatment for which `drift` is chosen.
+    sided: 1 or 2. binding: whether futility must be obeyed (and lowers the efficacy bounds).
+    efficacy, futility: the rules that made the bounds.
+    spending_fractions, futility_spending_fractions: (n_looks,) clock of the spending functions.
+    drift: mean of Z at full information under the design alternative.
+    relative_information: full information of this design over that planned (1 until `update`).
+    """
+
+    information_fractions: FloatArray
+    efficacy_bounds: FloatArray
+    futility_bounds: FloatArray
+    alpha: float
+    power: float
+    sided: int
+    binding: bool
+    efficacy: BoundaryRule
+    futility: BoundaryRule | None
+    spending_fractions: FloatArray
+    futility_spending_fractions: FloatArray
+    drift: float
+    relative_information: float = 1.0
+
+    def __post_init__(self) -> None:
+        n = len(self.information_fractions)
+        for name in (
+            "information_fractions",
+            "efficacy_bounds",
+            "futility_bounds",
+            "spending_fractions",
+            "futility_spending_fractions",
+        ):
+            values = np.array(getattr(self, name), dtype=float)
+            if values.shape != (n,) or np.isnan(values).any():
+                raise ValueError(
+                    f"{name} must hold one number for each of {n} looks, got {values.tolist()}"
+                )
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+        for name in ("alpha", "power", "drift", "relative_information"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        check_increasing("information_fractions", self.information_fractions)
+        above = np.flatnonzero(self.futility_bounds[:-1] >= self.efficacy_bounds[:-1])
+        if self.futility_bounds[-1] > self.efficacy_bounds[-1]:
+            above = np.append(above, n - 1)
+        if above.size:
+            k = int(above[0])
+            raise ValueError(
+                f"futility bound {self.futility_bounds[k]:g} is not below the efficacy bound "
+                f"{self.efficacy_bounds[k]:g} at look {k + 1}"
+            )
+
+    # -- error, power, sample size ---------------------------------------------------------------
+
+    @property
+    def n_looks(self) -> int:
+        """Number of looks, the final analysis included."""
+        return len(self.information_fractions)
+
+    @property
+    def has_futility(self) -> bool:
+        """Whether any interim look can stop for futility."""
+        return bool(np.isfinite(self.futility_bounds[:-1]).any())
+
+    @cached_property
+    def alpha_spent(self) -> FloatArray:
+        """(n_looks,) cumulative type I error at each look, as guaranteed by the design.
+
+        Non-binding futility is ignored here, since it may be overruled.
+        """
+        return np.cumsum(self._exits(0.0, futility=self.binding).rejection)
+
+    @cached_property
+    def beta_spent(self) -> FloatArray:
+        """(n_looks,) cumulative probability of stopping for futility under the alternative.
+
+        The last look adds the probability of ending there without rejection.
+        """
+        exits = self._exits(self.drift)
+        spent = np.cumsum(exits.futility)
+        spent[-1] = 1.0 - power_of(exits)
+        return spent
+
+    @property
+    def fixed_drift(self) -> float:
+        """Drift that a fixed design needs for the same alpha, sides and power."""
+        return float(ndtri(self.power) - ndtri(self.alpha / self.sided))
+
+    @property
+    def inflation_factor(self) -> float:
+        """Maximum sample size over that of the fixed design of the same power."""
+        return (self.drift / self.fixed_drift) ** 2
+
+    @cached_property
+    def expected_sample_size(self) -> FloatArray:
+        """(3,) mean sample size over the fixed one under H0, the midpoint, and H1."""
+        return np.array([self.average_sample_size(x * self.drift) for x in (0.0, 0.5, 1.0)])
+
+    def average_sample_size(self, drift: float) -> float:
+        """Mean sample size over that of the fixed design, for a drift at full information."""
+        stop = self.stage_probabilities(drift).stop
+        return float(stop @ self.information_fractions) * self.inflation_factor
+
+    def stage_probabilities(self, drift: float) -> StageProbabilities:
+        """Probability of each decision at each look for a drift; futility bounds are obeyed."""
+        return self._exits(number("drift", drift))
+
+    def power_at(self, drift: float) -> float:
+        """Probability of rejecting in favour of the treatment, for a drift.
+
+        Two-sided designs reject in the other direction too: see `stage_probabilities`.
+        """
+        return power_of(self.stage_probabilities(drift))
+
+    def _exits(self, drift: float, futility: bool = True) -> StageProbabilities:
+        bounds = self.futility_bounds if futility else np.full(self.n_looks, -np.inf)
+        return exit_probabilities(
+            self.information_fractions, self.efficacy_bounds, bounds, drift, self.sided
+        )
+
+    # -- during the trial ------------------------------------------------------------------------
+
+    def conditional_power(
+        self, look: int, z: float, theta: Theta = "trend", futility: bool | None = None
+    ) -> float:
+        """Probability of rejecting (upwards) at a later look, given Z at `look` (1 is the first).
+
+        theta: "trend" (z / sqrt(t)), "null", "design", or a drift at full information.
+        futility: whether later futility bounds are obeyed; default: if they are binding.
+        """
+        from trial_sim.sequential_inference import conditional_power
+
+        return conditional_power(self, look, z, theta, futility)
+
+    def predictive_power(
+        self,
+        look: int,
+        z: float,
+        prior: tuple[float, float] | None = None,
+        futility: bool | None = None,
+    ) -> float:
+        """Conditional power averaged over the posterior of the drift, given Z at look `look`.
+
+        prior: (mean, sd) of a normal prior on the drift; None for a flat prior.
+        """
+        from trial_sim.sequential_inference import predictive_power
+
+        return predictive_power(self, look, z, prior, futility)
+
+    def inference(
+        self, look: int, z: float, level: float = 0.95, information: float = 1.0
+    ) -> SequentialEstimate:
+        """Stagewise p-value, median-unbiased estimate and confidence interval at the stop.
+
+        information: full statistical information of the effect scale wanted; 1 leaves drifts.
+        """
+        from trial_sim.sequential_inference import estimate
+
+        return estimate(self, look, z, level, information)
+
+    def stagewise_p_value(self, look: int, z: float) -> float:
+        """One-sided p-value at a stop, by the stagewise ordering."""
+        from trial_sim.sequential_inference import stagewise_p_value
+
+        return float(stagewise_p_value(self, look, [z])[0])
+
+    def median_unbiased_estimate(self, look: int, z: float, information: float = 1.0) -> float:
+        """Median-unbiased estimate of the effect at a stop, by the stagewise ordering."""
+        return self.inference(look, z, information=information).estimate
+
+    def confidence_interval(
+        self, look: int, z: float, level: float = 0.95, information: float = 1.0
+    ) -> tuple[float, float]:
+        """Two-sided confidence interval at a stop, by the stagewise ordering."""
+        found = self.inference(look, z, level, information)
+        return found.lower, found.upper
+
+    def repeated_confidence_interval(
+        self, look: int, z: float, information: float = 1.0
+    ) -> tuple[float, float]:
+        """Interval valid at every look, stopped or not (Jennison & Turnbull 1989)."""
+        from trial_sim.sequential_inference import repeated_interval
+
+        return repeated_interval(self, look, z, information)
+
+    def repeated_p_value(self, look: int, z: float) -> float:
+        """Smallest alpha at which this design would reject at `look`: valid at every look."""
+        from trial_sim.sequential_inference import repeated_p_value
+
+        return repeated_p_value(self, look, z)
+
+    def update(self, actual_information: Sequence[float], final: bool = False) -> GroupSequential:
+        """The design with information as it really was at the looks held so far.
+
+        actual_information: fractions of the *planned* full information at the looks held, in
+            order; above 1 for an overrun.
+        final: the last of them is the final analysis; it then spends all of alpha that is left.
+            Otherwise the planned looks that lie later stay as they are.
+
+        Spending designs keep their function, at the actual fraction (or, where spending time was
+        given apart, at the planned spending time of that look). Other families keep the alpha that
+        the plan spends by a given fraction, joined by straight lines. The alternative keeps its
+        effect: `drift` grows with the square root of the information.
+        """
+        from trial_sim.sequential_update import updated_design
+
+        return updated_design(self, actual_information, final)
+
+    # -- shown and stored ------------------------------------------------------------------------
+
+    def table(
+        self, events: float | None = None, allocation: float = 1.0, n: float | None = None
+    ) -> pd.DataFrame:
+        """The boundaries as a table, one row a look.
+
+        events: number of events at full information: adds events and hazard ratios at the bounds
+            (below 1 favours the treatment), by Schoenfeld's variance.
+        allocation: treatment patients per control patient, for the hazard ratios.
+        n: number of patients at full information: adds patients at each look.
+        """
+        from trial_sim.sequential_display import boundary_table
+
+        return boundary_table(self, events, allocation, n)
+
+    def __repr__(self) -> str:
+        from trial_sim.sequential_display import design_text
+
+        return design_text(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, GroupSequential):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_dict(), sort_keys=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, names and lists, as JSON and YAML can hold; `from_dict` reads it back."""
+        times = self.spending_fractions.tolist()
+        plain: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                value = [x if np.isfinite(x) else None for x in value.tolist()]
+            elif isinstance(value, BoundaryRule):
+                value = value.tabulated(times).to_plain()
+            plain[item.name] = value
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> GroupSequential:
+        """A design from `to_dict`, or from the arguments of `group_sequential` alone.
+
+        Raises ValueError for an unknown key, naming the nearest known one.
+        """
+        known = [item.name for item in fields(cls)]
+        for key in plain:
+            if key not in known:
+                raise ValueError(f"unknown key {key!r} of a design: {nearest(key, known)}")
+        if "efficacy_bounds" not in plain or "drift" not in plain:
+            given = {k: v for k, v in plain.items() if k in ARGUMENTS}
+            left = sorted(set(plain) - set(given))
+            if left:
+                raise ValueError(f"keys {left} need efficacy_bounds and drift beside them")
+            from trial_sim.group_sequential import group_sequential
+
+            return group_sequential(**given)
+        missing = [
+            item.name
+            for item in fields(cls)
+            if item.name not in plain and item.name != "relative_information"
+        ]
+        if missing:
+            raise ValueError(f"a design with bounds needs the keys {missing} too")
+        values = dict(plain)
+        values["efficacy_bounds"] = [np.inf if x is None else x for x in plain["efficacy_bounds"]]
+        values["futility_bounds"] = [-np.inf if x is None else x for x in plain["futility_bounds"]]
+        values["efficacy"] = parse_rule(plain["efficacy"])
+        if plain["futility"] is not None:
+            values["futility"] = parse_rule(plain["futility"], "futility")
+        return cls(**values)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The design as JSON text, also written to `path` when given."""
+        text = json.dumps(self.to_dict(), indent=1)
+        if path is not None:
+            Path(path).write_text(text + "\n")
+        return text
+
+    @classmethod
+    def from_json(cls, source: str | Path) -> GroupSequential:
+        """A design from JSON text or a path to it."""
+        return cls.from_dict(json.loads(_text(source)))
+
+    def to_yaml(self, path: str | Path | None = None) -> str:
+        """The design as YAML text, also written to `path` when given."""
+        import yaml
+
+        text = str(yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None))
+        if path is not None:
+            Path(path).write_text(text)
+        return text
+
+    @classmethod
+    def from_yaml(cls, source: str | Path) -> GroupSequential:
+        """A design from YAML text or a path to it."""
+        import yaml
+
+        return cls.from_dict(yaml.safe_load(_text(source)))
+
+
+def _text(source: str | Path) -> str:
+    if isinstance(source, Path) or not ("\n" in source or source.lstrip().startswith("{")):
+        return Path(source).read_text()
+    return source
