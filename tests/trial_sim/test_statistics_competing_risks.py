@@ -5,6 +5,7 @@ import pytest
 
 import trial_sim.statistics as stats
 from tests.trial_sim.statistics_data import survival_trials, table, within
+from trial_sim.statistics import kernels
 
 # a small trial with heavy ties: time 1–6, cause 0–2, two groups of 20
 TIED = np.array(
@@ -16,6 +17,19 @@ TIED = np.array(
         [6, 0, 0], [1, 1, 0], [2, 1, 0], [3, 2, 1], [4, 0, 0], [5, 0, 1], [6, 0, 1], [6, 1, 1],
     ]
 )  # fmt: skip
+
+
+def _competing(n_trials, n, seed, grid=0.0):
+    """Two causes, the same in both groups: (n_trials, n) duration, cause, group."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    group = np.tile(np.arange(n) % 2, (n_trials, 1)).astype(np.int8)
+    cause = np.where(rng.uniform(size=(n_trials, n)) < 0.6, 1, 2)
+    time = rng.exponential(1.0, (n_trials, n))
+    censor = rng.uniform(0.5, 3.0, (n_trials, n))
+    duration = np.minimum(time, censor)
+    if grid:
+        duration = np.ceil(duration / grid) * grid
+    return duration, np.where(time <= censor, cause, 0).astype(np.int8), group
 
 
 def test_gray_on_bmt():
@@ -48,18 +62,20 @@ def test_gray_without_competing_events_is_near_the_logrank_test():
     assert gray.z == pytest.approx(stats.logrank(duration, event, group).z, abs=0.03)
 
 
+@pytest.mark.parametrize("grid", [0.0, 0.2])
+def test_gray_kernel_equals_the_public_test(grid):
+    for seed in range(20):
+        duration, cause, group = (a[0] for a in _competing(1, 60, seed, grid))
+        for of in (1, 2):
+            z = kernels.gray_z_batch(duration[None], cause[None], group[None], of)[0]
+            assert z == pytest.approx(stats.gray_test(duration, cause, group, of=of).z, abs=1e-10)
+    assert kernels.gray_z_sorted(np.arange(4.0), np.zeros(4, int), np.arange(4) % 2, 1) == 0.0
+
+
 def test_gray_level():
-    rng = np.random.default_rng(12)
-    n_trials, n = 1_500, 120
-    group = np.arange(n) % 2
-    rejected = 0
-    for _ in range(n_trials):
-        cause = np.where(rng.uniform(size=n) < 0.6, 1, 2)
-        time = rng.exponential(1.0, n)
-        censor = rng.uniform(0.5, 3.0, n)
-        seen = np.where(time <= censor, cause, 0)
-        rejected += stats.gray_test(np.minimum(time, censor), seen, group).p_value <= 0.025
-    assert within(rejected / n_trials, 0.025, n_trials)
+    n_trials = 10_000
+    z = kernels.gray_z_batch(*_competing(n_trials, 120, 12), 1)
+    assert within(np.mean(z > 1.959963985), 0.025, n_trials)
 
 
 def test_incidence_on_bmt():

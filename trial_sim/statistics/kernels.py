@@ -29,6 +29,7 @@ from trial_sim.statistics.kernels_curves import (
     rmst_z_sorted,
 )
 from trial_sim.statistics.kernels_cutoff import logrank_at_cutoff, sort_at_cutoff
+from trial_sim.statistics.kernels_gray import gray_z_batch, gray_z_sorted
 from trial_sim.statistics.kernels_logrank import (
     FLEMING_HARRINGTON,
     LOGRANK,
@@ -84,6 +85,8 @@ __all__ = [
     "cox_z_sorted",
     "farrington_manning_z",
     "fisher_p",
+    "gray_z_batch",
+    "gray_z_sorted",
     "linear_model",
     "logrank_at_cutoff",
     "logrank_stratified_sums_sorted",

@@ -9,55 +9,83 @@ from trial_sim.statistics.kernels_cox import invert
 
 
 @njit(cache=True, nogil=True)
-def _dispersion_score(count, mean, k):
-    """Derivative of the negative binomial log-likelihood in the dispersion k (variance μ + kμ²)."""
-    total = 0.0
+def _above(count):
+    """How many counts are above j, for j = 0, 1, … up to the largest count: (max + 1,) float64."""
+    largest = 0
     for i in range(count.shape[0]):
-        y = int(count[i])
-        mu = mean[i]
-        for j in range(1, y):
-            total += j / (1.0 + k * j)
-        u = k * mu
-        total -= y * mu / (1.0 + u)
-        if u < 1e-3:
-            shape = 0.5 - u * (2.0 / 3.0 - u * (0.75 - u * 0.8))
-        else:
-            shape = (math.log1p(u) - u / (1.0 + u)) / (u * u)
-        total += mu * mu * shape
-    return total
+        largest = max(largest, int(count[i]))
+    above = np.zeros(largest + 1)
+    for i in range(count.shape[0]):
+        above[int(count[i])] += 1.0
+    later = 0.0
+    for j in range(largest, -1, -1):
+        here = above[j]
+        above[j] = later
+        later += here
+    return above
 
 
 @njit(cache=True, nogil=True)
-def _solve_dispersion(count, mean, start):
-    """Root of `_dispersion_score`, 0 where the data are not overdispersed (Illinois method)."""
-    if _dispersion_score(count, mean, 0.0) <= 0.0:
-        return 0.0
-    low = 0.0
-    high = max(2.0 * start, 0.1)
-    f_low = _dispersion_score(count, mean, low)
-    f_high = _dispersion_score(count, mean, high)
-    while f_high > 0.0 and high < 1e6:
-        low = high
-        f_low = f_high
-        high *= 4.0
-        f_high = _dispersion_score(count, mean, high)
-    middle = high
-    for _ in range(200):
-        middle = high - f_high * (high - low) / (f_high - f_low)
-        if not low < middle < high:
-            middle = 0.5 * (low + high)
-        value = _dispersion_score(count, mean, middle)
-        if value > 0.0:
-            low = middle
-            f_low = value
-            f_high *= 0.5
+def _dispersion_score(count, above, mean, k):
+    """First and second derivative of the negative binomial log-likelihood in the dispersion k.
+
+    The variance is μ + kμ²; Σ_i Σ_{j < y_i} j/(1 + kj) needs only how many counts are above j.
+    """
+    first = 0.0
+    second = 0.0
+    for j in range(1, above.shape[0]):
+        part = j / (1.0 + k * j)
+        first += above[j] * part
+        second -= above[j] * part * part
+    for i in range(count.shape[0]):
+        mu = mean[i]
+        u = k * mu
+        inverse = 1.0 / (1.0 + u)
+        if u < 1e-3:
+            shape = 0.5 - u * (2.0 / 3.0 - u * (0.75 - u * 0.8))
+            slope = -2.0 / 3.0 + u * (1.5 - u * 2.4)
         else:
-            high = middle
-            f_high = value
-            f_low *= 0.5
-        if high - low < 1e-12 * (1.0 + high) or value == 0.0:
-            break
-    return middle
+            shape = (math.log1p(u) - u * inverse) / (u * u)
+            slope = (inverse * inverse - 2.0 * shape) / u
+        ratio = mu * inverse
+        first += mu * mu * shape - count[i] * ratio
+        second += mu * mu * mu * slope + count[i] * ratio * ratio
+    return first, second
+
+
+@njit(cache=True, nogil=True)
+def _solve_dispersion(count, above, mean, start):
+    """Root of the score in k by Newton's method within a bracket; 0 if not overdispersed."""
+    low = 0.0
+    high = np.inf
+    k = start
+    if k <= 0.0:
+        first, second = _dispersion_score(count, above, mean, 0.0)
+        if first <= 0.0:
+            return 0.0
+        k = -first / second if second < 0.0 else 0.1
+    for _ in range(100):
+        first, second = _dispersion_score(count, above, mean, k)
+        if first > 0.0:
+            low = k
+        else:
+            high = k
+        proposal = k - first / second if second < 0.0 else np.inf
+        if not low < proposal < high:
+            if high < np.inf:
+                proposal = 0.5 * (low + high)
+            else:
+                proposal = 4.0 * k
+        if abs(proposal - k) < 1e-11 * (1.0 + k):
+            return proposal
+        k = proposal
+        # towards the boundary: decide there
+        near = k < 1e-9 and low == 0.0
+        if near and _dispersion_score(count, above, mean, 0.0)[0] <= 0.0:
+            return 0.0
+        if k > 1e8:
+            return k
+    return k
 
 
 @njit(cache=True, nogil=True)
@@ -80,10 +108,11 @@ def negative_binomial(count, exposure, design, beta, covariance):
     linear = np.full(n, math.log(rate))
     information = np.empty((p, p))
     right = np.empty(p)
+    above = _above(count)
     k = 0.0
     for sweep in range(100):
         previous_k = k
-        k = _solve_dispersion(count, mean, k)
+        k = _solve_dispersion(count, above, mean, k)
         change = 0.0
         for _ in range(50):
             information[:, :] = 0.0

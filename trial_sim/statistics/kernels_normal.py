@@ -13,7 +13,9 @@ import math
 import numpy as np
 from numba import njit
 
-_T_NODES, _T_WEIGHTS = (0.5 * (a + b) for a, b in zip(np.polynomial.legendre.leggauss(12), (1, 0)))
+# eight nodes on (0, 1): Owen's T to 3e-12
+_x, _w = np.polynomial.legendre.leggauss(8)
+_T_NODES, _T_WEIGHTS = 0.5 + 0.5 * _x, 0.5 * _w
 
 
 def path_nodes(n):
@@ -23,9 +25,9 @@ def path_nodes(n):
     return np.column_stack([1.0 - rest**2, w * rest])
 
 
-# Errors for the four usual Fleming–Harrington weights at 2.0 and at .5: 16 nodes 6e-8 and 4e-7;
+# Errors for the four usual Fleming–Harrington weights at 2.0 and at .5: 12 nodes 2e-7 and 6e-6,
 # 128 nodes below 1e-9.
-COARSE_PATH = path_nodes(16)
+COARSE_PATH = path_nodes(12)
 FINE_PATH = path_nodes(128)
 
 
@@ -37,7 +39,7 @@ def normal_cdf(x):
 
 @njit(cache=True, nogil=True)
 def owen_t(h, a):
-    """Owen's T function, (1/2π) ∫₀ᵃ exp(−h²(1 + x²)/2)/(1 + x²) dx, absolute error below 1e-14."""
+    """Owen's T function, (1/2π) ∫₀ᵃ exp(−h²(1 + x²)/2)/(1 + x²) dx."""
     h = abs(h)
     sign = 1.0
     if a < 0.0:

@@ -72,7 +72,7 @@ def logrank(
         group: (n,) 1 for the group whose benefit is tested, 0 for control.
         weight: "logrank"; ("fleming_harrington", rho, gamma): S^rho (1 − S)^gamma;
             ("magirr_burman", tau): 1/S until tau and constant thereafter;
-            ("modestly_weighted", s): 1/max(S, s).
+            ("modestly_weighted", s): 1/max(S, s). A bare pair (rho, gamma) is Fleming–Harrington.
         strata: (n,) labels, or None.
 
     Returns:

@@ -118,12 +118,14 @@ def weight_row(weight: Weight) -> tuple[float, float, float]:
 
     Args:
         weight: "logrank", ("fleming_harrington", rho, gamma), ("magirr_burman", tau) or
-            ("modestly_weighted", survival_floor).
+            ("modestly_weighted", survival_floor); a bare pair (rho, gamma) is Fleming–Harrington.
 
     Raises:
         ValueError, TypeError: for an unknown name or wrong parameters.
     """
     parts = (weight,) if isinstance(weight, str) else tuple(weight)
+    if len(parts) == 2 and not isinstance(parts[0], str):
+        parts = ("fleming_harrington", *parts)
     if not parts or not isinstance(parts[0], str):
         raise TypeError(f"weight must be a name or a tuple that starts with one, got {weight!r}.")
     choice(parts[0], "weight", tuple(_WEIGHTS))
