@@ -17,6 +17,7 @@ import io
 import json
 import math
 import platform
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -299,16 +300,23 @@ def load_table(path: str | Path) -> tuple[pd.DataFrame, Provenance]:
     """
     import gzip
 
-    import pandas as pd
-
     source = Path(path)
     suffix = _suffix(source)
     try:
         content = source.read_bytes()
     except OSError as error:
         raise ValueError(f"Cannot read {source}: {error.strerror}.") from error
-    if content[:2] == b"\x1f\x8b":
-        content = gzip.decompress(content)
+    try:
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        return _parse_table(content, suffix, source)
+    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError, zlib.error) as error:
+        raise ValueError(f"{source} is damaged or cut off: {error}.") from error
+
+
+def _parse_table(content: bytes, suffix: str, source: Path) -> tuple[pd.DataFrame, Provenance]:
+    import pandas as pd
+
     if suffix in (".csv", ".tsv"):
         separator = "\t" if suffix == ".tsv" else ","
         table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, sep=separator)
@@ -317,16 +325,20 @@ def load_table(path: str | Path) -> tuple[pd.DataFrame, Provenance]:
         table = pd.DataFrame({"smiles": content.decode().splitlines()})
         return table, _sidecar(source)
     if suffix == ".parquet":
+        import pyarrow
         import pyarrow.parquet as pq
 
-        arrow = pq.read_table(io.BytesIO(content))
+        try:
+            arrow = pq.read_table(io.BytesIO(content))
+        except pyarrow.ArrowException as error:
+            raise ValueError(f"{source} is not a readable Parquet file: {error}.") from error
         metadata = arrow.schema.metadata or {}
         if _PARQUET_KEY not in metadata:
             raise ValueError(f"{source} has no provenance record in its metadata.")
         return arrow.to_pandas(), Provenance.from_json(metadata[_PARQUET_KEY].decode())
     if suffix == ".json":
         data = json.loads(content)
-        if not isinstance(data, dict) or "provenance" not in data:
+        if not isinstance(data, dict) or not {"provenance", "rows"} <= set(data):
             raise ValueError(f"{source} has no provenance record.")
         return pd.DataFrame(data["rows"]), Provenance.from_json(json.dumps(data["provenance"]))
     return _load_sdf(content.decode(), source)

@@ -1,0 +1,217 @@
+"""Provenance in every format, and what verify finds."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molgen.filters import filter_molecules
+from molgen.properties import describe
+from molgen.provenance import (
+    Provenance,
+    canonical_text,
+    load_table,
+    record,
+    row_digests,
+    save_table,
+    sidecar_path,
+    verify,
+)
+
+SMILES = ["CCO", "c1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", "C[N+](C)(C)C", "O=C1C=CC(=O)C=C1"]
+FORMATS = [".csv", ".csv.gz", ".tsv", ".parquet", ".json", ".sdf", ".sdf.gz"]
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    made = filter_molecules(SMILES, ["veber", "pains"])
+    return made.join(describe(SMILES, properties=["mw", "logp", "rings"]).drop(columns="smiles"))
+
+
+@pytest.fixture
+def made() -> Provenance:
+    return record("filter", {"filters": ["veber", "pains"]}, seed=3, data_sha256="00" * 32)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_every_format_carries_the_record_and_verifies(tmp_path, table, made, ending):
+    path = save_table(table, tmp_path / f"m{ending}", made)
+    again, held = load_table(path)
+    assert again["smiles"].tolist() == SMILES
+    assert list(again.columns) == list(table.columns)
+    assert held.row_digests == row_digests(table)
+    assert (held.function, held.seed, held.created) == ("filter", 3, made.created)
+    outcome = verify(path)
+    assert outcome.passed, str(outcome)
+    assert len(outcome.checks) == 3
+    assert "agrees with its record" in str(outcome)
+
+
+def test_other_programs_read_the_files_as_usual(tmp_path, table, made):
+    save_table(table, tmp_path / "m.csv", made)
+    read = pd.read_csv(tmp_path / "m.csv")
+    assert read.columns.tolist() == table.columns.tolist()
+    assert read["passed"].tolist() == table["passed"].tolist()
+    np.testing.assert_allclose(read["mw"], table["mw"], rtol=1e-15)
+    assert json.loads(sidecar_path(tmp_path / "m.csv").read_text())["function"] == "filter"
+    save_table(table, tmp_path / "m.parquet", made)
+    assert pd.read_parquet(tmp_path / "m.parquet")["mw"].tolist() == table["mw"].tolist()
+    assert b"molgen_provenance" in pq.read_schema(tmp_path / "m.parquet").metadata
+    save_table(table, tmp_path / "m.sdf", made)
+    mols = list(Chem.SDMolSupplier(str(tmp_path / "m.sdf")))
+    assert [Chem.MolToSmiles(m) for m in mols] == [Chem.CanonSmiles(s) for s in SMILES]
+    assert float(mols[1].GetProp("mw")) == pytest.approx(table["mw"][1])
+    assert json.loads(mols[4].GetProp("molgen_provenance"))["seed"] == 3
+    save_table(table, tmp_path / "m.smi", made)
+    assert (tmp_path / "m.smi").read_text().split() == SMILES
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".json", ".sdf"])
+def test_a_changed_value_is_found(tmp_path, table, made, ending):
+    path = save_table(table, tmp_path / f"m{ending}", made)
+    text = path.read_text()
+    changed, n_changes = re.subn(r"122\.12\d*", "99.123", text, count=1)
+    assert n_changes == 1
+    path.write_text(changed)
+    outcome = verify(path)
+    assert not outcome.passed
+    assert {d.row for d in outcome.discrepancies} == {2}
+    assert any("digest differs" in d.what for d in outcome.discrepancies)
+    assert any("computed again it is 122.123" in d.what for d in outcome.discrepancies)
+
+
+def test_a_forged_digest_is_found_by_computing_again(tmp_path, table, made):
+    table.loc[2, "logp"] += 1
+    table.loc[4, "passed"] = True
+    path = save_table(table, tmp_path / "m.csv", made)  # digests now agree with the forgery
+    found = {(d.row, d.what.split()[0]) for d in verify(path).discrepancies}
+    assert found == {(3, "logp"), (5, "passed")}
+
+
+def test_rows_taken_out_or_put_in_are_found(tmp_path, table, made):
+    path = save_table(table, tmp_path / "m.csv", made)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:3] + lines[4:]))
+    outcome = verify(path)
+    assert outcome.discrepancies[0].row == 0
+    assert "4 rows, the record has 5" in str(outcome)
+    path.write_text("".join([*lines, "CCCC,True,,58.1,1.8,0.0\n"]))
+    assert not verify(path).passed
+
+
+class FakeModel:
+    """Samples from a list, as a model does from a seed."""
+
+    checkpoint_sha256 = "aa" * 32
+
+    def sample(self, n, seed=0, temperature=1.0):
+        return [f"{'C' * (i + 1 + seed)}O" for i in range(n)]
+
+
+def test_samples_are_drawn_again(tmp_path):
+    model = FakeModel()
+    table = pd.DataFrame({"smiles": model.sample(20, seed=2)})
+    made = record("sample", {"n": 20, "temperature": 0.5}, seed=2, checkpoint_sha256="aa" * 32)
+    path = save_table(table, tmp_path / "s.csv", made)
+    outcome = verify(path, model=model, n_rows=10)
+    assert outcome.passed
+    assert "the first 10 molecules, sampled again" in outcome.checks
+    table.loc[4, "smiles"] = "CCN"
+    save_table(table, path, made)
+    assert [d.row for d in verify(path, model=model).discrepancies] == [5]
+    other = FakeModel()
+    other.checkpoint_sha256 = "bb" * 32
+    assert "the checkpoint at hand is bbbb" in str(verify(path, model=other))
+
+
+def test_bad_files(tmp_path, table, made):
+    with pytest.raises(ValueError, match=r"Cannot tell how to write m\.xlsx"):
+        save_table(table, tmp_path / "m.xlsx", made)
+    with pytest.raises(ValueError, match="no column 'smi'; it has smiles, passed"):
+        save_table(table, tmp_path / "m.csv", made, smiles_column="smi")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="Cannot write"):
+        save_table(table, tmp_path / "file" / "m.csv", made)
+    with pytest.raises(ValueError, match="Cannot read"):
+        verify(tmp_path / "none.csv")
+    (tmp_path / "plain.csv").write_text("smiles\nC\n")
+    with pytest.raises(ValueError, match=r"provenance\.json is not beside it"):
+        verify(tmp_path / "plain.csv")
+    (tmp_path / "plain.csv.provenance.json").write_text("{")
+    with pytest.raises(ValueError, match="not JSON"):
+        verify(tmp_path / "plain.csv")
+    (tmp_path / "plain.csv.provenance.json").write_text('{"other": 1}')
+    with pytest.raises(ValueError, match="lacks its fields"):
+        verify(tmp_path / "plain.csv")
+    table[["smiles"]].to_parquet(tmp_path / "plain.parquet")
+    with pytest.raises(ValueError, match="no provenance record in its metadata"):
+        verify(tmp_path / "plain.parquet")
+    (tmp_path / "plain.sdf").write_text("x\n\n\n$$$$\n")
+    with pytest.raises(ValueError, match="no provenance record in its data fields"):
+        verify(tmp_path / "plain.sdf")
+    (tmp_path / "plain.json").write_text("[]")
+    with pytest.raises(ValueError, match="no provenance record"):
+        verify(tmp_path / "plain.json")
+    (tmp_path / "cut.json").write_text("{")
+    with pytest.raises(ValueError, match="is damaged or cut off"):
+        verify(tmp_path / "cut.json")
+
+
+def test_records():
+    made = record("sample", {"n": 3}, seed=1)
+    assert Provenance.from_json(made.to_json()) == made
+    assert made.version
+    assert made.environment["rdkit"]
+    with pytest.raises(ValueError, match="name of the function"):
+        Provenance("")
+    with pytest.raises(ValueError, match="plain data"):
+        record("sample", {"model": object()})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1, "1"),
+        (1.0, "1"),
+        ("1.0", "1"),
+        (0.1 + 0.2, "0.3"),
+        (float("nan"), ""),
+        (None, ""),
+        (True, "True"),
+        (np.bool_(False), "False"),
+        ("CCO", "CCO"),
+        (np.float32(0.5), "0.5"),
+        ("", ""),
+    ],
+)
+def test_canonical_text(value, text):
+    assert canonical_text(value) == text
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(SMILES),
+            st.floats(allow_nan=True, allow_infinity=True, width=32),
+            st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=8),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from([".csv", ".parquet", ".tsv"]),
+)
+@settings(max_examples=100, deadline=None)
+def test_any_values_survive_writing_and_reading(tmp_path_factory, values, ending):
+    table = pd.DataFrame(values, columns=["smiles", "number", "note"])
+    path = tmp_path_factory.mktemp("p") / f"m{ending}"
+    save_table(table, path, record("x"))
+    again, held = load_table(path)
+    assert row_digests(again) == held.row_digests

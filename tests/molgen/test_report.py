@@ -1,0 +1,229 @@
+"""The HTML report: structure, offline, safe, and as a browser shows it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from molgen.filters import filter_molecules
+from molgen.provenance import record
+from molgen.report import histogram_svg, provenance_of_report, report
+
+DATA = Path(__file__).parents[1] / "data"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+VOID = {"meta", "link", "input", "br", "hr", "img", "wbr"}
+
+
+class Page(HTMLParser):
+    """Checks nesting, and collects what the tests look at."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, k, v) for k, v in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, k, v) for k, v in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes <{self.open[-1:]}>"
+        self.open.pop()
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def smiles() -> list[str]:
+    drugs = gzip.decompress((DATA / "approved_drugs.smi.gz").read_bytes()).decode().split()
+    return [*drugs[500:530], "C1CC"]
+
+
+@pytest.fixture(scope="module")
+def path(smiles, tmp_path_factory) -> Path:
+    target = tmp_path_factory.mktemp("report") / "molecules.html"
+    made = record("sample", {"n": 31, "temperature": 1.0}, seed=7, checkpoint_sha256="ab" * 32)
+    with pytest.warns(UserWarning, match="1 of 31 rows are not molecules"):
+        return report(
+            smiles,
+            target,
+            title="Thirty drugs & one <mistake>",
+            reference=["CCO", "c1ccccc1C(=O)O", "CCCCN"],
+            filters="strict",
+            metrics={"valid": 30 / 31, "FCD/Test": 1.25},
+            provenance=made,
+        )
+
+
+def test_page_holds_everything(path, smiles):
+    page = Page(path.read_text())
+    assert "Thirty drugs & one <mistake>" in page.text
+    for text in ("Properties", "Filter funnel", "Metrics", "Molecules", "Provenance"):
+        assert text in page.text
+    assert all(s in page.text for s in smiles)
+    assert page.tags.count("tr") == len(smiles) + 1 + 10 + 2  # molecules, funnel, metrics, heads
+    structures = [v for t, k, v in page.attributes if t == "svg" and k == "class"]
+    assert structures.count("mol") == len(smiles) - 1
+    assert structures.count("chart") == 12
+    assert "1.25" in page.text
+    assert "not a molecule" in page.text
+
+
+def test_page_asks_nothing_of_the_network(path):
+    text = path.read_text()
+    page = Page(text)
+    for tag, name, value in page.attributes:
+        assert name not in ("src", "href", "srcset", "action"), (tag, name, value)
+    assert "@import" not in text
+    assert "url(" not in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_page_carries_its_provenance(path):
+    held = provenance_of_report(path)
+    assert (held.function, held.seed, held.checkpoint_sha256) == ("sample", 7, "ab" * 32)
+    assert held.arguments == {"n": 31, "temperature": 1.0}
+    assert len(held.row_digests) == 31
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium installed")
+def test_page_in_a_browser(path, tmp_path):
+    """Opened in headless Chromium: the script runs, and the picture is not blank."""
+    base = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+    ]
+    base += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,1800"]
+    shot = tmp_path / "page.png"
+    url = path.as_uri()
+    subprocess.run(
+        [*base, f"--screenshot={shot}", url], check=True, capture_output=True, timeout=90
+    )
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(shot).convert("L"))
+    assert pixels.shape == (1800, 1280)
+    assert 0.01 < (pixels < 128).mean() < 0.4
+    assert pixels[1200:].std() > 10  # the table with structures is on the picture
+    dump = subprocess.run([*base, "--dump-dom", url], check=True, capture_output=True, timeout=90)
+    assert "31 of 31 shown" in dump.stdout.decode()  # written by the page's script
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium installed")
+def test_sorting_and_searching_in_a_browser(path, tmp_path):
+    text = path.read_text()
+    act = """<script>
+    document.querySelectorAll('#molecules th button')[2].click();
+    var box = document.getElementById('passed'); box.checked = true;
+    box.dispatchEvent(new Event('change'));
+    var rows = Array.from(document.querySelectorAll('#molecules tbody tr'));
+    var mw = rows.map(function (r) { return r.cells[3].dataset.v; });
+    var shown = rows.filter(function (r) { return !r.hidden; });
+    document.title = JSON.stringify({ mw: mw, shown: shown.length,
+      passed: shown.every(function (r) { return r.dataset.passed === '1'; }) });
+    </script></body>"""
+    changed = tmp_path / "changed.html"
+    changed.write_text(text.replace("</body>", act))
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", changed.as_uri()]
+    dump = subprocess.run(command, check=True, capture_output=True, timeout=90).stdout.decode()
+    seen = json.loads(dump.split("<title>", 1)[1].split("</title>", 1)[0])
+    numbers = [float(x) for x in seen["mw"] if x]
+    assert numbers == sorted(numbers)
+    assert seen["mw"][-1] == ""  # what has no weight comes last
+    assert seen["passed"]
+    assert 0 < seen["shown"] < 31
+
+
+def test_tables_bring_their_own_columns(tmp_path):
+    table = filter_molecules(["CCO", "c1ccccc1"], ["veber"])
+    table["score"] = [0.25, np.nan]
+    table["name"] = ["<b>one</b>", "two"]
+    target = report(table, tmp_path / "r.html", properties=["mw"], reference=None)
+    page = Page(target.read_text())
+    assert "<b>one</b>" in page.text
+    assert "0.25" in page.text
+    assert "veber" in page.text
+    assert "MOSES" not in page.text
+
+
+def test_script_cannot_be_smuggled_in(tmp_path):
+    evil = "</script><script>alert(1)</script>"
+    table = pd.DataFrame({"smiles": ["CCO"], "name": [evil]})
+    made = record("x", {"note": evil})
+    target = report(
+        table, tmp_path / "r.html", title=evil, properties=["mw"], reference=None, provenance=made
+    )
+    page = Page(target.read_text())
+    assert page.tags.count("script") == 2
+    assert provenance_of_report(target).arguments == {"note": evil}
+
+
+def test_long_lists_are_cut_and_say_so(tmp_path):
+    target = report(
+        ["C" * (i + 1) for i in range(12)],
+        tmp_path / "r.html",
+        properties=["mw"],
+        reference=None,
+        max_structures=5,
+    )
+    assert "The first 5 of 12 molecules are listed" in target.read_text()
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(ValueError, match="no molecules to report"):
+        report([], tmp_path / "r.html")
+    with pytest.raises(ValueError, match="Unknown property"):
+        report(["CC"], tmp_path / "r.html", properties=["weight"])
+    with pytest.raises(ValueError, match="no column 'smiles'"):
+        report(pd.DataFrame({"x": [1]}), tmp_path / "r.html")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="Cannot write"):
+        report(["CC"], tmp_path / "file" / "r.html", properties=["mw"], reference=None)
+    (tmp_path / "other.html").write_text("<html></html>")
+    with pytest.raises(ValueError, match="not a report of this package"):
+        provenance_of_report(tmp_path / "other.html")
+
+
+@pytest.mark.parametrize(
+    ("values", "reference"),
+    [
+        (np.array([1.0]), None),
+        (np.array([2.0, 2.0]), np.array([2.0])),
+        (np.array([0.0, 1, 2, 3, 3]), np.array([1.0, np.nan])),
+        (np.array([1e6, 2e6]), None),
+        (np.array([-0.5, 0.1, 0.2]), np.array([])),
+        (np.array([0.1, 0.1 + 1e-12]), None),
+    ],
+)
+def test_histograms_of_any_shape(values, reference):
+    svg = histogram_svg(values, reference, "x & y")
+    assert "x &amp; y" in svg
+    assert "nan" not in svg
+    assert "inf" not in svg
+    assert svg.count('class="bar"') >= 1
