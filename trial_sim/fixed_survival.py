@@ -8,7 +8,6 @@ pattern: with n patients the accrual rates are scaled to enrol n.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,28 +17,20 @@ from trial_sim.arguments import between, number, one_of, positive
 from trial_sim.average_hazard import (
     SurvivalScenario,
     average_hazard_ratio,
-    events_by_piece,
     survival_scenario,
 )
 from trial_sim.fixed_record import ErrorLevel, SampleSize, error_level
-from trial_sim.integration import FloatArray
 from trial_sim.roots import find_root
-from trial_sim.survival_moments import logrank_moments, milestone_moments, rmst_moments
+from trial_sim.survival_effects import (
+    EVENT_METHODS,
+    SURVIVAL_METHODS,
+    PatientEffect,
+    effect_per_event,
+    patient_effect,
+)
 
 if TYPE_CHECKING:
     from trial_sim.group_sequential import GroupSequential
-
-EVENT_METHODS = ("schoenfeld", "freedman")
-SURVIVAL_METHODS = (
-    "schoenfeld",
-    "freedman",
-    "lachin_foulkes",
-    "average_hazard_ratio",
-    "weighted_logrank",
-    "max_combo",
-    "milestone",
-    "rmst",
-)
 
 
 def events_required(
@@ -67,7 +58,7 @@ def events_required(
     ratio, null = positive("hazard_ratio", hazard_ratio), positive("null_ratio", null_ratio)
     allocation = positive("allocation", allocation)
     method = one_of("method", method, EVENT_METHODS)
-    effect, sd = _event_effect(ratio, null, allocation, method)
+    effect, sd = effect_per_event(ratio, null, allocation, method)
     if effect == 0.0:
         raise ValueError(f"hazard_ratio {ratio:g} is the null ratio: no number of events finds it")
     fixed = ((level.z_alpha + float(ndtri(power))) * sd / effect) ** 2
@@ -87,7 +78,7 @@ def power_of_events(
 ) -> float:
     """Power of a log-rank test with `events` events; the inverse of `events_required`."""
     level = error_level(alpha, sided, boundaries)
-    effect, sd = _event_effect(
+    effect, sd = effect_per_event(
         positive("hazard_ratio", hazard_ratio),
         positive("null_ratio", null_ratio),
         positive("allocation", allocation),
@@ -95,15 +86,6 @@ def power_of_events(
     )
     drift = float(np.sqrt(positive("events", events))) * effect / sd
     return level.power_of_fixed(float(ndtr(drift - level.z_alpha)))
-
-
-def _event_effect(ratio: float, null: float, allocation: float, method: str) -> tuple[float, float]:
-    """Effect and its standard deviation per root event."""
-    if method == "freedman":
-        if null != 1.0:
-            raise ValueError("method 'freedman' tests superiority only: use 'schoenfeld'")
-        return abs(1.0 - ratio), (1.0 + allocation * ratio) / float(np.sqrt(allocation))
-    return abs(float(np.log(ratio / null))), (1.0 + allocation) / float(np.sqrt(allocation))
 
 
 def sample_size_survival(
@@ -166,8 +148,8 @@ def sample_size_survival(
             allocation,
         )
 
-    def parts(scenario: SurvivalScenario, time: float) -> _Parts:
-        return _parts(scenario, time, method, null_ratio, weight, milestone, level)
+    def parts(scenario: SurvivalScenario, time: float) -> PatientEffect:
+        return patient_effect(scenario, time, method, null_ratio, weight, milestone, level)
 
     if hazard_ratio is None:
         if n_total is None or study_duration is None or power is None:
@@ -213,144 +195,6 @@ def sample_size_survival(
     return _record(parts(scenario, duration), n, wanted, 1.0, scenario, duration, method, level)
 
 
-class _Parts:
-    """Effect and standard deviations per root patient, and what follows from them."""
-
-    def __init__(
-        self,
-        effect: float,
-        null_sd: float,
-        sd: float,
-        events: float,
-        details: dict[str, float],
-        drifts: FloatArray | None = None,
-        correlation: FloatArray | None = None,
-        critical: float = 0.0,
-    ) -> None:
-        self.effect, self.null_sd, self.sd, self.events = effect, null_sd, sd, events
-        self.details, self.drifts, self.correlation = details, drifts, correlation
-        self.critical = critical
-
-    def power(self, n: float, level: ErrorLevel) -> float:
-        root = float(np.sqrt(n))
-        if self.drifts is not None and self.correlation is not None:
-            return 1.0 - _orthant(self.critical - root * self.drifts, self.correlation)
-        fixed = float(ndtr((root * self.effect - level.z_alpha * self.null_sd) / self.sd))
-        return level.power_of_fixed(fixed)
-
-    def size(self, power: float, level: ErrorLevel) -> float:
-        if self.effect <= 0.0:
-            raise ValueError("the effect does not favour treatment: no size reaches the power")
-        guess = ((level.z_alpha * self.null_sd + float(ndtri(power)) * self.sd) / self.effect) ** 2
-        if self.drifts is None:
-            return guess
-        return find_root(
-            lambda n: self.power(n, level) - power,
-            guess,
-            0.05 * guess,
-            1.0,
-            1e9,
-            xtol=1e-10,
-            ftol=1e-9,
-            what="the sample size",
-        )
-
-
-def _orthant(limits: FloatArray, correlation: FloatArray) -> float:
-    from trial_sim.multiplicity import normal_orthant
-
-    return normal_orthant(limits, correlation)
-
-
-def _parts(
-    scenario: SurvivalScenario,
-    time: float,
-    method: str,
-    null_ratio: float,
-    weight: Any,
-    milestone: float | None,
-    level: ErrorLevel,
-) -> _Parts:
-    enrolled = float(scenario.enrolled(time)[0])
-    control, treated = (x.sum() / enrolled for x in events_by_piece(scenario, time))
-    events = float(control + treated)
-    share = scenario.treatment_share
-    if method in ("weighted_logrank", "max_combo"):
-        weights = [weight] if method == "weighted_logrank" else list(weight)
-        moments = logrank_moments(scenario, time, weights)
-        variances = np.diag(moments.covariance)
-        best = int(np.argmax(moments.effect))
-        details = {
-            f"average_hazard_ratio_{k + 1}" if len(weights) > 1 else "average_hazard_ratio": float(
-                x
-            )
-            for k, x in enumerate(moments.average_hazard_ratio)
-        }
-        if method == "max_combo":
-            if level.boundaries is not None or level.sided == 2:
-                raise ValueError("method 'max_combo' is one-sided and without boundaries")
-            from trial_sim.multiplicity import equicoordinate_critical_value
-
-            critical = equicoordinate_critical_value(moments.correlation, level.alpha)
-            details["critical_value"] = critical
-            return _Parts(
-                float(moments.effect[best]),
-                1.0,
-                1.0,
-                events,
-                details,
-                moments.effect,
-                moments.correlation,
-                critical,
-            )
-        # theta = drift / variance has variance 1 / information under either hypothesis
-        return _Parts(
-            float(moments.drift[0] / variances[0]),
-            float(1.0 / np.sqrt(moments.null_variance[0])),
-            float(1.0 / np.sqrt(variances[0])),
-            events,
-            details,
-        )
-    if method in ("milestone", "rmst") and milestone is not None:
-        find = milestone_moments if method == "milestone" else rmst_moments
-        difference, variance = find(scenario, time, milestone)
-        sd = float(np.sqrt(variance))
-        return _Parts(difference, sd, sd, events, {"difference": difference, "time": milestone})
-    ahr = float(average_hazard_ratio(scenario, time)["ahr"].iloc[0])
-    details = {"average_hazard_ratio": ahr}
-    if method in EVENT_METHODS:
-        effect, per_event = _event_effect(ahr, null_ratio, scenario.allocation, method)
-        sd = per_event / float(np.sqrt(events))
-        return _Parts(effect if ahr < null_ratio else -effect, sd, sd, events, details)
-    effect = float(np.log(null_ratio / ahr))
-    if method == "lachin_foulkes":
-        null = _null_scenario(scenario, null_ratio)
-        null_control, null_treated = (x.sum() / enrolled for x in events_by_piece(null, time))
-        return _Parts(
-            effect,
-            float(np.sqrt(1.0 / null_control + 1.0 / null_treated)),
-            float(np.sqrt(1.0 / control + 1.0 / treated)),
-            events,
-            details,
-        )
-    row = average_hazard_ratio(scenario, time).iloc[0]
-    null_sd = 1.0 / np.sqrt(events * share * (1.0 - share))
-    return _Parts(
-        effect, float(null_sd), float(np.sqrt(enrolled / row["information"])), events, details
-    )
-
-
-def _null_scenario(scenario: SurvivalScenario, null_ratio: float) -> SurvivalScenario:
-    """Hazards with ratio `null_ratio` and the same average over the patients of both arms."""
-    average = scenario.control_hazards + scenario.allocation * scenario.treatment_hazards
-    control = average / (1.0 + scenario.allocation * null_ratio)
-    return replace(
-        scenario,
-        control_hazards=control,
-        hazard_ratios=np.full(len(control), null_ratio),
-    )
-
-
 def _solve_duration(
     scenario: SurvivalScenario,
     parts: Any,
@@ -385,7 +229,7 @@ def _solve_duration(
 
 
 def _record(
-    found: _Parts,
+    found: PatientEffect,
     n: float,
     power: float,
     inflation: float,

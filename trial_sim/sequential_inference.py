@@ -144,10 +144,11 @@ def _lower_ordering(design: GroupSequential, look: int, z: FloatArray, drift: fl
     are more extreme. This is one minus the upper p-value whenever every path is ordered.
     """
     t, upper = design.information_fractions, design.efficacy_bounds
+    lower = design.futility_bounds if design.binding else np.full(design.n_looks, -np.inf)
     paths, crossed = start(), 0.0
     for k in range(look - 1):
         crossed += float(tail_below(paths, t[k], drift, -upper[k])[0])
-        segments = continuation(design.sided, upper[k], -np.inf)
+        segments = continuation(design.sided, upper[k], lower[k])
         paths = advance(paths, t[k], drift, segments, t[k + 1] - t[k])
     return crossed + tail_below(paths, t[look - 1], drift, z)
 
