@@ -17,6 +17,7 @@ import io
 import json
 import math
 import platform
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -47,7 +48,7 @@ class Provenance:
         data_sha256: hash of the molecules put in, or an empty string.
         version: of this package.
         created: time of writing, UTC, ISO 8601.
-        environment: versions of Python and RDKit.
+        environment: versions of Python, RDKit, and PyTorch where it was in use.
         row_digests: one short digest a row, filled in when a table is saved.
     """
 
@@ -106,6 +107,9 @@ def record(
 
     from molgen import __version__
 
+    versions = {"python": platform.python_version(), "rdkit": rdBase.rdkitVersion}
+    if "torch" in sys.modules:  # what a model samples may differ between versions of it
+        versions["torch"] = str(sys.modules["torch"].__version__)
     return Provenance(
         function=function,
         arguments=dict(arguments or {}),
@@ -114,7 +118,7 @@ def record(
         data_sha256=data_sha256,
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment={"python": platform.python_version(), "rdkit": rdBase.rdkitVersion},
+        environment=versions,
     )
 
 
@@ -426,8 +430,9 @@ def verify(
     """Check a saved table against its record, and compute some of its rows again.
 
     Every row is compared with its digest. Then ``n_rows`` rows are drawn, and their descriptors,
-    and filters where the record names them, are recomputed. If the record is of ``sample``, the
-    first ``n_rows`` molecules are sampled again with the same checkpoint, seed and temperature.
+    and filters where the record names them, are recomputed. If the record is of a model's ``sample``
+    (or ``sample_near``, ``sample_scaffold``, ``link``, ``interpolate``), molecules are made again
+    with the same checkpoint, seed and arguments: of ``sample`` the first ``n_rows``.
 
     Args:
         path: a file written by :func:`save_table`.
@@ -517,27 +522,34 @@ def _recompute_filters(
     return f"filters of {len(drawn):,} rows, applied again", found
 
 
+#: Methods of a model that verify calls again; of these, ``sample`` gives the same molecules in the
+#: same order whatever their number, so a part of it is enough.
+_REPLAYABLE = ("sample", "sample_near", "sample_scaffold", "link", "interpolate")
+
+
 def _sample_again(
     table: pd.DataFrame, provenance: Provenance, n_rows: int, model: Any
 ) -> tuple[str, list[Discrepancy]]:
-    """Sample the first rows again, where the record is of ``sample`` and rows are in its order."""
-    arguments = provenance.arguments
-    if provenance.function != "sample" or "smiles" not in table.columns:
+    """Make the molecules again, where the record is of a model's method."""
+    arguments = {k: v for k, v in provenance.arguments.items() if v is not None}
+    name = arguments.pop("model", "moses")
+    if provenance.function not in _REPLAYABLE or "smiles" not in table.columns:
         return "", []
-    from molgen import load_model
-
     if model is None:
-        model = load_model(arguments.get("model", "moses"))
-    held = getattr(model, "checkpoint_sha256", "")
+        from molgen import load_model
+
+        model = load_model(name)
+    held = getattr(model, "card", {}).get("sha256", "")
     if provenance.checkpoint_sha256 and held and held != provenance.checkpoint_sha256:
         what = f"the checkpoint at hand is {held[:12]}, the record names "
         return "", [Discrepancy(0, what + provenance.checkpoint_sha256[:12])]
-    n = min(n_rows, len(table))
-    settings = {k: arguments[k] for k in ("temperature",) if k in arguments}
-    again = model.sample(n, seed=provenance.seed or 0, **settings)
+    n = len(table)
+    if provenance.function == "sample":
+        arguments["n"] = n = min(n_rows, n)
+    again = list(getattr(model, provenance.function)(**arguments, seed=provenance.seed or 0))
     found = [
-        Discrepancy(i + 1, f"is {old}, sampled again it is {new}")
-        for i, (old, new) in enumerate(zip(table["smiles"], again))
+        Discrepancy(i + 1, f"is {old}, made again it is {new}")
+        for i, (old, new) in enumerate(zip(table["smiles"].head(n), again))
         if str(old) != new
     ]
-    return f"the first {n:,} molecules, sampled again", found
+    return f"the first {n:,} molecules, made again by {provenance.function}", found

@@ -110,10 +110,14 @@ def test_rows_taken_out_or_put_in_are_found(tmp_path, table, made):
 class FakeModel:
     """Samples from a list, as a model does from a seed."""
 
-    checkpoint_sha256 = "aa" * 32
+    def __init__(self, sha256: str = "aa" * 32) -> None:
+        self.card = {"sha256": sha256}
 
     def sample(self, n, seed=0, temperature=1.0):
         return [f"{'C' * (i + 1 + seed)}O" for i in range(n)]
+
+    def sample_near(self, smiles, n, radius=1.0, seed=0, keep=None):
+        return [smiles + "C" * (i + seed) for i in range(n)]
 
 
 def test_samples_are_drawn_again(tmp_path):
@@ -123,13 +127,22 @@ def test_samples_are_drawn_again(tmp_path):
     path = save_table(table, tmp_path / "s.csv", made)
     outcome = verify(path, model=model, n_rows=10)
     assert outcome.passed
-    assert "the first 10 molecules, sampled again" in outcome.checks
+    assert "the first 10 molecules, made again by sample" in outcome.checks
     table.loc[4, "smiles"] = "CCN"
     save_table(table, path, made)
     assert [d.row for d in verify(path, model=model).discrepancies] == [5]
-    other = FakeModel()
-    other.checkpoint_sha256 = "bb" * 32
+    other = FakeModel("bb" * 32)
     assert "the checkpoint at hand is bbbb" in str(verify(path, model=other))
+
+
+def test_neighbours_are_made_again(tmp_path):
+    model = FakeModel()
+    table = pd.DataFrame({"smiles": model.sample_near("CO", 5, seed=1)})
+    arguments = {"model": "moses", "smiles": "CO", "n": 5, "radius": 0.5, "keep": None}
+    path = save_table(table, tmp_path / "near.csv", record("sample_near", arguments, seed=1))
+    assert verify(path, model=model, n_rows=2).passed
+    save_table(table, path, record("sample_near", arguments, seed=2))
+    assert len(verify(path, model=model).discrepancies) == 5
 
 
 def test_bad_files(tmp_path, table, made):
