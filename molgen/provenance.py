@@ -430,7 +430,7 @@ def verify(
     """Check a saved table against its record, and compute some of its rows again.
 
     Every row is compared with its digest. Then ``n_rows`` rows are drawn, and their descriptors,
-    and filters where the record names them, are recomputed. If the record is of a model's ``sample``
+    and filters where the record names them, recomputed. If the record is of a model's ``sample``
     (or ``sample_near``, ``sample_scaffold``, ``link``, ``interpolate``), molecules are made again
     with the same checkpoint, seed and arguments: of ``sample`` the first ``n_rows``.
 
