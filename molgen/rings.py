@@ -114,13 +114,24 @@ def find_ring_systems(smiles: str | Chem.Mol) -> list[RingSystem]:
     is drawn without, may be missed.
     """
     mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
-    counts, chembl = moses_ring_counts(), chembl_ring_filter()
+    counts = moses_ring_counts()
     flat = ring_systems_with_atoms(mol)
-    drawn = ring_systems_with_atoms(mol, stereo=True)
+    drawn = ring_systems_with_atoms(mol, stereo=True) if _has_stereo(mol) else flat
     return [
-        RingSystem(text, atoms, counts.get(text, 0), text in chembl or with_stereo in chembl)
+        RingSystem(text, atoms, counts.get(text, 0), _in_chembl(text) or _in_chembl(with_stereo))
         for (text, atoms), (with_stereo, _) in zip(flat, drawn)
     ]
+
+
+@lru_cache(maxsize=50_000)
+def _in_chembl(ring_system: str) -> bool:
+    return ring_system in chembl_ring_filter()
+
+
+def _has_stereo(mol: Chem.Mol) -> bool:
+    return any(a.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for a in mol.GetAtoms()) or any(
+        b.GetStereo() != Chem.BondStereo.STEREONONE for b in mol.GetBonds()
+    )
 
 
 def ring_system_table(smiles: Iterable[str]) -> pd.DataFrame:
