@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,11 +49,13 @@ class Molecules(list[str]):
     """A list of canonical SMILES that also says what was dropped on the way.
 
     dropped: strings that RDKit refused, with the reason; each was replaced by a new draw.
+    acceptance: share of proposals that met the conditions asked for.
     """
 
     def __init__(self, smiles: Iterable[str], dropped: Sequence[Refusal] = ()):
         super().__init__(smiles)
         self.dropped = tuple(dropped)
+        self.acceptance = 1.0
 
 
 def load_model(name: str | os.PathLike = "moses") -> Generator:
@@ -320,6 +322,19 @@ class Generator:
         from molgen import growing
 
         return growing.replace_core(self, smiles, core, n, seed)
+
+    def sample_where(
+        self,
+        wanted: Mapping[str, Any],
+        n: int,
+        seed: int = 0,
+        scaffold: str | None = None,
+        temperature: float = 1.0,
+    ) -> Molecules:
+        """``n`` different molecules in a property window (see ``conditioning.sample_where``)."""
+        from molgen import conditioning
+
+        return conditioning.sample_where(self, wanted, n, seed, scaffold, temperature)
 
     def interpolate(self, start: str, end: str, n_steps: int = 8, seed: int = 0) -> Molecules:
         """``n_steps`` molecules on the great circle from ``start`` to ``end``, both included.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from rdkit import Chem, rdBase
 
-from molgen.decoding import Writer
+from molgen.decoding import Prefix, Writer
 from molgen.motifs import MotifTree, to_smiles
 from molgen.scaffolds import (
     Scaffold,
@@ -168,6 +168,23 @@ def change_part(
     return Molecules([s for s in grown if s != own][:n], grown.dropped)
 
 
+def prepare_prefix(model: Generator, scaffold: str | Scaffold) -> tuple[Writer, Prefix]:
+    """What is needed to grow from ``scaffold``: a writer that knows its motifs, and its steps.
+
+    Raises ValueError if it has as many motifs as the model writes at all, or cannot be used.
+    """
+    parsed = parse_scaffold(scaffold) if isinstance(scaffold, str) else scaffold
+    own = model.network.vocabulary
+    prefix, vocabulary = to_prefix(parsed, own)
+    most = model.network.config.max_motifs
+    if len(prefix.token) >= most:
+        raise ValueError(
+            f"the scaffold {parsed.smiles} has {len(prefix.token)} motifs; the model writes "
+            f"{most} at the most"
+        )
+    return (model.writer if vocabulary is own else Writer(model.network, vocabulary)), prefix
+
+
 def _grown(
     model: Generator,
     scaffold: Scaffold,
@@ -181,18 +198,7 @@ def _grown(
     """Molecules grown from ``scaffold``, block by block."""
     from molgen.generation import seeded
 
-    prefix, vocabulary = to_prefix(scaffold, model.network.vocabulary)
-    writer = (
-        model.writer
-        if vocabulary is model.network.vocabulary
-        else Writer(model.network, vocabulary)
-    )
-    most = model.network.config.max_motifs
-    if len(prefix.token) >= most:
-        raise ValueError(
-            f"the scaffold {scaffold.smiles} has {len(prefix.token)} motifs; the model writes "
-            f"{most} at the most"
-        )
+    writer, prefix = prepare_prefix(model, scaffold)
     mu = None if near is None else model.encode_one(near)
     level = radius / (1 + radius) if near is not None else 1.0
     for block in range(-(-limit // _BLOCK)):

@@ -1,0 +1,266 @@
+"""Molecules in a property window, or with a substructure, without retraining.
+
+Latents that lead into the window are found among the model's own samples, and new molecules are
+drawn around them: a kernel estimate of the latent distribution given the window, whose kernel is
+the noise that the decoder knows how to read. Where the samples hold too few such latents, the
+search moves towards the window round by round (a cross-entropy method). No training molecule is
+used.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from rdkit import Chem, rdBase
+
+from molgen.tensors import Refusal
+
+if TYPE_CHECKING:
+    from molgen.generation import Generator, Molecules
+
+logger = logging.getLogger(__name__)
+_BLOCK = 512
+_POOL_BLOCKS = 8
+_ROUNDS = 12
+_ENOUGH = 100
+_ELITE = 128
+
+#: Rare chemotypes by name, for ``sample_where({"chemotype": "macrocycle"}, ...)``.
+CHEMOTYPES = {
+    "macrocycle": "[r{12-}]",
+    "spiro": "[x4;R2]",
+    "sulfoximine": "[#6][S;X4](=O)(=N)[#6]",
+    "boron": "[#5]",
+    "phosphorus": "[#15]",
+    "alkyne": "C#C",
+    "nitro": "[N+](=O)[O-]",
+    "sulfonamide": "S(=O)(=O)N",
+    "trifluoromethyl": "C(F)(F)F",
+    "bridged": "[x3;R2]1~[R]~[R]~[x3;R2]~[R]~[R]1",
+    "cyclopropane": "C1CC1",
+    "azetidine": "C1CNC1",
+    "oxetane": "C1COC1",
+}
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is asked for: property ranges and substructures.
+
+    ranges: name → (low, high), either of them None. patterns: SMARTS that must be there.
+    """
+
+    ranges: Mapping[str, tuple[float, float]]
+    patterns: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, wanted: Mapping[str, object]) -> Window:
+        """From ``{"logp": (1, 3), "qed": (0.6, None), "smarts": "...", "chemotype": "spiro"}``.
+
+        Raises ValueError naming what is unknown or contradictory.
+        """
+        from molgen.properties import check_descriptors
+
+        if not wanted:
+            raise ValueError("the window is empty; expected for example {'logp': (1, 3)}")
+        patterns: list[str] = []
+        ranges: dict[str, tuple[float, float]] = {}
+        for name, value in wanted.items():
+            if name in ("smarts", "chemotype"):
+                for text in [value] if isinstance(value, str) else list(value):  # type: ignore[call-overload]
+                    patterns.append(_pattern(name, text))
+                continue
+            check_descriptors([name])
+            try:
+                low, high = value  # type: ignore[misc]
+            except TypeError:
+                raise ValueError(f"{name} is {value!r}; expected (low, high)") from None
+            low = -math.inf if low is None else float(low)
+            high = math.inf if high is None else float(high)
+            if not low <= high:
+                raise ValueError(f"{name} asks for {low:g} to {high:g}; low must not exceed high")
+            ranges[name] = (low, high)
+        return cls(ranges, tuple(patterns))
+
+    def distances(self, smiles: Sequence[str], scales: Mapping[str, float]) -> np.ndarray:
+        """How far each molecule is from the window, (n,); 0 inside, NaN where it is undefined."""
+        from molgen.properties import compute
+
+        queries = [Chem.MolFromSmarts(p) for p in self.patterns]
+        result = np.zeros(len(smiles))
+        for i, text in enumerate(smiles):
+            mol = Chem.MolFromSmiles(text)
+            values = compute(mol, list(self.ranges))
+            for name, (low, high) in self.ranges.items():
+                result[i] += max(low - values[name], values[name] - high, 0.0) / scales[name]
+            result[i] += sum(not mol.HasSubstructMatch(q) for q in queries)
+        return result
+
+
+def _pattern(kind: str, text: str) -> str:
+    from difflib import get_close_matches
+
+    if kind == "chemotype":
+        if text not in CHEMOTYPES:
+            near = get_close_matches(str(text), CHEMOTYPES, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown chemotype {text!r}{hint} There are {', '.join(CHEMOTYPES)}")
+        text = CHEMOTYPES[text]
+    with rdBase.BlockLogs():
+        if Chem.MolFromSmarts(text) is None:
+            raise ValueError(f"{text!r} is not a SMARTS that RDKit can read")
+    return text
+
+
+def sample_where(
+    model: Generator,
+    wanted: Mapping[str, object],
+    n: int,
+    seed: int = 0,
+    scaffold: str | None = None,
+    temperature: float = 1.0,
+    max_draws: int | None = None,
+) -> Molecules:
+    """``n`` different molecules inside a window.
+
+    Args:
+        wanted: property → (low, high), with None for an open end; ``"smarts"`` (one or several)
+            and ``"chemotype"`` (see ``CHEMOTYPES``) ask for substructures.
+        scaffold: must be kept too; growth as in ``sample_scaffold``.
+        max_draws: molecules to draw at the most (default: 40 n, at least 20,000).
+
+    Returns Molecules; ``acceptance`` is the share of the final proposals inside the window. If
+    nothing reaches it, ``dropped`` says how near the search came.
+    """
+    from molgen.generation import Molecules, check_count
+
+    check_count(n)
+    window = Window.parse(wanted)
+    limit = max_draws or max(40 * n, 20_000)
+    source = _Source(model, scaffold, seed, temperature)
+    pool = list(dict.fromkeys(source.plain(_POOL_BLOCKS)))
+    scales = _scales(pool, window)
+    distance = window.distances(pool, scales)
+    radius = 0.5
+    for _ in range(_ROUNDS):
+        if (distance == 0).sum() >= _ENOUGH or source.drawn >= limit:
+            break
+        best = np.argsort(distance, kind="stable")[:_ELITE]
+        fresh = [s for s in source.near([pool[i] for i in best], radius) if s not in set(pool)]
+        fresh = list(dict.fromkeys(fresh))
+        pool += fresh
+        distance = np.concatenate([distance, window.distances(fresh, scales)])
+    inside = [pool[i] for i in np.flatnonzero(distance == 0)]
+    if not inside:
+        nearest = pool[int(np.argmin(distance))]
+        return _short(model, wanted, [], nearest, n, source.drawn)
+    found: dict[str, None] = {}
+    seeds = list(inside)
+    tried = accepted = 0
+    radius = 0.35
+    while len(found) < n and source.drawn < limit + _POOL_BLOCKS * _BLOCK:
+        proposals = source.near(seeds, radius)
+        good = window.distances(proposals, scales) == 0
+        tried += len(proposals)
+        accepted += int(good.sum())
+        for text, fits in zip(proposals, good):
+            if fits:
+                found.setdefault(text)
+        # Wide enough for variety, narrow enough to stay inside.
+        share = good.mean() if len(good) else 0.0
+        radius = float(
+            np.clip(radius * (1.25 if share > 0.75 else 0.8 if share < 0.65 else 1), 0.05, 3)
+        )
+        if len(seeds) < _ENOUGH:
+            seeds = [*inside, *found]
+    if len(found) < n:
+        result = _short(model, wanted, list(found), None, n, source.drawn)
+    else:
+        result = Molecules(list(found)[:n])
+    result.acceptance = accepted / tried if tried else math.nan
+    return result
+
+
+class _Source:
+    """Molecules from the model, plain or around others, with the scaffold kept if there is one."""
+
+    def __init__(self, model: Generator, scaffold: str | None, seed: int, temperature: float):
+        from molgen.growing import prepare_prefix
+
+        self.model, self.seed, self.temperature = model, seed, temperature
+        self.writer, self.prefix = model.writer, None
+        if scaffold is not None:
+            self.writer, self.prefix = prepare_prefix(model, scaffold)
+        self.drawn = 0
+        self.block = 0
+
+    def plain(self, blocks: int) -> list[str]:
+        """Unconditioned molecules."""
+        if self.prefix is None:
+            found = [
+                s
+                for b in range(blocks)
+                for s in self.model.sample_block(b, self.seed, self.temperature)[0]
+            ]
+            self.drawn += len(found)
+            return found
+        return [s for _ in range(blocks) for s in self._write(None, 1.0)]
+
+    def near(self, seeds: Sequence[str], radius: float) -> list[str]:
+        """A block of molecules around random ``seeds``."""
+        return self._write(seeds, radius / (1 + radius))
+
+    def _write(self, seeds: Sequence[str] | None, level: float) -> list[str]:
+        from molgen.generation import seeded, to_canonical
+
+        rng = seeded(self.seed, self.block, 4)
+        self.block += 1
+        self.drawn += _BLOCK
+        z = torch.from_numpy(rng.standard_normal((_BLOCK, self.model.latent_dim), np.float32))
+        if seeds is not None:
+            chosen = [seeds[i] for i in rng.integers(len(seeds), size=_BLOCK)]
+            unique = list(dict.fromkeys(chosen))
+            row = {s: i for i, s in enumerate(unique)}
+            mu = torch.from_numpy(self.model.encode(unique))[[row[s] for s in chosen]]
+            z = torch.lerp(mu, z, level)
+        levels = torch.full((_BLOCK,), level)
+        uniforms = self.model.uniforms(_BLOCK, rng)
+        trees = self.writer.write(z, levels, uniforms, self.temperature, self.prefix)
+        results = map(to_canonical, trees)
+        return [r for r in results if not isinstance(r, Refusal)]
+
+
+def _scales(pool: Sequence[str], window: Window) -> dict[str, float]:
+    """The spread of each property among plain samples, to weigh distances."""
+    from molgen.properties import compute
+
+    names = list(window.ranges)
+    if not names:
+        return {}
+    rows = [list(compute(Chem.MolFromSmiles(s), names).values()) for s in pool[:1_000]]
+    spread = np.nanstd(np.array(rows, dtype=float), axis=0)
+    return {name: float(s) if s > 0 else 1.0 for name, s in zip(names, spread)}
+
+
+def _short(
+    model: Generator, wanted, found: list[str], nearest: str | None, n: int, drawn: int
+) -> Molecules:
+    from molgen.generation import Molecules
+    from molgen.properties import compute
+
+    reason = f"{len(found)} of {n} molecules inside the window in {drawn} draws"
+    if nearest is not None:
+        names = [k for k in wanted if k not in ("smarts", "chemotype")]
+        values = compute(Chem.MolFromSmiles(nearest), names)
+        came = ", ".join(f"{k} {v:.3g}" for k, v in values.items()) or "the substructure missing"
+        reason += f"; the nearest is {nearest} with {came}"
+    logger.warning("%s", reason)
+    result = Molecules(found, [Refusal(0, nearest or "", reason)])
+    result.acceptance = 0.0
+    return result
