@@ -64,10 +64,13 @@ def replay(result: SimulationResult, trial: int) -> TrialReplay:
         "event": batch.event[0].astype(bool),
         "end": batch.exit[0],
     }
-    for name in ("baseline", "response", "cause"):
+    for name in ("baseline", "response"):
         values = getattr(batch.outcome, name)
         if values is not None:
             columns[name] = values[0]
+    if batch.outcome.cause is not None and batch.outcome.time is not None:
+        failed = batch.outcome.time[0] <= batch.time[0]
+        columns["cause"] = np.where(failed, batch.outcome.cause[0], 0)
     patients = pd.DataFrame(columns)
     mine = result.trials.loc[result.trials["trial"] == trial].copy()
     last = int(again.last_look[0])
@@ -89,6 +92,8 @@ def _snapshot(batch: TrialBatch, patients: pd.DataFrame, month: float) -> pd.Dat
     ended = batch.exit[0, entered] <= month
     shown["time"] = np.where(ended, batch.time[0, entered], month - batch.enrolment[0, entered])
     shown["event"] = ended & (batch.event[0, entered] == 1)
+    if "cause" in shown:
+        shown["cause"] = np.where(ended, shown["cause"], 0)
     if "response" in shown:
         shown["response"] = np.where(shown["event"], shown["response"], np.nan)
     return shown.drop(columns="end").reset_index(drop=True)

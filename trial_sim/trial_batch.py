@@ -155,7 +155,7 @@ def draw_batch(design: Design, outcomes: Any, streams: Streams) -> TrialBatch:
 
 def _latent(design: Design, outcome: OutcomeBatch, shape: tuple[int, ...]) -> np.ndarray:
     """Months from enrolment to what the design counts: the event, or the known response."""
-    if design.endpoint is not None and outcome.endpoints:
+    if design.endpoint is not None:
         if design.endpoint not in outcome.endpoints:
             known = sorted(outcome.endpoints)
             raise ValueError(f"the scenario has no endpoint {design.endpoint!r}; it has {known}")
