@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trial_sim.auditing import attacks, distances, membership
-from trial_sim.auditing.intervals import Interval
+from trial_sim.auditing.intervals import Interval, auc
 from trial_sim.auditing.privacy import Exposure, attack_counts, membership_scores
 from trial_sim.auditing.record import judge
 from trial_sim.auditing.tables import gower, learn_schema
@@ -175,7 +175,7 @@ def test_membership_attacks_find_a_copy_and_not_an_honest_sample():
         scores = membership_scores(Exposure(schema, members, synthetic, others), rng)
         assert set(scores) == {"distance", "density ratio"}
         for inside, outside in scores.values():
-            area = membership.attack_rates(inside, outside)[0].estimate
+            area = auc(inside, outside).estimate
             assert low <= area <= high
 
 
@@ -190,15 +190,21 @@ def test_shadow_models_find_a_leak_that_one_look_does_not():
     scores = rng.normal(0, 5, n) + rng.normal(0, 1, (models, n)) + 1.0 * member
     pair = np.arange(models) // 2
     ratios = membership.shadow_score(scores, member, pair)
-    plain = membership.attack_rates(scores[member], scores[~member])[0].estimate
-    shadow = membership.attack_rates(ratios[member], ratios[~member])[0].estimate
+    plain = auc(scores[member], scores[~member]).estimate
+    shadow = auc(ratios[member], ratios[~member]).estimate
     assert plain < 0.58 and shadow > 0.7
     none = membership.shadow_score(scores - 1.0 * member, member, pair)
-    assert membership.attack_rates(none[member], none[~member])[0].estimate == pytest.approx(
-        0.5, abs=0.03
-    )
+    assert auc(none[member], none[~member]).estimate == pytest.approx(0.5, abs=0.03)
 
 
 def test_near_copies_are_measured_by_each_records_own_isolation():
     to_source = np.array([[0.05, 0.4], [0.2, 0.3]])
     assert distances.copied(to_source, np.array([0.4, 0.4])).tolist() == [True, False]
+
+
+def test_the_pooled_rate_counts_each_patient_once():
+    rng = np.random.default_rng(0)
+    inside, outside = rng.normal(size=4000), rng.normal(size=1000)
+    found = membership.pooled_rate(inside, outside, 4)
+    assert found.estimate == pytest.approx(0.01, abs=0.01)
+    assert found.upper - found.lower > membership.pooled_rate(inside, outside, 1).upper * 0.5

@@ -138,11 +138,17 @@ def between_models(values: list[Interval]) -> Interval:
     )
 
 
-def attack_rates(
-    members: np.ndarray, others: np.ndarray, false_rate: float = 0.01
-) -> tuple[Interval, Interval]:
-    """AUC, and true-positive rate at a false-positive rate, of one attack's scores."""
-    return (
-        intervals.auc(members, others),
-        intervals.true_positive_rate(members, others, false_rate),
-    )
+def pooled_rate(
+    members: np.ndarray, others: np.ndarray, repeats: float, false_rate: float = 0.01
+) -> Interval:
+    """True-positive rate at a false-positive rate of scores pooled over models.
+
+    Args:
+        members, others: scores over all models.
+        repeats: how often each patient occurs among the members, since repeats of one patient do
+            not narrow the interval.
+        false_rate: share of the others that may be accused.
+    """
+    rate = intervals.true_positive_rate(members, others, false_rate).estimate
+    patients = len(members) / max(repeats, 1)
+    return intervals.wilson(rate * patients, patients)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import attacks, distances, membership
+from . import attacks, distances, intervals, membership
 from .attacks import Attack
 from .comparison import MAX_ROWS, Comparison, thin
 from .intervals import Interval, normalised_risk, share_difference, wilson
@@ -22,6 +22,7 @@ from .tables import MixedTable, Schema, gower
 RISK = 0.09  # the threshold that El Emam et al. (2020) and SynQP use for a normalised risk
 MEMBERSHIP_AUC = 0.55
 SMALL_CELL = 5
+FEWEST_UNSEEN = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -429,14 +430,17 @@ def membership_scores(tables: Exposure, rng: np.random.Generator) -> Scores:
 
 
 def membership_measures(folds: list[Scores], where: str) -> list[Measure]:
-    """AUC and TPR at 1 % FPR of every attack, averaged over folds."""
+    """AUC (averaged over folds) and TPR at 1 % FPR (scores pooled) of every attack."""
     out = []
     for attack in folds[0]:
-        rates = [membership.attack_rates(*scores[attack]) for scores in folds if attack in scores]
+        scores = [fold[attack] for fold in folds if attack in fold]
+        inside, outside = (np.concatenate(side) for side in zip(*scores))
         out += _membership_rows(
             attack,
-            membership.average([area for area, _ in rates]),
-            membership.average([true for _, true in rates]),
+            membership.average([intervals.auc(*pair) for pair in scores]),
+            # in k folds every patient is a member k - 1 times
+            membership.pooled_rate(inside, outside, max(len(scores) - 1, 1)),
+            len(outside),
             where,
         )
     return out
@@ -454,14 +458,12 @@ def shadow_measures(
         pair: (models,) label of models fitted to complementary halves.
     """
     ratios = membership.shadow_score(scores, member, pair)
-    areas, rates = [], []
-    for ratio, inside in zip(ratios, member):
-        known = np.isfinite(ratio)
-        if (known & inside).sum() < 5 or (known & ~inside).sum() < 5:
-            continue
-        area, true = membership.attack_rates(ratio[known & inside], ratio[known & ~inside])
-        areas.append(area)
-        rates.append(true)
+    known = np.isfinite(ratios)
+    areas = [
+        intervals.auc(ratio[k & m], ratio[k & ~m])
+        for ratio, k, m in zip(ratios, known, member)
+        if min((k & m).sum(), (k & ~m).sum()) >= 5
+    ]
     if not areas:
         return [
             not_assessed(
@@ -471,13 +473,16 @@ def shadow_measures(
     return _membership_rows(
         f"shadow models, {attack}",
         membership.between_models(areas),
-        membership.between_models(rates),
+        membership.pooled_rate(ratios[known & member], ratios[known & ~member], len(scores) / 2),
+        scores.shape[1],
         f"in {len(scores)} refits to random halves",
     )
 
 
-def _membership_rows(attack: str, area: Interval, true: Interval, where: str) -> list[Measure]:
-    return [
+def _membership_rows(
+    attack: str, area: Interval, true: Interval, unseen: int, where: str
+) -> list[Measure]:
+    rows = [
         Measure(
             "membership inference AUC",
             attack,
@@ -487,9 +492,16 @@ def _membership_rows(attack: str, area: Interval, true: Interval, where: str) ->
             MEMBERSHIP_AUC,
             "low",
             0.5,
-        ),
+        )
+    ]
+    name = "membership inference, TPR at 1 % FPR"
+    if unseen < FEWEST_UNSEEN:
+        why = f"{unseen} unseen patients cannot tell one false alarm in a hundred"
+        return [*rows, not_assessed(name, attack, why)]
+    return [
+        *rows,
         Measure(
-            "membership inference, TPR at 1 % FPR",
+            name,
             attack,
             true,
             f"Share of patients that can be named with one false alarm in a hundred ({where}); "
