@@ -89,8 +89,8 @@ class Bounds(Record):
     """Plain group-sequential boundaries on the z scale, for custom rules and for files.
 
     Attributes:
-        efficacy_bounds: reject when z reaches these, one a look; inf for no efficacy look.
-        futility_bounds: stop when z is at or below these; -inf (or empty) for none.
+        efficacy_bounds: reject when z reaches these, one a look; inf (or None) for no bound.
+        futility_bounds: stop when z is at or below these; -inf (or None, or empty) for none.
         information_fractions: planned information at each look; evenly spaced by default.
         sided: 1 or 2. binding: whether futility was used in the efficacy bounds.
     """
@@ -102,9 +102,10 @@ class Bounds(Record):
     binding: bool = False
 
     def __post_init__(self) -> None:
-        efficacy = as_floats(self.efficacy_bounds, "efficacy_bounds")
+        efficacy = as_floats(_filled(self.efficacy_bounds, np.inf), "efficacy_bounds")
         n = len(efficacy)
-        futility = as_floats(self.futility_bounds, "futility_bounds") or (-np.inf,) * n
+        futility = as_floats(_filled(self.futility_bounds, -np.inf), "futility_bounds")
+        futility = futility or (-np.inf,) * n
         fractions = as_floats(self.information_fractions, "information_fractions") or tuple(
             (np.arange(n) + 1.0) / n
         )
@@ -127,6 +128,17 @@ class Bounds(Record):
         object.__setattr__(self, "efficacy_bounds", efficacy)
         object.__setattr__(self, "futility_bounds", futility)
         object.__setattr__(self, "information_fractions", fractions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; a look without a bound has None, since JSON knows no infinity."""
+        plain = super().to_dict()
+        for name in ("efficacy_bounds", "futility_bounds"):
+            plain[name] = [v if np.isfinite(v) else None for v in plain[name]]
+        return plain
+
+
+def _filled(bounds: Any, missing: float) -> Any:
+    return [missing if b is None else b for b in bounds] if np.ndim(bounds) else bounds
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,174 @@
+"""Reports and commands of simulation studies."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import trial_sim as ts
+from trial_sim.cli import app
+from trial_sim.design import Bounds, Design
+from trial_sim.simulation_report import simulation_report
+from trial_sim.study import read_study
+
+STUDY = """
+title: Delayed <effect>
+rationale: The effect starts after four months.
+design:
+  arms: {control: 1, treatment: 1}
+  n_patients: 300
+  accrual: {rate: 20}
+  dropout: {rate: 0.004}
+  looks: {events: [100, 200]}
+  boundaries: {information_fractions: [0.5, 1], alpha: 0.025, efficacy: pocock}
+outcomes: {control_median: 12, breakpoints: [4], hazard_ratio: [1.0, 0.6]}
+scenarios:
+  null effect: {control_median: 12}
+simulation: {n_trials: 300, seed: 3}
+what_if:
+  n_trials: 50
+  variations: {n_patients: [250, 300]}
+"""
+RUN = CliRunner()
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def report():
+    design = Design(
+        arms={"control": 1, "treatment": 1}, n_patients=300, accrual=ts.Accrual(rate=20.0),
+        looks=ts.EventLooks([100, 200]), boundaries=Bounds([2.8, 1.98]),
+    )  # fmt: skip
+    outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+    result = ts.simulate(design, outcomes, 300, seed=1)
+    table = ts.what_if(design, outcomes, {"n_patients": [250, 300]}, n_trials=50)
+    return simulation_report(result, "A <trial>", "Because.", table)
+
+
+def test_html_stands_alone_and_escapes(report):
+    html = report.to_html()
+    assert "A &lt;trial&gt;" in html and "A <trial>" not in html
+    assert not re.search(r'(src|href)="(?!data:)', html) and "http" not in html
+    assert html.count("data:image/png;base64,") == 2
+    result = report.results["planned"]
+    assert f"{result.power:.4g}" in html and result.provenance["hash"] in html
+    for heading in (
+        "Aims",
+        "Data-generating",
+        "Estimands",
+        "Performance",
+        "Example",
+        "Sensitivity",
+    ):
+        assert heading in html
+
+
+def test_markdown_and_json(report, tmp_path):
+    text = report.to_markdown(tmp_path / "r.md")
+    assert (tmp_path / "r.md").read_text() == text
+    assert "| quantity | estimate | mcse | lower | upper |" in text
+    plain = json.loads(report.to_json())
+    rows = {r["quantity"]: r for r in plain["scenarios"]["planned"]["operating_characteristics"]}
+    assert rows["power"]["estimate"] == report.results["planned"].power
+    assert Design.from_dict(plain["design"]) == report.results["planned"].design
+    assert len(plain["example_trials"]) == 2 and len(plain["sensitivity"]) == 2
+    decisions = [t["looks"][-1]["decision"] for t in plain["example_trials"]]
+    assert decisions == ["efficacy", "not rejected"]
+
+
+def test_bad_examples(report):
+    with pytest.raises(ValueError, match="example trial 999"):
+        simulation_report(report.results, examples=[999])
+    with pytest.raises(ValueError, match="at least one result"):
+        simulation_report({})
+
+
+def test_design_command(study, tmp_path):
+    done = RUN.invoke(app, ["design", str(study), "-o", str(tmp_path / "d.yaml")])
+    assert done.exit_code == 0, done.output
+    assert "reject at z >= 2.1783" in done.output
+    again = Design.from_yaml(tmp_path / "d.yaml")
+    assert again == read_study(study).design
+
+
+def test_simulate_command(study, tmp_path):
+    out, page = tmp_path / "oc.csv", tmp_path / "report.html"
+    arguments = ["simulate", str(study), "--no-progress", "-o", str(out), "--report", str(page)]
+    done = RUN.invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(out)
+    assert set(table["scenario"]) == {"planned", "null effect"}
+    loaded = read_study(study)
+    power = ts.simulate(loaded.design, loaded.outcomes, 300, seed=3).power
+    mine = table[(table["scenario"] == "planned") & (table["quantity"] == "power")]
+    assert mine["estimate"].item() == pytest.approx(power)
+    assert "Delayed &lt;effect&gt;" in page.read_text()
+
+
+def test_what_if_command(study, tmp_path):
+    out, figure = tmp_path / "grid.csv", tmp_path / "grid.png"
+    done = RUN.invoke(
+        app,
+        ["what-if", str(study), "--no-progress", "-o", str(out), "--plot", str(figure),
+         "--power", "0.5", "--max-duration", "60"],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert len(pd.read_csv(out)) == 2 and figure.stat().st_size > 1000
+    assert "cheapest: n_patients=250" in done.output
+
+
+def test_predict_command(study, tmp_path):
+    loaded = read_study(study)
+    truth = ts.simulate(loaded.design, loaded.outcomes, 1, seed=3).replay(0).patients
+    seen = truth[truth["enrolment"] <= 10].copy()
+    ended = seen["end"] <= 10
+    seen["dropout"] = (ended & ~seen["event"]).astype(int)
+    seen["event"] = (ended & seen["event"]).astype(int)
+    seen["time"] = seen["time"].where(ended, 10 - seen["enrolment"])
+    path = tmp_path / "patients.csv"
+    seen.to_csv(path, index=False)
+    done = RUN.invoke(
+        app,
+        ["predict", str(study), str(path), "--cutoff", "10", "--opened", "2026-03-01",
+         "--n-draws", "50", "-o", str(tmp_path / "curve.csv")],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "probability of success" in done.output and "date_median" in done.output
+    assert len(pd.read_csv(tmp_path / "curve.csv")) == 40
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("n_patients: 300", "n_patient: 300", "did you mean 'n_patients'"),
+        ("simulation:", "simulations:", "did you mean 'simulation'"),
+        ("seed: 3", "sed: 3", "did you mean 'seed'"),
+        (
+            "control_median: 12, breakpoints",
+            "control_medain: 12, breakpoints",
+            "did you mean 'control_m",
+        ),
+        ("rate: 20", "rate: 0", "never finishes"),
+        ("[1.0, 0.6]", "[1.0, 0]", "must be positive"),
+        ("efficacy: pocock", "efficacy: pokock", "pocock"),
+        ("title: Delayed <effect>", "title: [", "not valid YAML"),
+    ],
+)
+def test_bad_study_files(study, old, new, message):
+    study.write_text(STUDY.replace(old, new, 1))
+    done = RUN.invoke(app, ["design", str(study)])
+    assert done.exit_code == 1
+    assert message in done.output and "Traceback" not in done.output
+
+
+def test_missing_study_file(tmp_path):
+    done = RUN.invoke(app, ["design", str(tmp_path / "none.yaml")])
+    assert done.exit_code == 1 and "error:" in done.output
