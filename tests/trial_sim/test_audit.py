@@ -183,7 +183,7 @@ def test_missing_values_that_were_filled_in_fail():
 def fitted_report():
     trial = ts.load_trial("veteran")
     fitted = ts.fit(trial, endpoint="death", model="cox", covariate_model="cart", seed=1)
-    return fitted.audit(seed=0, n_folds=3, n_shadow=6, n_trials=20, n_null=60)
+    return fitted.audit(seed=0, n_folds=3, n_repeats=3, n_trials=20, n_null=60)
 
 
 def test_a_fitted_trial_is_audited_with_refits_and_error_rates(fitted_report):
@@ -192,7 +192,7 @@ def test_a_fitted_trial_is_audited_with_refits_and_error_rates(fitted_report):
     attacks = fitted_report.privacy.query("measure == 'membership inference AUC'")
     assert {"distance", "density ratio", "shadow models, distance"} <= set(attacks["subject"])
     assert attacks["estimate"].between(0, 1).all()
-    assert "fitted model, 3 folds, 6 shadow models" in fitted_report.about["mode"]
+    assert "fitted model, 3 repeats of 3 folds" in fitted_report.about["mode"]
 
 
 class Memoriser:
@@ -223,7 +223,7 @@ class Memoriser:
 @pytest.fixture(scope="module")
 def memoriser_report():
     trial = ts.load_trial("veteran")
-    return ts.audit(trial, Memoriser(trial), endpoint="death", n_shadow=8, n_trials=12, n_null=200)
+    return ts.audit(trial, Memoriser(trial), endpoint="death", n_repeats=3, n_trials=12, n_null=200)
 
 
 def test_a_fitted_memoriser_fails_every_membership_attack(memoriser_report):
@@ -235,7 +235,7 @@ def test_a_fitted_memoriser_fails_every_membership_attack(memoriser_report):
 def test_a_generator_that_ignores_the_null_fails_type_one_error():
     """The override of the effect is ignored: trials under the null reject as under the effect."""
     trial = ts.load_trial("gehan")
-    report = ts.audit(trial, Memoriser(trial), n_shadow=0, n_trials=0, n_null=60)
+    report = ts.audit(trial, Memoriser(trial), n_repeats=1, n_trials=0, n_null=60)
     assert "type I error after synthesis" in reds(report, "error_rates")
 
 

@@ -12,6 +12,7 @@ from .outcomes import Outcome, OutcomeCurve, curves, is_survival
 from .record import Measure, not_assessed
 
 NOTHING = float("nan")
+SMALL_ARM, SMALL_SLACK = 60, 1.9  # the bootstrap band of a small arm is too narrow in its tails
 BAND_SLACK = 1.5  # a band of about 99.9 % is this much wider than the 95 % band
 DRAWS = 300
 
@@ -196,17 +197,18 @@ def gap_measure(
     found = largest_gap(
         curve.draw(real), curve.draw(synthetic), len(real), len(synthetic), rng, DRAWS
     )
+    slack = BAND_SLACK if min(len(real), len(synthetic)) >= SMALL_ARM else SMALL_SLACK
     return Measure(
         "largest curve gap / band",
         f"{label}, {curve.label}",
         Interval(found.ratio, max(found.ratio - 1, 0.0), found.ratio + 1),
         f"Largest gap between the curves ({found.gap:.3g}) over the half-width of the 95 % "
         f"simultaneous band of their difference ({found.band:.3g}); up to 1 is within chance, "
-        f"beyond {BAND_SLACK} (outside a band of about 99.9 %) is not.",
+        f"beyond {slack} (outside a band of about 99.9 %) is not.",
         1.0,
         "low",
         1.0,
-        verdict=band_verdict(found.ratio, BAND_SLACK),
+        verdict=band_verdict(found.ratio, slack),
     )
 
 

@@ -8,7 +8,6 @@ LiRA (Carlini et al. 2022), which know the generator and refit it with and witho
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from . import intervals
 from .intervals import Interval
@@ -63,7 +62,7 @@ def reference_split(n: int, rng: np.random.Generator) -> list[tuple[np.ndarray, 
 
 
 def shadow_score(
-    scores: np.ndarray, member: np.ndarray, pair: np.ndarray | None = None
+    scores: np.ndarray, member: np.ndarray, group: np.ndarray | None = None
 ) -> np.ndarray:
     """Log-likelihood ratio of membership from scores under models with and without each record.
 
@@ -76,21 +75,22 @@ def shadow_score(
     Args:
         scores: (models, n) score of each record under each model's synthetic data.
         member: (models, n) boolean, True where the model was fitted to the record.
-        pair: (models,) label of models fitted to complementary halves, which are left out
-            together: otherwise the counts inside and outside would betray the membership.
+        group: (models,) label of models whose training sets complete one another (the folds of one
+            repeat), which are left out together: otherwise the number of shadow models that held a
+            record would itself betray the membership.
 
     Returns:
         (models, n), NaN for a record with fewer than two shadow models on either side.
     """
     models = len(scores)
-    pair = np.arange(models) if pair is None else pair
+    group = np.arange(models) if group is None else group
     # a model's general level and spread are known to the attacker and say nothing of a record
     level = np.median(scores, axis=1, keepdims=True)
     low, high = np.quantile(scores, [0.25, 0.75], axis=1, keepdims=True)
     z = (scores - level) / np.where(high > low, high - low, 1.0)
     out = np.full(scores.shape, np.nan)
     for target in range(models):
-        others = (pair != pair[target])[:, None]
+        others = (group != group[target])[:, None]
         inside, outside = member & others, ~member & others
         n_in, n_out = inside.sum(axis=0), outside.sum(axis=0)
         usable = (n_in >= 2) & (n_out >= 2)
@@ -118,24 +118,6 @@ def average(values: list[Interval]) -> Interval:
     estimate = float(np.mean([v.estimate for v in values]))
     half = np.sqrt(sum(((v.upper - v.lower) / 2) ** 2 for v in values)) / len(values)
     return Interval(estimate, float(max(estimate - half, 0.0)), float(min(estimate + half, 1.0)))
-
-
-def between_models(values: list[Interval]) -> Interval:
-    """Mean over target models with a t interval from their spread, for models that share records.
-
-    The interval is never narrower than that of one model divided by the root of their number.
-    """
-    plain = average(values)
-    estimates = np.array([v.estimate for v in values if np.isfinite(v.estimate)])
-    if len(estimates) < 3:
-        return plain
-    error = estimates.std(ddof=1) / np.sqrt(len(estimates))
-    half = max(
-        float(stats.t.ppf(0.975, len(estimates) - 1) * error), (plain.upper - plain.lower) / 2
-    )
-    return Interval(
-        plain.estimate, max(plain.estimate - half, 0.0), min(plain.estimate + half, 1.0)
-    )
 
 
 def pooled_rate(

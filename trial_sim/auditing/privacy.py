@@ -447,35 +447,47 @@ def membership_measures(folds: list[Scores], where: str) -> list[Measure]:
 
 
 def shadow_measures(
-    scores: np.ndarray, member: np.ndarray, attack: str, pair: np.ndarray | None = None
+    scores: np.ndarray, member: np.ndarray, attack: str, group: np.ndarray
 ) -> list[Measure]:
-    """AUC and TPR at 1 % FPR of the shadow-model attack, averaged over target models.
+    """AUC and TPR at 1 % FPR of the shadow-model attack.
+
+    The AUC is averaged over all models; its interval is as wide as that of one repeat of the
+    folds, since every repeat asks the same patients.
 
     Args:
         scores: (models, n) scores of every record under every model.
         member: (models, n) boolean.
         attack: which score the likelihood ratio is of.
-        pair: (models,) label of models fitted to complementary halves.
+        group: (models,) label of models that are not each other's shadows (one repeat).
     """
-    ratios = membership.shadow_score(scores, member, pair)
+    ratios = membership.shadow_score(scores, member, group)
     known = np.isfinite(ratios)
-    areas = [
-        intervals.auc(ratio[k & m], ratio[k & ~m])
-        for ratio, k, m in zip(ratios, known, member)
-        if min((k & m).sum(), (k & ~m).sum()) >= 5
-    ]
-    if not areas:
+    repeats = []
+    for label in np.unique(group):
+        areas = [
+            intervals.auc(ratio[k & m], ratio[k & ~m])
+            for ratio, k, m in zip(
+                ratios[group == label], known[group == label], member[group == label]
+            )
+            if min((k & m).sum(), (k & ~m).sum()) >= 3
+        ]
+        if areas:
+            repeats.append(membership.average(areas))
+    if not repeats:
         return [
             not_assessed(
                 "membership inference AUC", f"shadow models, {attack}", "too few models or patients"
             )
         ]
+    area = float(np.mean([r.estimate for r in repeats]))
+    half = float(np.mean([(r.upper - r.lower) / 2 for r in repeats]))
+    inside = len(scores) * float(member.mean())
     return _membership_rows(
         f"shadow models, {attack}",
-        membership.between_models(areas),
-        membership.pooled_rate(ratios[known & member], ratios[known & ~member], len(scores) / 2),
+        Interval(area, max(area - half, 0.0), min(area + half, 1.0)),
+        membership.pooled_rate(ratios[known & member], ratios[known & ~member], inside),
         scores.shape[1],
-        f"in {len(scores)} refits to random halves",
+        f"in {len(scores)} refits, each attacked with the others as shadow models",
     )
 
 

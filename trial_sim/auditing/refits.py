@@ -1,7 +1,7 @@
 """Refits of a generator to parts of the trial: what a fit to some patients reveals of the others.
 
 A trial is too small to spare a hold-out, so the generator is refitted without each fold in turn
-(attacks with a true control, clean utility), and to random halves (shadow models).
+(attacks with a true control, clean utility), over several repeats (shadow models).
 """
 
 from __future__ import annotations
@@ -81,32 +81,25 @@ def refit_to(
     return Refit(member, comparison.schema.encode(frame), read_outcomes(drawn, real))
 
 
-def fold_refits(generator: Generator, comparison: Comparison, folds: int) -> list[Refit]:
-    """One refit for every fold, fitted to all patients but the fold's."""
-    arm = arms_of(comparison)
-    label = allot(arm, folds, comparison.rng(71))
-    found = [
-        refit_to(generator, comparison, label != k, seed_of(comparison.seed, 72, k))
-        for k in range(folds)
-    ]
-    return [refit for refit in found if isinstance(refit, Refit)]
+def fold_refits(
+    generator: Generator, comparison: Comparison, folds: int, repeats: int
+) -> list[list[Refit]]:
+    """Repeated K-fold refits: in every repeat one refit for each fold, fitted to all but the fold.
 
-
-def half_refits(generator: Generator, comparison: Comparison, models: int) -> list[Refit]:
-    """Refits to random halves and their complements, so that each record is in half of them."""
+    A repeat in which the generator refuses a part is left out whole, so that every patient is
+    outside equally often. The first repeat serves the attacks with a control, all of them are
+    each other's shadow models.
+    """
     arm, out = arms_of(comparison), []
-    for k in range(models // 2):
-        label = allot(arm, 2, comparison.rng(7_300 + k))
-        pair = [
-            refit_to(generator, comparison, label == side, seed_of(comparison.seed, 74, k, side))
-            for side in (0, 1)
+    for r in range(repeats):
+        label = allot(arm, folds, comparison.rng(7_100 + r))
+        made = [
+            refit_to(generator, comparison, label != k, seed_of(comparison.seed, 72, r, k))
+            for k in range(folds)
         ]
-        # both or none: with one alone records would not be inside and outside equally often
-        out += (
-            [r for r in pair if isinstance(r, Refit)]
-            if not any(isinstance(r, str) for r in pair)
-            else []
-        )
+        whole = [refit for refit in made if isinstance(refit, Refit)]
+        if len(whole) == folds:
+            out.append(whole)
     return out
 
 
