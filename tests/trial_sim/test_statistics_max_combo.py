@@ -15,7 +15,7 @@ from tests.trial_sim.statistics_data import (
     within,
 )
 from trial_sim.statistics import kernels
-from trial_sim.statistics.kernels_normal import owen_t
+from trial_sim.statistics.kernels_normal import owen_t, path_nodes
 from trial_sim.statistics.multivariate_normal import maximum_tail_many
 
 FOUR = np.array([[1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]], dtype=float)
@@ -131,6 +131,20 @@ def test_type_one_error():
     # the normal approximation of the late-weighted tests is slightly liberal at 200 patients
     assert abs(np.mean(p <= 0.025) - 0.025) < 4 * np.sqrt(0.025 * 0.975 / n_trials) + 0.002
     assert within(np.mean(p <= 0.5), 0.5, n_trials, 5)
+
+
+def test_nearly_identical_weights():
+    """Statistics of correlation .99 to .9999999 keep the public p-value within 1e-6."""
+    survival = np.linspace(0.999, 0.3, 300)
+    for powers in ([(0, 0), (0.05, 0), (0, 1), (1, 1)], [(0, 0), (1e-3, 0), (2e-3, 0), (1, 1)]):
+        w = np.array([survival**rho * (1 - survival) ** gamma for rho, gamma in powers])
+        spread = np.sqrt((w**2).sum(axis=1))
+        correlation = w @ w.T / np.outer(spread, spread)
+        np.fill_diagonal(correlation, 1.0)
+        for value in (0.5, 2.0, 3.5):
+            fine = kernels.maximum_tail(value, correlation, kernels.FINE_PATH)
+            finer = kernels.maximum_tail(value, correlation, path_nodes(2048))
+            assert fine == pytest.approx(finer, abs=1e-6, rel=1e-5)
 
 
 def test_nothing_seen():

@@ -274,6 +274,27 @@ def cox_z_sorted(duration, event, x, stratum, beta, covariance):
 
 
 @njit(cache=True, nogil=True)
+def _cox_rows(duration, event, x, stratum, n_strata, order):
+    n_trials, _, p = x.shape
+    out = np.empty((n_trials, 3))
+    beta = np.empty(p)
+    covariance = np.empty((p, p))
+    nothing = np.empty(0, np.int64)
+    for i in range(n_trials):
+        o = order[i]
+        if n_strata > 1:
+            o = order_by_stratum(stratum[i], n_strata, o)
+        times = duration[i][o]
+        beta[:] = 0.0
+        _, converged = cox_newton(
+            times, times, event[i][o], x[i][o], stratum[i][o], nothing, True, beta, covariance
+        )
+        out[i, 0] = beta[0]
+        out[i, 1] = math.sqrt(max(covariance[0, 0], 0.0)) if converged else np.inf
+        out[i, 2] = converged
+    return out
+
+
 def cox_batch(duration, event, x, stratum, n_strata):
     """Cox regression of each row of (n_trials, n_patients) arrays, any order; Efron ties.
 
@@ -285,32 +306,7 @@ def cox_batch(duration, event, x, stratum, n_strata):
     Returns:
         (n_trials, 3) float64: log hazard ratio of treatment, its standard error, 1 if converged.
     """
-    n_trials, _, p = x.shape
-    out = np.empty((n_trials, 3))
-    beta = np.empty(p)
-    covariance = np.empty((p, p))
-    nothing = np.empty(0, np.int64)
-    for i in range(n_trials):
-        order = np.argsort(duration[i])
-        if n_strata > 1:
-            order = order_by_stratum(stratum[i], n_strata, order)
-        times = duration[i][order]
-        beta[:] = 0.0
-        _, converged = cox_newton(
-            times,
-            times,
-            event[i][order],
-            x[i][order],
-            stratum[i][order],
-            nothing,
-            True,
-            beta,
-            covariance,
-        )
-        out[i, 0] = beta[0]
-        out[i, 1] = math.sqrt(max(covariance[0, 0], 0.0)) if converged else np.inf
-        out[i, 2] = converged
-    return out
+    return _cox_rows(duration, event, x, stratum, n_strata, np.argsort(duration, axis=1))
 
 
 @njit(cache=True, nogil=True)

@@ -151,17 +151,22 @@ def cox_fast_z_sorted(duration, event, x, stratum, n_active, beta):
 
 
 @njit(cache=True, nogil=True)
-def cox_fast_batch(duration, event, x, stratum, n_strata, n_active):
-    """`cox_fast_z_sorted` of each row of (n_trials, n_patients) arrays, any order; (n, 3)."""
+def _cox_rows(duration, event, x, stratum, n_strata, n_active, order):
     n_trials = duration.shape[0]
     out = np.empty((n_trials, 3))
     beta = np.empty(3)
     for i in range(n_trials):
-        order = np.argsort(duration[i])
+        o = order[i]
         if n_strata > 1:
-            order = order_by_stratum(stratum[i], n_strata, order)
+            o = order_by_stratum(stratum[i], n_strata, o)
         beta[:] = 0.0
         out[i] = cox_fast_z_sorted(
-            duration[i][order], event[i][order], x[i][order], stratum[i][order], n_active, beta
+            duration[i][o], event[i][o], x[i][o], stratum[i][o], n_active, beta
         )
     return out
+
+
+def cox_fast_batch(duration, event, x, stratum, n_strata, n_active):
+    """`cox_fast_z_sorted` of each row of (n_trials, n_patients) arrays, any order; (n, 3)."""
+    order = np.argsort(duration, axis=1)
+    return _cox_rows(duration, event, x, stratum, n_strata, n_active, order)

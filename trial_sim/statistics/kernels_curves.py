@@ -151,20 +151,28 @@ def milestone_z_sorted(duration, event, group, tau):
 
 
 @njit(cache=True, nogil=True)
-def rmst_batch(duration, event, group, tau):
-    """`rmst_sorted`, corrected, of each row of (n_trials, n_patients) arrays, any order; (n, 4)."""
+def _rmst_rows(duration, event, group, tau, order):
     out = np.empty((duration.shape[0], 4))
     for i in range(duration.shape[0]):
-        order = np.argsort(duration[i])
-        out[i] = rmst_sorted(duration[i][order], event[i][order], group[i][order], tau, True)
+        o = order[i]
+        out[i] = rmst_sorted(duration[i][o], event[i][o], group[i][o], tau, True)
     return out
+
+
+def rmst_batch(duration, event, group, tau):
+    """`rmst_sorted`, corrected, of each row of (n_trials, n_patients) arrays, any order; (n, 4)."""
+    return _rmst_rows(duration, event, group, tau, np.argsort(duration, axis=1))
 
 
 @njit(cache=True, nogil=True)
-def milestone_batch(duration, event, group, tau):
-    """`milestone_sorted` of each row of (n_trials, n_patients) arrays, any order: (n_trials, 4)."""
+def _milestone_rows(duration, event, group, tau, order):
     out = np.empty((duration.shape[0], 4))
     for i in range(duration.shape[0]):
-        order = np.argsort(duration[i])
-        out[i] = milestone_sorted(duration[i][order], event[i][order], group[i][order], tau)
+        o = order[i]
+        out[i] = milestone_sorted(duration[i][o], event[i][o], group[i][o], tau)
     return out
+
+
+def milestone_batch(duration, event, group, tau):
+    """`milestone_sorted` of each row of (n_trials, n_patients) arrays, any order: (n_trials, 4)."""
+    return _milestone_rows(duration, event, group, tau, np.argsort(duration, axis=1))

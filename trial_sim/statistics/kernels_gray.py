@@ -115,10 +115,14 @@ def gray_z_sorted(duration, cause, group, of):
 
 
 @njit(cache=True, nogil=True)
-def gray_z_batch(duration, cause, group, of):
-    """`gray_z_sorted` of each row of (n_trials, n_patients) arrays, any order: (n_trials,)."""
+def _gray_rows(duration, cause, group, of, order):
     z = np.empty(duration.shape[0])
     for i in range(duration.shape[0]):
-        order = np.argsort(duration[i])
-        z[i] = gray_z_sorted(duration[i][order], cause[i][order], group[i][order], of)
+        o = order[i]
+        z[i] = gray_z_sorted(duration[i][o], cause[i][o], group[i][o], of)
     return z
+
+
+def gray_z_batch(duration, cause, group, of):
+    """`gray_z_sorted` of each row of (n_trials, n_patients) arrays, any order: (n_trials,)."""
+    return _gray_rows(duration, cause, group, of, np.argsort(duration, axis=1))
