@@ -28,6 +28,11 @@ class Learner(Protocol):
         """Mean and spread, (n,) float64 each."""
 
 
+def _varies(x: np.ndarray, least: int) -> np.ndarray:
+    """(n_features,) bool: at least ``least`` rows differ from the column's median."""
+    return (x != np.median(x, axis=0)).sum(0) >= least
+
+
 class ForestLearner:
     """Random forest; the spread is the standard deviation over its trees."""
 
@@ -58,11 +63,16 @@ class ForestLearner:
 
 
 class BoostingLearner:
-    """Gradient boosting on the features; the spread is over five seeds and subsamples."""
+    """Gradient boosting on the features; the spread is over members with subsamples of their own.
+
+    Columns that hardly vary in training (fewer than three molecules differ from the rest) are left
+    out: most fingerprint bits are such, and each would cost as much as a useful one.
+    """
 
     def __init__(self, task: str, seed: int, n_members: int = 3) -> None:
         self._task, self._seed, self._n_members = task, seed, n_members
         self._members: list[Any] = []
+        self._columns = np.zeros(0, dtype=int)
 
     def fit(self, smiles: Sequence[str], x: np.ndarray, y: np.ndarray) -> None:
         """See :class:`Learner`."""
@@ -71,6 +81,8 @@ class BoostingLearner:
             HistGradientBoostingRegressor,
         )
 
+        self._columns = np.flatnonzero(_varies(x, 3))
+        x = x[:, self._columns]
         classify = self._task == "classification"
         kind = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
         self._members = []
@@ -85,6 +97,7 @@ class BoostingLearner:
                 max_leaf_nodes=15,
                 l2_regularization=1.0,
                 max_features=0.3,
+                max_bins=63,
                 early_stopping=False,
                 random_state=self._seed + member,
             )
@@ -92,6 +105,7 @@ class BoostingLearner:
 
     def predict(self, smiles: Sequence[str], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Learner`."""
+        x = x[:, self._columns]
         if self._task == "classification":
             each = np.stack([model.predict_proba(x)[:, 1] for model in self._members])
         else:

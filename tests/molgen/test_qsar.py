@@ -1,0 +1,264 @@
+"""QSAR: real data (FreeSolv), calibration against exact constructions, files, bad input."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from molgen.chem import scaffold
+from molgen.qsar import (
+    QsarError,
+    clean_training_set,
+    compute_metrics,
+    conformal_factor,
+    fit_qsar,
+    load_qsar,
+    metric_table,
+    venn_abers,
+)
+from molgen.qsar_features import compute_features, make_folds, nearest_similarity
+from molgen.scoring import Component, Objective, score
+
+DATA = pd.read_csv(Path(__file__).parents[1] / "data" / "freesolv_sample.csv")
+SMILES, Y = DATA["smiles"].tolist(), DATA["expt"].tolist()
+
+
+@pytest.fixture(scope="module")
+def forest():
+    return fit_qsar(SMILES, Y, model="random_forest", n_trees=60, n_folds=4)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    labels = ["soluble" if value < -3.5 else "insoluble" for value in Y]
+    return fit_qsar(SMILES, labels, model="random_forest", n_trees=60, n_folds=4)
+
+
+# ---- real data -----------------------------------------------------------------------------------
+def test_freesolv_is_learned_across_scaffolds(forest):
+    metrics = forest.metrics.set_index("metric")
+    assert metrics.loc["spearman", "estimate"] > 0.8
+    assert metrics.loc["rmse", "estimate"] < 0.75 * np.std(Y)
+    assert (metrics["lower"] <= metrics["estimate"]).all()
+    assert (metrics["estimate"] <= metrics["upper"]).all()
+    assert abs(forest.coverage_check() - 0.9) < 0.06
+
+
+def test_predictions_have_intervals_and_a_domain(forest):
+    strange = "OB1OC(=O)[Si](C)(C)[Se]1"
+    table = forest.predict([SMILES[0], "C1CC", strange])
+    assert table["in_domain"].tolist() == [True, False, False]
+    assert table["similarity"][0] == 1.0
+    assert math.isnan(table["prediction"][1])
+    assert table["lower"][0] < table["prediction"][0] < table["upper"][0]
+    assert len(forest.predict([])) == 0
+
+
+def test_classification_gives_probability_intervals(classifier):
+    assert classifier.task == "classification"
+    assert classifier.training_set.classes == ("insoluble", "soluble")
+    metrics = classifier.metrics.set_index("metric")
+    assert metrics.loc["roc_auc", "estimate"] > 0.85
+    table = classifier.predict(["OCC(O)CO", "CCCCCCCC"])
+    assert table["prediction"][0] > 0.5 > table["prediction"][1]
+    assert (table["lower"] <= table["upper"]).all()
+    assert table["lower"][0] > table["upper"][1]
+
+
+@pytest.mark.parametrize("model", ["gradient_boosting", "gaussian_process"])
+def test_other_learners_learn_too(model):
+    fitted = fit_qsar(SMILES[:120], Y[:120], model=model, n_folds=2)
+    assert fitted.metrics.set_index("metric").loc["spearman", "estimate"] > 0.7
+
+
+@pytest.mark.slow
+def test_graph_network_trains_quietly_and_keeps_its_weights(tmp_path, capfd):
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    fitted = fit_qsar(SMILES[:60], Y[:60], model="dmpnn", epochs=12, n_folds=2)
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+    captured = capfd.readouterr()
+    assert captured.out == "" and "deepchem" not in captured.err.lower()
+    table = fitted.predict(SMILES[:60])
+    assert np.corrcoef(table["prediction"], Y[:60])[0, 1] > 0.4
+    fitted.save(tmp_path / "model")
+    assert (tmp_path / "model" / "weights.safetensors").is_file()
+    again = load_qsar(tmp_path / "model").predict(SMILES[:5])
+    assert again["prediction"].to_numpy() == pytest.approx(table["prediction"][:5], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_deepchem_featurizer_and_splitter():
+    block = compute_features(["CCO", "c1ccccc1"], ["deepchem:MACCSKeysFingerprint"])
+    assert block.shape == (2, 167) and set(np.unique(block)) <= {0.0, 1.0}
+    folds = make_folds(SMILES[:60], 3, "deepchem_scaffold", 0)
+    assert set(folds) == {0, 1, 2}
+    with pytest.raises(ValueError, match="Did you mean 'MACCSKeysFingerprint'"):
+        compute_features(["CCO"], ["deepchem:MACSKeysFingerprint"])
+
+
+# ---- splits --------------------------------------------------------------------------------------
+def test_scaffolds_are_never_divided():
+    folds = make_folds(SMILES, 5, "scaffold", 0)
+    where: dict[str, set[int]] = {}
+    for text, fold in zip(SMILES, folds):
+        if key := scaffold(text):
+            where.setdefault(key, set()).add(int(fold))
+    assert all(len(found) == 1 for found in where.values())
+    assert np.bincount(folds).min() > 0.1 * len(SMILES)
+
+
+def test_random_folds_are_even_and_seeded():
+    folds = make_folds(SMILES, 5, "random", 1)
+    assert np.ptp(np.bincount(folds)) <= 1
+    assert (folds == make_folds(SMILES, 5, "random", 1)).all()
+    assert (folds != make_folds(SMILES, 5, "random", 2)).any()
+
+
+def test_nearest_similarity_by_hand():
+    queries = np.array([[1, 1, 0, 0], [0, 0, 0, 1]], dtype=np.uint8)
+    references = np.array([[1, 1, 1, 0], [0, 1, 1, 1]], dtype=np.uint8)
+    assert nearest_similarity(queries, references) == pytest.approx([2 / 3, 1 / 3])
+
+
+# ---- calibration ---------------------------------------------------------------------------------
+def test_conformal_factor_by_hand():
+    residuals = np.array([1.0, -2.0, 3.0, -4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
+    assert conformal_factor(residuals, np.ones(9), 0.8) == 8.0  # ceil(10 * 0.8) = 8th
+    assert conformal_factor(residuals, np.full(9, 2.0), 0.5) == 2.5
+    assert conformal_factor(residuals, np.ones(9), 0.95) == math.inf
+
+
+def test_conformal_intervals_hold_what_they_promise():
+    """Exchangeable normal residuals: the coverage over repetitions is the nominal one."""
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(2000):
+        draws = rng.normal(size=40)
+        inside.append(abs(draws[-1]) <= conformal_factor(draws[:-1], np.ones(39), 0.8))
+    assert np.mean(inside) == pytest.approx(0.8, abs=0.027)  # three standard errors
+
+
+def test_venn_abers_by_hand_and_calibrated():
+    # Perfectly separated scores: a new score at the top, counted as 0 and as 1.
+    held_out = np.array([0.1, 0.2, 0.8, 0.9])
+    labels = np.array([0.0, 0.0, 1.0, 1.0])
+    lower, upper = venn_abers(held_out, labels, np.array([0.95]))
+    # as class 0 it joins {1, 1}: 2 of 3; as class 1 it stays 1
+    assert lower[0] == pytest.approx(2 / 3) and upper[0] == 1.0
+    rng = np.random.default_rng(1)
+    truth = rng.random(2000)
+    outcome = (rng.random(2000) < truth).astype(float)
+    lower, upper = venn_abers(truth[:1000] ** 3, outcome[:1000], truth[1000:] ** 3)
+    assert np.mean((lower + upper) / 2) == pytest.approx(outcome[1000:].mean(), abs=0.05)
+    assert np.mean(np.abs((lower + upper) / 2 - truth[1000:])) < 0.08
+
+
+def test_metrics_by_hand():
+    y, predicted = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 6.0])
+    metrics = compute_metrics(y, predicted, "regression")
+    assert metrics == pytest.approx({"rmse": 1.0, "mae": 0.5, "r2": 0.2, "spearman": 1.0})
+    metrics = compute_metrics(
+        np.array([0, 0, 1, 1.0]), np.array([0.1, 0.6, 0.4, 0.9]), "classification"
+    )
+    assert metrics["roc_auc"] == 0.75 and metrics["balanced_accuracy"] == 0.5
+    assert metrics["brier"] == pytest.approx((0.01 + 0.36 + 0.36 + 0.01) / 4)
+    table = metric_table(y, predicted, "regression", n_bootstrap=50)
+    assert table.columns.tolist() == ["metric", "estimate", "lower", "upper"]
+
+
+# ---- as a component ------------------------------------------------------------------------------
+def test_a_model_is_a_component(forest, tmp_path):
+    strange = "OB1OC(=O)[Si](C)(C)[Se]1"
+    part = Component.minimise("qsar", model=forest, name="solvation")
+    table = score([SMILES[0], strange], Objective([part]))
+    assert table["solvation (raw)"][0] == pytest.approx(forest.predict(SMILES[0])["prediction"][0])
+    assert "outside the model's domain" in table["notes"][1] and table["notes"][0] == ""
+    capped = Component.maximise("qsar", model=forest, outside=-20)
+    assert score([strange], Objective([capped]))["qsar (raw)"][0] == -20
+    with pytest.raises(ValueError, match="save it and give its path"):
+        Objective([part]).save(tmp_path / "o.yaml")
+    forest.save(tmp_path / "model")
+    Objective([part]).save(tmp_path / "o.yaml")
+    loaded = Objective.load(tmp_path / "o.yaml")
+    assert loaded([SMILES[0]]) == pytest.approx(Objective([part])([SMILES[0]]))
+    forest.path = None
+
+
+def test_files_bring_back_the_same_model(forest, classifier, tmp_path):
+    for model in (forest, classifier):
+        model.save(tmp_path / model.task)
+        loaded = load_qsar(tmp_path / model.task)
+        assert loaded.settings == model.settings
+        pd.testing.assert_frame_equal(loaded.predict(SMILES[:20]), model.predict(SMILES[:20]))
+        assert [f.name for f in (tmp_path / model.task).iterdir()] == ["model.json"]
+        model.path = None
+
+
+# ---- bad input -----------------------------------------------------------------------------------
+def test_rows_left_out_are_listed():
+    smiles = [*SMILES[:30], "C1CC", "CCCCCCCCCCCC", "CCCCCCCCCCCCC"]
+    data, task = clean_training_set(smiles, [*Y[:30], 1.0, None, math.inf])
+    assert task == "regression" and len(data.smiles) == 30
+    assert [(row["line"], row["reason"]) for row in data.rejected] == [
+        (31, "not a molecule"),
+        (32, "y is missing"),
+        (33, "y is inf"),
+    ]
+
+
+def test_duplicates_with_different_values():
+    smiles, y = [*SMILES[:30], "OCC", "CCO", "C(C)O"], [*Y[:30], 1.0, 2.0, 6.0]
+    base = [s for s in SMILES[:30] if s == "CCO"]
+    data, _ = clean_training_set(smiles, y)
+    assert len(data.conflicts) == 1 and data.conflicts[0]["smiles"] == "CCO"
+    if not base:
+        assert data.conflicts[0]["used"] == 2.0
+    with pytest.raises(QsarError, match=r"CCO stands in the data .* different values"):
+        clean_training_set(smiles, y, duplicates="raise")
+    with pytest.warns(UserWarning, match="1 molecules came with different values"):
+        fit_qsar(smiles, y, model="gaussian_process", n_folds=2)
+    # two classes that contradict each other leave the molecule out
+    labels = [float(v > -3.5) for v in Y[:30]]
+    data, _ = clean_training_set([*SMILES[:30], "CCCCCCCCCO", "OCCCCCCCCC"], [*labels, 0, 1])
+    assert data.conflicts[-1]["used"] is None and "CCCCCCCCCO" not in data.smiles
+
+
+@pytest.mark.parametrize(
+    ("smiles", "y", "options", "message"),
+    [
+        (SMILES, [1.0] * len(SMILES), {}, "constant"),
+        (SMILES, ["a"] * len(SMILES), {}, "constant"),
+        (SMILES, [None] * len(SMILES), {}, "every entry is missing"),
+        (SMILES, Y[:-1], {}, "240 rows, y has 239"),
+        (SMILES[:5], Y[:5], {}, "needs at least 20"),
+        (SMILES, ["a", "b", "c"] * 80, {}, "has 3"),
+        (SMILES, Y, {"model": "random_forrest"}, "Did you mean 'random_forest'"),
+        (SMILES, Y, {"splitter": "scafold"}, "Did you mean 'scaffold'"),
+        (SMILES, Y, {"features": ["ecpf"]}, "Did you mean 'ecfp'"),
+        (SMILES, Y, {"features": []}, "features is empty"),
+        (SMILES, Y, {"n_folds": 1}, "n_folds lies between"),
+        (SMILES, Y, {"coverage": 1.0}, "coverage"),
+        (SMILES, Y, {"task": "ranking"}, "task is"),
+        (SMILES, Y, {"duplicates": "drop"}, "duplicates is"),
+    ],
+)
+def test_bad_input_says_what_is_wrong(smiles, y, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit_qsar(smiles, y, **options)
+
+
+def test_bad_files_say_which(tmp_path):
+    with pytest.raises(QsarError, match="no QSAR model"):
+        load_qsar(tmp_path)
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(QsarError, match="damaged"):
+        load_qsar(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps({"format": "other"}))
+    with pytest.raises(QsarError, match="not a QSAR model"):
+        load_qsar(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps({"format": "molgen-qsar", "version": 99}))
+    with pytest.raises(QsarError, match="format 99"):
+        load_qsar(tmp_path)
