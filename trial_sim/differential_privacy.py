@@ -64,7 +64,7 @@ class PrivacyRecord:
     Attributes:
         sigma_outcome, sigma_covariates: standard deviations of the noise on a cell.
         sampling_error, noise_error: standard error of the log ratio of two arms' events from
-            sampling, and what the noise adds; ``warning`` says both, and whether the trial is too small.
+            sampling, and what the noise adds; ``warning`` says whether the trial is too small.
     """
 
     epsilon: float

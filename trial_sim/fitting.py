@@ -90,6 +90,7 @@ def fit(
     """
     if not isinstance(trial, Trial):
         raise TypeError(f"fit needs a Trial, received {type(trial).__name__}")
+    stream(seed)  # refuses a seed that is none
     record = endpoint_of(trial, endpoint)
     name = endpoint if isinstance(endpoint, str) else tuple(endpoint)
     if trial.n_patients < FEWEST:
@@ -345,7 +346,7 @@ class FittedTrial:
             codes,
             np.full(len(codes), new),
             stream(seed, 5, new),
-            combined(drawn_y, indices),
+            combined(self.outcome_model, drawn_y, indices),
             (*self.arms, label),
         )
         table.attrs["assumption"] = ASSUMPTION

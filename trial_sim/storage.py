@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,6 +101,10 @@ def read(path: str | Path) -> Any:
     if not path.exists():
         raise ValueError(f"no file {str(path)!r}")
     try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"its part {broken!r} is damaged")
         with np.load(path, allow_pickle=False) as stored:
             arrays = {k: stored[k] for k in stored.files}
         tree = json.loads(arrays.pop("header").tobytes().decode())
@@ -108,5 +113,13 @@ def read(path: str | Path) -> Any:
         if tree["version"] > VERSION:
             raise ValueError(f"it was written by a newer version (format {tree['version']})")
         return unpack(tree["value"], arrays)
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise ValueError(f"{str(path)!r} is no sound saved model: {error}") from error

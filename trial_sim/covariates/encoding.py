@@ -98,6 +98,7 @@ def blur_rare(
     above = support[np.minimum(place + 1, len(support) - 1), 0]
     # Triangular on the gap to each neighbour keeps the mean where gaps are alike.
     u = rng.random(len(drawn)) + rng.random(len(drawn)) - 1
+    u = np.where(place == 0, np.abs(u), np.where(place == len(support) - 1, -np.abs(u), u))
     moved = drawn + np.where(u < 0, u * (drawn - below), u * (above - drawn))
     if column.kind == "date" or column.kind == "integer":
         moved = np.round(moved)

@@ -19,11 +19,10 @@ MULTIPLIED = ("hazards", "tail", "rates", "ratios")
 COPIED = ("censoring", "gaps", "sizes", "zeros", "residuals")
 
 
-def combined(parameters: Any, parts: tuple[int, ...]) -> Any:
+def combined(model: Any, parameters: Any, parts: tuple[int, ...]) -> Any:
     """``parameters`` with one more arm (the last) that joins the arms at ``parts``.
 
-    Raises:
-        ValueError: a model whose parameters cannot be combined.
+    A ratio of hazards or rates that change over time is that of their totals over the follow-up.
     """
     new: dict[str, Any] = {}
     for name in parameters._fields:
@@ -36,13 +35,19 @@ def combined(parameters: Any, parts: tuple[int, ...]) -> Any:
         elif name in MULTIPLIED:
             row = value[0].astype(float)
             for a in parts:
-                base = value[0]
-                row = row * np.divide(
-                    value[a], base, out=np.ones_like(row), where=np.asarray(base) > 0
-                )
+                row = row * average_ratio(model, name, value[a], value[0])
             new[name] = np.concatenate([value, np.asarray(row)[None]])
         elif name in COPIED:
             new[name] = np.concatenate([value, value[:1]])
         elif name in ("first", "second"):
-            new[name] = combined(value, parts)
+            new[name] = combined(getattr(model, name), value, parts)
     return parameters._replace(**new)
+
+
+def average_ratio(model: Any, name: str, treated: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """Ratio of totals over the intervals, by cause if there are several."""
+    if name in ("hazards", "rates"):
+        widths = model.events.widths
+        treated, control = np.tensordot(widths, treated, 1), np.tensordot(widths, control, 1)
+    treated, control = np.asarray(treated, dtype=float), np.asarray(control, dtype=float)
+    return np.divide(treated, control, out=np.ones_like(treated), where=control > 0)

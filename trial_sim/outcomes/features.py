@@ -11,6 +11,7 @@ from trial_sim.storage import storable
 from trial_sim.trial import Column
 
 RARE = 5  # a level or gap pattern with fewer patients gets no coefficient of its own
+FEW_LEVELS = 6  # an ordered column with more levels enters as a number
 SKEWED = 1.5  # above this skewness a non-negative number enters as log(1 + x)
 
 
@@ -61,7 +62,9 @@ class FeatureMap:
                 continue
             if RARE <= np.isnan(values).sum() <= len(values) - RARE:
                 terms.append(Term(k, "gap"))
-            if column.kind == "categorical":
+            if column.kind == "categorical" or (
+                column.discrete and len(column.levels) <= FEW_LEVELS
+            ):
                 levels, counts = np.unique(seen, return_counts=True)
                 reference = levels[np.argmax(counts)]
                 small = [v for v, c in zip(levels, counts) if c < RARE and v != reference]

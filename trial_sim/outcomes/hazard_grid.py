@@ -122,7 +122,8 @@ def conditional_hazards(marginal: np.ndarray, widths: np.ndarray, risks: np.ndar
     Returns:
         (A, K, C) hazards of a patient with relative risk 1.
 
-    Marches through the intervals; within one, at-risk weights are the mean of both ends.
+    Marches through the intervals; within one, causes are weighed by the mean of both ends, and all
+    hazards scaled until survival falls exactly as the margin says.
     """
     out = np.zeros_like(marginal)
     march(
@@ -146,7 +147,12 @@ def march(marginal, widths, risks, out):
         before[:] = 1.0
         for k in range(n_intervals):
             after[:] = before
-            for _ in range(3):
+            start = before.sum()
+            wanted = 0.0
+            for c in range(n_causes):
+                wanted += widths[k] * marginal[a, k, c]
+            factor = 1.0
+            for _ in range(5):
                 weight = 0.0
                 mean[:] = 0.0
                 for i in range(m):
@@ -155,12 +161,15 @@ def march(marginal, widths, risks, out):
                     for c in range(n_causes):
                         mean[c] += w * risks[a, i, c]
                 for c in range(n_causes):
-                    hazard[c] = marginal[a, k, c] * weight / max(mean[c], 1e-300)
+                    hazard[c] = factor * marginal[a, k, c] * weight / max(mean[c], 1e-300)
                 for i in range(m):
                     step = 0.0
                     for c in range(n_causes):
                         step += risks[a, i, c] * hazard[c]
                     after[i] = np.exp(-min(total[i] + widths[k] * step, 600.0))
+                spent = np.log(start / max(after.sum(), 1e-290))
+                if spent > 0.0:
+                    factor *= wanted / spent
             for c in range(n_causes):
                 out[a, k, c] = hazard[c]
             for i in range(m):

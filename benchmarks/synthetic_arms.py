@@ -1,0 +1,249 @@
+"""Synthetic arms beside the real trials: effects, curves, speed, privacy and utility.
+
+    python -m benchmarks.synthetic_arms effects      # mean of 200 synthetic trials less the real
+    python -m benchmarks.synthetic_arms curves       # largest KM gap over the 95 % band
+    python -m benchmarks.synthetic_arms speed        # fit colon, sample 100,000 patients
+    python -m benchmarks.synthetic_arms privacy      # effect against epsilon
+    python -m benchmarks.synthetic_arms coverage     # 95 % intervals where the truth is known
+
+Each prints a table and its pass or fail against the figures of the project.
+"""
+
+import sys
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+
+import trial_sim as ts
+from trial_sim.auditing.curves import simultaneous_band, survival, unit_weights
+from trial_sim.datasets import list_trials
+from trial_sim.fitting import FittedTrial
+from trial_sim.outcomes.effects import contrast
+from trial_sim.trial import TimeToEvent, Trial
+
+FLOOR, GOAL = 0.25, 0.1
+
+
+def effects(n_trials: int = 200, only: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Bias of the mean synthetic estimate in real standard errors, for every trial and endpoint.
+
+    ``bias`` is the mean of ``n_trials`` synthetic trials of the real sizes with parameters drawn;
+    ``plug_in`` the same without parameter draws; ``mcse`` the Monte-Carlo error of the former.
+    ``spread`` is the observed spread over the expected sqrt(2) standard errors.
+    """
+    rows = []
+    for name in list_trials()["name"]:
+        trial = ts.load_trial(name)
+        if trial.arm is None or (only and name not in only):
+            continue
+        for endpoint in trial.endpoints:
+            start = time.perf_counter()
+            fitted = ts.fit(trial, endpoint=endpoint)
+            seconds = time.perf_counter() - start
+            drawn = [fitted.sample_trial(seed=s).patients for s in range(n_trials)]
+            fixed = [
+                fitted.sample_trial(seed=s, uncertainty=False).patients for s in range(n_trials)
+            ]
+            for arm in trial.arms[1:]:
+                args = (fitted.endpoint, trial.arm, trial.control, arm)
+                real, error = contrast(trial.patients, *args)
+                found = np.array([contrast(t, *args)[0] for t in drawn])
+                plain = np.array([contrast(t, *args)[0] for t in fixed])
+                rows.append(
+                    {
+                        "trial": name,
+                        "endpoint": endpoint,
+                        "arm": arm,
+                        "model": fitted.outcome_model.name,
+                        "real": real,
+                        "se": error,
+                        "bias": (np.nanmean(found) - real) / error,
+                        "mcse": np.nanstd(found) / error / n_trials**0.5,
+                        "plug_in": (np.nanmean(plain) - real) / error,
+                        "spread": np.nanstd(found) / error / 2**0.5,
+                        "fit_s": seconds,
+                    }
+                )
+                print(
+                    pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1)
+                )
+    return pd.DataFrame(rows)
+
+
+def curve_gaps(trial: Trial, fitted: FittedTrial, endpoint: str, n: int = 6000) -> pd.DataFrame:
+    """Largest gap between real and synthetic Kaplan-Meier curves over the half-width of the real
+    curve's 95 % simultaneous band, in every arm and every level of each categorical covariate.
+
+    The synthetic trial has ``n`` patients an arm and estimated parameters, so that its own noise is
+    small beside the band.
+    """
+    record = trial.endpoints[endpoint]
+    assert isinstance(record, TimeToEvent)
+    shares = np.array(trial.schema().arm_sizes) / max(trial.schema().arm_sizes)
+    sizes = {a: int(n * s) for a, s in zip(trial.arms, shares)}
+    made = fitted.sample_trial(sizes, seed=1, uncertainty=False).patients
+    groups = [(trial.arm, a) for a in trial.arms]
+    for column in trial.schema().columns:
+        if column.discrete and column.name in trial.covariates:
+            groups += [(column.name, level) for level in column.levels]
+    rng = np.random.Generator(np.random.Philox(7))
+    rows = []
+    for column_name, level in groups:
+        real = trial.patients[trial.patients[column_name] == level]
+        synthetic = made[made[column_name] == level]
+        if len(real) < 10 or len(synthetic) < 50:
+            continue
+        t, d = real[record.duration].to_numpy(float), real[record.event].to_numpy() > 0
+        grid = np.unique(np.quantile(t, np.linspace(0.02, 0.95, 60)))
+
+        def curve(w: np.ndarray, t=t, d=d, grid=grid) -> np.ndarray:
+            return survival(t, d, grid, w)
+
+        estimate, low, high = simultaneous_band(curve, len(t), rng)
+        ours = survival(
+            synthetic[record.duration].to_numpy(float),
+            synthetic[record.event].to_numpy() > 0,
+            grid,
+            unit_weights(len(synthetic)),
+        )[0]
+        half = np.nanmax((high - low) / 2)
+        gap = np.nanmax(np.abs(ours - estimate))
+        rows.append(
+            {"group": column_name, "level": level, "n": len(real), "gap": gap, "ratio": gap / half}
+        )
+    return pd.DataFrame(rows)
+
+
+def curves() -> pd.DataFrame:
+    """`curve_gaps` of every time-to-event endpoint with arms."""
+    parts = []
+    for name in list_trials()["name"]:
+        trial = ts.load_trial(name)
+        for endpoint, record in trial.endpoints.items():
+            if trial.arm is None or not isinstance(record, TimeToEvent):
+                continue
+            fitted = ts.fit(trial, endpoint=endpoint)
+            part = curve_gaps(trial, fitted, endpoint)
+            part.insert(0, "trial", f"{name}/{endpoint}/{fitted.outcome_model.name}")
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def speed() -> pd.DataFrame:
+    """Seconds to fit colon/death and to sample 100,000 patients (second run: imports excluded)."""
+    trial = ts.load_trial("colon")
+    rows = []
+    for run in ("first", "second"):
+        start = time.perf_counter()
+        fitted = ts.fit(trial, endpoint="death")
+        middle = time.perf_counter()
+        fitted.sample_arm("Lev+5FU", 100_000)
+        end = time.perf_counter()
+        rows.append({"run": run, "fit_s": middle - start, "sample_s": end - middle})
+    return pd.DataFrame(rows)
+
+
+def privacy(n_trials: int = 200) -> pd.DataFrame:
+    """Colon, Lev+5FU against Obs: effect and spread against epsilon, mean of ten noisy fits."""
+    trial = ts.load_trial("colon")
+    args = (trial.endpoints["death"], "rx", "Obs", "Lev+5FU")
+    real, error = contrast(trial.patients, *args)
+    rows = [{"epsilon": np.inf, "estimate": real, "rmse": 0.0, "spread": error, "noise_error": 0.0}]
+    for epsilon in (1.0, 3.0, 10.0, 30.0):
+        means, spreads, noise = [], [], 0.0
+        for seed in range(10):
+            fitted = ts.fit(trial, "death", epsilon=epsilon, noise_seed=seed)
+            noise = fitted.privacy.noise_error
+            found = [
+                contrast(fitted.sample_trial(seed=s).patients, *args)[0]
+                for s in range(n_trials // 10)
+            ]
+            means.append(np.mean(found))
+            spreads.append(np.std(found))
+        rmse = float(np.sqrt(np.mean((np.array(means) - real) ** 2)))
+        rows.append(
+            {
+                "epsilon": epsilon,
+                "estimate": float(np.mean(means)),
+                "rmse": rmse,
+                "spread": float(np.mean(spreads)),
+                "noise_error": noise,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def coverage(n_simulations: int = 300, n: int = 300) -> pd.DataFrame:
+    """Where the truth is known: 95 % predictive intervals of the effect cover the estimate of a
+    second real trial from the same truth, and intervals from parameter draws cover the truth."""
+    rng = np.random.Generator(np.random.Philox(11))
+    truth, inside_next, inside_truth = -0.4, 0, 0
+    endpoint = TimeToEvent("time", "event")
+
+    def one() -> pd.DataFrame:
+        arm = rng.permutation(np.repeat([0, 1], n // 2))
+        x = rng.normal(size=n)
+        t = rng.exponential(10 / np.exp(truth * arm + 0.3 * x))
+        c = rng.uniform(5, 30, n)
+        return pd.DataFrame(
+            {"arm": np.where(arm, "T", "C"), "x": x, "time": np.minimum(t, c), "event": t <= c}
+        )
+
+    big = pd.concat([one() for _ in range(200)])
+    marginal = contrast(big, endpoint, "arm", "C", "T")[0]
+    for k in range(n_simulations):
+        fitted = ts.fit(
+            Trial(one(), "arm", {"d": endpoint}, ["x"]), "d", model="cox", covariate_model="cart"
+        )
+        found = np.array(
+            [
+                contrast(fitted.sample_trial(seed=s).patients, endpoint, "arm", "C", "T")[0]
+                for s in range(100 * (k + 1), 100 * (k + 1) + 60)
+            ]
+        )
+        centre, spread = found.mean(), found.std(ddof=1)
+        fresh = contrast(one(), endpoint, "arm", "C", "T")[0]
+        inside_next += abs(fresh - centre) < 1.96 * spread
+        inside_truth += abs(marginal - centre) < 1.96 * spread / 2**0.5
+    return pd.DataFrame(
+        [
+            {
+                "simulations": n_simulations,
+                "marginal_truth": marginal,
+                "covers_next_trial": inside_next / n_simulations,
+                "covers_truth": inside_truth / n_simulations,
+                "mcse": (0.95 * 0.05 / n_simulations) ** 0.5,
+            }
+        ]
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Run the named parts (default: all)."""
+    warnings.simplefilter("ignore")
+    for part in arguments or ["effects", "curves", "speed", "privacy", "coverage"]:
+        table = {
+            "effects": effects,
+            "curves": curves,
+            "speed": speed,
+            "privacy": privacy,
+            "coverage": coverage,
+        }[part]()
+        print(f"\n## {part}\n{table.round(3).to_string(index=False)}")
+        if part == "effects":
+            worst = (table["bias"].abs() - 2 * table["mcse"]).max()
+            print(
+                f"bias within {GOAL} SE: {(table['bias'].abs() <= GOAL).sum()} of {len(table)}; "
+                f"within {FLOOR} SE: {(table['bias'].abs() <= FLOOR).sum()}; worst beyond two "
+                f"Monte-Carlo errors {worst:.3f}; plug-in within {GOAL}: "
+                f"{(table['plug_in'].abs() <= GOAL).sum()}, within {FLOOR}: "
+                f"{(table['plug_in'].abs() <= FLOOR).sum()}"
+            )
+        if part == "curves":
+            print(f"inside the band: {(table['ratio'] <= 1).sum()} of {len(table)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

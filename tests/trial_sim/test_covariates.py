@@ -1,0 +1,161 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import trial_sim as ts
+from trial_sim.covariates.bootstrap import Bootstrap
+from trial_sim.covariates.cart import SequentialCart
+from trial_sim.covariates.conditions import balanced_counts, predicate, sample_codes
+from trial_sim.covariates.copula import GaussianCopula, nearest_correlation
+from trial_sim.covariates.encoding import decode, encode
+from trial_sim.covariates.selection import fit_generator, resemblance
+from trial_sim.trial import Column, describe_column
+
+GENERATORS = [SequentialCart, GaussianCopula, Bootstrap]
+
+
+@pytest.fixture(scope="module")
+def colon():
+    trial = ts.load_trial("colon")
+    columns = trial.schema().columns
+    return trial, columns, encode(trial.baseline, columns)
+
+
+def rng(seed=0):
+    return np.random.Generator(np.random.Philox(seed))
+
+
+def test_encoding_is_undone_by_decoding(colon):
+    trial, columns, codes = colon
+    back = decode(codes, columns)
+    pd.testing.assert_frame_equal(back, trial.baseline[[c.name for c in columns]])
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_generators_keep_margins_pairs_gaps_and_types(colon, kind):
+    trial, columns, codes = colon
+    made = kind.fit(codes, columns, 0)
+    drawn, _ = made.sample(4000, rng(1), made.draw(None))
+    table = decode(drawn, columns)
+    assert (table.dtypes == trial.baseline[[c.name for c in columns]].dtypes).all()
+    real = trial.baseline
+    assert abs(table["age"].mean() - real["age"].mean()) < 0.8
+    assert abs(table["age"].std() - real["age"].std()) < 0.8
+    assert abs(table["nodes"].isna().mean() - real["nodes"].isna().mean()) < 0.01
+    assert table["age"].between(real["age"].min(), real["age"].max()).all()
+    found = resemblance(codes, drawn[:929], columns, 0)
+    assert found["margin"] < 0.06 and found["pairs"] < 0.06
+
+
+def test_cart_keeps_a_column_that_others_determine(colon):
+    _, columns, codes = colon
+    made = SequentialCart.fit(codes, columns, 0)
+    table = decode(made.sample(5000, rng(2), made.draw(None))[0], columns).dropna()
+    real = decode(codes, columns).dropna()
+    agree_real = ((real["nodes"] > 4) == (real["node4"] == 1)).mean()
+    agree_made = ((table["nodes"] > 4) == (table["node4"] == 1)).mean()
+    assert abs(agree_made - agree_real) < 0.01
+
+
+def test_unique_values_are_not_given_back_and_shared_ones_are():
+    real = pd.DataFrame({"x": np.r_[np.arange(1, 60) * 7.01, [10.0] * 40, 5000.0]})
+    columns = (describe_column(real["x"], None),)
+    made = SequentialCart.fit(encode(real, columns), columns, 0)
+    values = made.sample(20_000, rng(3), made.draw(None))[0][:, 0]
+    assert abs((values == 10).mean() - 0.4) < 0.02
+    assert (values == 5000.0).mean() < 0.002 and values.max() <= 5000.0
+
+
+def test_draws_spread_like_a_bootstrap(colon):
+    _, columns, codes = colon
+    made = SequentialCart.fit(codes, columns, 0)
+    k = [c.name for c in columns].index("age")
+    means = [made.sample(3000, rng(s), made.draw(rng(s + 1000)))[0][:, k].mean() for s in range(60)]
+    expected = codes[:, k].std() * np.sqrt(1 / 929 + 1 / 3000)
+    assert 0.7 < np.std(means) / expected < 1.35
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_where_is_kept_and_matches_the_conditional_law(colon, kind):
+    _, columns, codes = colon
+    made = kind.fit(codes, columns, 0)
+    where = {"age": "> 70", "sex": "female"}
+    drawn = decode(sample_codes(made, 800, rng(4), made.draw(None), where), columns)
+    assert (drawn["age"] > 70).all() and (drawn["sex"] == "female").all()
+    free = decode(made.sample(60_000, rng(5), made.draw(None))[0], columns)
+    inside = free[(free["age"] > 70) & (free["sex"] == "female")]
+    for name in ("nodes", "obstruct", "extent"):
+        error = 4 * inside[name].std() / 800**0.5
+        assert abs(drawn[name].mean() - inside[name].mean()) < error
+
+
+def test_a_condition_that_nobody_meets_is_refused_quickly(colon):
+    _, columns, codes = colon
+    made = SequentialCart.fit(codes, columns, 0)
+    with pytest.raises(ValueError, match=r"age > 200\) is satisfied by 0 of"):
+        sample_codes(made, 10, rng(), made.draw(None), {"age": "> 200"})
+    with pytest.raises(ValueError, match="did you mean 'age'"):
+        sample_codes(made, 10, rng(), made.draw(None), {"agge": "> 20"})
+    with pytest.raises(ValueError, match="no level 'F'"):
+        sample_codes(made, 10, rng(), made.draw(None), {"sex": "F"})
+
+
+def test_constraints_hold_in_every_row():
+    g = rng(6)
+    real = pd.DataFrame({"low": g.normal(50, 10, 200).round(1)})
+    real["high"] = (real["low"] + g.exponential(5, 200)).round(1)
+    columns = tuple(describe_column(real[c], None) for c in real)
+    made = GaussianCopula.fit(encode(real, columns), columns, 0)
+    drawn = decode(sample_codes(made, 500, rng(7), made.draw(None), None, ["high >= low"]), columns)
+    assert (drawn["high"] >= drawn["low"]).all()
+
+
+def test_auto_never_takes_the_bootstrap_and_shows_its_table(colon):
+    _, columns, codes = colon
+    made, table = fit_generator(codes, columns, "auto", 0)
+    assert not made.copies_rows and table["chosen"].sum() == 1
+    with pytest.raises(ValueError, match="did you mean 'copula'"):
+        fit_generator(codes, columns, "copulla", 0)
+
+
+def test_balanced_counts_add_up():
+    columns = (Column("sex", "categorical", ("F", "M", "X")),)
+    parts = balanced_counts(columns, {"sex": {"F": 0.5}}, 101)
+    assert sum(c for _, c in parts) == 101 and parts[0] == ({"sex": "F"}, 50)
+    with pytest.raises(ValueError, match="at most 1"):
+        balanced_counts(columns, {"sex": {"F": 0.7, "M": 0.6}}, 10)
+    with pytest.raises(ValueError, match="no level 'Q'"):
+        balanced_counts(columns, {"sex": {"Q": 0.5}}, 10)
+
+
+@given(st.integers(2, 8), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_nearest_correlation_is_one(d, seed):
+    a = rng(seed).uniform(-1, 1, (d, d))
+    made = nearest_correlation((a + a.T) / 2)
+    assert np.allclose(np.diag(made), 1) and np.linalg.eigvalsh(made).min() > 0
+
+
+@given(st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), st.integers(-5, 5))
+@settings(max_examples=40, deadline=None)
+def test_predicates_agree_with_python(sign, value):
+    column = Column("x", "integer", lower=-9, upper=9)
+    codes = np.append(np.arange(-9, 10, dtype=float), np.nan)
+    found = predicate(column, f"{sign} {value}")(codes)
+    expected = [eval_like(sign, v, value) for v in codes]
+    assert found.tolist() == expected
+
+
+def eval_like(sign, v, value):
+    if np.isnan(v):
+        return False
+    return {
+        "<": v < value,
+        "<=": v <= value,
+        ">": v > value,
+        ">=": v >= value,
+        "==": v == value,
+        "!=": v != value,
+    }[sign]
