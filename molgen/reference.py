@@ -24,8 +24,9 @@ from rdkit.Chem.rdmolops import FragmentOnBRICSBonds
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molgen.alerts import passes_moses_filters
-from molgen.chem import fingerprints, quiet_rdkit
+from molgen.chem import quiet_rdkit
 from molgen.datasets import cache_folder, write_atomically
+from molgen.fingerprints import fingerprints
 from molgen.parallel import map_chunks
 from molgen.properties import logp, molecular_weight, qed, sa_score
 from molgen.similarity import pack

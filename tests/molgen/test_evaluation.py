@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from molgen import chem, evaluation, reference, similarity
+from molgen import evaluation, reference, similarity
 from molgen.chemnet import activations, frechet_distance, mean_and_covariance
 from molgen.datasets import DatasetError
+from molgen.fingerprints import fingerprints, tanimoto
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,7 +63,7 @@ def test_published_values_of_training_molecules(moses, tmp_path_factory, monkeyp
     mine = reference.compute_statistics(moses[:300], "sample", profiles=profiles)
     test = reference.moses_statistics("test")
     assert evaluation.cosine_similarity(mine.fragments, test.fragments) > 0.985  # Frag 1.0
-    packed = similarity.pack(chem.fingerprints(moses[:3000]))
+    packed = similarity.pack(fingerprints(moses[:3000]))
     first, second = similarity.similarity_moments(packed, packed)
     assert 1 - first.mean() == pytest.approx(0.8567, abs=0.002)  # IntDiv
     assert 1 - np.sqrt(second).mean() == pytest.approx(0.8508, abs=0.002)  # IntDiv2
@@ -178,10 +179,10 @@ def test_novelty_without_the_training_set_is_not_a_number(monkeypatch):
 
 
 def test_similarity_kernels_against_plain_arrays(moses):
-    bits = chem.fingerprints([*moses[:150], "C"])
+    bits = fingerprints([*moses[:150], "C"])
     packed = similarity.pack(bits)
     assert packed.shape == (151, 16)
-    plain = chem.tanimoto(bits[:40], bits[40:])
+    plain = tanimoto(bits[:40], bits[40:])
     value, index = similarity.nearest(packed[:40], packed[40:])
     np.testing.assert_allclose(value, plain.max(1), atol=1e-6)
     np.testing.assert_array_equal(index, plain.argmax(1))

@@ -1,0 +1,135 @@
+"""Provenance records: who made a table, with what, and a digest of each of its rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a table of molecules came about.
+
+    Attributes:
+        function: what made it, for example ``"sample"``.
+        arguments: its arguments, as plain data; enough to call it again.
+        seed: the seed, or None where nothing is random.
+        checkpoint_sha256: hash of the model's weights, or an empty string.
+        data_sha256: hash of the molecules put in, or an empty string.
+        version: of this package.
+        created: time of writing, UTC, ISO 8601.
+        environment: versions of Python, RDKit, and PyTorch where it was in use.
+        row_digests: one short digest a row, filled in when a table is saved.
+    """
+
+    function: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    checkpoint_sha256: str = ""
+    data_sha256: str = ""
+    version: str = ""
+    created: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    row_digests: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.function:
+            raise ValueError("A provenance record needs the name of the function.")
+        try:
+            json.dumps(self.arguments)
+        except TypeError as error:
+            raise ValueError(
+                f"Arguments in a provenance record must be plain data: {error}."
+            ) from error
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Provenance:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: not such a record.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"The provenance record is not JSON: {error}.") from error
+        known = set(cls.__dataclass_fields__)
+        if not isinstance(data, dict) or "function" not in data or set(data) - known:
+            raise ValueError("The provenance record lacks its fields or has unknown ones.")
+        data["row_digests"] = tuple(data.get("row_digests", ()))
+        return cls(**data)
+
+
+def record(
+    function: str,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    seed: int | None = None,
+    checkpoint_sha256: str = "",
+    data_sha256: str = "",
+) -> Provenance:
+    """A provenance record of this moment and this environment."""
+    from rdkit import rdBase
+
+    from molgen import __version__
+
+    versions = {"python": platform.python_version(), "rdkit": rdBase.rdkitVersion}
+    if "torch" in sys.modules:  # what a model samples may differ between versions of it
+        versions["torch"] = str(sys.modules["torch"].__version__)
+    return Provenance(
+        function=function,
+        arguments=dict(arguments or {}),
+        seed=seed,
+        checkpoint_sha256=checkpoint_sha256,
+        data_sha256=data_sha256,
+        version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=versions,
+    )
+
+
+def hash_file(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def canonical_text(value: Any) -> str:
+    """A cell's value as text that survives any of the formats: numbers to ten digits, NaN empty."""
+    if value is None:
+        return ""
+    text = str(value)
+    if isinstance(value, bool | np.bool_) or text in ("True", "False"):
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return "" if math.isnan(number) else f"{number:.10g}"
+
+
+def row_digests(table: pd.DataFrame) -> tuple[str, ...]:
+    """One digest (16 hexadecimal digits of SHA-256) a row, over column names and values."""
+    names = [str(c) for c in table.columns]
+    digests = []
+    for row in table.itertuples(index=False, name=None):
+        content = json.dumps([[n, canonical_text(v)] for n, v in zip(names, row)])
+        digests.append(hashlib.sha256(content.encode()).hexdigest()[:16])
+    return tuple(digests)
