@@ -169,154 +169,70 @@ def _sequential(
     """Bounds that need one pass: each look spends its own error, with paths under the null."""
     n = len(information)
     bounds = np.empty(n)
-    increments = _increments(rule, spending, alpha / sided)
-    paths = start()
-    spent = 0.0
-    for k, time in enumerate(information):
-        if rule.kind == "spending":
-            bounds[k] = z_for_tail(paths, time, 0.0, float(increments[k]))
-        elif k + 1 < n:
-            bounds[k] = float(rule.parameter)
-            spent += float(tail_above(paths, time, 0.0, bounds[k])[0])
-        else:
-            bounds[k] = _last(paths, time, alpha / sided - spent)
-        if bounds[k] == -np.inf:
-            raise ValueError(
-                f"binding futility leaves less than the error to spend at look {k + 1}: "
-                "make futility weaker or non-binding"
-            )
-        if k + 1 < n:
-            gap = information[k + 1] - time
-            paths = advance(paths, time, 0.0, continuation(sided, bounds[k], futility[k]), gap)
+    looks = NullPaths(rule, information, spending, alpha, sided)
+    for k in range(n):
+        bounds[k] = looks.bound(k)
+        looks.pass_look(k, bounds[k], futility[k])
     return bounds
 
 
-def _last(paths: PathDensity, time: float, left: float) -> float:
-    if left <= 0.0:
-        raise ValueError("the interim bounds spend all of alpha: raise them or alpha")
-    return z_for_tail(paths, time, 0.0, left)
+class NoErrorLeft(ValueError):
+    """Binding futility has stopped so many paths that alpha can no longer be spent."""
 
 
-def _increments(rule: BoundaryRule, spending: FloatArray, total: float) -> FloatArray:
+class NullPaths:
+    """Walks the looks under the null and gives each its efficacy bound.
+
+    Call `bound(k)`, then `pass_look(k, efficacy, futility)`, for k = 0, 1, ...
+    """
+
+    def __init__(
+        self,
+        rule: BoundaryRule,
+        information: FloatArray,
+        spending: FloatArray,
+        alpha: float,
+        sided: int,
+    ) -> None:
+        self.rule, self.information, self.sided = rule, information, sided
+        self.left = alpha / sided
+        self.increments = error_increments(rule, spending, alpha / sided)
+        self.paths = start()
+
+    def bound(self, k: int) -> float:
+        """Efficacy bound of look k (from 0)."""
+        time = self.information[k]
+        if self.rule.kind == "custom":
+            return float(self.rule.parameter[k])
+        if self.rule.kind == "spending":
+            spend = float(self.increments[k])
+        elif k + 1 < len(self.information):
+            return float(self.rule.parameter)
+        else:
+            spend = self.left
+        if spend <= 0.0 and self.rule.kind == "haybittle_peto":
+            raise ValueError("the interim bounds spend all of alpha: raise them or alpha")
+        found = z_for_tail(self.paths, time, 0.0, spend)
+        if found == -np.inf:
+            raise NoErrorLeft(
+                f"binding futility leaves less than the error to spend at look {k + 1}: "
+                "make futility weaker or non-binding"
+            )
+        return found
+
+    def pass_look(self, k: int, efficacy: float, futility: float) -> None:
+        """Go on to the next look with these bounds at look k."""
+        time = self.information[k]
+        if self.rule.kind == "haybittle_peto":
+            self.left -= float(tail_above(self.paths, time, 0.0, efficacy)[0])
+        if k + 1 < len(self.information):
+            gap = self.information[k + 1] - time
+            segments = continuation(self.sided, efficacy, futility)
+            self.paths = advance(self.paths, time, 0.0, segments, gap)
+
+
+def error_increments(rule: BoundaryRule, spending: FloatArray, total: float) -> FloatArray:
+    """Error that a spending rule spends at each look (n_looks,); zero for other rules."""
     if rule.kind != "spending":
         return np.zeros(len(spending))
     return np.diff(rule.spent(spending, total), prepend=0.0)
-
-
-@dataclass(frozen=True)
-class FutilityProblem:
-    """What is needed to solve futility bounds; see `solve_with_futility`."""
-
-    efficacy_rule: BoundaryRule
-    futility_rule: BoundaryRule
-    information: FloatArray
-    efficacy_spending: FloatArray
-    futility_spending: FloatArray
-    alpha: float
-    beta: float
-    sided: int
-    binding: bool
-
-    def futility_under(self, drift: float, efficacy: FloatArray) -> FloatArray:
-        """Futility bounds for a drift, given efficacy bounds; the last look is left at -inf."""
-        information, n = self.information, len(self.information)
-        bounds = np.full(n, -np.inf)
-        if self.futility_rule.kind == "wang_tsiatis":
-            width = (drift - efficacy[-1]) * information ** (self.futility_rule.delta - 0.5)
-            bounds[:-1] = (drift * np.sqrt(information) - width)[:-1]
-        else:
-            increments = _increments(self.futility_rule, self.futility_spending, self.beta)
-            paths = start()
-            for k in range(n - 1):
-                time = information[k]
-                bounds[k] = self._spend(paths, time, drift, float(increments[k]))
-                # A drift tried on the way may push futility past efficacy; nobody is left then.
-                bounds[k] = min(bounds[k], efficacy[k])
-                gap = information[k + 1] - time
-                paths = advance(
-                    paths, time, drift, continuation(self.sided, efficacy[k], bounds[k]), gap
-                )
-        if self.sided == 2:
-            bounds[bounds <= 0.0] = -np.inf
-        return np.minimum(bounds, efficacy)
-
-    def _spend(self, paths: PathDensity, time: float, drift: float, probability: float) -> float:
-        if self.sided == 1:
-            return z_for_tail(paths, time, drift, probability, upper=False)
-        if probability <= 0.0:
-            return -np.inf
-        if probability >= paths.probability:
-            return np.inf
-
-        def gap(bound: float) -> float:
-            inner = tail_above(paths, time, drift, [-bound, bound])
-            return float(inner[0] - inner[1]) / probability - 1.0
-
-        return find_root(gap, 0.1, 0.1, 0.0, 40.0, 1e-12, 1e-12, "a futility bound")
-
-    def efficacy_for(self, drift: float, alone: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Efficacy and futility bounds (each (n_looks,)) for a drift, as binding or not."""
-        if not self.binding:
-            return alone, self.futility_under(drift, alone)
-        if self.efficacy_rule.kind == "wang_tsiatis":
-            return self._binding_shape(drift, alone)
-        efficacy = alone
-        for _ in range(200):  # a contraction: futility moves efficacy by a few percent of itself
-            futility = self.futility_under(drift, efficacy)
-            if self.efficacy_rule.kind == "custom":
-                return efficacy, futility
-            following = _sequential(
-                self.efficacy_rule,
-                self.information,
-                self.efficacy_spending,
-                self.alpha,
-                self.sided,
-                futility,
-            )
-            finite = np.isfinite(following)
-            moved = np.abs(following[finite] - efficacy[finite]).max(initial=0.0)
-            efficacy = following
-            if moved < 1e-12:
-                break
-        return efficacy, self.futility_under(drift, efficacy)
-
-    def _binding_shape(self, drift: float, alone: FloatArray) -> tuple[FloatArray, FloatArray]:
-        shape = self.information ** (self.efficacy_rule.delta - 0.5)
-
-        def gap(constant: float) -> float:
-            bounds = constant * shape
-            futility = self.futility_under(drift, bounds)
-            exits = exit_probabilities(self.information, bounds, futility, 0.0, self.sided)
-            return float(np.log(max(error_of(exits), 1e-300) / self.alpha))
-
-        constant = find_root(gap, alone[-1], -0.02, 0.0, 40.0, 1e-13, 1e-12, "efficacy constant")
-        return constant * shape, self.futility_under(drift, constant * shape)
-
-
-def solve_with_futility(
-    problem: FutilityProblem, alone: FloatArray, guess: float
-) -> tuple[FloatArray, FloatArray, float]:
-    """Bounds that meet at the last look with type II error `beta`, and the drift at which they do.
-
-    alone: (n_looks,) efficacy bounds without futility. guess: drift to start from.
-    Returns efficacy (n_looks,), futility (n_looks,), drift.
-    """
-    target = ndtri(1.0 - problem.beta)
-
-    def gap(drift: float) -> float:
-        efficacy, futility = problem.efficacy_for(drift, alone)
-        exits = exit_probabilities(problem.information, efficacy, futility, drift, problem.sided)
-        return float(ndtri(min(max(power_of(exits), 1e-300), 1 - 1e-16))) - target
-
-    drift = find_root(gap, guess, 0.05, 1e-6, 60.0, 1e-13, 1e-12, "drift with futility")
-    efficacy, futility = problem.efficacy_for(drift, alone)
-    futility = futility.copy()
-    futility[-1] = efficacy[-1]
-    crossed = np.flatnonzero(futility[:-1] >= efficacy[:-1])
-    if crossed.size:
-        k = int(crossed[0])
-        raise ValueError(
-            f"futility bound {futility[k]:.4g} is not below the efficacy bound {efficacy[k]:.4g} "
-            f"at look {k + 1}: this futility rule spends type II error too early"
-        )
-    return efficacy, futility, drift

@@ -16,13 +16,12 @@ from scipy.special import ndtri
 
 from trial_sim.arguments import MAX_LOOKS, between, fractions_of
 from trial_sim.boundaries import (
-    FutilityProblem,
     drift_for_power,
     efficacy_alone,
     error_of,
     exit_probabilities,
-    solve_with_futility,
 )
+from trial_sim.futility import FutilityProblem, solve_with_futility
 from trial_sim.integration import FloatArray
 from trial_sim.sequential_design import GroupSequential
 from trial_sim.spending import parse_rule

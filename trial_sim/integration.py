@@ -169,8 +169,8 @@ def z_for_tail(
     """The z whose tail of running paths holds `probability`.
 
     Returns +inf (upper) or -inf (lower) for a probability of zero, and the opposite infinity when
-    fewer paths than that are still running. Newton's method on the logarithm of the tail, which
-    is concave, so that it converges from any start.
+    fewer paths than that are still running. Newton's method on the logarithm of the tail, kept in
+    a bracket.
     """
     sign = 1.0 if upper else -1.0
     if probability <= 0.0:
@@ -187,15 +187,21 @@ def z_for_tail(
     centred = score - mean
     z = mean + 2.0 * float(np.sqrt((centred * centred) @ weights / paths.probability + step))
     log_target = float(np.log(probability))
-    for _ in range(100):
+    # No tail outside of these is between 1e-300 and the running probability less 1e-300.
+    left, right = float(score.min()) - 40.0 * sd, float(score.max()) + 40.0 * sd
+    for _ in range(200):
         gap = (score - z) / sd
         tail = float(ndtr(gap) @ weights)
         slope = float(np.exp(-0.5 * gap * gap) @ weights) / (sd * _ROOT_TWO_PI)
-        if tail <= 0.0 or slope <= 0.0:  # far beyond the tail: come back half way
-            z = 0.5 * (z + mean)
-            continue
-        move = (float(np.log(tail)) - log_target) * tail / slope
-        z += min(max(move, -4.0 * sd - 4.0 * root), 4.0 * sd + 4.0 * root)
-        if abs(move) <= 1e-13 * (1.0 + abs(z)):
+        error = float(np.log(tail)) - log_target if tail > 0.0 else -np.inf
+        if error == 0.0:
             break
+        left, right = (z, right) if error > 0.0 else (left, z)
+        following = z + error * tail / slope if slope > 0.0 and tail > 0.0 else np.nan
+        if not left < following < right:
+            # Newton leaves the bracket where the tail is flat, steep, or underflows: halve it.
+            following = 0.5 * (left + right)
+        if abs(following - z) <= 1e-14 * (1.0 + abs(z)):
+            break
+        z = following
     return sign * z / root

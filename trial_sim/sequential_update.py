@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from trial_sim.arguments import fractions_of
-from trial_sim.boundaries import FutilityProblem, efficacy_alone
+from trial_sim.boundaries import efficacy_alone
+from trial_sim.futility import FutilityProblem
 from trial_sim.integration import FloatArray
 from trial_sim.sequential_design import GroupSequential
 from trial_sim.spending import BoundaryRule
@@ -54,7 +55,7 @@ def updated_design(
             design.sided,
             design.binding,
         )
-        alone, bounds = problem.efficacy_for(drift, alone)
+        alone, bounds = problem.bounds_for(drift, alone)
         bounds = bounds.copy()
         # With more information than planned futility may reach efficacy: the look ends the trial
         # either way, and a hair's breadth keeps the two decisions apart.

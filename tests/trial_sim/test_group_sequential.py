@@ -252,6 +252,39 @@ def test_spending_designs_spend_what_they_say(percents, alpha, rule):
     assert stop.sum() == pytest.approx(1.0) and (stop >= -1e-15).all()
 
 
+# Looks a thousandth apart with tiny errors: Newton's method alone once left its bracket here.
+CLOSE = (0.076, 0.118, 0.156, 0.233, 0.347, 0.366, 0.367, 0.431, 0.46, 0.538)
+CLOSE = (*CLOSE, 0.616, 0.704, 0.785, 0.81, 0.811, 0.856, 0.873, 0.962, 0.963, 1.0)
+HARD = [
+    (CLOSE, {"alpha": 1e-5, "power": 0.99, "efficacy": LD_OF}),
+    (CLOSE, {"efficacy": LD_OF, "futility": ("kim_demets", 3), "binding": True}),
+    (
+        (0.496, 0.892, 1.0),
+        {
+            "alpha": 0.005,
+            "power": 0.5,
+            "sided": 2,
+            "efficacy": ("hwang_shih_decani", -4),
+            "futility": "obrien_fleming",
+            "binding": True,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("times", "kwargs"), HARD)
+def test_hard_cases_keep_both_errors(times, kwargs):
+    design = group_sequential(times, **kwargs)
+    assert design.alpha_spent[-1] == pytest.approx(design.alpha, rel=1e-8)
+    assert design.power_at(design.drift) == pytest.approx(design.power, abs=1e-9)
+
+
+def test_a_futility_rule_that_meets_efficacy_early_is_refused():
+    times = (0.06, 0.3, 0.504, 0.617, 0.719, 0.819, 0.984, 0.9995, 1.0)
+    with pytest.raises(ValueError, match="ends the trial before its last look"):
+        group_sequential(times, power=0.8, sided=2, efficacy=LD_OF, futility="pocock")
+
+
 def test_update_with_the_planned_information_changes_nothing():
     design = group_sequential((0.4, 0.7, 1), efficacy=LD_OF, futility=("kim_demets", 2))
     same = design.update([0.4, 0.7])

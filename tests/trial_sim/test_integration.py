@@ -186,6 +186,15 @@ def test_quantile_of_the_tail(probability):
     assert tail_below(paths, 1.0, 0.0, [low])[0] == pytest.approx(probability, rel=1e-10)
 
 
+def test_quantile_between_two_lobes():
+    """A flat stretch of the tail between lobes must not send the search away."""
+    paths = advance(start(), 0.5, 0.0, [(-3.0, -1.5), (1.5, 3.0)], 0.001)
+    share = tail_above(paths, 0.501, 0.0, [0.0])[0]
+    for probability in (0.9999 * share, 1.0001 * share, 0.5 * share, 1.5 * share):
+        z = z_for_tail(paths, 0.501, 0.0, probability)
+        assert tail_above(paths, 0.501, 0.0, [z])[0] == pytest.approx(probability, rel=1e-10)
+
+
 def test_quantile_at_the_ends():
     paths = start()
     assert z_for_tail(paths, 1.0, 0.0, 0.0) == np.inf
