@@ -19,9 +19,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from rdkit import Chem, DataStructs
-from rdkit.Chem import Crippen, Descriptors, rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem.Crippen import MolLogP  # type: ignore[attr-defined]
 from rdkit.Chem.Pharm2D import Generate, Gobbi_Pharm2D
 from rdkit.Chem.QED import qed
 
@@ -65,7 +67,7 @@ _FCFP4 = rdFingerprintGenerator.GetMorganGenerator(
 )
 _ATOM_PAIRS = rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10)
 
-_FINGERPRINTS: dict[str, Callable[[Chem.Mol], object]] = {
+_FINGERPRINTS: dict[str, Callable[[Chem.Mol], Any]] = {
     "ECFP4": _ECFP4.GetSparseCountFingerprint,
     "ECFP6": _ECFP6.GetSparseCountFingerprint,
     "FCFP4": _FCFP4.GetSparseCountFingerprint,
@@ -88,7 +90,7 @@ def descriptor(name: str, modifier: Modifier) -> Scorer:
 
 
 _DESCRIPTORS: dict[str, Callable[[Chem.Mol], float]] = {
-    "logP": Crippen.MolLogP,
+    "logP": MolLogP,
     "tpsa": rdMolDescriptors.CalcTPSA,
     "bertz": Descriptors.BertzCT,
     "rings": rdMolDescriptors.CalcNumRings,
@@ -124,7 +126,9 @@ def isomer(formula: str) -> Scorer:
             hydrogens += atom.GetTotalNumHs()
         counts["H"] = counts.get("H", 0) + hydrogens
         # The mean of squared deviations in the exponent is the geometric mean of the bells.
-        exponent = sum((counts.get(element, 0) - number) ** 2 for element, number in wanted.items())
+        exponent = float(
+            sum((counts.get(element, 0) - number) ** 2 for element, number in wanted.items())
+        )
         exponent += ((sum(counts.values()) - total) / 2.0) ** 2
         return math.exp(-0.5 * exponent / (len(wanted) + 1))
 

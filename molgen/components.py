@@ -202,8 +202,8 @@ def _embedded(mol: Chem.Mol, count: int, seed: int) -> Chem.Mol:
 
     with_hydrogens = Chem.AddHs(mol)
     settings = rdDistGeom.ETKDGv3()
-    settings.randomSeed = seed + 1
-    settings.maxIterations = 50
+    settings.randomSeed = seed + 1  # type: ignore[assignment]
+    settings.maxIterations = 50  # type: ignore[assignment]
     if not len(rdDistGeom.EmbedMultipleConfs(with_hydrogens, count, settings)):
         raise ValueError("no three-dimensional structure could be built")
     return Chem.RemoveHs(with_hydrogens)

@@ -1,4 +1,4 @@
-"""QSAR: a model of measured values, with cross-validated metrics, calibrated intervals, a domain.
+"""QSAR: a model of measured values with cross-validated metrics, calibrated intervals, a domain.
 
 ``fit_qsar`` cross-validates on whole scaffolds, keeps the out-of-fold predictions as the basis of
 conformal intervals (Vovk, Gammerman and Shafer 2005; residuals divided by the model's own spread)
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 MIN_MOLECULES = 20
+PROBABILITY_GRID = np.linspace(0.0, 1.0, 101)
 
 
 class QsarError(ValueError):
@@ -212,24 +213,25 @@ def conformal_factor(residuals: np.ndarray, spreads: np.ndarray, coverage: float
     return float(ratios[rank - 1]) if rank <= len(ratios) else math.inf
 
 
-def venn_abers(
-    held_out: np.ndarray, labels: np.ndarray, scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper probability of class 1 for new ``scores``, by isotonic regression.
+def venn_abers(held_out: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Lower and upper probability of class 1 for the scores 0, 0.01, ... 1; (2, 101) float64.
 
-    Each new score joins the held-out ones once as class 0 and once as class 1 (Vovk and Petej
-    2014); computed on 101 quantiles of the scores and interpolated.
+    Each score joins the held-out ones once as class 0 and once as class 1, and isotonic regression
+    says what it is worth (Vovk and Petej 2014).
+
+    Args:
+        held_out: (n,) out-of-fold scores in [0, 1].
+        labels: (n,) their classes, 0 or 1.
     """
     from sklearn.isotonic import IsotonicRegression
 
-    grid = np.unique(np.quantile(np.concatenate([held_out, scores]), np.linspace(0, 1, 101)))
-    bounds = np.empty((2, len(grid)))
+    bounds = np.empty((2, len(PROBABILITY_GRID)))
     for label in (0, 1):
-        for index, point in enumerate(grid):
+        for index, point in enumerate(PROBABILITY_GRID):
             fit = IsotonicRegression(out_of_bounds="clip")
             fit.fit(np.append(held_out, point), np.append(labels, label))
             bounds[label, index] = fit.predict([point])[0]
-    return np.interp(scores, grid, bounds[0]), np.interp(scores, grid, bounds[1])
+    return bounds
 
 
 # ---- the model -----------------------------------------------------------------------------------
@@ -282,6 +284,7 @@ class QsarModel:
         self.domain_threshold = domain_threshold
         self.path: Path | None = None
         self._learner = learner
+        self._abers: np.ndarray | None = None
         self._bits = morgan_bits(training_set.smiles)
         self._floor = _spread_floor(training_set.y)
         self._factor = conformal_factor(
@@ -331,7 +334,9 @@ class QsarModel:
                 half = self._factor * np.maximum(spread, self._floor)
                 lower, upper = mean - half, mean + half
             else:
-                lower, upper = venn_abers(self.held_out, self.y, mean)
+                if self._abers is None:
+                    self._abers = venn_abers(self.held_out, self.y)
+                lower, upper = (np.interp(mean, PROBABILITY_GRID, row) for row in self._abers)
             near = nearest_similarity(morgan_bits(keys), self._bits)
             columns[good] = np.column_stack([mean, lower, upper, near])
         table = pd.DataFrame(columns, columns=["prediction", "lower", "upper", "similarity"])

@@ -101,7 +101,7 @@ def compute_features(smiles: Sequence[str], names: Sequence[str]) -> np.ndarray:
         if name == "ecfp":
             block = np.array([_MORGAN.GetCountFingerprintAsNumPy(mol) for mol in mols])
         elif name == "descriptors":
-            block = np.array([_rdkit_descriptors(mol) for mol in mols])
+            block = np.array([_rdkit_descriptors(text) for text in smiles])
         else:
             block = _deepchem_block(mols, name.removeprefix("deepchem:"))
         blocks.append(np.asarray(block, dtype=np.float64).reshape(len(mols), -1))
@@ -118,7 +118,9 @@ def _descriptor_functions() -> tuple[Any, ...]:
     return tuple(function for name, function in Descriptors.descList if name != "Ipc")
 
 
-def _rdkit_descriptors(mol: Chem.Mol) -> list[float]:
+@lru_cache(maxsize=20_000)  # folds, refits and objectives ask for the same molecules again
+def _rdkit_descriptors(smiles: str) -> np.ndarray:
+    mol = parse(smiles)
     values = []
     with quiet_rdkit():
         for function in _descriptor_functions():
@@ -126,7 +128,7 @@ def _rdkit_descriptors(mol: Chem.Mol) -> list[float]:
                 values.append(float(function(mol)))
             except (ValueError, RuntimeError, ZeroDivisionError, OverflowError):
                 values.append(0.0)
-    return values
+    return np.array(values)
 
 
 def _deepchem_block(mols: Sequence[Chem.Mol], class_name: str) -> np.ndarray:
@@ -222,7 +224,8 @@ def _deepchem_folds(smiles: Sequence[str], n_folds: int, splitter: str, seed: in
     with quiet_deepchem():
         for fold in range(n_folds - 1):
             dataset = deepchem.data.NumpyDataset(
-                np.zeros((len(rest), 1)), ids=np.array([smiles[i] for i in rest], dtype=object)
+                np.zeros((len(rest), 1)),
+                ids=np.array([smiles[int(i)] for i in rest], dtype=np.object_),
             )
             share = 1.0 / (n_folds - fold)
             chosen, _, others = splitters[splitter]().split(

@@ -13,6 +13,7 @@ the score to 0, and everything that went wrong stands beside the molecule concer
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import json
 import math
@@ -161,7 +162,7 @@ class Component:
         label = name or getattr(function, "__name__", "function").strip("<>")
         return cls("python", goal, name=label, **_sorted_out({"function": function, **others}))
 
-    @property
+    @builtins.property  # the field "property" hides the name inside the class
     def statement(self) -> str:
         """The wish in words: "logp within 1 and 3"."""
         label = self.name if self.name == self.property else f"{self.name} ({self.property})"
@@ -456,8 +457,8 @@ class Objective:
             if not part.hard:
                 continue
             kept = part.satisfied(raw[:, index])
-            for row in np.flatnonzero(~kept):
-                notes[row].append(f"refused: not {part.statement}")
+            for missed in np.flatnonzero(~kept):
+                notes[int(missed)].append(f"refused: not {part.statement}")
             passed &= kept
         if self.filters is not None:
             from molgen.filters import filter_molecules

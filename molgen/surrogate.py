@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem import Crippen, rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem.Crippen import MolLogP  # type: ignore[attr-defined]
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.stats import norm, rankdata
 
@@ -86,7 +87,7 @@ def _describe(mol: Chem.Mol) -> list[float]:
     formula = rdMolDescriptors.CalcMolFormula(mol)
     counts = {symbol: int(number or 1) for symbol, number in _FORMULA.findall(formula)}
     return [
-        Crippen.MolLogP(mol),
+        MolLogP(mol),
         rdMolDescriptors.CalcTPSA(mol) / 10.0,
         rdMolDescriptors.CalcNumRings(mol),
         rdMolDescriptors.CalcNumAromaticRings(mol),

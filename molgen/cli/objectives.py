@@ -88,7 +88,9 @@ def _objective(
 
     if (path is None) == (not goals):
         raise ValueError("give either --objective FILE or one or more --goal 'maximise qed'")
-    plain = Objective.load(path).to_dict() if path is not None else {"components": goals}
+    plain: dict[str, Any] = {"components": goals}
+    if path is not None:
+        plain = Objective.load(path).to_dict()
     if aggregation is not None:
         plain["aggregation"] = aggregation
     if filters is not None:
