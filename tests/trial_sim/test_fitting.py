@@ -15,6 +15,7 @@ CASES = [
     ("colon", "recurrence", "royston_parmar"),
     ("veteran", "death", "weibull"),
     ("bmt", "relapse", "cause_specific_by_arm"),
+    ("bmt", "relapse", "fine_gray"),
     ("indo_rct", "pancreatitis", "logistic"),
     ("arthritis", "improved", "by_arm"),
     ("strep_tb", "radiologic", "proportional_odds"),

@@ -253,3 +253,46 @@ def test_resolution():
     assert resolution_of(np.array([1.0, 5.0])) == 1.0
     assert resolution_of(np.array([1.5, 5.0])) == 0.5
     assert resolution_of(np.array([np.pi, 5.0])) == 0.0
+
+
+def test_fine_gray_weights_match_the_published_toy():
+    from trial_sim.outcomes.fine_gray import fine_gray_rows
+
+    time = np.array([1, 2, 3, 4, 4, 4, 5, 5, 6, 8, 8, 9, 10, 12], dtype=float)
+    cause = np.array([1, 2, 0, 1, 0, 0, 2, 1, 0, 0, 2, 0, 1, 0])
+    index, _, stop, event, weight = fine_gray_rows(time, cause)
+    extra = {(index[k] + 1, stop[k]): weight[k] for k in range(14, len(index))}
+    # survival::finegray (Rout.save): id 2: 11/12, 11/15, 11/36; id 7: 5/12; id 11: 1/2
+    assert extra[2, 4.0] == pytest.approx(11 / 12) and extra[2, 5.0] == pytest.approx(11 / 15)
+    assert extra[2, 10.0] == pytest.approx(11 / 36)
+    assert extra[7, 10.0] == pytest.approx(5 / 12) and extra[11, 10.0] == pytest.approx(1 / 2)
+    assert len(extra) == 5 and event.sum() == 4
+
+
+def test_weighted_risk_sets_give_aalen_johansen():
+    """The weighted Kaplan-Meier of the rows equals one less the cumulative incidence."""
+    from lifelines import AalenJohansenFitter
+
+    from trial_sim.outcomes.fine_gray import fine_gray_rows
+
+    frame = ts.load_trial("bmt").patients
+    time = frame["time"].to_numpy(float) + np.linspace(0, 0.9, len(frame))  # no ties
+    cause = frame["cause"].to_numpy()
+    _, entry, stop, _, weight = fine_gray_rows(time, cause)
+    times = np.unique(time[cause == 1])
+    at_risk = np.array([weight[(entry < t) & (stop >= t)].sum() for t in times])
+    weighted = 1 - np.cumprod(1 - 1 / at_risk)
+    theirs = AalenJohansenFitter(calculate_variance=False).fit(time, cause, 1)
+    assert np.allclose(weighted, theirs.predict(times), atol=1e-6)
+
+
+def test_incidence_slopes_give_the_incidence_back():
+    from trial_sim.outcomes.fine_gray import incidence_slopes
+
+    hazards, widths = np.array([[[0.1, 0.2], [0.3, 0.05]]]), np.array([1.0, 2.0])
+    first, second = incidence_slopes(hazards, widths)
+    f1 = 0.1 / 0.3 * (1 - np.exp(-0.3))
+    f2 = 0.2 / 0.3 * (1 - np.exp(-0.3))
+    assert 1 - np.exp(-first[0, 0]) == pytest.approx(f1)
+    end = f1 + np.exp(-0.3) * 0.3 / 0.35 * (1 - np.exp(-0.7))
+    assert (1 - np.exp(-second[0, 0])) * (1 - end) == pytest.approx(f2)
