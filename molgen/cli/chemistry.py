@@ -1,4 +1,4 @@
-"""Commands about molecules that exist: describe, filter, evaluate, draw, report, verify.
+"""Commands about molecules that exist: standardize, describe, filter, evaluate, draw and more.
 
 Each command parses its arguments, calls one public function and writes the result. ``-`` stands for
 standard input, tables go to standard output or ``--output``, messages and progress to standard
@@ -12,108 +12,94 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molgen.cli import app
+from molgen.cli.common import (
+    Column,
+    Input,
+    Jobs,
+    Output,
+    Rejects,
+    hash_input,
+    plain_errors,
+    read_input,
+    show_progress,
+    with_names,
+    write_rejects,
+    write_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molgen.files import MoleculeFile
-
-Input = Annotated[
-    str,
-    typer.Argument(help="A .smi, .csv, .tsv, .sdf or .parquet file, plain or .gz; - for stdin."),
-]
-Column = Annotated[
-    str | None, typer.Option("--column", "-c", help="Column that holds SMILES; found by default.")
-]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="Where to write; by the ending: .csv .parquet .sdf ..."),
-]
-Rejects = Annotated[
-    Path | None, typer.Option(help="Write rows that are not molecules here, with reasons (CSV).")
-]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; -1 for all cores.")]
+# the names under which the other command modules have imported these
+_plain_errors = plain_errors
+_write_rejects = write_rejects
 
 
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Wrong input ends with one sentence on standard error and exit code 2, not a traceback."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        except (ValueError, TypeError) as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(2) from error
-        except BrokenPipeError:  # the reader of our output, such as head, has seen enough
-            sys.stderr.close()
-            raise typer.Exit(0) from None
-        finally:
-            for warning in caught:
-                if issubclass(warning.category, UserWarning):
-                    typer.echo(f"Warning: {warning.message}", err=True)
-
-
-def _read(source: str, column: str | None) -> MoleculeFile:
-    from molgen.files import read_molecules
-
-    return read_molecules(source, column=column)
-
-
-def _show_progress(source: str) -> bool:
-    return sys.stderr.isatty() and source != "-"
-
-
-def _write_rejects(path: Path | None, read: MoleculeFile, refused: list[dict[str, Any]]) -> None:
-    """Tell how many rows were not molecules, and write them with line numbers of the input."""
-    import pandas as pd
-
-    rows = [(r.line, r.smiles, r.reason) for r in read.rejected]
-    rows += [(read.lines[r["line"] - 1], r["smiles"], r["reason"]) for r in refused]
-    if rows:
-        where = f"; see {path}" if path else "; --rejects FILE keeps them"
-        typer.echo(f"{len(rows):,} rows are not molecules{where}", err=True)
-    if path is not None:
-        table = pd.DataFrame(sorted(rows), columns=["line", "smiles", "reason"])
-        try:
-            table.to_csv(path, index=False)
-        except OSError as error:
-            raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
-
-
-def _write_table(
-    table: pd.DataFrame, output: Path | None, function: str, arguments: dict[str, Any], data: str
+@app.command()
+def standardize(
+    molecules: Input = "-",
+    tautomer: Annotated[
+        bool, typer.Option("--tautomer", help="Choose the canonical tautomer (slow).")
+    ] = False,
+    keep_charges: Annotated[bool, typer.Option(help="Do not neutralise.")] = False,
+    keep_fragments: Annotated[bool, typer.Option(help="Keep salts and solvents.")] = False,
+    keep_isotopes: Annotated[bool, typer.Option(help="Keep isotope labels.")] = False,
+    deduplicate: Annotated[bool, typer.Option(help="Keep the first of equal molecules.")] = False,
+    column: Column = None,
+    output: Output = None,
+    rejects: Rejects = None,
+    jobs: Jobs = 1,
 ) -> None:
-    """The table to a file with its provenance, or as CSV to standard output."""
-    from molgen.provenance import record, save_table
+    """Largest fragment, neutral form, canonical SMILES; tells what changed and what was refused.
 
-    if output is None:
-        sys.stdout.write(table.to_csv(index=False))
-        sys.stdout.flush()
-        return
-    save_table(table, output, record(function, arguments, data_sha256=data))
-    typer.echo(f"{len(table):,} rows written to {output}", err=True)
+    Examples:
 
+      molgen standardize library.csv --deduplicate -o clean.smi --rejects bad.csv
 
-def _hash(read: MoleculeFile) -> str:
-    from molgen.datasets import hash_smiles
+      molgen standardize drugs.smi | molgen filter -
+    """
+    from molgen.chem import standardize as standardize_molecules
 
-    return hash_smiles(read.smiles)
+    with plain_errors():
+        read = read_input(molecules, column)
+        result = standardize_molecules(
+            read.smiles,
+            largest_fragment=not keep_fragments,
+            neutralize=not keep_charges,
+            canonical_tautomer=tautomer,
+            keep_isotopes=keep_isotopes,
+            deduplicate=deduplicate,
+            lines=read.lines,
+            n_jobs=jobs,
+        )
+        typer.echo(str(result), err=True)
+        # rejects are numbered by line of the input already
+        row_of = {line: row for row, line in enumerate(read.lines, start=1)}
+        refused = [
+            {"line": row_of[r.line], "smiles": r.smiles, "reason": r.reason}
+            for r in result.rejected
+        ]
+        write_rejects(rejects, read, refused)
+        if output is None:
+            sys.stdout.write("".join(f"{s}\n" for s in result.smiles))
+            sys.stdout.flush()
+            return
+        import pandas as pd
 
-
-def _with_names(table: pd.DataFrame, read: MoleculeFile) -> pd.DataFrame:
-    """The table with the input's identifiers in a column ``name``, when it has any."""
-    if any(read.names):
-        table.insert(1, "name", list(read.names))
-    return table
+        name_of = dict(zip(read.lines, read.names))
+        table = pd.DataFrame({"smiles": list(result.smiles)})
+        if any(read.names):
+            table["name"] = [name_of[line] for line in result.lines]
+        table["line"] = list(result.lines)
+        arguments = {"tautomer": tautomer, "keep_charges": keep_charges}
+        arguments |= {"keep_fragments": keep_fragments, "keep_isotopes": keep_isotopes}
+        write_table(table, output, "standardize", arguments, hash_input(read))
 
 
 @app.command()
@@ -139,17 +125,17 @@ def describe(
     """
     from molgen.properties import describe as describe_molecules
 
-    with _plain_errors():
-        read = _read(molecules, column)
+    with plain_errors():
+        read = read_input(molecules, column)
         names = None if properties is None else [p.strip() for p in properties.split(",")]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the rejects are told of below
             table = describe_molecules(
-                read.smiles, properties=names, n_jobs=jobs, progress=_show_progress(molecules)
+                read.smiles, properties=names, n_jobs=jobs, progress=show_progress(molecules)
             )
-        _write_rejects(rejects, read, table.attrs["rejected"])
-        _write_table(
-            _with_names(table, read), output, "describe", {"properties": names}, _hash(read)
+        write_rejects(rejects, read, table.attrs["rejected"])
+        write_table(
+            with_names(table, read), output, "describe", {"properties": names}, hash_input(read)
         )
 
 
@@ -191,15 +177,15 @@ def filter_(
     """
     from molgen.filters import NOT_A_MOLECULE, as_filter_set, filter_molecules, funnel_table
 
-    with _plain_errors():
+    with plain_errors():
         if show:
             _list_filters()
             return
         given: Any = [f.strip() for f in filters.split(",")] if "," in filters else filters
         chosen = as_filter_set(given)
-        read = _read(molecules, column)
+        read = read_input(molecules, column)
         table = filter_molecules(
-            read.smiles, chosen, n_jobs=jobs, progress=_show_progress(molecules)
+            read.smiles, chosen, n_jobs=jobs, progress=show_progress(molecules)
         )
         steps = funnel_table(table)
         unreadable = [
@@ -207,19 +193,19 @@ def filter_(
             for i, (s, r) in enumerate(zip(table["smiles"], table["reasons"]), start=1)
             if r.items and r.items[0].filter == NOT_A_MOLECULE
         ]
-        _write_rejects(rejects, read, unreadable)
+        write_rejects(rejects, read, unreadable)
         typer.echo(steps.to_string(index=False), err=True)
         if funnel is not None:
             _write_funnel(steps, funnel)
         arguments = {"filters": chosen.to_list()}
         n_passed = int(table["passed"].sum())
-        table = _with_names(table, read)
+        table = with_names(table, read)
         kept = table if all_rows else table[table["passed"]].reset_index(drop=True)
         if output is None and not all_rows:
             sys.stdout.write("".join(f"{s}\n" for s in kept["smiles"]))
             sys.stdout.flush()
         else:
-            _write_table(kept, output, "filter", arguments, _hash(read))
+            write_table(kept, output, "filter", arguments, hash_input(read))
     if not n_passed:
         raise typer.Exit(1)
 
@@ -281,17 +267,17 @@ def evaluate(
     from molgen.datasets import write_atomically
     from molgen.evaluation import evaluate as evaluate_molecules
 
-    with _plain_errors():
-        read = _read(molecules, column)
+    with plain_errors():
+        read = read_input(molecules, column)
         generated = [*read.smiles, *(r.smiles for r in read.rejected)]
         values = evaluate_molecules(
             generated,
             reference if reference == "moses" else Path(reference),
-            train=None if train is None else _read(train, None),
+            train=None if train is None else read_input(train, None),
             metrics=None if metrics is None else [m.strip() for m in metrics.split(",")],
             n_jobs=jobs,
             device=device,
-            progress=_show_progress(molecules),
+            progress=show_progress(molecules),
         )
         text = json.dumps(values, indent=1)
         if output is None:
@@ -328,8 +314,8 @@ def draw(
     from molgen.drawing import draw as draw_molecules
     from molgen.properties import describe as describe_molecules
 
-    with _plain_errors():
-        read = _read(molecules, column)
+    with plain_errors():
+        read = read_input(molecules, column)
         smiles = list(read.smiles[:limit])
         held: dict[str, list[float]] = {}
         if scores:
@@ -371,8 +357,8 @@ def report(
     from molgen.provenance import record
     from molgen.report import report as write_report
 
-    with _plain_errors():
-        read = _read(molecules, column)
+    with plain_errors():
+        read = read_input(molecules, column)
         given: Any = (
             [f.strip() for f in filters.split(",")] if filters and "," in filters else filters
         )
@@ -383,10 +369,10 @@ def report(
             title=title,
             filters=given,
             metrics=values,
-            provenance=record("report", {"filters": given}, data_sha256=_hash(read)),
+            provenance=record("report", {"filters": given}, data_sha256=hash_input(read)),
             max_structures=limit,
             n_jobs=jobs,
-            progress=_show_progress(molecules),
+            progress=show_progress(molecules),
         )
         typer.echo(f"{len(read):,} molecules reported in {output}", err=True)
 
@@ -419,7 +405,7 @@ def verify(
     """
     from molgen.provenance import verify as verify_file
 
-    with _plain_errors():
+    with plain_errors():
         outcome = verify_file(path, n_rows=rows, seed=seed)
         typer.echo(str(outcome))
     if not outcome.passed:

@@ -56,6 +56,24 @@ def test_describe_to_files_that_verify(molecules, tmp_path, ending):
     assert "agrees with its record" in run("verify", output).stdout
 
 
+def test_standardize_reports_what_it_did(tmp_path):
+    source, output, rejects = (tmp_path / n for n in ("in.csv", "out.csv", "bad.csv"))
+    source.write_text("id,smiles\na,CC(=O)[O-].[Na+]\nb,[Fe]\nc,CC(=O)O\nd,C1CC\n")
+    outcome = run("standardize", source, "--deduplicate", "-o", output, "--rejects", rejects)
+    assert "4 rows in, 1 out, 3 rejected" in outcome.stderr
+    assert "changed: neutralised: 1" in outcome.stderr
+    assert output.read_text() == "smiles,name,line\nCC(=O)O,a,2\n"
+    bad = pd.read_csv(rejects)
+    assert bad["line"].tolist() == [3, 4, 5]
+    assert bad["reason"].tolist() == [
+        "metal or unusual element Fe",
+        "duplicate of line 2",
+        "ring closure 1 is never closed",
+    ]
+    assert run("verify", output).exit_code == 0
+    assert run("standardize", "-", stdin="OCC\n").stdout == "CCO\n"
+
+
 def test_filter_keeps_what_passes(molecules, tmp_path):
     funnel = tmp_path / "funnel.csv"
     outcome = run("filter", molecules, "-f", "veber,pains", "--funnel", funnel)
@@ -160,7 +178,9 @@ def test_wrong_input_ends_with_one_sentence(molecules, arguments, message):
     assert "Traceback" not in outcome.output
 
 
-@pytest.mark.parametrize("command", ["describe", "filter", "evaluate", "draw", "report", "verify"])
+@pytest.mark.parametrize(
+    "command", ["standardize", "describe", "filter", "evaluate", "draw", "report", "verify"]
+)
 def test_help_has_examples(command):
     text = run(command, "--help").stdout
     assert "Example" in text
