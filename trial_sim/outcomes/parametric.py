@@ -339,7 +339,8 @@ def maximise(family, times, event, arm, n_arms, design, knots):
         return -float(value), -gradient * units
 
     found = minimize(loss, start / units, jac=True, method="L-BFGS-B", options={"maxiter": 500})
-    found = minimize(loss, found.x, jac=True, method="BFGS", options={"maxiter": 100, "gtol": 1e-4})
+    if np.abs(found.jac).max() > 1e-3 * len(times):
+        found = minimize(loss, found.x, jac=True, method="BFGS", options={"maxiter": 200})
     x, h = found.x, 1e-3
     hessian = np.stack(
         [(loss(x + h * e)[1] - loss(x - h * e)[1]) / (2 * h) for e in np.eye(len(x))]

@@ -11,7 +11,7 @@ from trial_sim.outcomes.hazards import HazardModel
 
 COX = ("cox_by_arm", "cox", "piecewise_exponential")
 MODELS = (*COX, *parametric.FAMILIES)
-COMPARED = ("cox_by_arm", "cox", "royston_parmar", "weibull")
+COMPARED = ("cox_by_arm", "cox", "weibull")
 
 
 def models(endpoint: Endpoint) -> tuple[str, ...]:
