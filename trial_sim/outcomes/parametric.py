@@ -339,7 +339,7 @@ def maximise(family, times, event, arm, n_arms, design, knots):
         return -float(value), -gradient * units
 
     found = minimize(loss, start / units, jac=True, method="L-BFGS-B", options={"maxiter": 500})
-    if np.abs(found.jac).max() > 1e-3 * len(times):
+    if np.abs(found.jac).max() > 1e-4 * len(times):
         found = minimize(loss, found.x, jac=True, method="BFGS", options={"maxiter": 200})
     x, h = found.x, 1e-3
     hessian = np.stack(
