@@ -111,7 +111,14 @@ class AlertCatalog:
         for entry in self._catalog.GetMatches(prepared):
             atoms: set[int] = set()
             for match in entry.GetFilterMatches(prepared):
-                atoms.update(target for _, target in match.atomPairs if target < n_atoms)
+                atoms.update(target for _, target in match.atomPairs)
+                # RDKit stops at the first match that decides; the reader wants all of them
+                if hasattr(match.filterMatch, "GetPattern"):
+                    pattern = match.filterMatch.GetPattern()
+                    for hits in prepared.GetSubstructMatches(pattern):
+                        atoms.update(hits)
+            # hydrogens that were added for matching come after the molecule's own atoms
+            atoms = {a for a in atoms if a < n_atoms}
             found.append(AlertMatch(entry.GetDescription(), tuple(sorted(atoms))))
         return found
 

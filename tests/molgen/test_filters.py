@@ -187,6 +187,14 @@ def test_alerts_agree_with_rdkits_catalog_and_name_atoms():
         assert all(m.atoms and max(m.atoms) < mol.GetNumAtoms() for m in ours)
 
 
+def test_every_place_where_an_alert_matches_is_named():
+    [halide] = alert_catalog("brenk").matches(parse("CC(C)(O)C(Cl)(Cl)Cl"))
+    assert halide.name == "alkyl_halide"
+    assert halide.atoms == (4, 5, 6, 7)
+    [mine] = compile_alerts({"chlorine": "[Cl]"}).matches(parse("ClCCCl"))
+    assert mine.atoms == (0, 3)
+
+
 def test_a_quinone_is_a_pain_at_its_own_atoms():
     [reason] = filter_molecules("CCCCC1=CC(=O)C=CC1=O", "pains_a")["reasons"][0].items
     assert reason.filter == "pains_a"
