@@ -26,6 +26,7 @@ HOMES = {
     "illness_death": "multistate",
 }
 WORST_BIAS = 0.25  # in standard errors of the real estimate: the floor of effect replication
+CLEARLY_WORSE = 2.0  # standard errors of the difference in score
 BIG = 20_000  # patients an arm of the trial that measures bias
 FOLDS = 3
 
@@ -58,8 +59,8 @@ def choose(data: FitData, model: str, seed: int) -> tuple[Any, pd.DataFrame]:
     "auto" fits every candidate and measures its cross-validated log score (mean log likelihood of
     held-out patients) and its effect bias (a big synthetic trial against the real estimate, in
     standard errors of the latter). Among those whose bias is not clearly above 0.25 it takes the
-    first, in the order of fewest assumptions on the treatment effect, whose score is within one
-    standard error of the best.
+    first, in the order of fewest assumptions on the treatment effect, whose score is within two
+    standard errors of the best.
     """
     kind = home(data.endpoint)
     if model != "auto":
@@ -85,7 +86,7 @@ def choose(data: FitData, model: str, seed: int) -> tuple[Any, pd.DataFrame]:
         0.0 if name == best else float(d.mean() / max(d.std() / len(d) ** 0.5, 1e-12))
         for name, d in zip(names, behind)
     ]
-    chosen = table[fair & (table["behind_se"] <= 1)]["model"].iloc[0]
+    chosen = table[fair & (table["behind_se"] <= CLEARLY_WORSE)]["model"].iloc[0]
     table["chosen"] = table["model"] == chosen
     return fitted[chosen], table
 
