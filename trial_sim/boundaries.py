@@ -150,12 +150,34 @@ def efficacy_alone(
     shape = information ** (rule.delta - 0.5)
 
     def gap(constant: float) -> float:
-        reached = error_of(exit_probabilities(information, constant * shape, none, 0.0, sided))
-        return float(np.log(max(reached, 1e-300) / alpha))
+        if alpha < 1e-6 or np.isfinite(none).any():
+            exits = exit_probabilities(information, constant * shape, none, 0.0, sided)
+            reached = error_of(exits)
+        else:
+            reached = _error_without_futility(information, constant * shape, sided)
+        # On the probit scale the error is nearly a straight line in the constant.
+        return target - float(ndtri(min(max(reached / sided, 1e-300), 1.0 - 1e-16)))
 
-    guess = -float(ndtri(alpha / sided))
-    constant = find_root(gap, guess * 1.04, 0.05, 0.0, 40.0, 1e-13, 1e-13, "the boundary constant")
-    return constant * shape
+    target = float(ndtri(alpha / sided))
+    # Within a few thousandths of tabulated constants for 2 to 20 equal looks.
+    guess = -target * (1.0 + float(np.log(len(shape))) * (0.028 + 0.208 * rule.delta))
+    return find_root(gap, guess, 0.01, 0.0, 40.0, 1e-14, 1e-12, "the boundary constant") * shape
+
+
+def _error_without_futility(information: FloatArray, efficacy: FloatArray, sided: int) -> float:
+    """`error_of` under the null, by what is left at the end: half the work, no tails on the way.
+
+    Loses digits relative to an error far below 1e-6.
+    """
+    paths = start()
+    last = len(information) - 1
+    for k in range(last):
+        gap = information[k + 1] - information[k]
+        segments = continuation(sided, efficacy[k], -np.inf)
+        paths = advance(paths, information[k], 0.0, segments, gap)
+    bounds = [efficacy[last], -efficacy[last]] if sided == 2 else [efficacy[last], -np.inf]
+    tails = tail_above(paths, information[last], 0.0, bounds)
+    return 1.0 - float(tails[1] - tails[0])
 
 
 def _sequential(

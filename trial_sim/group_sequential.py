@@ -16,7 +16,6 @@ from scipy.special import ndtri
 
 from trial_sim.arguments import MAX_LOOKS, between, fractions_of
 from trial_sim.boundaries import (
-    drift_for_power,
     efficacy_alone,
     error_of,
     exit_probabilities,
@@ -108,7 +107,7 @@ def group_sequential(
             )
         )
         alpha = between("alpha spent by the custom efficacy bounds", reached, 0.0, 0.5 * sided)
-    fixed = float(ndtri(power) - ndtri(alpha / sided))
+    drift = None
     if futility_rule is not None and futility_rule.kind != "custom" and n > 1:
         problem = FutilityProblem(
             rule,
@@ -121,12 +120,12 @@ def group_sequential(
             sided,
             bool(binding),
         )
+        fixed = float(ndtri(power) - ndtri(alpha / sided))
         alone, bounds, drift = solve_with_futility(problem, alone, 1.04 * fixed)
     else:
         if futility_rule is not None:
             _check_below(bounds, alone)
             bounds[-1] = alone[-1]
-        drift = drift_for_power(information, alone, bounds, power, sided, 1.02 * fixed)
     return GroupSequential(
         information,
         alone,

@@ -28,14 +28,14 @@ def find_root(
     near, far = guess, float(np.clip(guess + step, lower, upper))
     f_near, f_far = function(near), function(far)
     if abs(f_near) <= ftol:
-        return near
+        return float(near)
     # The function is monotone: walk in the direction in which it comes nearer to zero.
     if np.sign(f_near) == np.sign(f_far) and abs(f_far) > abs(f_near):
         near, far, f_near, f_far = far, near, f_far, f_near
     width = far - near
     for _ in range(200):
         if abs(f_far) <= ftol:
-            return far
+            return float(far)
         if np.sign(f_near) != np.sign(f_far):
             return _close_in(function, near, far, f_near, f_far, xtol, ftol)
         # A secant step doubled jumps past the root when the function is nearly straight.
@@ -91,4 +91,4 @@ def _close_in(
         a, fa = x, fx
         if abs(fa) <= ftol:
             break
-    return a if abs(fa) <= abs(fb) else b
+    return float(a if abs(fa) <= abs(fb) else b)

@@ -18,7 +18,12 @@ import numpy as np
 from scipy.special import ndtri
 
 from trial_sim.arguments import check_increasing, nearest, number
-from trial_sim.boundaries import StageProbabilities, exit_probabilities, power_of
+from trial_sim.boundaries import (
+    StageProbabilities,
+    drift_for_power,
+    exit_probabilities,
+    power_of,
+)
 from trial_sim.integration import FloatArray
 from trial_sim.spending import BoundaryRule, parse_rule
 
@@ -54,7 +59,8 @@ class GroupSequential:
     sided: 1 or 2. binding: whether futility must be obeyed (and lowers the efficacy bounds).
     efficacy, futility: the rules that made the bounds.
     spending_fractions, futility_spending_fractions: (n_looks,) clock of the spending functions.
-    drift: mean of Z at full information under the design alternative.
+    solved_drift: mean of Z at full information under the design alternative; None to have it
+        solved from `power` when `drift` is first asked for.
     relative_information: full information of this design over that planned (1 until `update`).
     """
 
@@ -69,7 +75,7 @@ class GroupSequential:
     futility: BoundaryRule | None
     spending_fractions: FloatArray
     futility_spending_fractions: FloatArray
-    drift: float
+    solved_drift: float | None = None
     relative_information: float = 1.0
 
     def __post_init__(self) -> None:
@@ -88,8 +94,10 @@ class GroupSequential:
                 )
             values.flags.writeable = False
             object.__setattr__(self, name, values)
-        for name in ("alpha", "power", "drift", "relative_information"):
+        for name in ("alpha", "power", "relative_information"):
             object.__setattr__(self, name, number(name, getattr(self, name)))
+        if self.solved_drift is not None:
+            object.__setattr__(self, "solved_drift", number("drift", self.solved_drift))
         check_increasing("information_fractions", self.information_fractions)
         above = np.flatnonzero(self.futility_bounds[:-1] >= self.efficacy_bounds[:-1])
         if self.futility_bounds[-1] > self.efficacy_bounds[-1]:
@@ -131,6 +139,20 @@ class GroupSequential:
         spent = np.cumsum(exits.futility)
         spent[-1] = 1.0 - power_of(exits)
         return spent
+
+    @cached_property
+    def drift(self) -> float:
+        """Mean of Z at full information under the design alternative."""
+        if self.solved_drift is not None:
+            return self.solved_drift
+        return drift_for_power(
+            self.information_fractions,
+            self.efficacy_bounds,
+            self.futility_bounds,
+            self.power,
+            self.sided,
+            1.02 * self.fixed_drift,
+        )
 
     @property
     def fixed_drift(self) -> float:
@@ -297,6 +319,8 @@ class GroupSequential:
             elif isinstance(value, BoundaryRule):
                 value = value.tabulated(times).to_plain()
             plain[item.name] = value
+        plain["drift"] = self.drift
+        del plain["solved_drift"]
         return plain
 
     @classmethod
@@ -305,7 +329,7 @@ class GroupSequential:
 
         Raises ValueError for an unknown key, naming the nearest known one.
         """
-        known = [item.name for item in fields(cls)]
+        known = [*(item.name for item in fields(cls) if item.name != "solved_drift"), "drift"]
         for key in plain:
             if key not in known:
                 raise ValueError(f"unknown key {key!r} of a design: {nearest(key, known)}")
@@ -317,14 +341,11 @@ class GroupSequential:
             from trial_sim.group_sequential import group_sequential
 
             return group_sequential(**given)
-        missing = [
-            item.name
-            for item in fields(cls)
-            if item.name not in plain and item.name != "relative_information"
-        ]
+        missing = [name for name in known if name not in plain and name != "relative_information"]
         if missing:
             raise ValueError(f"a design with bounds needs the keys {missing} too")
-        values = dict(plain)
+        values = {key: value for key, value in plain.items() if key != "drift"}
+        values["solved_drift"] = plain["drift"]
         values["efficacy_bounds"] = [np.inf if x is None else x for x in plain["efficacy_bounds"]]
         values["futility_bounds"] = [-np.inf if x is None else x for x in plain["futility_bounds"]]
         values["efficacy"] = parse_rule(plain["efficacy"])
