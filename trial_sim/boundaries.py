@@ -102,7 +102,7 @@ def exit_probabilities(
 
 def power_of(probabilities: StageProbabilities) -> float:
     """Overall probability of rejecting in favour of the treatment (Z above the bound)."""
-    return float(probabilities.upper.sum())
+    return float(min(max(probabilities.upper.sum(), 0.0), 1.0))  # rounding may pass the ends
 
 
 def error_of(probabilities: StageProbabilities) -> float:

@@ -134,7 +134,8 @@ def stagewise_p_value(
     _check_look(design, look, last=True)
     z = np.atleast_1d(np.asarray(z, dtype=float))
     paths, crossed = _paths_before(design, look, drift)
-    return crossed + tail_above(paths, design.information_fractions[look - 1], drift, z)
+    beyond = tail_above(paths, design.information_fractions[look - 1], drift, z)
+    return np.clip(crossed + beyond, 0.0, 1.0)
 
 
 def _lower_ordering(design: GroupSequential, look: int, z: FloatArray, drift: float) -> FloatArray:
@@ -193,9 +194,10 @@ def _drift_with_p(design: GroupSequential, look: int, z: float, p: float) -> flo
         value = float(_tail_order(design, look, at, drift)[0])
         return float(ndtri(min(max(value, 1e-300), 1 - 1e-16))) - target
 
-    guess = (z + target) / np.sqrt(t)
-    step = 0.1 / float(np.sqrt(t))
-    return float(find_root(gap, float(guess), step, xtol=1e-11, ftol=1e-11, what="the interval"))
+    guess = float((z + target) / np.sqrt(t))
+    # Far out the ordering is flat at 0 or 1: its sign alone says where to go.
+    step = 0.1 / float(np.sqrt(t)) * (1.0 if gap(guess) < 0 else -1.0)
+    return float(find_root(gap, guess, step, xtol=1e-11, ftol=1e-11, what="the interval"))
 
 
 def adjusted_estimates(
@@ -221,7 +223,8 @@ def adjusted_estimates(
         raise ValueError(f"look and z must have one shape (n,), got {looks.shape}, {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError("z must be finite")
-    targets = ndtri([0.5, (1 - level) / 2, (1 + level) / 2])
+    levels = (0.5, (1 - level) / 2, (1 + level) / 2)
+    targets = ndtri(levels)
     found = np.empty((len(values), 4))
     for k in np.unique(looks):
         _check_look(design, int(k), last=True)
@@ -243,8 +246,15 @@ def adjusted_estimates(
             solved = np.empty((len(grid), 3))
             for j in range(len(grid)):
                 curve = probit[:, j]
-                rising = np.append(True, np.diff(curve) > 1e-9)
-                solved[j] = PchipInterpolator(curve[rising], drifts[rising])(targets)
+                highest = np.append(-np.inf, np.maximum.accumulate(curve)[:-1])
+                rising = curve > highest + 1e-9
+                x, y = curve[rising], drifts[rising]
+                if len(x) > 20 and x[0] < targets.min() and x[-1] > targets.max():
+                    solved[j] = PchipInterpolator(x, y)(targets)
+                else:  # an outcome that hardly ever happens: solve it by itself
+                    solved[j] = [
+                        _drift_with_p(design, int(k), float(grid[j]), float(p)) for p in levels
+                    ]
             found[rows, 0] = stagewise_p_value(design, int(k), mine)
             if grid is mine or len(grid) == 1:
                 found[rows, 1:] = solved

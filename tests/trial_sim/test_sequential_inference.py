@@ -139,6 +139,27 @@ def test_repeated_interval_and_p_value():
 
 
 @pytest.mark.parametrize(
+    "design",
+    [
+        DESIGN,
+        WITH_FUTILITY,
+        group_sequential((0.1, 0.101, 1), efficacy="lan_demets_obrien_fleming"),
+        group_sequential((0.5, 1), 0.05, sided=2, futility="pocock", binding=True),
+    ],
+)
+def test_extreme_results_have_finite_inference(design):
+    z = np.array([-12.0, -6, -1, 0, 2, 6, 12])
+    looks = np.repeat(np.arange(1, design.n_looks + 1), len(z))
+    many = adjusted_estimates(design, looks, np.tile(z, design.n_looks))
+    assert np.isfinite(many.to_numpy()).all()
+    assert (many["lower"] < many["estimate"]).all() and (many["estimate"] < many["upper"]).all()
+    assert many["p_value"].between(0, 1).all()
+    for theta in ("trend", "null", "design", -50.0, 50.0):
+        for value in z:
+            assert 0 <= design.conditional_power(1, value, theta=theta) <= 1
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: DESIGN.conditional_power(3, 1.0), "look must be from 1 to 2, got 3"),
