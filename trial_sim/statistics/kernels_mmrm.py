@@ -151,22 +151,56 @@ def _evaluate(sigma, kinds, counts, xx, yx, yy, gradient, beta, phi, inverses):
 
 
 @njit(cache=True, nogil=True)
-def _vech(gradient, out):
-    """Derivatives in the lower triangle of sigma, both halves of each covariance together."""
+def _vech(root, gradient, out):
+    """Derivatives along root E root', E the symmetric unit matrices of the lower triangle."""
+    turned = root.T @ gradient @ root
     a = 0
     for t in range(gradient.shape[0]):
         for s in range(t + 1):
-            out[a] = gradient[t, s] if s == t else gradient[t, s] + gradient[s, t]
+            out[a] = turned[t, s] if s == t else turned[t, s] + turned[s, t]
             a += 1
 
 
 @njit(cache=True, nogil=True)
-def _curvature(counts, inverses, out):
-    """Expected second derivatives of the deviance of known means, in the lower triangle."""
+def _move(sigma, root, step, factor, out):
+    """sigma + factor · root H root', H the symmetric matrix whose lower triangle is ``step``."""
+    visits = sigma.shape[0]
+    h = np.empty((visits, visits))
+    a = 0
+    for t in range(visits):
+        for s in range(t + 1):
+            h[t, s] = factor * step[a]
+            h[s, t] = h[t, s]
+            a += 1
+    out[:, :] = sigma + root @ h @ root.T
+
+
+@njit(cache=True, nogil=True)
+def _cholesky(matrix, out):
+    """Lower Cholesky factor; False where the matrix is not positive definite."""
+    n = matrix.shape[0]
+    out[:, :] = 0.0
+    for i in range(n):
+        for j in range(i + 1):
+            total = matrix[i, j]
+            for k in range(j):
+                total -= out[i, k] * out[j, k]
+            if i == j:
+                if not total > 0.0:
+                    return False
+                out[i, i] = math.sqrt(total)
+            else:
+                out[i, j] = total / out[j, j]
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _curvature(counts, root, inverses, out):
+    """Expected second derivatives of the deviance of known means, along the same directions."""
     visits = inverses.shape[1]
     out[:, :] = 0.0
     for k in range(counts.shape[0]):
-        v = inverses[k]
+        v = root.T @ inverses[k] @ root
         a = 0
         for t in range(visits):
             for s in range(t + 1):
@@ -235,10 +269,14 @@ def mmrm_unstructured(outcome, design, column, visit):
     curvature = np.empty((size, size))
     inverse = np.empty((size, size))
     moved = np.empty((visits, visits))
+    root = np.empty((visits, visits))
     converged = False
-    for _ in range(100):
-        _vech(gradient, slope)
-        _curvature(counts, inverses, curvature)
+    for _ in range(200):
+        # steps are taken along root E root', in which the problem is well scaled
+        if not _cholesky(sigma, root):
+            return np.nan, np.inf, np.nan, False
+        _vech(root, gradient, slope)
+        _curvature(counts, root, inverses, curvature)
         if np.isnan(_invert(curvature, size, inverse)):
             return np.nan, np.inf, np.nan, False
         step = -(inverse @ slope)
@@ -248,12 +286,7 @@ def mmrm_unstructured(outcome, design, column, visit):
             break
         factor = 1.0
         for _ in range(30):
-            a = 0
-            for t in range(visits):
-                for s in range(t + 1):
-                    moved[t, s] = sigma[t, s] + factor * step[a]
-                    moved[s, t] = moved[t, s]
-                    a += 1
+            _move(sigma, root, step, factor, moved)
             value = _evaluate(moved, kinds, counts, xx, yx, yy, gradient, beta, phi, inverses)
             if value <= deviance + 1e-9:
                 break
@@ -270,32 +303,21 @@ def mmrm_unstructured(outcome, design, column, visit):
     other_beta = np.empty_like(beta)
     other_phi = np.empty_like(phi)
     other_inverses = np.empty_like(inverses)
-    a = 0
-    for t in range(visits):
-        for s in range(t + 1):
-            width = 1e-4 * math.sqrt(sigma[t, t] * sigma[s, s])
-            for direction in range(2):
-                moved[:, :] = sigma
-                moved[t, s] += width if direction == 0 else -width
-                moved[s, t] = moved[t, s]
-                value = _evaluate(
-                    moved,
-                    kinds,
-                    counts,
-                    xx,
-                    yx,
-                    yy,
-                    gradient,
-                    other_beta,
-                    other_phi,
-                    other_inverses,
-                )
-                if np.isnan(value):
-                    return np.nan, np.inf, np.nan, False
-                _vech(gradient, up if direction == 0 else low)
-            for b in range(size):
-                curvature[a, b] = (up[b] - low[b]) / (2.0 * width)
-            a += 1
+    width = 1e-4
+    unit = np.zeros(size)
+    for a in range(size):
+        unit[:] = 0.0
+        unit[a] = 1.0
+        for direction in range(2):
+            _move(sigma, root, unit, width if direction == 0 else -width, moved)
+            value = _evaluate(
+                moved, kinds, counts, xx, yx, yy, gradient, other_beta, other_phi, other_inverses
+            )
+            if np.isnan(value):
+                return np.nan, np.inf, np.nan, False
+            _vech(root, gradient, up if direction == 0 else low)
+        for b in range(size):
+            curvature[a, b] = (up[b] - low[b]) / (2.0 * width)
     for a in range(size):
         for b in range(a):
             curvature[a, b] = 0.5 * (curvature[a, b] + curvature[b, a])
@@ -315,7 +337,7 @@ def mmrm_unstructured(outcome, design, column, visit):
                             phi[t * q + c, chosen] * xx[k, c, d] * phi[s * q + d, chosen]
                         )
         in_sigma += inverses[k] @ middle @ inverses[k]
-    _vech(in_sigma, slope)
+    _vech(root, in_sigma, slope)
     spread_of_variance = 2.0 * (slope @ (inverse @ slope))
     df = 2.0 * variance * variance / spread_of_variance
     return beta[visit, column] * scale, math.sqrt(variance) * scale, df, True

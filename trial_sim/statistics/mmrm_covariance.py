@@ -50,15 +50,29 @@ class Structure:
             out[a] = self.sigma(moved).imag / step
         return out
 
+    def centred_at(self, sigma: NDArray[np.float64]) -> "Structure":
+        """The same structure in coordinates that suit a search near ``sigma``.
+
+        An unstructured matrix becomes B C C' B' with B the Cholesky factor of ``sigma``, so that
+        theta = 0 gives ``sigma`` and all coordinates have the same scale, however close to
+        singular it is. Other structures are well scaled as they are.
+        """
+        if self.name != "unstructured":
+            return self
+        base = np.linalg.cholesky(sigma)
+        n = self.n_visits
+        return Structure(
+            self.name, n, self.n_parameters, lambda theta: base @ _unstructured(theta, n) @ base.T
+        )
+
     def start(self, residual_variance: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A start value: the variances given at each visit, and mild correlation."""
+        """A start value: the variances given at each visit, and mild correlation.
+
+        For an unstructured matrix it is 0, meant for the structure centred there.
+        """
         log_sd = 0.5 * np.log(residual_variance)
         if self.name == "unstructured":
-            root = np.linalg.cholesky(
-                np.outer(np.exp(log_sd), np.exp(log_sd)) * (0.5 * np.eye(self.n_visits) + 0.5)
-            )
-            lower = np.tril_indices(self.n_visits, -1)
-            return np.concatenate([np.log(np.diag(root)), root[lower]])
+            return np.zeros(self.n_parameters)
         spread = log_sd if self.name.startswith("heterogeneous") else np.array([log_sd.mean()])
         return np.concatenate([spread, np.full(self.n_parameters - spread.size, 0.3)])
 

@@ -1,12 +1,12 @@
 """Restricted maximum likelihood of a Gaussian linear model with correlated repeated measures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 
 from trial_sim.statistics.mmrm_covariance import Structure
 
@@ -158,7 +158,7 @@ class LikelihoodFit:
 
 
 def maximise(groups: tuple[Pattern, ...], shape: Structure, reml: bool = True) -> LikelihoodFit:
-    """Maximise the (restricted) likelihood: quasi-Newton search, then Newton steps.
+    """Maximise the (restricted) likelihood: Fisher scoring, then Newton steps.
 
     Raises:
         ValueError: if the search ends at a singular covariance matrix or does not converge.
@@ -170,8 +170,9 @@ def maximise(groups: tuple[Pattern, ...], shape: Structure, reml: bool = True) -
         for position, visit in enumerate(group.visits):
             rows[visit].extend(residual[:, position])
     spread = np.array([max(float(np.mean(np.square(values))), 1e-12) for values in rows])
-    # work in units in which every residual variance is about 1
-    unit = float(np.sqrt(spread.mean()))
+    spread_root = np.sqrt(spread)
+    begin = np.outer(spread_root, spread_root) * (0.5 * np.eye(shape.n_visits) + 0.5)
+    shape = shape.centred_at(begin)
 
     def deviance(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         try:
@@ -181,51 +182,65 @@ def maximise(groups: tuple[Pattern, ...], shape: Structure, reml: bool = True) -
         derivative = np.tensordot(shape.derivative(theta), here.gradient_sigma, axes=2)
         return here.deviance, derivative
 
-    # the scale of theta for an unstructured matrix follows the unit of the outcome
-    scale = np.ones(shape.n_parameters)
-    if shape.name == "unstructured":
-        scale[shape.n_visits :] = unit
-    found = minimize(
-        lambda x: _scaled(deviance, x, scale),
-        shape.start(spread) / scale,
-        jac=True,
-        method="BFGS",
-        options={"gtol": 1e-4, "maxiter": 500},
-    )
-    theta = found.x * scale
-    for _ in range(20):
-        gradient = deviance(theta)[1]
-        hessian = _hessian(deviance, theta, scale)
-        try:
-            step = np.linalg.solve(hessian, gradient)
-        except np.linalg.LinAlgError as error:
-            raise ValueError("the covariance parameters are not identified by the data.") from error
-        decrement = float(step @ gradient)
-        if decrement < 0 or not np.all(np.isfinite(step)):
-            raise ValueError(
-                f"the restricted likelihood of the {shape.name} covariance has no maximum in the "
-                "interior: a variance or correlation runs to its limit."
-            )
-        if decrement < 1e-12:
+    theta = shape.start(spread)
+    here = evaluate(groups, shape.sigma(theta), reml)
+    scoring = True
+    for _ in range(400):
+        if shape.name == "unstructured":
+            shape, theta = shape.centred_at(shape.sigma(theta)), np.zeros_like(theta)
+        derivative = shape.derivative(theta)
+        gradient = np.tensordot(derivative, here.gradient_sigma, axes=2)
+        if scoring:
+            matrix = _expected_curvature(groups, here.inverses, derivative)
+        else:
+            matrix = _hessian(deviance, theta)
+        curvature, axes = np.linalg.eigh(matrix)
+        # away from the maximum the curvature can be negative: its size still scales the step
+        sizes = np.maximum(np.abs(curvature), 1e-10 * np.abs(curvature).max())
+        step = axes @ ((axes.T @ gradient) / sizes)
+        gain = float(step @ gradient)
+        if scoring and gain < 1e-4:
+            scoring = False
+            continue
+        if not scoring and curvature[0] > 0 and gain < 1e-12:
+            hessian = matrix
             break
-        theta = theta - step * min(1.0, 1.0 / np.abs(step / scale).max())
+        factor = min(1.0, 2.0 / float(np.abs(step).max()))
+        while factor > 1e-10 and not deviance(theta - factor * step)[0] <= here.deviance + 1e-9:
+            factor *= 0.5
+        theta = theta - factor * step
+        here = evaluate(groups, shape.sigma(theta), reml)
     else:
-        raise ValueError(f"the {shape.name} covariance did not converge; try a simpler structure.")
-    at = evaluate(groups, shape.sigma(theta), reml)
-    return LikelihoodFit(groups, shape, theta, at, hessian, reml)
+        raise ValueError(
+            f"the restricted likelihood of the {shape.name} covariance has no maximum in the "
+            "interior: a variance or correlation runs to its limit; try a simpler structure."
+        )
+    return LikelihoodFit(groups, shape, theta, here, hessian, reml)
 
 
-def _scaled(function, x, scale):  # type: ignore[no-untyped-def]
-    value, gradient = function(x * scale)
-    return value, gradient * scale
+def _expected_curvature(
+    groups: tuple[Pattern, ...],
+    inverses: tuple[NDArray[np.float64], ...],
+    derivative: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Expected second derivatives of the deviance in theta, the means taken as known."""
+    size = derivative.shape[0]
+    out = np.zeros((size, size))
+    for group, inverse in zip(groups, inverses):
+        block = inverse @ derivative[:, group.visits[:, None], group.visits[None, :]]
+        out += group.outcome.shape[0] * np.einsum("aij,bji->ab", block, block)
+    return out
 
 
-def _hessian(function, theta, scale):  # type: ignore[no-untyped-def]
+def _hessian(
+    function: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]],
+    theta: NDArray[np.float64],
+) -> NDArray[np.float64]:
     """Second derivatives from central differences of the exact gradient."""
     size = theta.size
     out = np.empty((size, size))
+    step = 1e-4
     for a in range(size):
-        step = 1e-4 * scale[a]
         up, down = theta.copy(), theta.copy()
         up[a] += step
         down[a] -= step
