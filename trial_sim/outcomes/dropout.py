@@ -1,7 +1,7 @@
 """Monotone drop-out as a process of its own: a logistic hazard at each visit after the first.
 
 The chance to be missing from visit ``v`` on depends on the arm, the visit, the baseline covariates
-and the last value seen; skipped visits (seen again later) have one rate.
+and, arm by arm, the last value seen; skipped visits (seen again later) have one rate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Dropout:
     """Fitted drop-out.
 
     Attributes:
-        coefficients: (A + V + 1 + p,) arm, visit, last value, features; all zero with no drop-out.
+        coefficients: (A + V + A + p,) arm, visit, last value by arm, features; all zero with no drop-out.
         active: whether anyone dropped out. first: (A,) rate of patients without any visit.
         centre, scale: of the last value. skipped: rate of skipped visits.
     """
@@ -55,7 +55,9 @@ class Dropout:
         x, target = np.vstack(rows), np.concatenate(y)
         if target.sum() == 0:
             return cls(np.zeros(x.shape[1]), False, first, centre, scale, skipped)
-        ridge = np.r_[np.full(n_arms, 1e-3), np.full(v, 0.1), 0.1, np.ones(features.shape[1])]
+        ridge = np.r_[
+            np.full(n_arms, 1e-3), np.full(v, 0.1), np.full(n_arms, 0.1), np.ones(features.shape[1])
+        ]
         found = fit_glm(target, x, "binomial", ridge)
         return cls(found.coefficients, True, first, centre, scale, skipped)
 
@@ -90,7 +92,8 @@ def carried(visits: np.ndarray) -> np.ndarray:
 
 
 def _design(k, v, arm, value, features, n_arms):
-    """Arm, visit, last value (standardised) and features, (n, A + V + 1 + p)."""
+    """Arm, visit, last value (standardised) by arm, and features, (n, A + V + A + p)."""
     visit = np.zeros((len(arm), v))
     visit[:, k] = 1
-    return np.hstack([arm_indicators(arm, n_arms), visit, value[:, None], features])
+    arms = arm_indicators(arm, n_arms)
+    return np.hstack([arms, visit, arms * value[:, None], features])

@@ -136,8 +136,8 @@ class MmrmModel:
                 out[i] = -0.5 * float(row[seen] @ np.linalg.solve(part, row[seen]) + log_det)
         return out
 
-    def nudged(self, arm: int, amount: float) -> MmrmModel:
-        """With the arm's means moved by ``amount`` at every visit."""
+    def nudged(self, arm: int, amount: np.ndarray) -> MmrmModel:
+        """With the arm's means moved by ``amount`` (V,)."""
         means = self.means.copy()
         means[arm] += amount
         return replace(self, means=means)
@@ -220,8 +220,8 @@ class CopulaModel:
         family = "binomial" if self.family == "binomial" else "poisson"
         return np.nansum(log_likelihood(y, eta, family, self.size), axis=1)
 
-    def nudged(self, arm: int, amount: float) -> CopulaModel:
-        """With the link of the arm's means moved by ``amount`` at every visit."""
+    def nudged(self, arm: int, amount: np.ndarray) -> CopulaModel:
+        """With the links of the arm's means moved by ``amount`` (V,)."""
         means = self.means.copy()
         if self.family == "binomial":
             means[arm] = expit(np.log(means[arm] / (1 - means[arm])) + amount)

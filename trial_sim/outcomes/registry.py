@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.covariates.encoding import decode_column
-from trial_sim.endpoints import Endpoint, nearest
+from trial_sim.endpoints import Binary, Continuous, Count, Endpoint, Longitudinal, nearest
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.effects import contrast
 
@@ -92,19 +92,36 @@ def choose(data: FitData, model: str, seed: int) -> tuple[Any, pd.DataFrame]:
 
 
 def calibrated(data: FitData, model: Any, seed: int) -> Any:
-    """A model that offers ``nudged`` with its arms moved until a big synthetic trial gives the
-    real estimate back (drop-out and skewed residuals otherwise leave a small bias)."""
+    """A model of visits with its arms moved until a big synthetic trial gives the real contrasts
+    back (drop-out and skewed residuals otherwise leave a small bias).
+
+    The contrast at each visit and the one over all visits weigh drop-outs differently and cannot
+    both be met exactly: what is left is shared evenly between them.
+    """
     schema = data.schema
-    if not hasattr(model, "nudged") or schema.arm is None:
+    if not isinstance(data.endpoint, Longitudinal) or schema.arm is None:
         return model
-    for _ in range(3):
+    visits = visit_endpoints(data.endpoint)
+    for _ in range(4):
         for a, other in enumerate(schema.arms[1:], start=1):
-            real = contrast(data.patients, data.endpoint, schema.arm, schema.control, other)
             table = big_trial(data, model, seed)
-            made = contrast(table, data.endpoint, schema.arm, schema.control, other)
-            if np.isfinite(made[0] - real[0]):
-                model = model.nudged(a, real[0] - made[0])
+            gaps = []
+            for part in (*visits, data.endpoint):
+                real = contrast(data.patients, part, schema.arm, schema.control, other)
+                made = contrast(table, part, schema.arm, schema.control, other)
+                gaps.append(real[0] - made[0])
+            each = np.nan_to_num(np.array(gaps))
+            model = model.nudged(a, (each[:-1] + each[-1]) / 2)
     return model
+
+
+def visit_endpoints(endpoint: Longitudinal) -> list[Endpoint]:
+    """The endpoint of each visit by itself."""
+    if endpoint.family == "binomial":
+        return [Binary(name) for name in endpoint.columns]
+    if endpoint.family == "poisson":
+        return [Count(name) for name in endpoint.columns]
+    return [Continuous(name, endpoint.baseline) for name in endpoint.columns]
 
 
 def held_out(data: FitData, kind: Any, name: str, seed: int) -> np.ndarray:
