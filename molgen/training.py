@@ -445,7 +445,7 @@ def _loop(
                 _log(output, run, means)
                 bar.set_postfix({k: f"{means[k]:.2f}" for k in ("loss", "clean", "blind", "kl")})
                 sums, count = {}, 0
-            if time.monotonic() - saved > 60 * checkpoint_minutes:
+            if time.monotonic() - saved > 60 * checkpoint_minutes and not run.bad_steps:
                 run.save(output)
                 saved = time.monotonic()
     except KeyboardInterrupt:

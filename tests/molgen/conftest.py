@@ -1,0 +1,30 @@
+"""A small model, trained once a test session, for tests of behaviour rather than of quality."""
+
+from pathlib import Path
+
+import pytest
+
+import molgen
+from molgen.model import ModelConfig
+from molgen.training import TrainingConfig, train
+from tests.molgen.test_motifs import read
+
+SMALL = ModelConfig(
+    latent_dim=16, encoder_width=32, encoder_layers=2, pooling_heads=2, width=64, layers=2,
+    heads=2, feedforward=64, row_dim=32, site_dim=16, max_motifs=40,
+)  # fmt: skip
+QUICK = TrainingConfig(
+    n_steps=60, batch_size=64, min_count=3, warmup=10, prior_steps=60, precision="float32"
+)
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "small"
+    train(read("moses_sample")[:1_000], folder, config=QUICK, model_config=SMALL, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_model(small_folder):
+    return molgen.load_model(small_folder)

@@ -1,0 +1,50 @@
+"""Molecules in a property window."""
+
+import pytest
+from rdkit import Chem
+from rdkit.Chem import Crippen, rdMolDescriptors
+
+
+def test_molecules_are_inside_the_window(small_model) -> None:
+    found = small_model.sample_where({"logp": (1, 3), "tpsa": (40, 90)}, 60, seed=1)
+    assert len(set(found)) == 60 and 0 < found.acceptance <= 1
+    for smiles in found:
+        mol = Chem.MolFromSmiles(smiles)
+        assert 1 <= Crippen.MolLogP(mol) <= 3 and 40 <= rdMolDescriptors.CalcTPSA(mol) <= 90
+
+
+def test_a_window_and_a_scaffold_together(small_model) -> None:
+    core = "c1ccc2[nH]ccc2c1"
+    found = small_model.sample_where({"mw": (200, 350)}, 20, seed=1, scaffold=core)
+    assert len(found) == 20
+    for smiles in found:
+        mol = Chem.MolFromSmiles(smiles)
+        assert mol.HasSubstructMatch(Chem.MolFromSmiles(core))
+        assert 200 <= rdMolDescriptors._CalcMolWt(mol) <= 350
+
+
+def test_substructures_on_demand(small_model) -> None:
+    found = small_model.sample_where({"chemotype": "sulfonamide"}, 20, seed=1)
+    pattern = Chem.MolFromSmarts("S(=O)(=O)N")
+    assert all(Chem.MolFromSmiles(s).HasSubstructMatch(pattern) for s in found)
+
+
+def test_a_window_that_nothing_reaches_says_how_near_it_came(small_model) -> None:
+    found = small_model.sample_where({"mw": (5000, None)}, 5, seed=1)
+    assert found == [] and "the nearest is" in found.dropped[0].reason
+
+
+@pytest.mark.parametrize(
+    ("window", "says"),
+    [
+        ({"logp": (9, 1)}, "low must not exceed high"),
+        ({"lgop": (1, 2)}, "logp"),
+        ({}, "empty"),
+        ({"chemotype": "spyro"}, "spiro"),
+        ({"smarts": "c1ccc("}, "not a SMARTS"),
+        ({"logp": 3}, r"expected \(low, high\)"),
+    ],
+)
+def test_contradictory_windows_are_named(small_model, window, says) -> None:
+    with pytest.raises(ValueError, match=says):
+        small_model.sample_where(window, 1)

@@ -1,0 +1,122 @@
+"""Training: it learns, it continues exactly, it survives, and it says what it could not use."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from molgen.batches import atom_graphs, grow, motif_numbers, writable
+from molgen.checkpoints import read_model, read_tensors
+from molgen.likelihood import negative_log_likelihood
+from molgen.tensors import build_table
+from molgen.training import TrainingConfig, train
+from tests.molgen.conftest import QUICK, SMALL
+from tests.molgen.test_motifs import read
+
+
+def state_of(folder) -> dict[str, torch.Tensor]:
+    card = json.loads((folder / "state.json").read_text())
+    return read_tensors(folder / card["weights"])
+
+
+def test_the_loss_falls(small_folder, small_model) -> None:
+    with (small_folder / "log.csv").open() as stream:
+        first = next(csv.DictReader(stream))
+    trained = np.nanmean(negative_log_likelihood(small_model, read("moses_sample")[:100]))
+    untrained, _, _ = read_model(small_folder)
+    from molgen.generation import Generator
+    from molgen.model import GraphVAE
+
+    blank = Generator(GraphVAE(untrained.vocabulary, untrained.config))
+    before = np.nanmean(negative_log_likelihood(blank, read("moses_sample")[:100]))
+    assert trained < 0.7 * before
+    assert float(first["loss"]) > 0
+
+
+def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path) -> None:
+    smiles = read("moses_sample")[:300]
+    config = replace(QUICK, n_steps=12, prior_steps=0, cooldown=0.0)
+    train(smiles, tmp_path / "whole", config=config, model_config=SMALL, progress=False)
+    half = replace(config, n_steps=5)
+    train(smiles, tmp_path / "parts", config=half, model_config=SMALL, progress=False)
+    train(
+        smiles, tmp_path / "parts", config=config, model_config=SMALL, resume=True, progress=False
+    )
+    whole, parts = state_of(tmp_path / "whole"), state_of(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_a_run_cannot_be_resumed_as_another(tmp_path) -> None:
+    smiles = read("moses_sample")[:200]
+    config = replace(QUICK, n_steps=2, prior_steps=0)
+    train(smiles, tmp_path, config=config, model_config=SMALL, progress=False)
+    with pytest.raises(ValueError, match="its seed is 0, this run's is 1"):
+        train(smiles, tmp_path, seed=1, config=config, resume=True, progress=False)
+
+
+def test_bad_rows_are_set_aside_and_counted(tmp_path) -> None:
+    smiles = [*read("moses_sample")[:200], "not a molecule", "CC.O", "C[C@H](N)O"]
+    config = replace(QUICK, n_steps=1, prior_steps=0)
+    report = train(smiles, tmp_path, config=config, model_config=SMALL, progress=False)
+    assert [r.row for r in report.refused] == [200, 201]
+    assert report.flattened == 1
+
+
+def test_nothing_to_learn_from_is_one_clear_sentence(tmp_path) -> None:
+    with pytest.raises(ValueError, match="no motif occurs 3 times among 1 molecules"):
+        train(["CCO"], tmp_path, config=QUICK, model_config=SMALL, progress=False)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_model(tmp_path) -> None:
+    config = replace(QUICK, n_steps=60, prior_steps=0, learning_rate=1e30, warmup=1)
+    with pytest.raises(FloatingPointError, match="last good checkpoint"):
+        train(
+            read("moses_sample")[:200], tmp_path, config=config, model_config=SMALL, progress=False
+        )
+    read_model(tmp_path)
+
+
+def test_fine_tuning_moves_towards_the_new_molecules(small_folder, tmp_path) -> None:
+    series = [f"O=C(Nc1ccc({x})cc1)c1ccccc1" for x in ("F", "Cl", "Br", "C", "OC", "N", "CC")] * 4
+    config = replace(QUICK, n_steps=25, batch_size=16, prior_steps=0)
+    train(series, tmp_path, config=config, start_from=small_folder, progress=False)
+    from molgen.generation import load_model
+
+    before = np.nanmean(negative_log_likelihood(load_model(small_folder), series[:7]))
+    after = np.nanmean(negative_log_likelihood(load_model(tmp_path), series[:7]))
+    assert after < before - 3
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match="precision is 'half'"):
+        TrainingConfig(precision="half")
+    with pytest.raises(ValueError, match="sum of at most 1"):
+        TrainingConfig(clean=0.8, blind=0.5)
+
+
+def test_likelihood_is_the_product_of_the_writers_own_steps(small_model) -> None:
+    """Teacher forcing in one pass must agree with the step-by-step writer's probabilities."""
+    network = small_model.network
+    smiles = [s for s in small_model.sample(64, seed=5) if len(s) < 40][:16]
+    table = build_table(smiles)[0]
+    vocabulary = network.vocabulary
+    keep = np.flatnonzero(writable(table, vocabulary, 40))
+    motif = motif_numbers(table, vocabulary)
+    growth = grow(table, motif, vocabulary, keep, np.zeros(len(keep), int), keep)
+    graphs = atom_graphs(table, motif, vocabulary, keep)
+    with torch.no_grad():
+        mu, _ = network.posterior(graphs)
+        level = torch.zeros(len(keep))
+        together = network.negative_log_likelihood(growth, mu, level)
+        total = sum(together.values())
+        alone = []
+        for i in range(len(keep)):
+            one = grow(table, motif, vocabulary, keep[i : i + 1], np.zeros(1, int), keep[:1])
+            parts = network.negative_log_likelihood(one, mu[i : i + 1], level[:1])
+            alone.append(sum(parts.values()))
+    torch.testing.assert_close(total, torch.cat(alone), rtol=1e-4, atol=1e-4)
