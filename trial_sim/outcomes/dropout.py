@@ -22,7 +22,8 @@ class Dropout:
     """Fitted drop-out.
 
     Attributes:
-        coefficients: (A + V + A + p,) arm, visit, last value by arm, features; all zero with no drop-out.
+        coefficients: (A + V + A + p,) arm, visit, last value by arm, features (0 without any
+            drop-out).
         active: whether anyone dropped out. first: (A,) rate of patients without any visit.
         centre, scale: of the last value. skipped: rate of skipped visits.
     """
