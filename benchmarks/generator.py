@@ -1,7 +1,7 @@
 """Figures of a generator: MOSES metrics, exact reconstruction, speed, memory, start.
 
-    python -m benchmarks.generator --model moses
-    python -m benchmarks.generator --n 6000 --reconstruct 1000      (a quick look)
+python -m benchmarks.generator --model moses
+python -m benchmarks.generator --n 6000 --reconstruct 1000      (a quick look)
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def start_up(model: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--model", default="moses")
     parser.add_argument("--n", type=int, default=30_000)
     parser.add_argument("--reconstruct", type=int, default=10_000)
