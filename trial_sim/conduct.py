@@ -152,7 +152,7 @@ def conduct(batch: TrialBatch, analysis: Analysis) -> Conducted:
         lower = np.where(is_last, -np.inf, futility[k])
         for c in range(n_tests):
             active = running & open_arms[:, c]
-            value = analysis.z(batch, c + 1, now, active)
+            value, effect, error = analysis.evaluate(batch, c + 1, now, active)
             strength = np.abs(value) if design.sided == 2 else value
             rejected = active & (strength >= upper)
             futile = active & ~rejected & (strength <= lower)
@@ -165,7 +165,8 @@ def conduct(batch: TrialBatch, analysis: Analysis) -> Conducted:
             here[ended] = NOT_REJECTED
             settled = rejected | futile | ended
             if settled.any():
-                effect, error = analysis.estimate(batch, c + 1, now, settled)
+                if effect is None or error is None:
+                    effect, error = analysis.estimate(batch, c + 1, now, settled)
                 estimate[settled, c] = effect[settled]
                 se[settled, c] = error[settled]
             open_arms[settled, c] = False

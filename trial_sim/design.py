@@ -30,6 +30,7 @@ from trial_sim.randomization import (
     Minimization,
     PermutedBlocks,
     RandomizationRule,
+    ResponseAdaptive,
 )
 from trial_sim.records import Record, as_floats, from_plain, nearest, to_plain
 
@@ -48,6 +49,7 @@ __all__ = [
     "LastOf",
     "Minimization",
     "PermutedBlocks",
+    "ResponseAdaptive",
 ]
 
 # Test name → number of parameters that follow it in a tuple such as ("magirr_burman", 12).

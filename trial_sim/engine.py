@@ -29,8 +29,8 @@ from trial_sim.survival_analyses import MAX_ARMS
 
 logger = logging.getLogger(__name__)
 
-# A chunk of this many patients keeps its arrays within a few megabytes.
-CHUNK_PATIENTS = 131_072
+# A chunk of this many patients keeps its arrays near the processor: fastest of 16,000 to 256,000.
+CHUNK_PATIENTS = 80_000
 _BACKENDS = ("threads", "processes")
 
 
@@ -184,9 +184,14 @@ def check_inputs(design: Any, outcomes: Any) -> None:
         raise ValueError(f"at most {MAX_ARMS} arms can be simulated, got {len(design.arm_names)}")
     known = getattr(outcomes, "arms", None)
     if known is not None:
-        for arm in design.arm_names:
-            if arm not in known:
-                raise ValueError(f"the outcomes have no arm {arm!r}{nearest(arm, known)}")
+        names = design.arm_names
+        if len(known) != len(names):
+            raise ValueError(f"the outcomes have {len(known)} arms, the design has {len(names)}")
+        if set(known) == set(names) and tuple(known) != tuple(names):
+            raise ValueError(
+                f"the outcomes have the arms in the order {list(known)}, the design in the order "
+                f"{list(names)}"
+            )
     analysis_for(design, outcomes.kind)
 
 

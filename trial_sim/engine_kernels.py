@@ -11,6 +11,9 @@ calendar month of the end of follow-up, computed once as enrolment + time and co
 that a look at the k-th event counts exactly k events.
 """
 
+# Loop counters become NumPy integers inside compiled code, which mypy cannot follow.
+# mypy: disable-error-code="assignment"
+
 from __future__ import annotations
 
 import numba as nb
@@ -68,9 +71,10 @@ def sort_trials(
     n_bins = 2 * n
     ends = np.empty(n_bins + 1, np.int32)
     bin_of = np.empty(n, np.int32)
-    order = np.empty(n, np.int32)
     for t in range(n_trials):
         row = time[t]
+        times = sorted_time[t]
+        patients = sorted_patient[t]
         total = 0.0
         finite = 0
         for i in range(min(n, _SAMPLE)):
@@ -82,7 +86,7 @@ def sort_trials(
             bin_of[i] = np.int32(n_bins - n_bins * (typical / (row[i] + typical)))
         ends[:] = 0
         for i in range(n):
-            ends[bin_of[i]] += 1
+            ends[np.uintp(bin_of[i])] += 1
         most = np.int32(0)
         filled = np.int32(0)
         for b in range(n_bins + 1):
@@ -91,30 +95,34 @@ def sort_trials(
             filled += count
             most = max(most, count)
         if most > _LARGE_BIN:
-            order[:] = np.argsort(row, kind="mergesort").astype(np.int32)
+            order = np.argsort(row, kind="mergesort")
+            for k in range(n):
+                times[k] = row[order[k]]
+                patients[k] = order[k]
         else:
             for i in range(n):
-                b = bin_of[i]
-                order[ends[b]] = i
+                b = np.uintp(bin_of[i])
+                place = np.uintp(ends[b])
+                times[place] = row[i]
+                patients[place] = i
                 ends[b] += 1
-        times = sorted_time[t]
-        patients = sorted_patient[t]
-        for k in range(n):
-            i = order[k]
-            x = row[i]
-            j = k
-            while j > 0 and times[j - 1] > x:
-                times[j] = times[j - 1]
-                patients[j] = patients[j - 1]
-                j -= 1
-            times[j] = x
-            patients[j] = i
+            for k in range(1, n):
+                x = times[k]
+                if x < times[k - 1]:
+                    who = patients[k]
+                    j = k
+                    while j > 0 and times[j - 1] > x:
+                        times[j] = times[j - 1]
+                        patients[j] = patients[j - 1]
+                        j -= 1
+                    times[j] = x
+                    patients[j] = who
         equal = 0
         for k in range(1, n):
             equal += (times[k] == times[k - 1]) & (times[k] < np.inf)
         tied[t] = equal > 0
         for k in range(n):
-            i = patients[k]
+            i = np.uintp(patients[k])
             sorted_exit[t, k] = exit_[t, i]
             sorted_code[t, k] = 2 * arm[t, i] + event[t, i]
 
@@ -134,19 +142,20 @@ def _risk_sets(
         number of events.
     """
     ended, ended_code, running, running_one = scratch
+    one_, zero_ = np.uintp(1), np.uintp(0)
     n = sorted_time.shape[0]
-    treated_code = 2 * treated
-    one = 0
-    n_ended = 0
-    for a in range(n):
-        code = np.int64(sorted_code[a])
+    treated_code = np.int64(2 * treated)
+    one = np.int64(0)
+    n_ended = zero_
+    for k in range(n):
+        code = np.int64(sorted_code[k])
         group = code & ~1
-        ended[n_ended] = sorted_time[a]
-        ended_code[n_ended] = 2 * (group == treated_code) + (code & 1)
-        n_ended += (sorted_exit[a] <= look) & ((group == 0) | (group == treated_code))
-    for a in range(n_ended):
-        one += ended_code[a] >> 1
-    n_running = 0
+        hits = np.int64(group == treated_code)
+        ended[n_ended] = sorted_time[k]
+        ended_code[n_ended] = 2 * hits + (code & 1)
+        kept = (sorted_exit[k] <= look) & ((group == 0) | (group == treated_code))
+        n_ended += np.uintp(kept)
+        one += hits * np.int64(kept)
     low = 0
     high = n
     while low < high:  # enrolment is ascending: those before `low` have entered
@@ -155,31 +164,37 @@ def _risk_sets(
             low = middle + 1
         else:
             high = middle
+    n_running = zero_
     for i in range(low - 1, -1, -1):
+        hits = np.int64(arm[i] == treated)
         running[n_running] = look - enrolment[i]
-        running_one[n_running] = arm[i] == treated
-        n_running += (exit_[i] > look) & ((arm[i] == 0) | (arm[i] == treated))
-    for i in range(n_running):
-        one += running_one[i]
+        running_one[n_running] = hits
+        kept = (exit_[i] > look) & ((arm[i] == 0) | (arm[i] == treated))
+        n_running += np.uintp(kept)
+        one += hits * np.int64(kept)
     ended[n_ended] = np.inf
     running[n_running] = np.inf
-    at_risk = n_ended + n_running
-    n_events = 0
-    a = 0
-    b = 0
+    # Times are not negative, so their bits order as they do; integers keep the compiler from
+    # turning the comparison, which no processor can predict, into a branch.
+    ended_bits = ended.view(np.int64)
+    running_bits = running.view(np.int64)
+    at_risk = np.int64(n_ended + n_running)
+    n_events = zero_
+    a = zero_
+    b = zero_
     while a < n_ended:
-        takes = np.int64(ended[a] <= running[b])
+        takes = ((ended_bits[a] - running_bits[b] - 1) >> 63) & 1  # 1 where ended <= running
         code = ended_code[a]
-        group = takes * (code >> 1) + (1 - takes) * running_one[b]
+        group = running_one[b] + takes * ((code >> 1) - running_one[b])
         risk[n_events, 0] = at_risk - one
         risk[n_events, 1] = one
         hit[n_events] = group
-        n_events += takes & code
+        n_events += np.uintp(takes & code)
         one -= group
         at_risk -= 1
-        a += takes
-        b += 1 - takes
-    return n_events
+        a += np.uintp(takes)
+        b += one_ - np.uintp(takes)
+    return np.int64(n_events)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
@@ -201,9 +216,8 @@ def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated,
     """Log-rank sums of one trial at one look.
 
     Args:
-        risk: (n, 2) float64 or (0, 0); if sized, filled with the patients at risk in control and in
-            ``treated`` at each event (Efron's shares where events tie), which is what a Cox
-            likelihood needs.
+        risk: (n, 2) float64, filled with the patients at risk in control and in ``treated`` at each
+            event (Efron's shares where events tie), which is what a Cox likelihood needs.
 
     Returns:
         (expected minus observed events of ``treated``, variance, events, events of ``treated``).
@@ -217,7 +231,6 @@ def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated,
     for i in range(last + 1):
         zero += arm[i] == 0
         one += arm[i] == treated
-    keep = risk.shape[0] > 0
     numerator = 0.0
     variance = 0.0
     n_events = 0
@@ -248,9 +261,8 @@ def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated,
             share = one / (zero + one)
             numerator += share - hit
             variance += share * (1.0 - share)
-            if keep:
-                risk[n_events, 0] = zero
-                risk[n_events, 1] = one
+            risk[n_events, 0] = zero
+            risk[n_events, 1] = one
             n_events += 1
             n_treated += hit
             zero -= 1 - hit
@@ -276,10 +288,9 @@ def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated,
         numerator += deaths * share - deaths_one
         if at_risk > 1:
             variance += deaths * share * (1.0 - share) * (at_risk - deaths) / (at_risk - 1.0)
-        if keep:
-            for j in range(deaths):
-                risk[n_events + j, 0] = zero - j * (deaths - deaths_one) / deaths
-                risk[n_events + j, 1] = one - j * deaths_one / deaths
+        for j in range(deaths):
+            risk[n_events + j, 0] = zero - j * (deaths - deaths_one) / deaths
+            risk[n_events + j, 1] = one - j * deaths_one / deaths
         n_events += deaths
         n_treated += deaths_one
         zero -= leaving - leaving_one
@@ -290,38 +301,6 @@ def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated,
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def _new_scratch(n):
     return (np.empty(n + 1), np.empty(n + 1, np.int64), np.empty(n + 1), np.empty(n + 1, np.int64))
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def logrank_looks(
-    sorted_time, sorted_exit, sorted_code, tied, enrolment, exit_, arm, treated, look, active, z
-):
-    """Log-rank z of control against ``treated`` at each active trial's look.
-
-    Args:
-        look: (n_trials,) calendar months. active: (n_trials,) bool. z: (n_trials,), filled where
-            active (0 where there is no information).
-    """
-    n_trials, n = sorted_time.shape
-    scratch = _new_scratch(n)
-    risk = np.empty((n + 1, 2))
-    hit = np.empty(n + 1)
-    nothing = np.empty((0, 0))
-    for t in range(n_trials):
-        if not active[t]:
-            continue
-        if tied[t]:
-            numerator, variance, _, _ = _scan(
-                sorted_time[t], sorted_exit[t], sorted_code[t], enrolment[t], exit_[t], arm[t],
-                treated, look[t], nothing,
-            )  # fmt: skip
-        else:
-            n_events = _risk_sets(
-                sorted_time[t], sorted_exit[t], sorted_code[t], enrolment[t], exit_[t], arm[t],
-                treated, look[t], scratch, risk, hit,
-            )  # fmt: skip
-            numerator, variance, _ = _sums(risk, hit, n_events)
-        z[t] = numerator / np.sqrt(variance) if variance > 0.0 else 0.0
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
@@ -356,18 +335,21 @@ def _cox_newton(risk, n_events, n_treated, start):
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def cox_looks(
+def logrank_looks(
     sorted_time, sorted_exit, sorted_code, tied, enrolment, exit_, arm, treated, look, active,
-    beta, se,
+    z, beta, se,
 ):  # fmt: skip
-    """Cox log hazard ratio (Efron ties) of ``treated`` against control at each trial's look.
+    """Log-rank z and Cox estimate (Efron ties) of control against ``treated`` at a look.
 
     Args:
         look: (n_trials,) calendar months. active: (n_trials,) bool.
-        beta, se: (n_trials,), filled where active; NaN where an arm has no events.
+        z, beta, se: (n_trials,), filled where active: z is 0 where there is no information; beta,
+            the log hazard ratio, and se are NaN where an arm has no events.
     """
     n_trials, n = sorted_time.shape
-    scratch = _new_scratch(n)
+    scratch = (
+        np.empty(n + 1), np.empty(n + 1, np.int64), np.empty(n + 1), np.empty(n + 1, np.int64)
+    )  # fmt: skip
     risk = np.empty((n + 1, 2))
     hit = np.empty(n + 1)
     for t in range(n_trials):
@@ -385,11 +367,13 @@ def cox_looks(
             )  # fmt: skip
             numerator, variance, observed = _sums(risk, hit, n_events)
             n_treated = np.int64(observed)
-        if n_treated == 0 or n_treated == n_events or variance <= 0.0:
-            beta[t] = np.nan
-            se[t] = np.nan
-        else:
-            beta[t], se[t] = _cox_newton(risk, n_events, n_treated, -numerator / variance)
+        beta[t] = np.nan
+        se[t] = np.nan
+        z[t] = 0.0
+        if variance > 0.0:
+            z[t] = numerator / np.sqrt(variance)
+            if 0 < n_treated < n_events:
+                beta[t], se[t] = _cox_newton(risk, n_events, n_treated, -numerator / variance)
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")

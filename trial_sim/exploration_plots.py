@@ -63,12 +63,11 @@ def _label(name: str) -> str:
 def _curve(table: WhatIf, value: str, x: str, y: str | None, ax: Any) -> Any:
     groups = [("", table)] if y is None or y == x else list(table.groupby(y, sort=False))
     for label, rows in groups:
+        name = str(label) or None if not isinstance(label, bytes) else None
         rows = rows.groupby(x, sort=True).mean(numeric_only=True).reset_index()
         at = rows[x].to_numpy()
         error = 1.96 * rows[f"{value}_mcse"].to_numpy() if f"{value}_mcse" in rows else None
-        ax.errorbar(
-            at, rows[value], yerr=error, marker="o", ms=4, capsize=2, label=f"{label!s}" or None
-        )
+        ax.errorbar(at, rows[value], yerr=error, marker="o", ms=4, capsize=2, label=name)
     ax.set_xlabel(_label(x))
     ax.set_ylabel(_label(value))
     if y is not None and y != x:

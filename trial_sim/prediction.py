@@ -1,9 +1,10 @@
 """An ongoing trial: when will it end, and will it succeed?
 
 Parameters of the event, dropout and enrolment models are drawn. Given them and the future
-enrolment, each patient has a probability of an event by a given month of his own, so that the number
-of future events is Poisson-binomial: it is computed exactly and averaged over the draws. Look dates
-and the probability of success come from the same draws, each trial carried on patient by patient.
+enrolment, each patient has a probability of an event by a given month of his own, so that the
+number of future events is Poisson-binomial: it is computed exactly and averaged over the draws.
+Look dates and the probability of success come from the same draws, each trial carried on patient by
+patient.
 """
 
 from __future__ import annotations

@@ -6,14 +6,14 @@ trials and patients are compiled. ``quota`` is the whole-number allocation, such
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba as nb
 import numpy as np
 
 from trial_sim.random_streams import Streams
-from trial_sim.records import Record
+from trial_sim.records import Record, nearest
 
 
 @nb.njit(nogil=True, cache=True)
@@ -281,6 +281,104 @@ class Minimization(RandomizationRule):
         out = np.empty(u.shape, np.int8)
         _minimise(u, codes, n_levels, quota, self.probability, out)
         return out
+
+
+@nb.njit(nogil=True, cache=True)
+def _adapt(u, potential, enrolment, readout, burn_in, rule, least, out):
+    """Allocate patient by patient, from the responses known when each one arrives.
+
+    Args:
+        u: (n_trials, n) uniforms. potential: (n_trials, n, n_arms) response under each arm.
+        rule: 0 Neyman, 1 RSIHR. least: smallest share of any arm.
+    """
+    n_trials, n, n_arms = potential.shape
+    successes = np.empty(n_arms)
+    known = np.empty(n_arms)
+    share = np.empty(n_arms)
+    for t in range(n_trials):
+        successes[:] = 0.0
+        known[:] = 0.0
+        arrived = 0
+        for i in range(n):
+            while arrived < i and enrolment[t, arrived] + readout <= enrolment[t, i]:
+                a = out[t, arrived]
+                successes[a] += potential[t, arrived, a]
+                known[a] += 1.0
+                arrived += 1
+            if i < burn_in * n_arms:
+                share[:] = 1.0
+            else:
+                for a in range(n_arms):
+                    p = (successes[a] + 1.0) / (known[a] + 2.0)
+                    share[a] = np.sqrt(p * (1.0 - p)) if rule == 0 else np.sqrt(p)
+            total = share.sum()
+            for a in range(n_arms):
+                share[a] = least + (1.0 - n_arms * least) * share[a] / total
+            reached = 0.0
+            last = n_arms - 1
+            for a in range(n_arms):
+                reached += share[a]
+                if u[t, i] < reached:
+                    last = a
+                    break
+            out[t, i] = last
+
+
+@dataclass(frozen=True)
+class ResponseAdaptive(RandomizationRule):
+    """Allocation that follows the responses known so far; for binary endpoints.
+
+    Attributes:
+        rule: ``"neyman"`` (shares in proportion to √(p(1 − p)), for power) or ``"rsihr"``
+            (√p: fewest expected failures for the power; Rosenberger and others 2001).
+        burn_in: patients an arm allocated with equal chances first.
+        least: smallest chance of any arm afterwards.
+    """
+
+    rule: str = "rsihr"
+    burn_in: int = 10
+    least: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.rule not in ("neyman", "rsihr"):
+            raise ValueError(f"rule {self.rule!r} is unknown{nearest(self.rule, _ADAPTIVE)}")
+        if self.burn_in != int(self.burn_in) or self.burn_in < 1:
+            raise ValueError(f"burn_in must be a whole number of at least 1, got {self.burn_in!r}")
+        if not 0 <= self.least < 0.5:
+            raise ValueError(f"least must be in [0, 0.5), got {self.least!r}")
+
+    @property
+    def needs_outcomes(self) -> bool:
+        """True."""
+        return True
+
+    def allocate_adaptively(self, patients: Any, outcomes: Any, design: Any) -> np.ndarray:
+        """Arm codes; each patient's response under every arm comes from the same random numbers.
+
+        Raises:
+            ValueError: for endpoints that are not binary, or arms too many for ``least``.
+        """
+        if outcomes.kind != "binary":
+            raise ValueError(
+                f"response-adaptive allocation needs binary outcomes, got {outcomes.kind}"
+            )
+        n_arms = len(design.arm_names)
+        if n_arms * self.least >= 1:
+            raise ValueError(f"least {self.least:g} is too much for {n_arms} arms")
+        under = []
+        for code in range(n_arms):
+            arm = np.full(patients.arm.shape, code, np.int8)
+            under.append(outcomes.sample(replace(patients, arm=arm)).response)
+        good = np.stack(under, axis=2)
+        good = good if design.better == "higher" else 1.0 - good
+        u = patients.streams.uniform("allocation", patients.arm.shape[1])
+        out = np.zeros(u.shape, np.int8)
+        code = _ADAPTIVE.index(self.rule)
+        _adapt(u, good, patients.enrolment, design.readout, self.burn_in, code, self.least, out)
+        return out
+
+
+_ADAPTIVE = ("neyman", "rsihr")
 
 
 def _check_probability(value: Any) -> None:

@@ -1,6 +1,6 @@
 """Batched tests of endpoints that are not times: means, proportions, counts, ranks, profiles.
 
-Each class has ``z`` and ``estimate`` as :class:`trial_sim.survival_analyses.Analysis` asks.
+Each class has ``evaluate`` as :class:`trial_sim.survival_analyses.Analysis` asks.
 Patients are analysed once their response is known: ``readout`` has passed since enrolment, and they
 have not dropped out.
 """
@@ -23,7 +23,7 @@ from trial_sim.statistics.kernels import (
     negative_binomial_batch,
     pooled_z,
 )
-from trial_sim.survival_analyses import covariate_array
+from trial_sim.survival_analyses import Evaluation, covariate_array
 from trial_sim.trial_batch import TrialBatch
 
 Effect = tuple[np.ndarray, np.ndarray]
@@ -189,18 +189,18 @@ class _Wald:
         """Effect and standard error."""
         raise NotImplementedError
 
-    def z(
+    def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
-        """z statistics."""
+    ) -> Evaluation:
+        """z, effect, standard error."""
         effect, se = self.estimate(batch, treated, look, active)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = self.direction * effect / se
-        return np.where(np.isfinite(z), z, 0.0)
+        return np.where(np.isfinite(z), z, 0.0), effect, se
 
 
 @dataclass(frozen=True)
-class MeanDifference(_Wald):
+class MeanDifference:
     """Student's t test or ANCOVA; z is the normal quantile of the t test's p-value.
 
     Attributes:
@@ -222,17 +222,14 @@ class MeanDifference(_Wald):
         _linear_looks(response, known, batch.arm, treated, covariates, active, effect, se, df)
         return effect, se, df
 
-    def estimate(
+    def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> Effect:
-        return self._fit(batch, treated, look, active)[:2]
-
-    def z(
-        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
+    ) -> Evaluation:
+        """z, difference, standard error."""
         effect, se, df = self._fit(batch, treated, look, active)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return t_to_z(self.direction * effect / se, df)
+            z = t_to_z(self.direction * effect / se, df)
+        return z, effect, se
 
 
 def t_to_z(t: np.ndarray, df: np.ndarray) -> np.ndarray:
@@ -276,26 +273,23 @@ class Proportions:
         )
         return table
 
-    def z(
+    def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
+    ) -> Evaluation:
+        """z, risk difference, standard error."""
         from scipy.special import ndtri
 
         z = np.zeros(batch.n_trials)
         kind = ("chi_square", "fisher", "farrington_manning", "cmh").index(self.method)
-        _proportion_z(self._tables(batch, treated, look, active), kind, self.margin, z)
+        tables = self._tables(batch, treated, look, active)
+        _proportion_z(tables, kind, self.margin, z)
         if kind == 1:
             z = -ndtri(np.minimum(z, 1.0))
-        return np.where(np.isnan(z), 0.0, z)
-
-    def estimate(
-        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> Effect:
-        x0, n0, x1, n1 = self._tables(batch, treated, look, active).sum(axis=1).T
+        x0, n0, x1, n1 = tables.sum(axis=1).T
         with np.errstate(divide="ignore", invalid="ignore"):
             p0, p1 = x0 / n0, x1 / n1
             se = np.sqrt(p0 * (1 - p0) / n0 + p1 * (1 - p1) / n1)
-        return np.where(active, self.direction * (p1 - p0), np.nan), np.where(active, se, np.nan)
+        return np.where(np.isnan(z), 0.0, z), self.direction * (p1 - p0), se
 
 
 @dataclass(frozen=True)
@@ -377,27 +371,15 @@ class PerTrial:
     scale: str
     direction: float
 
-    def _all(
+    def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
+    ) -> Evaluation:
+        """z, effect, standard error."""
         out = np.full((batch.n_trials, 3), np.nan)
         out[:, 0] = 0.0
         for t in np.flatnonzero(active):
             out[t] = self.fit(batch, int(t), treated, float(look[t]))
-        return out
-
-    def z(
-        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
-        """z statistics."""
-        return self._all(batch, treated, look, active)[:, 0]
-
-    def estimate(
-        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> Effect:
-        """Effect and standard error."""
-        fitted = self._all(batch, treated, look, active)
-        return fitted[:, 1], fitted[:, 2]
+        return out[:, 0], out[:, 1], out[:, 2]
 
 
 def _fit_gray(
@@ -436,8 +418,12 @@ class _MixedModel:
     ) -> tuple[float, float, float]:
         from trial_sim.statistics.mmrm import mmrm
 
-        visits, months = batch.outcome.visits, np.asarray(batch.outcome.visit_months)
+        visits = batch.outcome.visits
         assert visits is not None and batch.outcome.baseline is not None
+        # A scenario that does not say when its visits are has them all at the readout.
+        months = np.full(visits.shape[2], batch.design.readout)
+        if batch.outcome.visit_months:
+            months = np.asarray(batch.outcome.visit_months)
         arm, enrolment = batch.arm[trial], batch.enrolment[trial]
         chosen = (arm == 0) | (arm == treated)
         seen = enrolment[:, None] + months <= np.minimum(batch.exit[trial], month)[:, None] + 1e-9

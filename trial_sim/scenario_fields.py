@@ -12,8 +12,13 @@ from trial_sim.records import nearest
 Path = tuple[str, ...]
 
 
+_DEEPEST = 4  # a fitted trial holds a whole world below its own fields
+
+
 def _paths(value: Any, prefix: Path) -> Iterator[Path]:
-    """Paths of all fields below a record, and of the entries of its mappings."""
+    """Paths of the fields below a record, and of the entries of its mappings."""
+    if len(prefix) >= _DEEPEST:
+        return
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [f.name for f in dataclasses.fields(value) if f.init]
         members = {name: getattr(value, name) for name in names}

@@ -57,10 +57,10 @@ def simulate_assurance(
 ) -> SimulatedAssurance:
     """Assurance of a design by simulation.
 
-    The prior is drawn by Latin hypercube and each draw is simulated with its own random numbers; the
-    Monte-Carlo error is that between draws, which covers both (and, since the hypercube spreads the
-    draws, is on the safe side). For a fitted trial whose parameters are redrawn in every simulated
-    trial, ``simulate(...).power`` is the unconditional assurance already.
+    The prior is drawn by Latin hypercube and each draw is simulated with its own random numbers.
+    The Monte-Carlo error is that between draws, which covers both and, since the hypercube spreads
+    the draws, is on the safe side. For a fitted trial whose parameters are redrawn in every
+    simulated trial, ``simulate(...).power`` is the unconditional assurance already.
 
     Args:
         design, outcomes: the base case.

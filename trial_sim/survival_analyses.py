@@ -1,20 +1,23 @@
 """Batched tests of time-to-event endpoints at a look, over the kernels of ``trial_sim.statistics``.
 
-Each analysis has ``z(batch, treated, look, active)``: the z statistic of control against the arm
-``treated`` in every active trial, positive where the arm does better; and
-``estimate(batch, treated, look, active)``: the effect, its standard error.
+Each analysis has ``evaluate(batch, treated, look, active)``: the z statistic of control against
+the arm ``treated`` in every active trial, positive where the arm does better, and the effect with
+its standard error where they are a by-product; ``estimate`` (same arguments) is for where not.
 """
+
+# mypy takes a compiled function called with unpacked arrays for one of no arguments.
+# mypy: disable-error-code="call-arg"
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numba as nb
 import numpy as np
 
 from trial_sim.design import Design
-from trial_sim.engine_kernels import cox_looks, data_at_look, logrank_looks
+from trial_sim.engine_kernels import data_at_look, logrank_looks
 from trial_sim.statistics import kernels
 from trial_sim.statistics.kernels import (
     cox_fast_z_sorted,
@@ -39,6 +42,10 @@ _WEIGHTS = {
 }
 
 
+# z, and effect and standard error or None.
+Evaluation = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
+
+
 class Analysis(Protocol):
     """A test at a look, over a batch of trials.
 
@@ -53,16 +60,19 @@ class Analysis(Protocol):
     @property
     def direction(self) -> float: ...
 
-    def z(
+    def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
-        """z statistics, (n_trials,), meaningful where active."""
+    ) -> Evaluation:
+        """z (n_trials,), meaningful where active; effect and se where they come for free."""
         ...
 
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Effect and standard error, (n_trials,) each; NaN where not active or not estimable."""
+        """Effect and standard error, (n_trials,) each; NaN where not estimable.
+
+        Asked for only where :meth:`evaluate` gave None for them.
+        """
         ...
 
 
@@ -229,7 +239,7 @@ def _cox_looks(
             se_out[t] = np.nan
 
 
-def _arrays(batch: TrialBatch) -> tuple[np.ndarray, ...]:
+def _arrays(batch: TrialBatch) -> Any:
     return (*batch.sorted, batch.enrolment, batch.exit, batch.arm)
 
 
@@ -237,41 +247,35 @@ def _unfilled(batch: TrialBatch) -> np.ndarray:
     return np.full(batch.n_trials, np.nan)
 
 
-class _HazardRatio:
-    """The Cox estimate that goes with the tests of the log-rank family."""
+class Logrank:
+    """The plain log-rank test, with the Cox estimate, in one scan a look."""
 
     scale = "log hazard ratio"
     direction = -1.0
 
-    def estimate(
+    def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        beta, se = _unfilled(batch), _unfilled(batch)
-        time, exit_, code, _ = batch.sorted
-        cox_looks(
-            time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, treated, look,
-            active, beta, se,
-        )  # fmt: skip
-        return beta, se
-
-
-class Logrank(_HazardRatio):
-    """The plain log-rank test, in one scan a look."""
-
-    def z(
-        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
-        z = np.zeros(batch.n_trials)
+    ) -> Evaluation:
+        """z, log hazard ratio, standard error."""
+        z, beta, se = np.zeros(batch.n_trials), _unfilled(batch), _unfilled(batch)
         time, exit_, code, _ = batch.sorted
         logrank_looks(
             time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, treated, look,
-            active, z,
+            active, z, beta, se,
         )  # fmt: skip
-        return z
+        return z, beta, se
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log hazard ratio of the Cox model and its standard error."""
+        _, beta, se = Logrank.evaluate(self, batch, treated, look, active)
+        assert beta is not None and se is not None
+        return beta, se
 
 
 @dataclass(frozen=True)
-class WeightedLogrank(_HazardRatio):
+class WeightedLogrank(Logrank):
     """Weighted and stratified log-rank tests; several weights make a MaxCombo.
 
     Attributes:
@@ -281,9 +285,10 @@ class WeightedLogrank(_HazardRatio):
     weights: np.ndarray
     stratified: bool
 
-    def z(
+    def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
+    ) -> Evaluation:
+        """z; the effect is left to :meth:`estimate`."""
         z = np.zeros(batch.n_trials)
         n_strata = batch.n_strata if self.stratified else 1
         _weighted_looks(
@@ -294,18 +299,19 @@ class WeightedLogrank(_HazardRatio):
             from scipy.special import ndtri
 
             z[active] = -ndtri(z[active])
-        return z
+        return z, None, None
 
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        if not self.stratified:
-            return super().estimate(batch, treated, look, active)
-        return Cox((), True).estimate(batch, treated, look, active)
+        """Log hazard ratio of the (stratified) Cox model and its standard error."""
+        if self.stratified:
+            return Cox((), True).estimate(batch, treated, look, active)
+        return super().estimate(batch, treated, look, active)
 
 
 @dataclass(frozen=True)
-class Cox(_HazardRatio):
+class Cox(Logrank):
     """Wald test of the Cox model.
 
     Attributes:
@@ -315,9 +321,17 @@ class Cox(_HazardRatio):
     adjust: tuple[str, ...]
     stratified: bool
 
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, log hazard ratio, standard error."""
+        beta, se = self.estimate(batch, treated, look, active)
+        return np.nan_to_num(-beta / se), beta, se
+
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Log hazard ratio and its standard error."""
         if not self.adjust and not self.stratified:
             return super().estimate(batch, treated, look, active)
         covariates = covariate_array(batch, self.adjust)
@@ -326,12 +340,6 @@ class Cox(_HazardRatio):
         stratum = batch.stratum if self.stratified else np.zeros_like(batch.stratum)
         _cox_looks(*_arrays(batch), stratum, n_strata, covariates, treated, look, active, beta, se)
         return beta, se
-
-    def z(
-        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
-        beta, se = self.estimate(batch, treated, look, active)
-        return np.nan_to_num(-beta / se)
 
 
 @dataclass(frozen=True)
@@ -351,23 +359,25 @@ class CurveDifference:
         """Name of the estimate."""
         return "survival difference" if self.milestone else "RMST difference"
 
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, difference, standard error."""
+        difference, se = self.estimate(batch, treated, look, active)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = difference / se
+        return np.where(se > 0, z, 0.0), difference, se
+
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Difference and its standard error."""
         difference, se = _unfilled(batch), _unfilled(batch)
         _curve_looks(
             *_arrays(batch), batch.stratum, self.tau, self.milestone, treated, look, active,
             difference, se,
         )  # fmt: skip
         return difference, se
-
-    def z(
-        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> np.ndarray:
-        difference, se = self.estimate(batch, treated, look, active)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            z = difference / se
-        return np.where(se > 0, z, 0.0)
 
 
 def covariate_array(batch: TrialBatch, names: tuple[str, ...]) -> np.ndarray:

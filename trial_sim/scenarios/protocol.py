@@ -97,8 +97,8 @@ class OutcomeBatch:
 class OutcomeScenario(Protocol):
     """What :func:`trial_sim.simulate` accepts as ``outcomes``.
 
-    Besides the two members below a scenario may offer ``arms`` (a tuple of arm names that it can
-    draw; the engine checks the design's arms against it) and ``to_dict()`` (for reports).
+    Besides the two members below a scenario may offer ``arms`` (names of the arms that the design's
+    arms stand for, in order; the engine checks number and order) and ``to_dict()`` (for reports).
     """
 
     @property
