@@ -19,7 +19,7 @@ from trial_sim.covariates.conditions import balanced_counts, sample_codes, shift
 from trial_sim.covariates.encoding import decode, encode
 from trial_sim.covariates.selection import fit_generator
 from trial_sim.endpoints import Endpoint, TimeToEvent, nearest
-from trial_sim.outcomes import registry
+from trial_sim.outcomes import registry, stratified
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.features import FeatureMap
 from trial_sim.storage import read, storable, write
@@ -39,6 +39,7 @@ class Settings:
     model: str = "auto"
     covariate_model: str = "auto"
     treatment_by: tuple[str, ...] = ()
+    stratify_by: str | None = None
     tail: str = "horizon"
     seed: int = 0
     epsilon: float | None = None
@@ -63,6 +64,7 @@ def fit(
     covariate_model: str = "auto",
     seed: int = 0,
     treatment_by: Sequence[str] = (),
+    stratify_by: str | None = None,
     tail: str = "horizon",
     epsilon: float | None = None,
     delta: float = 1e-5,
@@ -78,6 +80,8 @@ def fit(
             replicate the effect (see ``.selection``).
         covariate_model: "cart", "copula", "bootstrap" (copies patients) or "auto".
         treatment_by: covariates that modify the treatment effect.
+        stratify_by: a categorical covariate whose levels have baseline hazards of their own (time
+            to event and competing risks).
         tail: beyond the last event, "horizon" (nothing happens) or "parametric" (constant hazard).
         epsilon, delta: fit with differential privacy (see `differential_privacy`); the guarantee,
             its unit and bounds stand in ``.privacy``. ``noise_seed`` fixes the noise for tests.
@@ -101,11 +105,20 @@ def fit(
     for modifier in treatment_by:
         _ = schema[modifier]  # refuses an unknown covariate
     settings = Settings(
-        name, model, covariate_model, tuple(treatment_by), tail, int(seed), epsilon, delta
+        name,
+        model,
+        covariate_model,
+        tuple(treatment_by),
+        stratify_by,
+        tail,
+        int(seed),
+        epsilon,
+        delta,
     )
     if epsilon is not None:
         return _private(trial, record, schema, settings, noise_seed)
-    registry.check(record, model)
+    if stratify_by is None:
+        registry.check(record, model)
     base = trial.baseline
     columns = schema.columns
     codes = encode(base, columns)
@@ -120,7 +133,10 @@ def fit(
     data = FitData(
         schema, record, trial.patients, codes, arm, features, reference, tuple(treatment_by), tail
     )
-    outcome, selection = registry.choose(data, model, int(seed))
+    if stratify_by is not None:
+        outcome, selection = stratified.fit(data, model, stratify_by), pd.DataFrame()
+    else:
+        outcome, selection = registry.choose(data, model, int(seed))
     names, whole = layout(trial, schema, record)
     return FittedTrial(
         trial_schema=schema,
@@ -425,6 +441,7 @@ class FittedTrial:
             covariate_model=self.covariate_model.name,
             seed=s.seed if seed is None else seed,
             treatment_by=s.treatment_by,
+            stratify_by=s.stratify_by,
             tail=s.tail,
         )
 

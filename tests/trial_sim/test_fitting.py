@@ -349,3 +349,28 @@ def test_latent_times_are_in_months():
     # Kaplan-Meier of Obs at 3 and 5 years: .6532, .5257 (R survival)
     assert (time > 36).mean() == pytest.approx(0.6531516, abs=0.025)
     assert (time > 60).mean() == pytest.approx(0.52566853, abs=0.025)
+
+
+def test_stratified_fits_give_each_stratum_its_own_curve(tmp_path):
+    trial = ts.load_trial("veteran")
+    made = ts.fit(trial, "death", covariate_model="cart", stratify_by="celltype")
+    assert made.outcome_model.name == "cox_by_arm, stratified"
+    loaded = ts.load_fitted(made.save(tmp_path / "s.npz"))
+    big = loaded.sample_trial(dict.fromkeys(trial.arms, 8000), uncertainty=False).patients
+    real = trial.patients
+    args = (made.endpoint, "trt", "standard", "test")
+    assert abs(contrast(big, *args)[0] - contrast(real, *args)[0]) < 0.25 * contrast(real, *args)[1]
+    for level, part in real.groupby("celltype"):
+        synthetic = big[big["celltype"] == level]
+        at = np.median(part["time"])  # few are censored: the share alive is nearly Kaplan-Meier
+        error = (0.25 / len(part)) ** 0.5
+        assert abs((synthetic["time"] > at).mean() - (part["time"] > at).mean()) < error
+    assert made.refit(trial, 2).outcome_model.name == made.outcome_model.name
+    made.outcomes("standard", "test")
+    for call, message in [
+        ({"stratify_by": "age"}, "needs a categorical column"),
+        ({"stratify_by": "cell"}, "did you mean 'celltype'"),
+        ({"stratify_by": "prior", "model": "weibull"}, "stratify_by serves"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ts.fit(trial, "death", covariate_model="cart", **call)

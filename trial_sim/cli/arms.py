@@ -47,14 +47,24 @@ def read(source: str, spec: Path | None) -> Any:
 def fit(
     trial: Annotated[str, typer.Argument(help=TRIAL_HELP)],
     output: Annotated[Path, typer.Option("--output", "-o", help="File of the fitted model.")],
-    endpoint: Annotated[str | None, typer.Option(help="Endpoint (default: the first).")] = None,
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="Endpoint (default: the first); twice, progression and death, for both."),
+    ] = None,
     spec: SpecOption = None,
     model: Annotated[str, typer.Option(help="Outcome model, or auto.")] = "auto",
     covariate_model: Annotated[str, typer.Option(help="cart, copula, bootstrap or auto.")] = "auto",
     treatment_by: Annotated[
         list[str] | None, typer.Option(help="Covariate that modifies the effect; may repeat.")
     ] = None,
+    stratify_by: Annotated[
+        str | None, typer.Option(help="Covariate whose levels get baseline hazards of their own.")
+    ] = None,
     tail: Annotated[str, typer.Option(help="horizon or parametric.")] = "horizon",
+    epsilon: Annotated[
+        float | None, typer.Option(help="Differential privacy: the budget epsilon.")
+    ] = None,
+    delta: Annotated[float, typer.Option(help="Differential privacy: delta.")] = 1e-5,
     allow_copies: Annotated[
         bool, typer.Option(help="Save a bootstrap model, which holds the patients.")
     ] = False,
@@ -64,14 +74,18 @@ def fit(
     from trial_sim.fitting import fit as fit_trial
 
     real = read(trial, spec)
+    names = endpoint or [next(iter(real.endpoints))]
     fitted = fit_trial(
         real,
-        endpoint=endpoint or next(iter(real.endpoints)),
+        endpoint=names[0] if len(names) == 1 else names,
         model=model,
         covariate_model=covariate_model,
         treatment_by=treatment_by or (),
+        stratify_by=stratify_by,
         tail=tail,
         seed=seed,
+        epsilon=epsilon,
+        delta=delta,
     )
     typer.echo(str(fitted))
     if len(fitted.selection):

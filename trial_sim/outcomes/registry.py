@@ -40,6 +40,7 @@ def import_all() -> None:
     """Import every model, so that saved records can be read back."""
     for name in HOMES.values():
         import_module(f"trial_sim.outcomes.{name}")
+    import_module("trial_sim.outcomes.stratified")
     import_module("trial_sim.differential_privacy")
 
 

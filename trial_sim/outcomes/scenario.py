@@ -121,6 +121,14 @@ class FittedOutcomes:
                 return OutcomeBatch(time=time)
             return OutcomeBatch(time=time, cause=cause.reshape(shape).astype(np.int8))
         codes = self.pool[at]
+        if self.kind in ("time_to_event", "competing_risks") and not hasattr(model, "histories"):
+            draws = [
+                streams.exponential("event", n, draw=c).ravel()
+                for c in range(len(p.strata[0].coefficients))
+            ]
+            time, cause = model.latent(codes, flat_arm, np.column_stack(draws), p)
+            causes = cause.reshape(shape).astype(np.int8) if self.kind != "time_to_event" else None
+            return OutcomeBatch(time=time.reshape(shape) * self.months, cause=causes)
         if hasattr(model, "histories"):
             return self._histories(streams, flat_arm, codes, shape, p)
         if self.kind == "recurrent":
