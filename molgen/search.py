@@ -31,6 +31,7 @@ from molgen.surrogate import (
     choose_settings,
     concatenate,
     featurize,
+    similarities,
 )
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,8 @@ class SearchSettings:
         explore: Share of a batch taken at random from the pool.
         patience: Calls without progress of the best ten after which the search restarts.
         max_restarts: Restarts before the search ends as exhausted; None for no limit.
-        niche_similarity: A molecule closer than this to one already in the batch waits its turn.
+        niche_similarity: A molecule closer than this (Tanimoto on Morgan counts) to one already in
+            the batch waits until all others are taken; 1 asks for no such spacing.
         screen_size: Library molecules that the surrogate (not the oracle) looks through.
         screen_until: Number of calls up to which it does.
     """
@@ -407,8 +409,10 @@ class _Search:
         known: set[str] = set()
         beta = 10.0 ** rng.uniform(-2.0, 0.3)
         means, spreads = np.zeros(0), np.zeros(0)
+        parts: list[Features] = []
         if self.oracle.used < settings.screen_until:
-            pool, means, spreads = self._screened(rng)
+            pool, part, means, spreads = self._screened(rng)
+            parts.append(part)
             known.update(child.smiles for child in pool)
         for _ in range(settings.rounds):
             fresh = [
@@ -418,16 +422,20 @@ class _Search:
             ]
             if fresh:
                 known.update(child.smiles for child in fresh)
-                mean, spread = self.surrogate.predict(featurize([child.mol for child in fresh]))
+                part = featurize([child.mol for child in fresh])
+                mean, spread = self.surrogate.predict(part)
                 pool += fresh
+                parts.append(part)
                 means, spreads = np.concatenate([means, mean]), np.concatenate([spreads, spread])
             values = means + beta * spreads
             best = np.argsort(-values)[: settings.parents]
             parents = [pool[i].smiles for i in best]
             parents += self._draw_parents(rng)[: settings.parents // 3]
-        return self._choose(pool, means, spreads, size, rng)
+        return self._choose(pool, parts, means, spreads, size, rng)
 
-    def _screened(self, rng: np.random.Generator) -> tuple[list[_Child], np.ndarray, np.ndarray]:
+    def _screened(
+        self, rng: np.random.Generator
+    ) -> tuple[list[_Child], Features, np.ndarray, np.ndarray]:
         """The library molecules that the surrogate likes best, as a part of the pool."""
         assert self.surrogate is not None
         if self.screened is None:
@@ -439,7 +447,7 @@ class _Search:
             self.screened = (children, featurize([child.mol for child in children]))
         children, features = self.screened
         if not children:
-            return [], np.zeros(0), np.zeros(0)
+            return [], features, np.zeros(0), np.zeros(0)
         means, spreads = self.surrogate.predict(features)
         bound = means + 10.0 ** rng.uniform(-2.0, 0.3) * spreads
         order = [
@@ -447,27 +455,38 @@ class _Search:
             for i in np.argsort(-bound)[: 2 * self.settings.pool_size]
             if not self.oracle.knows(children[int(i)].smiles)
         ][: self.settings.pool_size]
-        return [children[i] for i in order], means[order], spreads[order]
+        chosen = [children[i] for i in order]
+        return chosen, features.rows(order), means[order], spreads[order]
 
     def _choose(
         self,
         pool: list[_Child],
+        parts: list[Features],
         means: np.ndarray,
         spreads: np.ndarray,
         size: int,
         rng: np.random.Generator,
     ) -> list[tuple[str, str]]:
         """The batch: upper confidence bounds with a weight drawn anew for every place."""
+        if not pool:
+            return []
+        niche = self.settings.niche_similarity
+        features = concatenate(parts) if niche < 1.0 else None
         taken: list[int] = []
         free = np.ones(len(pool), dtype=bool)
+        crowded = np.zeros(len(pool), dtype=bool)
         for _ in range(min(size, len(pool))):
+            # Once every niche is taken the rest of the batch may crowd.
+            open_places = free & ~crowded if (free & ~crowded).any() else free
             if rng.random() < self.settings.explore:
-                index = int(rng.choice(np.flatnonzero(free)))
+                index = int(rng.choice(np.flatnonzero(open_places)))
             else:
                 bound = means + 10.0 ** rng.uniform(-2.0, 0.3) * spreads
-                index = int(np.argmax(np.where(free, bound, -np.inf)))
+                index = int(np.argmax(np.where(open_places, bound, -np.inf)))
             free[index] = False
             taken.append(index)
+            if features is not None:
+                crowded |= similarities(features, index) > niche
         return [(pool[index].smiles, pool[index].origin) for index in taken]
 
     # ---- surrogate -------------------------------------------------------------------------------

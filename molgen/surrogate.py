@@ -100,6 +100,11 @@ def _describe(mol: Chem.Mol) -> list[float]:
     ]
 
 
+def similarities(features: Features, index: int) -> np.ndarray:
+    """(n,) Tanimoto similarity on Morgan counts of every molecule to the one at ``index``."""
+    return _min_max(features.morgan, features.morgan[index : index + 1])[:, 0]
+
+
 def concatenate(parts: Sequence[Features]) -> Features:
     """Features of several sets, one after the other."""
     return Features(
@@ -110,7 +115,8 @@ def concatenate(parts: Sequence[Features]) -> Features:
 
 
 def _min_max(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    x, y = a.astype(np.float32), b.astype(np.float32)  # 0/1 products are exact in float32
+    # products of zeros and ones are exact in float32
+    x, y = a.astype(np.float32, copy=False), b.astype(np.float32, copy=False)
     shared = x @ y.T
     return shared / np.maximum(x.sum(1)[:, None] + y.sum(1)[None, :] - shared, 1.0)
 
@@ -230,6 +236,12 @@ class Surrogate:
 
     def __init__(self, features: Features, scores: np.ndarray, settings: Settings) -> None:
         self.settings = settings
+        # Converted once: every prediction compares with all of them.
+        features = Features(
+            features.morgan.astype(np.float32),
+            features.pairs.astype(np.float32),
+            features.descriptors,
+        )
         self._features = features
         self._centre, self._scale = standard(features)
         warped = _warp(scores, settings.warp)

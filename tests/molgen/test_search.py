@@ -1,6 +1,7 @@
 """The search: it beats chance, obeys budget and filters, resumes exactly, names its standstill."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from rdkit import Chem
 from benchmarks.goal_directed_tasks import Task
 from molgen.oracle import Oracle
 from molgen.search import SearchSettings, default_proposers, search
-from molgen.surrogate import Settings, Surrogate, choose_settings, featurize
+from molgen.surrogate import Settings, Surrogate, choose_settings, featurize, similarities
 
 with gzip.open(Path(__file__).parents[1] / "data" / "moses_sample.smi.gz", "rt") as _file:
     LIBRARY = _file.read().split()[:1500]
@@ -70,6 +71,19 @@ def test_standstill_is_named_and_ends_the_run():
     assert constant.used < 300
     assert "restarted from the library" in outcome.events[0]
     assert "no progress for 60 calls" in outcome.events[1]
+
+
+def test_niches_spread_a_batch():
+    """The last batch of 20, with and without spacing: mean similarity within it."""
+    closeness = {}
+    for niche in (1.0, 0.35):
+        oracle = task_oracle("mestranol_similarity", 140)
+        settings = replace(SMALL, niche_similarity=niche, explore=0.0)
+        search(oracle, LIBRARY, settings=settings, seed=5)
+        features = featurize([call.smiles for call in oracle.history[-10:]])
+        pairs = [similarities(features, i)[j] for i in range(10) for j in range(i)]
+        closeness[niche] = np.mean(pairs)
+    assert closeness[0.35] < closeness[1.0]
 
 
 def test_a_proposer_of_ones_own_takes_part():
