@@ -71,7 +71,7 @@ def sample_size_means(
         n *= inflation
     else:
         n = positive("n_per_arm", n_per_arm)
-        if n <= 1.0:
+        if n <= 1.0 and method == "t":
             raise ValueError(f"n_per_arm must be above 1 to estimate a variance, got {n:g}")
         if effect_size is None:
             wanted = power = between("power", power, level.alpha, 1.0)

@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 from trial_sim.arguments import between, positive
 from trial_sim.fixed_record import SampleSize, error_level
 from trial_sim.integration import FloatArray
-from trial_sim.roots import find_root
+from trial_sim.roots import solve_between
 
 if TYPE_CHECKING:
     from trial_sim.group_sequential import GroupSequential
@@ -64,13 +64,11 @@ def sample_size_ordinal(
         size, wanted = positive("n_per_arm", n_per_arm), between("power", power, level.alpha, 1.0)
         odds_ratio = float(
             np.exp(
-                find_root(
+                solve_between(
                     lambda x: power_for(float(np.exp(x)), size) - wanted,
-                    0.4,
-                    0.05,
                     1e-9,
                     20.0,
-                    ftol=1e-11,
+                    ftol=1e-12,
                     what="the odds ratio",
                 )
             )

@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 from trial_sim.arguments import between, number, one_of, positive
 from trial_sim.exact_proportions import exact_power_proportions, exact_sample_size
 from trial_sim.fixed_record import ErrorLevel, SampleSize, error_level
-from trial_sim.roots import find_root
+from trial_sim.roots import find_root, solve_between
 
 if TYPE_CHECKING:
     from trial_sim.group_sequential import GroupSequential
@@ -104,13 +104,11 @@ def sample_size_proportions(
         if not 0.0 < start < 1.0:
             raise ValueError(f"null_value {null:g} puts p1 at {start:g}, outside (0, 1)")
         wanted = between("power", power, level.alpha, 1.0)
-        p1 = find_root(
+        p1 = solve_between(
             lambda p: (
                 level.power_of_fixed(_power(p, p2, n, null, scale, allocation, method, level))
                 - wanted
             ),
-            start + 0.3 * (1.0 - start),
-            0.05 * (1.0 - start),
             start + 1e-9,
             1.0 - 1e-9,
             ftol=1e-12,

@@ -53,6 +53,25 @@ def find_root(
     raise ValueError(f"no solution for {what} between {lower:g} and {upper:g}")
 
 
+def solve_between(
+    function: Callable[[float], float],
+    lower: float,
+    upper: float,
+    xtol: float = 1e-13,
+    ftol: float = 0.0,
+    what: str = "the equation",
+) -> float:
+    """The x in [lower, upper] where `function`, of opposite signs at the ends, is zero.
+
+    For functions that are flat over part of the interval, where a walk would lose its way.
+    Raises ValueError, naming `what`, when the signs are the same.
+    """
+    f_lower, f_upper = function(lower), function(upper)
+    if np.sign(f_lower) == np.sign(f_upper):
+        raise ValueError(f"no solution for {what} between {lower:g} and {upper:g}")
+    return _close_in(function, lower, upper, f_lower, f_upper, xtol, ftol)
+
+
 def _close_in(
     function: Callable[[float], float],
     b: float,

@@ -193,6 +193,17 @@ def test_proportions_solve_each_way(method):
     assert effect.details["p1"] == pytest.approx(0.35, abs=1e-8)
 
 
+def test_small_effects_are_found_where_power_is_flat():
+    size = sample_size_proportions(0.62, 0.6, 0.8)
+    back = sample_size_proportions(None, 0.6, 0.8, n_per_arm=size.n_per_arm)
+    assert back.details["p1"] == pytest.approx(0.62, abs=1e-8)
+    size = sample_size_ordinal(1.1, [0.1, 0.2, 0.7])
+    back = sample_size_ordinal(None, [0.1, 0.2, 0.7], n_per_arm=size.n_per_arm)
+    assert back.effect == pytest.approx(1.1, abs=1e-8)
+    with pytest.raises(ValueError, match="no solution for p1"):
+        sample_size_proportions(None, 0.6, 0.9, n_per_arm=3)
+
+
 def test_equivalence_of_proportions():
     size = sample_size_equivalence_proportions(0.5, 0.5, 0.1)
     back = sample_size_equivalence_proportions(0.5, 0.5, 0.1, n_per_arm=size.n_per_arm)
