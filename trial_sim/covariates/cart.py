@@ -118,10 +118,10 @@ class SequentialCart:
         """Grow the trees on ``codes`` (n, n_columns) of `encoding.encode`.
 
         Args:
-            leaf: smallest leaf; by default max(7, sqrt(n)): on colon this halved what attacks
+            leaf: smallest leaf; by default max(10, sqrt(n)): on colon this halved what attacks
                 gain over 0.6 sqrt(n), at no cost in propensity or utility.
         """
-        size = leaf or max(7, round(len(codes) ** 0.5))
+        size = leaf or max(10, round(len(codes) ** 0.5))
         value_trees: list[Tree | None] = []
         gap_trees: list[Tree | None] = []
         predictors = np.empty((len(codes), 0))

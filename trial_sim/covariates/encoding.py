@@ -94,8 +94,9 @@ def blur_rare(
         return drawn
     place = np.clip(np.searchsorted(support[:, 0], drawn), 0, len(support) - 1)
     rare = (support[place, 1] < KEPT_FROM) & (support[place, 0] == drawn)
-    below = support[np.maximum(place - 1, 0), 0]
-    above = support[np.minimum(place + 1, len(support) - 1), 0]
+    # two values away: to the next one only, whole numbers would mostly come back unchanged
+    below = support[np.maximum(place - 2, 0), 0]
+    above = support[np.minimum(place + 2, len(support) - 1), 0]
     # Triangular on the gap to each neighbour keeps the mean where gaps are alike.
     u = rng.random(len(drawn)) + rng.random(len(drawn)) - 1
     u = np.where(place == 0, np.abs(u), np.where(place == len(support) - 1, -np.abs(u), u))
