@@ -93,11 +93,11 @@ def test_spread_of_effects_matches_theory():
     trial, made = ts.load_trial("veteran"), fitted("veteran", "death", "cox_by_arm")
     args = (made.endpoint, trial.arm, trial.control, "test")
     _, error = contrast(trial.patients, *args)
-    found = [contrast(made.sample_trial(seed=s).patients, *args)[0] for s in range(400)]
-    assert 0.87 < np.std(found) / (error * 2**0.5) < 1.12
+    found = [contrast(made.sample_trial(seed=s).patients, *args)[0] for s in range(300)]
+    assert 0.86 < np.std(found) / (error * 2**0.5) < 1.14
     plug_in = [
         contrast(made.sample_trial(seed=s, uncertainty=False).patients, *args)[0]
-        for s in range(150)
+        for s in range(120)
     ]
     assert 0.85 < np.std(plug_in) / error < 1.15
 
@@ -106,9 +106,9 @@ def test_a_bigger_trial_spreads_by_parameters_alone():
     trial, made = ts.load_trial("indo_rct"), fitted("indo_rct", "pancreatitis", "logistic")
     args = (made.endpoint, trial.arm, trial.control, "indomethacin")
     _, error = contrast(trial.patients, *args)
-    sizes = dict.fromkeys(trial.arms, 3000)
-    found = [contrast(made.sample_trial(sizes, seed=s).patients, *args)[0] for s in range(80)]
-    assert 0.8 < np.std(found) / error < 1.35
+    sizes = dict.fromkeys(trial.arms, 2500)
+    found = [contrast(made.sample_trial(sizes, seed=s).patients, *args)[0] for s in range(60)]
+    assert 0.78 < np.std(found) / error < 1.4
 
 
 def test_what_if_on_one_arm():

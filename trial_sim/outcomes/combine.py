@@ -22,7 +22,7 @@ COPIED = ("censoring", "gaps", "sizes", "zeros", "residuals")
 def combined(model: Any, parameters: Any, parts: tuple[int, ...]) -> Any:
     """``parameters`` with one more arm (the last) that joins the arms at ``parts``.
 
-    A ratio of hazards or rates that change over time is that of their totals over the follow-up.
+    A ratio of hazards or rates that changes over time is averaged over the arm's person-time.
     """
     new: dict[str, Any] = {}
     for name in parameters._fields:
@@ -35,7 +35,7 @@ def combined(model: Any, parameters: Any, parts: tuple[int, ...]) -> Any:
         elif name in MULTIPLIED:
             row = value[0].astype(float)
             for a in parts:
-                row = row * average_ratio(model, name, value[a], value[0])
+                row = row * average_ratio(model, name, value, a)
             new[name] = np.concatenate([value, np.asarray(row)[None]])
         elif name in COPIED:
             new[name] = np.concatenate([value, value[:1]])
@@ -44,10 +44,12 @@ def combined(model: Any, parameters: Any, parts: tuple[int, ...]) -> Any:
     return parameters._replace(**new)
 
 
-def average_ratio(model: Any, name: str, treated: np.ndarray, control: np.ndarray) -> np.ndarray:
-    """Ratio of totals over the intervals, by cause if there are several."""
+def average_ratio(model: Any, name: str, value: np.ndarray, a: int) -> np.ndarray:
+    """Ratio of arm ``a`` to the control: events of the arm over those that the control's hazards
+    would give in the arm's person-time, by cause if there are several."""
+    treated, control = np.asarray(value[a], dtype=float), np.asarray(value[0], dtype=float)
     if name in ("hazards", "rates"):
-        widths = model.events.widths
-        treated, control = np.tensordot(widths, treated, 1), np.tensordot(widths, control, 1)
-    treated, control = np.asarray(treated, dtype=float), np.asarray(control, dtype=float)
+        time = model.events.exposure[a]
+        treated, control = np.tensordot(time, treated, 1), np.tensordot(time, control, 1)
+    treated, control = np.asarray(treated), np.asarray(control)
     return np.divide(treated, control, out=np.ones_like(treated), where=control > 0)
