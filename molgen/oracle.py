@@ -153,8 +153,13 @@ class Oracle:
         if len(smiles) == 1:
             return [(0.0, {}, f"{type(error).__name__}: {error}")]
         answers: list[tuple[float, dict[str, Any], str | None]] = []
+        detailed = getattr(self._score, "score_with_components", None)
         for text in smiles:
             try:
+                if detailed is not None:
+                    (answer,) = detailed([text])
+                    answers.append(answer)
+                    continue
                 (value,) = self._score([text])
                 answers.append((float(value), {}, None))
             except Exception as problem:
