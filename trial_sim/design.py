@@ -268,6 +268,25 @@ class Design(Record):
                 stacklevel=3,
             )
 
+    def __str__(self) -> str:
+        """A summary of a few lines; ``repr`` has every field."""
+        arms = " : ".join(f"{share:g} {arm}" for arm, share in self.arms.items())
+        test = self.test if isinstance(self.test, str) else f"{self.test[0]} {self.test[1:]}"
+        months = float(self.accrual.expected_time(float(self.n_patients)))
+        lines = [
+            f"Design: {self.n_patients} patients, {arms}, {test}"
+            + (", stratified" if self.stratified else ""),
+            f"  accrual {self.accrual.rate} a month, complete about month {months:.1f}; dropout "
+            f"{self.dropout.rate} a month",
+            f"  {type(self.randomization).__name__}; {self.looks}",
+        ]
+        for k in range(self.n_looks):
+            upper, lower = self.efficacy_bounds[k], self.futility_bounds[k]
+            futility = f", futility at z <= {lower:.4f}" if np.isfinite(lower) else ""
+            efficacy = f"reject at z >= {upper:.4f}" if np.isfinite(upper) else "no rejection"
+            lines.append(f"  look {k + 1}: {efficacy}{futility}")
+        return "\n".join(lines)
+
     @property
     def arm_names(self) -> tuple[str, ...]:
         """Names of the arms, control first."""

@@ -213,7 +213,7 @@ def _sums(risk, hit, n_events):
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated, look, risk):
-    """Log-rank sums of one trial at one look.
+    """Log-rank sums of one trial at one look, with ties: one group of equal times after another.
 
     Args:
         risk: (n, 2) float64, filled with the patients at risk in control and in ``treated`` at each
@@ -240,35 +240,12 @@ def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated,
         if sorted_exit[a] > look:
             a += 1
             continue
-        code = sorted_code[a]
-        group = code >> 1
-        if group != 0 and group != treated:
-            a += 1
-            continue
-        if code & 1 == 0:
-            zero -= group == 0
-            one -= group == treated
-            a += 1
-            continue
         now = sorted_time[a]
         while last >= 0 and look - enrolment[last] < now:
             if exit_[last] > look:
                 zero -= arm[last] == 0
                 one -= arm[last] == treated
             last -= 1
-        if a + 1 == n or sorted_time[a + 1] != now:
-            hit = np.int64(group == treated)
-            share = one / (zero + one)
-            numerator += share - hit
-            variance += share * (1.0 - share)
-            risk[n_events, 0] = zero
-            risk[n_events, 1] = one
-            n_events += 1
-            n_treated += hit
-            zero -= 1 - hit
-            one -= hit
-            a += 1
-            continue
         # Ties: everybody whose time is `now` is at risk, and leaves together.
         deaths = 0
         deaths_one = 0
@@ -283,24 +260,20 @@ def _scan(sorted_time, sorted_exit, sorted_code, enrolment, exit_, arm, treated,
                     deaths += 1
                     deaths_one += group == treated
             a += 1
-        at_risk = zero + one
-        share = one / at_risk
-        numerator += deaths * share - deaths_one
-        if at_risk > 1:
-            variance += deaths * share * (1.0 - share) * (at_risk - deaths) / (at_risk - 1.0)
-        for j in range(deaths):
-            risk[n_events + j, 0] = zero - j * (deaths - deaths_one) / deaths
-            risk[n_events + j, 1] = one - j * deaths_one / deaths
-        n_events += deaths
-        n_treated += deaths_one
+        if deaths > 0:
+            at_risk = zero + one
+            share = one / at_risk
+            numerator += deaths * share - deaths_one
+            if at_risk > 1:
+                variance += deaths * share * (1.0 - share) * (at_risk - deaths) / (at_risk - 1.0)
+            for j in range(deaths):
+                risk[n_events + j, 0] = zero - j * (deaths - deaths_one) / deaths
+                risk[n_events + j, 1] = one - j * deaths_one / deaths
+            n_events += deaths
+            n_treated += deaths_one
         zero -= leaving - leaving_one
         one -= leaving_one
     return numerator, variance, n_events, n_treated
-
-
-@nb.njit(nogil=True, cache=True, error_model="numpy")
-def _new_scratch(n):
-    return (np.empty(n + 1), np.empty(n + 1, np.int64), np.empty(n + 1), np.empty(n + 1, np.int64))
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})

@@ -63,11 +63,12 @@ def _label(name: str) -> str:
 def _curve(table: WhatIf, value: str, x: str, y: str | None, ax: Any) -> Any:
     groups = [("", table)] if y is None or y == x else list(table.groupby(y, sort=False))
     for label, rows in groups:
-        name = str(label) or None if not isinstance(label, bytes) else None
         rows = rows.groupby(x, sort=True).mean(numeric_only=True).reset_index()
         at = rows[x].to_numpy()
         error = 1.96 * rows[f"{value}_mcse"].to_numpy() if f"{value}_mcse" in rows else None
-        ax.errorbar(at, rows[value], yerr=error, marker="o", ms=4, capsize=2, label=name)
+        ax.errorbar(
+            at, rows[value], yerr=error, marker="o", ms=4, capsize=2, label=str(label) or None
+        )
     ax.set_xlabel(_label(x))
     ax.set_ylabel(_label(value))
     if y is not None and y != x:
@@ -81,9 +82,10 @@ def _heatmap(table: WhatIf, value: str, x: str, y: str, ax: Any) -> Any:
     image = ax.imshow(grid.to_numpy(), aspect="auto", origin="lower", cmap="viridis")
     ax.set_xticks(range(len(grid.columns)), [str(c) for c in grid.columns])
     ax.set_yticks(range(len(grid.index)), [str(r) for r in grid.index])
-    middle = (np.nanmin(grid.to_numpy()) + np.nanmax(grid.to_numpy())) / 2
-    for i, j in np.ndindex(grid.shape):
-        number = grid.iat[i, j]
+    numbers = grid.to_numpy(dtype=float)
+    middle = (np.nanmin(numbers) + np.nanmax(numbers)) / 2
+    for i, j in np.ndindex(numbers.shape):
+        number = float(numbers[i, j])
         colour = "white" if number < middle else "black"
         ax.text(j, i, f"{number:.3g}", ha="center", va="center", color=colour, fontsize=8)
     ax.set_xlabel(_label(x))

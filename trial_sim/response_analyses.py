@@ -7,6 +7,7 @@ have not dropped out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from trial_sim.statistics.kernels import (
 from trial_sim.survival_analyses import Evaluation, covariate_array
 from trial_sim.trial_batch import TrialBatch
 
+logger = logging.getLogger(__name__)
 Effect = tuple[np.ndarray, np.ndarray]
 
 
@@ -378,7 +380,10 @@ class PerTrial:
         out = np.full((batch.n_trials, 3), np.nan)
         out[:, 0] = 0.0
         for t in np.flatnonzero(active):
-            out[t] = self.fit(batch, int(t), treated, float(look[t]))
+            try:
+                out[t] = self.fit(batch, int(t), treated, float(look[t]))
+            except ValueError as error:  # too little data for the model: no evidence, z = 0
+                logger.debug("trial %d cannot be analysed: %s", batch.streams.trials[t], error)
         return out[:, 0], out[:, 1], out[:, 2]
 
 

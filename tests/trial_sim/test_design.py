@@ -198,6 +198,15 @@ def test_design_round_trips():
     assert make(control="treatment").arm_names == ("treatment", "control")
 
 
+def test_designs_print_well():
+    text = str(
+        make(arms={"control": 1, "treatment": 2}, boundaries=Bounds([2.8, 1.98], [0.1, 1.9]))
+    )
+    assert text.splitlines()[0] == "Design: 200 patients, 1 control : 2 treatment, logrank"
+    assert "complete about month 10.0" in text
+    assert "look 1: reject at z >= 2.8000, futility at z <= 0.1000" in text
+
+
 def test_yaml_with_bare_sections():
     text = """
     arms: {control: 1, treatment: 2}

@@ -442,6 +442,22 @@ def test_response_adaptive_allocation():
         ts.simulate(make(randomization=ResponseAdaptive()), OUTCOMES, 5)
 
 
+def test_arms_of_a_fitted_real_trial():
+    trial = ts.load_trial("colon")
+    fitted = ts.fit(trial, endpoint="death", model="cox", seed=0)
+    design = make(n_patients=600, looks=ts.EventLooks([250]), boundaries=None)
+    plain = ts.simulate(design, fitted.outcomes(control="Obs", treatment="Lev+5FU"), 300, seed=1)
+    # the observed log hazard ratio of the real trial is -.373
+    assert plain.conducted.estimate.mean() == pytest.approx(-0.373, abs=0.04)
+    doubtful = fitted.outcomes(control="Obs", treatment="Lev+5FU", uncertainty=True)
+    assured = ts.simulate(design, doubtful, 60, seed=1)
+    again = ts.simulate(design, doubtful, 60, seed=1, chunk_trials=13, n_jobs=2)
+    assert same(assured.conducted, again.conducted)
+    assert assured.conducted.estimate.std() > plain.conducted.estimate.std()
+    table = ts.what_if(design, doubtful, {"n_patients": [500, 600]}, n_trials=20)
+    assert len(table) == 2
+
+
 # -- published simulations -------------------------------------------------------------------------
 
 

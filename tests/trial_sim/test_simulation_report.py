@@ -113,6 +113,19 @@ def test_simulate_command(study, tmp_path):
     assert "Delayed &lt;effect&gt;" in page.read_text()
 
 
+def test_report_command(study, tmp_path):
+    for name in ("r.html", "r.md", "r.json"):
+        done = RUN.invoke(
+            app, ["report", str(study), str(tmp_path / name), "--n-trials", "60", "--no-progress"]
+        )
+        assert done.exit_code == 0, done.output
+    plain = json.loads((tmp_path / "r.json").read_text())
+    assert list(plain["scenarios"]) == ["planned", "null effect"]
+    assert "## Sensitivity" in (tmp_path / "r.md").read_text()
+    done = RUN.invoke(app, ["report", str(study), str(tmp_path / "r.pdf")])
+    assert done.exit_code == 1 and "ends in .html, .md or .json" in done.output
+
+
 def test_what_if_command(study, tmp_path):
     out, figure = tmp_path / "grid.csv", tmp_path / "grid.png"
     done = RUN.invoke(

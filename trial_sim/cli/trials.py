@@ -1,4 +1,4 @@
-"""``trial-sim design``, ``simulate``, ``what-if``, ``predict``: from a study file in YAML."""
+"""``trial-sim design``, ``simulate``, ``report``, ``what-if``, ``predict``: from a study file."""
 
 from __future__ import annotations
 
@@ -74,25 +74,14 @@ def simulate_command(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Simulate a study; print its operating characteristics, write them (CSV) and a report."""
-    import trial_sim
-    from trial_sim.simulation_report import simulation_report
-
     loaded = _study(study)
-    options = {**loaded.simulation, **_overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)}
+    options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
     try:
-        results = {
-            name: trial_sim.simulate(loaded.design, outcomes, progress=progress, **options)
-            for name, outcomes in {"planned": loaded.outcomes, **loaded.scenarios}.items()
-        }
-        table = None
-        if report is not None and loaded.what_if:
-            table = _run_what_if(loaded, {}, progress)
         if report is not None:
-            made = simulation_report(results, loaded.title, loaded.rationale, table)
-            writers = {".html": made.to_html, ".md": made.to_markdown, ".json": made.to_json}
-            if report.suffix not in writers:
-                raise ValueError(f"a report ends in .html, .md or .json, got {report.name!r}")
-            writers[report.suffix](report)
+            _check_report(report)
+        results = _run_scenarios(loaded, options, progress)
+        if report is not None:
+            _write_report(loaded, results, report, progress)
     except (ValueError, TypeError) as error:
         _fail(error)
     for name, result in results.items():
@@ -106,6 +95,49 @@ def simulate_command(
         typer.echo(f"wrote {output}")
     if report is not None:
         typer.echo(f"wrote {report}")
+
+
+@app.command("report")
+def report_command(
+    study: StudyFile,
+    report: Annotated[Path, typer.Argument(help="File to write: .html, .md or .json.")],
+    n_trials: Annotated[int | None, typer.Option(help="Trials.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
+    n_jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Simulate a study with all its scenarios and its what-if, and write the report."""
+    loaded = _study(study)
+    try:
+        _check_report(report)
+        options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
+        _write_report(loaded, _run_scenarios(loaded, options, progress), report, progress)
+    except (ValueError, TypeError) as error:
+        _fail(error)
+    typer.echo(f"wrote {report}")
+
+
+def _check_report(path: Path) -> None:
+    if path.suffix not in (".html", ".md", ".json"):
+        raise ValueError(f"a report ends in .html, .md or .json, got {path.name!r}")
+
+
+def _run_scenarios(loaded: Any, options: dict[str, Any], progress: bool) -> dict[str, Any]:
+    import trial_sim
+
+    arguments = {**loaded.simulation, **options}
+    return {
+        name: trial_sim.simulate(loaded.design, outcomes, progress=progress, **arguments)
+        for name, outcomes in {"planned": loaded.outcomes, **loaded.scenarios}.items()
+    }
+
+
+def _write_report(loaded: Any, results: dict[str, Any], path: Path, progress: bool) -> None:
+    from trial_sim.simulation_report import simulation_report
+
+    table = _run_what_if(loaded, {}, progress) if loaded.what_if else None
+    made = simulation_report(results, loaded.title, loaded.rationale, table)
+    {".html": made.to_html, ".md": made.to_markdown, ".json": made.to_json}[path.suffix](path)
 
 
 def _run_what_if(loaded: Any, options: dict[str, Any], progress: bool) -> Any:
