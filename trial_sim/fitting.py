@@ -160,7 +160,13 @@ def layout(
     """Columns of a synthetic table in the order of the real one, and those that hold integers."""
     made = produced(schema, record)
     names = tuple(n for n in trial.patients.columns if n in made)
-    whole = tuple(c for c in record.columns if pd.api.types.is_integer_dtype(trial.patients[c]))
+    checked = [*record.columns, *([schema.id] if schema.id is not None else [])]
+    whole = tuple(
+        c
+        for c in checked
+        if pd.api.types.is_integer_dtype(trial.patients[c])
+        or pd.api.types.is_bool_dtype(trial.patients[c])
+    )
     return names, whole
 
 
@@ -554,7 +560,9 @@ class FittedTrial:
         outcome = self.outcome_model.sample(codes, arm, rng, parameters)
         table = decode(codes, schema.columns)
         if schema.id is not None:
-            table[schema.id] = np.arange(1, len(codes) + 1)
+            number = np.arange(1, len(codes) + 1)
+            text = schema.id not in self.whole
+            table[schema.id] = [f"S{k:06d}" for k in number] if text else number
         if schema.arm is not None:
             names = names or schema.arms
             labels = np.empty(len(names), dtype=object)

@@ -374,3 +374,46 @@ def test_stratified_fits_give_each_stratum_its_own_curve(tmp_path):
     ]:
         with pytest.raises(ValueError, match=message):
             ts.fit(trial, "death", covariate_model="cart", **call)
+
+
+def test_mixed_columns_keep_their_types_and_rules():
+    g = np.random.Generator(np.random.Philox(3))
+    n = 160
+    table = pd.DataFrame(
+        {
+            "USUBJID": [f"P{i:03d}" for i in range(n)],
+            "ARM": g.choice(["Pbo", "Drug"], n),
+            "START": pd.Timestamp("2020-01-01") + pd.to_timedelta(g.integers(0, 400, n), unit="D"),
+            "SITE": g.choice(list("ABCDEFG"), n, p=[0.4, 0.3, 0.1, 0.1, 0.05, 0.03, 0.02]),
+            "AGE": g.normal(60, 9, n).round(1),
+            "ECOG": pd.Categorical(g.choice(["0", "1", "2"], n), ["0", "1", "2"], ordered=True),
+            "LDL": np.where(g.random(n) < 0.2, np.nan, g.lognormal(1, 1, n)),
+            "LOW": g.integers(90, 120, n),
+            "T": g.exponential(10, n),
+            "E": g.random(n) < 0.6,
+        }
+    )
+    table["HIGH"] = table["LOW"] + g.integers(0, 30, n)
+    trial = ts.Trial(
+        table,
+        "ARM",
+        {"os": ts.TimeToEvent("T", "E")},
+        ["AGE", "ECOG", "LDL", "START", "LOW", "HIGH"],
+        id="USUBJID",
+        site="SITE",
+        arms=["Pbo", "Drug"],
+        constraints=["HIGH >= LOW"],
+    )
+    made = ts.fit(trial, "os")
+    drawn = made.sample_trial({"Pbo": 200, "Drug": 200}, seed=1).patients
+    assert (drawn["HIGH"] >= drawn["LOW"]).all()
+    assert drawn["START"].dtype.kind == "M" and drawn["ECOG"].cat.ordered
+    assert drawn["USUBJID"].str.startswith("S").all() and drawn["USUBJID"].is_unique
+    assert np.allclose(drawn["AGE"], drawn["AGE"].round(1))
+    assert 0.08 < drawn["LDL"].isna().mean() < 0.35
+    some = made.sample_arm("Drug", 40, where={"START": "> 2020-06-01", "SITE": ["A", "B"]})
+    assert (some["START"] > "2020-06-01").all() and set(some["SITE"]) <= {"A", "B"}
+    assert any("rare level" in note for note in made.notes)
+    nobody = dataclasses.replace(trial, patients=table.assign(E=0))
+    with pytest.raises(ValueError, match="holds no event in any arm"):
+        ts.fit(nobody, "os")

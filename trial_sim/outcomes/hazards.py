@@ -73,6 +73,8 @@ class HazardModel:
         duration, cause = data.endpoint.columns
         recorded = data.patients[duration].to_numpy(dtype=float)
         causes = data.patients[cause].to_numpy(dtype=float).astype(int)
+        if causes.max() == 0:
+            raise ValueError(f"column {cause!r} holds no event in any arm; there is nothing to fit")
         unit = resolution_of(recorded)
         times = midpoints(recorded, unit)
         n_causes = max(int(causes.max()), 1)
