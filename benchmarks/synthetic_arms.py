@@ -185,7 +185,7 @@ def privacy(n_trials: int = 200) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def coverage(n_simulations: int = 300, n: int = 300) -> pd.DataFrame:
+def coverage(n_simulations: int = 200, n: int = 300, n_draws: int = 40) -> pd.DataFrame:
     """Where the truth is known: 95 % predictive intervals of the effect cover the estimate of a
     second real trial from the same truth, and intervals from parameter draws cover the truth."""
     rng = np.random.Generator(np.random.Philox(11))
@@ -210,7 +210,7 @@ def coverage(n_simulations: int = 300, n: int = 300) -> pd.DataFrame:
         found = np.array(
             [
                 contrast(fitted.sample_trial(seed=s).patients, endpoint, "arm", "C", "T")[0]
-                for s in range(100 * (k + 1), 100 * (k + 1) + 60)
+                for s in range(100 * (k + 1), 100 * (k + 1) + n_draws)
             ]
         )
         centre, spread = found.mean(), found.std(ddof=1)
