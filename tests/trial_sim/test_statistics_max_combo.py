@@ -147,6 +147,22 @@ def test_nearly_identical_weights():
             assert fine == pytest.approx(finer, abs=1e-6, rel=1e-5)
 
 
+def test_six_weights_lie_between_their_bounds():
+    six = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0.5), (0.5, 0)]
+    four = stats.max_combo(*colon(), weights=six[:4])
+    result = stats.max_combo(*colon(), weights=six)
+    # FH(0, ½) has the largest z on colon; more statistics can only raise the tail at one value
+    assert result.z == pytest.approx(3.42690024, abs=1e-7)
+    correlation = np.array(four.correlation)
+    lower = kernels.maximum_tail(result.z, correlation, kernels.FINE_PATH)
+    assert lower < result.p_value < lower + 2 * norm.sf(result.z)
+    rng = np.random.default_rng(1)
+    draws = rng.multivariate_normal(np.zeros(6), np.array(result.correlation), 400_000)
+    for value in (1.0, 2.0):
+        tail = maximum_tail_many(value, np.array(result.correlation))
+        assert within(np.mean(draws.max(axis=1) > value), tail, 400_000)
+
+
 def test_nothing_seen():
     assert kernels.max_combo_p(np.zeros(4), np.zeros((4, 4)), kernels.COARSE_PATH) == (0.0, 1.0)
     assert not kernels.max_combo_rejects(np.zeros(2), np.zeros((2, 2)), 0.5, kernels.COARSE_PATH)

@@ -271,7 +271,7 @@ def mmrm_unstructured(outcome, design, column, visit):
     moved = np.empty((visits, visits))
     root = np.empty((visits, visits))
     converged = False
-    for _ in range(200):
+    for _ in range(500):
         # steps are taken along root E root', in which the problem is well scaled
         if not _cholesky(sigma, root):
             return np.nan, np.inf, np.nan, False

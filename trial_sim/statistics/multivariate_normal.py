@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from trial_sim.statistics.kernels_normal import multivariate_normal_cdf, path_nodes
-
-_NODES = path_nodes(32)
+from trial_sim.statistics.kernels_normal import FINE_PATH, multivariate_normal_cdf
 
 
 def _path_integral(limit: NDArray[np.float64], correlation: NDArray[np.float64]) -> float:
@@ -19,7 +17,7 @@ def _path_integral(limit: NDArray[np.float64], correlation: NDArray[np.float64])
         for j in range(i):
             rest = [m for m in range(k) if m not in (i, j)]
             pair = [i, j]
-            for t, weight in _NODES:
+            for t, weight in FINE_PATH:
                 moved = t * correlation
                 np.fill_diagonal(moved, 1.0)
                 rho = moved[i, j]
@@ -33,7 +31,7 @@ def _path_integral(limit: NDArray[np.float64], correlation: NDArray[np.float64])
                 inner = covariance / np.outer(spread, spread)
                 np.clip(inner, -1.0, 1.0, out=inner)
                 np.fill_diagonal(inner, 1.0)
-                value = multivariate_normal_cdf(scaled, inner, _NODES)
+                value = multivariate_normal_cdf(scaled, inner, FINE_PATH)
                 total += weight * correlation[i, j] * density * value
     return total
 
