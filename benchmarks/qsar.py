@@ -21,8 +21,8 @@ import zipfile
 import numpy as np
 import pandas as pd
 
-from molgen.qsar import clean_training_set, compute_metrics
-from molgen.qsar_features import compute_features, import_deepchem, quiet_deepchem
+from molgen.qsar import QsarSettings, clean_training_set, compute_metrics
+from molgen.qsar_features import import_deepchem, quiet_deepchem
 from molgen.qsar_models import LEARNERS
 
 SETS = {
@@ -62,8 +62,8 @@ def run(wheel: str, name: str, model: str, seed: int) -> dict[str, object]:
     smiles = list(data.smiles)
     train, test = scaffold_split(smiles)
     started = time.process_time()
-    x = compute_features(smiles, ("ecfp", "descriptors"))
-    learner = LEARNERS[model](task, seed)
+    settings = QsarSettings(task, model, ("ecfp", "descriptors"), "scaffold", 5, 0.9, seed)
+    learner, x = settings.new_learner(), settings.features_of(smiles)
     learner.fit([smiles[i] for i in train], x[train], data.y[train])
     predicted, _ = learner.predict([smiles[i] for i in test], x[test])
     metrics = compute_metrics(data.y[test], predicted, task)

@@ -252,6 +252,12 @@ class QsarSettings:
         """An unfitted learner."""
         return LEARNERS[self.model](self.task, self.seed, **self.options)
 
+    def features_of(self, smiles: Sequence[str]) -> np.ndarray:
+        """(n, n_features) float32; (n, 0) for a learner that reads the molecules themselves."""
+        if not self.new_learner().uses_features:
+            return np.zeros((len(smiles), 0), dtype=np.float32)
+        return compute_features(smiles, self.features)
+
 
 class QsarModel:
     """A fitted model, made by :func:`fit_qsar` or :func:`load_qsar`.
@@ -328,7 +334,7 @@ class QsarModel:
         keys = [canonical(mols[i]) for i in good]  # type: ignore[arg-type]
         columns = np.full((len(texts), 4), np.nan)
         if good:
-            x = compute_features(keys, self.settings.features)
+            x = self.settings.features_of(keys)
             mean, spread = self._learner.predict(keys, x)
             if self.task == "regression":
                 half = self._factor * np.maximum(spread, self._floor)
@@ -480,7 +486,7 @@ def fit_qsar(
         )
     texts = list(data.smiles)
     folds = make_folds(texts, n_folds, splitter, seed)
-    x = compute_features(texts, settings.features)
+    x = settings.features_of(texts)
     bits = morgan_bits(texts)
     held_out, spread, near = (np.zeros(len(texts)) for _ in range(3))
     for fold in np.unique(folds):
@@ -534,7 +540,7 @@ def load_qsar(path: str | Path) -> QsarModel:
         learner.load_weights(file.parent / "weights.safetensors")
     else:
         texts = list(data.smiles)
-        learner.fit(texts, compute_features(texts, settings.features), data.y)
+        learner.fit(texts, settings.features_of(texts), data.y)
     model = QsarModel(
         settings,
         data,

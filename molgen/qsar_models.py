@@ -19,7 +19,13 @@ from molgen.transforms import nearest_name
 
 
 class Learner(Protocol):
-    """What every learner can do."""
+    """What every learner can do.
+
+    Attributes:
+        uses_features: False if it reads the molecules themselves; ``x`` is then empty.
+    """
+
+    uses_features: bool
 
     def fit(self, smiles: Sequence[str], x: np.ndarray, y: np.ndarray) -> None:
         """Learn from n molecules: x (n, n_features) float32, y (n,) float64."""
@@ -35,6 +41,8 @@ def _varies(x: np.ndarray, least: int) -> np.ndarray:
 
 class ForestLearner:
     """Random forest; the spread is the standard deviation over its trees."""
+
+    uses_features = True
 
     def __init__(self, task: str, seed: int, n_trees: int = 300) -> None:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -68,6 +76,8 @@ class BoostingLearner:
     Columns that hardly vary in training (fewer than three molecules differ from the rest) are left
     out: most fingerprint bits are such, and each would cost as much as a useful one.
     """
+
+    uses_features = True
 
     def __init__(self, task: str, seed: int, n_members: int = 3) -> None:
         self._task, self._seed, self._n_members = task, seed, n_members
@@ -119,6 +129,8 @@ class ProcessLearner:
     For a classification the 0/1 target is regressed and cut to [0, 1].
     """
 
+    uses_features = False
+
     def __init__(self, task: str, seed: int) -> None:
         self._task, self._seed = task, seed
 
@@ -157,6 +169,8 @@ class EnsembleLearner:
     """The mean of forest, boosting and Gaussian process; the spread joins theirs and their
     disagreement."""
 
+    uses_features = True
+
     def __init__(self, task: str, seed: int) -> None:
         self._members: list[Learner] = [
             ForestLearner(task, seed),
@@ -179,6 +193,8 @@ class EnsembleLearner:
 
 class MessagePassingLearner:
     """DeepChem's D-MPNN (the architecture of chemprop); the spread is over its members."""
+
+    uses_features = False
 
     def __init__(self, task: str, seed: int, epochs: int = 40, n_members: int = 1) -> None:
         self._task, self._seed, self._epochs = task, seed, epochs

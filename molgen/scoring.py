@@ -2,7 +2,7 @@
 
 >>> from molgen import Component, Objective, score
 >>> objective = Objective([Component.maximise("qed"), Component.within("logp", 1, 3)])
->>> score(["CCO"], objective)["score"].between(0, 1).all()
+>>> bool(score(["CCO"], objective)["score"].between(0, 1).all())
 True
 
 A component is stated as maximise, minimise, within, at least or at most; the shape of its
