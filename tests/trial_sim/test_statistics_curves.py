@@ -162,6 +162,23 @@ def test_fast_cox_falls_back_on_ties():
         assert fast[i, 0] == pytest.approx(single.z, rel=1e-9)
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e5])
+def test_units_of_a_covariate_do_not_matter(unit):
+    duration, event, group = survival_trials(5, 150, seed=6, ratio=0.7)
+    x = np.zeros((5, 150, 3))
+    x[:, :, 0] = group
+    x[:, :, 1] = np.random.default_rng(2).normal(size=(5, 150))
+    flat = np.zeros_like(group)
+    base = kernels.cox_fast_batch(duration, event, x, flat, 1, 2)
+    x[:, :, 1] *= unit
+    np.testing.assert_allclose(
+        kernels.cox_fast_batch(duration, event, x, flat, 1, 2), base, rtol=1e-6
+    )
+    general = kernels.cox_batch(duration, event, np.ascontiguousarray(x[:, :, :2]), flat, 1)
+    assert general[:, 2].all()
+    np.testing.assert_allclose(general[:, 0], base[:, 1], rtol=1e-5)
+
+
 def test_cox_without_events_in_one_arm():
     duration, event = np.arange(1.0, 9.0), np.array([1, 0, 1, 0, 1, 0, 1, 0])
     group = np.array([0, 1] * 4)

@@ -169,6 +169,14 @@ def cox_newton(start, stop, event, x, stratum, by_start, efron, beta, covariance
     loglik = cox_derivatives(
         start, stop, event, x, stratum, by_start, efron, beta, risk, score, information
     )
+    # spread of each covariate among those at risk: makes the size of a step free of units
+    spread = np.zeros(p)
+    deaths = 0
+    for i in range(n):
+        if event[i]:
+            deaths += 1
+    for a in range(p):
+        spread[a] = math.sqrt(max(information[a, a], 0.0) / max(deaths, 1))
     converged = False
     for _ in range(max_steps):
         if not invert(information, covariance):
@@ -181,7 +189,7 @@ def cox_newton(start, stop, event, x, stratum, by_start, efron, beta, covariance
         largest = 0.0
         for a in range(p):
             decrement += step[a] * score[a]
-            largest = max(largest, abs(step[a]))
+            largest = max(largest, abs(step[a]) * spread[a])
         # the quadratic approximation of what the next step would gain; where an estimate is
         # infinite the gain dies out while the steps stay near 1
         if decrement < 1e-10 and largest < 0.01:

@@ -35,12 +35,13 @@ def cox_three_sorted(duration, event, x, stratum, n_active, beta, max_steps=12):
     b1 = beta[1]
     b2 = beta[2]
     variance = np.inf
+    deaths = 0
+    w0 = w1 = w2 = 0.0
     for step in range(max_steps):
         s = a0 = a1 = a2 = 0.0
         q00 = q10 = q11 = q20 = q21 = q22 = 0.0
         u0 = u1 = u2 = 0.0
         i00 = i10 = i11 = i20 = i21 = i22 = 0.0
-        last_event = -1
         for i in range(n - 1, -1, -1):
             if i < n - 1 and stratum[i] != stratum[i + 1]:
                 s = a0 = a1 = a2 = 0.0
@@ -67,7 +68,7 @@ def cox_three_sorted(duration, event, x, stratum, n_active, beta, max_steps=12):
                     # anyone else leaving at this time must be counted at risk: ties go elsewhere
                     if i > 0 and duration[i - 1] == duration[i] and stratum[i - 1] == stratum[i]:
                         return TIED, np.inf
-                    last_event = i
+                    deaths += 1
                 inverse = 1.0 / s
                 m0 = a0 * inverse
                 m1 = a1 * inverse
@@ -81,8 +82,13 @@ def cox_three_sorted(duration, event, x, stratum, n_active, beta, max_steps=12):
                 i20 += q20 * inverse - m2 * m0
                 i21 += q21 * inverse - m2 * m1
                 i22 += q22 * inverse - m2 * m2
-        if step == 0 and last_event < 0:
-            return NOT_CONVERGED, np.inf
+        if step == 0:
+            if deaths == 0:
+                return NOT_CONVERGED, np.inf
+            # spread of each covariate among those at risk: makes steps free of units
+            w0 = math.sqrt(max(i00, 0.0) / deaths)
+            w1 = math.sqrt(max(i11, 0.0) / deaths)
+            w2 = math.sqrt(max(i22, 0.0) / deaths)
         if n_active < 3:
             i22 = 1.0
             i20 = i21 = u2 = 0.0
@@ -104,11 +110,11 @@ def cox_three_sorted(duration, event, x, stratum, n_active, beta, max_steps=12):
         d1 = (c10 * u0 + c11 * u1 + c21 * u2) * scale
         d2 = (c20 * u0 + c21 * u1 + c22 * u2) * scale
         decrement = d0 * u0 + d1 * u1 + d2 * u2
-        largest = max(abs(d0), abs(d1), abs(d2))
-        if largest > 2.0:  # far from the solution: a full step could overshoot
-            d0 *= 2.0 / largest
-            d1 *= 2.0 / largest
-            d2 *= 2.0 / largest
+        largest = max(abs(d0) * w0, abs(d1) * w1, abs(d2) * w2)
+        if largest > 1.0:  # far from the solution: a full step could overshoot
+            d0 /= largest
+            d1 /= largest
+            d2 /= largest
         b0 += d0
         b1 += d1
         b2 += d2
