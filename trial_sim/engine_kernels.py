@@ -289,7 +289,7 @@ def _cox_sums(risk, n_events, factor):
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def _cox_newton(risk, n_events, n_treated, start):
+def cox_newton_two_groups(risk, n_events, n_treated, start):
     """Log hazard ratio of a single 0/1 covariate and its standard error, by Newton's method."""
     beta = start
     information = 0.0
@@ -346,7 +346,9 @@ def logrank_looks(
         if variance > 0.0:
             z[t] = numerator / np.sqrt(variance)
             if 0 < n_treated < n_events:
-                beta[t], se[t] = _cox_newton(risk, n_events, n_treated, -numerator / variance)
+                beta[t], se[t] = cox_newton_two_groups(
+                    risk, n_events, n_treated, -numerator / variance
+                )
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")

@@ -17,7 +17,7 @@ import numba as nb
 import numpy as np
 
 from trial_sim.design import Design
-from trial_sim.engine_kernels import data_at_look, logrank_looks
+from trial_sim.engine_kernels import cox_newton_two_groups, data_at_look, logrank_looks
 from trial_sim.statistics import kernels
 from trial_sim.statistics.kernels import (
     cox_fast_z_sorted,
@@ -155,6 +155,84 @@ def _weighted_looks(
             z[t] = max_combo_p(numerator, covariance, path)[1]
 
 
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _stratified_looks(
+    s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, tied, stratum, n_strata, treated,
+    look, active, z, beta, se,
+):  # fmt: skip
+    """Stratified log-rank z and stratified Cox estimate of every active trial at its look.
+
+    Numbers at risk are counted stratum by stratum in one pass over all patients; the two-group
+    likelihood needs nothing else. Trials with ties go through the general kernels.
+    """
+    n_trials, n = s_time.shape
+    rows = np.empty((n, 3))
+    duration = np.empty(n)
+    event = np.empty(n, np.int64)
+    group = np.empty(n, np.int64)
+    layer = np.empty(n, np.int64)
+    patient = np.empty(n, np.int64)
+    risk = np.empty((n + 1, 2))
+    zero = np.empty(n_strata, np.int64)
+    one = np.empty(n_strata, np.int64)
+    x = np.zeros((n, 3))
+    start = np.zeros(3)
+    for t in range(n_trials):
+        if not active[t]:
+            continue
+        found = data_at_look(
+            s_time[t], s_exit[t], s_code[t], s_patient[t], enrolment[t], exit_[t], look[t], rows
+        )
+        m = _two_arms(
+            rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
+        )
+        z[t] = 0.0
+        beta[t] = np.nan
+        se[t] = np.nan
+        if tied[t]:
+            numerator, variance = logrank_stratified_sums_sorted(
+                duration[:m], event[:m], group[:m], layer[:m], n_strata
+            )
+            order = order_by_stratum(layer[:m], n_strata, np.arange(m))
+            x[:m, 0] = group[:m]
+            start[:] = 0.0
+            _, estimate, error = cox_fast_z_sorted(
+                duration[order], event[order], x[order], layer[order], 1, start
+            )
+            if error < np.inf:
+                beta[t] = estimate
+                se[t] = error
+        else:
+            zero[:] = 0
+            one[:] = 0
+            for r in range(m):
+                one[layer[r]] += group[r]
+                zero[layer[r]] += 1 - group[r]
+            numerator = 0.0
+            variance = 0.0
+            n_events = 0
+            n_treated = 0
+            for r in range(m):
+                s = np.uintp(layer[r])
+                hit = group[r]
+                if event[r]:
+                    share = one[s] / (zero[s] + one[s])
+                    numerator += share - hit
+                    variance += share * (1.0 - share)
+                    risk[n_events, 0] = zero[s]
+                    risk[n_events, 1] = one[s]
+                    n_events += 1
+                    n_treated += hit
+                one[s] -= hit
+                zero[s] -= 1 - hit
+            if variance > 0.0 and 0 < n_treated < n_events:
+                beta[t], se[t] = cox_newton_two_groups(
+                    risk, n_events, n_treated, -numerator / variance
+                )
+        if variance > 0.0:
+            z[t] = numerator / np.sqrt(variance)
+
+
 @nb.njit(nogil=True, cache=True)
 def _curve_looks(
     s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, tau, milestone, treated,
@@ -274,6 +352,21 @@ class Logrank:
         return beta, se
 
 
+class StratifiedLogrank(Logrank):
+    """The log-rank test stratified by all strata, with the stratified Cox estimate."""
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, log hazard ratio, standard error."""
+        z, beta, se = np.zeros(batch.n_trials), _unfilled(batch), _unfilled(batch)
+        _stratified_looks(
+            *_arrays(batch), batch.tied, batch.stratum, batch.n_strata, treated, look, active,
+            z, beta, se,
+        )  # fmt: skip
+        return z, beta, se
+
+
 @dataclass(frozen=True)
 class WeightedLogrank(Logrank):
     """Weighted and stratified log-rank tests; several weights make a MaxCombo.
@@ -306,7 +399,9 @@ class WeightedLogrank(Logrank):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Log hazard ratio of the (stratified) Cox model and its standard error."""
         if self.stratified:
-            return Cox((), True).estimate(batch, treated, look, active)
+            _, beta, se = StratifiedLogrank().evaluate(batch, treated, look, active)
+            assert beta is not None and se is not None
+            return beta, se
         return super().estimate(batch, treated, look, active)
 
 
@@ -403,8 +498,8 @@ def covariate_array(batch: TrialBatch, names: tuple[str, ...]) -> np.ndarray:
 def survival_analysis(design: Design) -> Analysis:
     """The analysis that a design's test names, for time-to-event endpoints."""
     name, parameters = design.test_name, design.test_parameters
-    if name == "logrank" and not design.stratified:
-        return Logrank()
+    if name == "logrank":
+        return StratifiedLogrank() if design.stratified else Logrank()
     if name in _WEIGHTS:
         return WeightedLogrank(_weight_rows([(name, *parameters)]), design.stratified)
     if name == "max_combo":

@@ -303,10 +303,15 @@ def test_stratified_statistics(test, outcomes):
         test=test, strata=STRATA, stratified=True, randomization=Minimization(),
         boundaries=Bounds([9, 9, 1.99]),
     )  # fmt: skip
-    for row, data in looks_of(ts.simulate(design, outcomes, 4, 8), 4):
+    result = ts.simulate(design, outcomes, 4, 8)
+    for row, data in looks_of(result, 4):
         strata = data["region"] + data["sex"]
         z = ts.logrank(data["time"], data["event"], data["treated"], weight=test, strata=strata).z
         assert row.z == pytest.approx(z, abs=1e-10)
+    # the last look of the last trial
+    fitted = statistics.cox(data["time"], data["event"], data["treated"], strata=strata)
+    assert result.conducted.estimate[3, 0] == pytest.approx(fitted.estimate, abs=1e-6)
+    assert result.conducted.se[3, 0] == pytest.approx(fitted.se, abs=1e-6)
 
 
 def test_adjusted_cox_and_its_estimate():
