@@ -70,6 +70,20 @@ def simulate(
     Raises:
         ValueError, TypeError: for a design and outcomes that do not fit each other, or bad counts.
         KeyboardInterrupt: if interrupted before any chunk was done.
+
+    >>> import trial_sim as ts
+    >>> design = ts.Design(
+    ...     arms={"control": 1, "treatment": 1},
+    ...     n_patients=500,
+    ...     accrual=ts.Accrual(rate=20.0),
+    ...     looks=ts.EventLooks([331]),
+    ... )
+    >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+    >>> result = ts.simulate(design, outcomes, n_trials=400, seed=1)
+    >>> 0.8 < result.power < 1
+    True
+    >>> result.expected_events
+    331.0
     """
     check_inputs(design, outcomes)
     for name, value, least in (

@@ -121,6 +121,18 @@ def what_if(
 
     Raises:
         ValueError, TypeError: for unknown fields or values that design or outcomes refuse.
+
+    >>> import trial_sim as ts
+    >>> design = ts.Design(
+    ...     arms={"control": 1, "treatment": 1},
+    ...     n_patients=300,
+    ...     accrual=ts.Accrual(rate=20.0),
+    ...     looks=ts.EventLooks([200]),
+    ... )
+    >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+    >>> table = ts.what_if(design, outcomes, {"hazard_ratio": [0.9, 0.6]}, n_trials=200)
+    >>> bool(table["power"][0] < table["power"][1])
+    True
     """
     check_inputs(design, outcomes)
     if sampling not in SAMPLINGS:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -446,6 +448,25 @@ class SimulationResult:
                 "numpy": np.__version__,
             },
         }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``trials.parquet``, ``operating_characteristics.csv`` and ``run.json`` to a folder.
+
+        ``run.json`` holds design, outcomes, seeds, versions and the hash of the inputs.
+        """
+        from trial_sim.records import to_plain
+
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        self.trials.to_parquet(target / "trials.parquet", index=False)
+        self.operating_characteristics.to_csv(target / "operating_characteristics.csv", index=False)
+        run = {
+            "design": to_plain(self.design),
+            "outcomes": to_plain(self.outcomes),
+            **self.provenance,
+        }
+        (target / "run.json").write_text(json.dumps(run, indent=2, default=str))
+        return target
 
     def __repr__(self) -> str:
         power = share(self.success)

@@ -313,7 +313,7 @@ def _date(trial: OngoingTrial, month: float) -> pd.Timestamp | None:
 
 
 def predict(
-    trial_so_far: pd.DataFrame | OngoingTrial,
+    trial_so_far: Any,
     design: Design,
     *,
     outcomes: Any = None,
@@ -329,7 +329,8 @@ def predict(
     """Predict the rest of an ongoing time-to-event trial.
 
     Args:
-        trial_so_far: patients so far, as :func:`read_ongoing` takes them.
+        trial_so_far: patients so far, as :func:`read_ongoing` takes them, or a ``Trial`` whose
+            patients have a column ``enrolment``.
         design: the design; its looks, boundaries, test, follow-up and accrual are obeyed.
         outcomes: the scenario the trial was planned with (with ``hazards``, such as
             PiecewiseExponential), for conditional power under the design.
@@ -355,6 +356,8 @@ def predict(
     if isinstance(trial_so_far, OngoingTrial):
         trial = trial_so_far
     else:
+        if not isinstance(trial_so_far, pd.DataFrame):
+            trial_so_far, data = _from_trial(trial_so_far, data)
         trial = read_ongoing(trial_so_far, design, **data)
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x9ED1])))
     groups = [0] if trial.blinded else list(range(len(design.arm_names)))
@@ -396,6 +399,17 @@ def predict(
         level=level,
         _events=forecast,
     )
+
+
+def _from_trial(trial: Any, data: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Patients of a ``Trial``, with its arm and first time-to-event endpoint as our columns."""
+    if not hasattr(trial, "patients") or not hasattr(trial, "endpoints"):
+        raise TypeError(f"trial_so_far must be a DataFrame or a Trial, got {trial!r}")
+    times = [e for e in trial.endpoints.values() if hasattr(e, "duration") and hasattr(e, "event")]
+    if not times:
+        raise ValueError("the trial has no time-to-event endpoint to predict")
+    columns = {"arm": trial.arm, "time": times[0].duration, "event": times[0].event}
+    return trial.patients, {**data, "columns": {**columns, **data.get("columns", {})}}
 
 
 def _future_enrolment(

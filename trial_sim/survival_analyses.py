@@ -31,7 +31,7 @@ from trial_sim.statistics.kernels import (
 )
 from trial_sim.trial_batch import TrialBatch
 
-# The scan may read events of a crowd larger than these codes' int8 in no design: 2 * 63 + 1 = 127.
+# Arms and events are packed into one int8: 2 * 63 + 1 = 127.
 MAX_ARMS = 63
 
 _WEIGHTS = {

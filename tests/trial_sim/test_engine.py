@@ -581,6 +581,19 @@ def test_group_sequential_type_one_error_is_spent_as_planned():
     assert (np.abs(spent - gs.alpha_spent) < 4 * mcse + 0.002).all()
 
 
+def test_two_sided_trials_reject_in_both_directions():
+    gs = ts.group_sequential(
+        information_fractions=(0.5, 1), alpha=0.05, sided=2, efficacy="obrien_fleming"
+    )
+    design = make(looks=ts.EventLooks([100, 200]), boundaries=gs)
+    null = ts.simulate(design, ts.PiecewiseExponential(control_median=12), 20_000, seed=18)
+    assert null.power == pytest.approx(0.05, abs=4 * null.mcse() + 0.002)
+    z = null.conducted.z[np.arange(20_000), null.conducted.last_look, 0][null.success]
+    assert (z > 0).mean() == pytest.approx(0.5, abs=0.06)
+    harm = ts.simulate(design, ts.PiecewiseExponential(control_median=12, hazard_ratio=1.6), 2000)
+    assert harm.power > 0.85
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 

@@ -133,6 +133,21 @@ def test_curves_show_accrual_and_events(result):
     assert curves["events_mean"].is_monotonic_increasing
 
 
+def test_a_saved_run_can_be_read_and_repeated(result, tmp_path):
+    import json
+
+    import pandas as pd
+
+    folder = result.save(tmp_path / "run")
+    run = json.loads((folder / "run.json").read_text())
+    outcomes = ts.PiecewiseExponential.from_dict(run["outcomes"])
+    again = ts.simulate(Design.from_dict(run["design"]), outcomes, 50, seed=run["seed"])
+    trials = pd.read_parquet(folder / "trials.parquet")
+    pd.testing.assert_frame_equal(trials[trials["trial"] < 50], again.trials)
+    assert run["hash"] == result.provenance["hash"]
+    assert (folder / "operating_characteristics.csv").exists()
+
+
 def test_provenance_identifies_the_run(result, design):
     same = ts.simulate(design, OUTCOMES, 10, seed=1).provenance["hash"]
     assert same == result.provenance["hash"]

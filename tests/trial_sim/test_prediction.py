@@ -216,6 +216,17 @@ def test_dates_as_input_give_the_same():
     assert np.array_equal(renamed.time, a.time)
 
 
+def test_a_trial_can_be_predicted():
+    seen, _ = so_far()
+    table = seen.rename(columns={"time": "tte", "event": "died", "arm": "rx"})
+    trial = ts.Trial(patients=table, arm="rx", endpoints={"death": ts.TimeToEvent("tte", "died")})
+    found = ts.predict(trial, DESIGN, cutoff=11.0, n_draws=50)
+    same = ts.predict(seen, DESIGN, cutoff=11.0, n_draws=50)
+    assert found.looks.equals(same.looks)
+    with pytest.raises(TypeError, match="DataFrame or a Trial"):
+        ts.predict(5, DESIGN)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
