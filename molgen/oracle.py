@@ -20,6 +20,7 @@ import numpy as np
 from rdkit import Chem
 
 from molgen.chem import quiet_rdkit
+from molgen.guarded_calls import call_batch
 
 LOG_VERSION = 1
 Scorer = Callable[[list[str]], Sequence[float]]
@@ -72,6 +73,8 @@ class Oracle:
         log: JSON-lines file. If it exists the run goes on from it.
         time_limit: Seconds after which ``finished`` is true, or None.
         identity: Text that names the objective; a log written for another one is refused.
+        timeout: Seconds that a plain callable may take for one batch; one that hangs costs the
+            molecule to blame its score. (An objective guards its own components.)
 
     Raises:
         ValueError: For a budget below 1, or a log of another objective.
@@ -84,6 +87,7 @@ class Oracle:
         log: str | Path | None = None,
         time_limit: float | None = None,
         identity: str = "",
+        timeout: float | None = 600.0,
     ) -> None:
         if n_calls < 1:
             raise ValueError(f"n_calls is the number of oracle calls, at least 1; got {n_calls}")
@@ -92,6 +96,7 @@ class Oracle:
         self.n_calls = n_calls
         self.time_limit = time_limit
         self.identity = identity
+        self.timeout = timeout
         self.history: list[Call] = []
         self.oracle_seconds = 0.0
         self._score = score
@@ -129,15 +134,14 @@ class Oracle:
     def _evaluate(self, smiles: list[str]) -> list[tuple[float, dict[str, Any], str | None]]:
         started = time.monotonic()
         detailed = getattr(self._score, "score_with_components", None)
-        try:
-            if detailed is not None:
-                answers = list(detailed(smiles))
-            else:
-                answers = [(float(value), {}, None) for value in self._score(smiles)]
-            if len(answers) != len(smiles):
-                raise ValueError(f"the oracle answered {len(answers)} of {len(smiles)} molecules")
-        except Exception as error:  # a user's scorer may raise anything
-            answers = self._one_by_one(smiles, error)
+        answers: list[tuple[float, dict[str, Any], str | None]]
+        if detailed is None:
+            answers = [
+                (answer.value, {}, answer.problem)
+                for answer in call_batch(self._score, smiles, self.timeout)
+            ]
+        else:
+            answers = _detailed_answers(detailed, smiles)
         self.oracle_seconds += time.monotonic() - started
         return [
             (value, parts, problem)
@@ -145,26 +149,6 @@ class Oracle:
             else (0.0, parts, problem or f"score is {value}")
             for value, parts, problem in answers
         ]
-
-    def _one_by_one(
-        self, smiles: list[str], error: Exception
-    ) -> list[tuple[float, dict[str, Any], str | None]]:
-        """After a batch failed: find out which molecule is to blame."""
-        if len(smiles) == 1:
-            return [(0.0, {}, f"{type(error).__name__}: {error}")]
-        answers: list[tuple[float, dict[str, Any], str | None]] = []
-        detailed = getattr(self._score, "score_with_components", None)
-        for text in smiles:
-            try:
-                if detailed is not None:
-                    (answer,) = detailed([text])
-                    answers.append(answer)
-                    continue
-                (value,) = self._score([text])
-                answers.append((float(value), {}, None))
-            except Exception as problem:
-                answers.append((0.0, {}, f"{type(problem).__name__}: {problem}"))
-        return answers
 
     def _record(
         self, fresh: dict[str, str], answers: list[tuple[float, dict[str, Any], str | None]]
@@ -256,6 +240,25 @@ class Oracle:
                 file.write(json.dumps(_row(call)) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _detailed_answers(
+    detailed: Callable[[list[str]], Sequence[tuple[float, dict[str, Any], str | None]]],
+    smiles: list[str],
+) -> list[tuple[float, dict[str, Any], str | None]]:
+    """Answers with components; a batch that fails is halved until the culprit is alone."""
+    try:
+        answers = list(detailed(smiles))
+        if len(answers) != len(smiles):
+            raise ValueError(f"returned {len(answers)} values for {len(smiles)} molecules")
+        return answers
+    except Exception as error:  # a user's scorer may raise anything
+        if len(smiles) == 1:
+            return [(0.0, {}, f"{type(error).__name__}: {error}")]
+    middle = len(smiles) // 2
+    return _detailed_answers(detailed, smiles[:middle]) + _detailed_answers(
+        detailed, smiles[middle:]
+    )
 
 
 def _row(call: Call) -> dict[str, Any]:

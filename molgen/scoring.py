@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 GOALS: tuple[str, ...] = ("maximise", "minimise", "within", "at least", "at most")
 """The five statements."""
 
+COSTLY_KINDS: frozenset[str] = frozenset({"qsar", "admet", "python", "program", "shape"})
+"""Kinds of property that are never asked before an oracle call."""
+
 _GOAL_ALIASES = {
     "maximize": "maximise",
     "minimize": "minimise",
@@ -469,6 +472,28 @@ class Objective:
                     passed[row] = False
                     notes[row].append(f"refused: {reasons}")
         return passed
+
+    def accepts(self, smiles: Sequence[str]) -> list[bool]:
+        """Whether each molecule keeps the filters and those hard bounds that are cheap to ask.
+
+        A search asks this before it pays for a call. Bounds on models, functions and programs are
+        not asked here: they cost as much as the score itself.
+        """
+        texts = list(smiles)
+        good = [parse_or_none(text) is not None for text in texts]
+        for part, evaluator in zip(self.components, self._evaluators):
+            if part.hard and part.property not in COSTLY_KINDS:
+                asked = [text for text, fine in zip(texts, good) if fine]
+                values = [a.value for a in evaluate_all(evaluator, asked, part.name)]
+                kept = iter(part.satisfied(np.array(values, dtype=float)))
+                good = [fine and bool(next(kept)) for fine in good]
+        if self.filters is not None and any(good):
+            from molgen.filters import filter_molecules
+
+            asked = [text for text, fine in zip(texts, good) if fine]
+            passed = iter(filter_molecules(asked, filters=self.filters)["passed"])
+            good = [fine and bool(next(passed)) for fine in good]
+        return good
 
     # ---- showing and files -----------------------------------------------------------------------
     def table(self) -> pd.DataFrame:

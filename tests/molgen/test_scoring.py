@@ -95,6 +95,28 @@ def test_hard_bounds_and_filters_set_the_score_to_zero():
     assert table["score"][1] == 0 and "refused" in table["notes"][1]
 
 
+def test_a_search_can_ask_the_hard_conditions_alone():
+    asked = []
+
+    def costly(smiles):
+        asked.append(smiles)
+        return 1.0
+
+    objective = Objective(
+        [
+            Component("python", "at least", low=0.5, hard=True, params={"function": costly}),
+            Component.at_most("mw", 100, hard=True),
+            Component.at_most("substructure", 0, smarts="[#7]", hard=True),
+            Component.at_least("logp", 50),
+        ],
+        filters={"rings": (0, 0)},
+    )
+    molecules = ["CCO", ASPIRIN, "CCN", "C1CC1", "C1CC", "CCCO"]
+    assert objective.accepts(molecules) == [True, False, False, False, False, True]
+    assert asked == []
+    assert Objective(["maximise qed"]).accepts(["CCO", "x"]) == [True, False]
+
+
 def test_rows_keep_their_order_and_bad_molecules_score_zero():
     table = score(["CCO", "C1CC", "", "OCC"], "maximise qed")
     assert table["score"].tolist()[1:3] == [0, 0]
