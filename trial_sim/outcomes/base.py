@@ -24,6 +24,7 @@ class FitData:
             index of the arm (0 for a cohort). features: of the codes. reference: (M, n_columns)
             codes from the covariate generator, over which margins are calibrated.
         by: covariates that modify the treatment effect. tail: "horizon" or "parametric".
+        options: ``held_out`` is set for fits that only score other patients.
     """
 
     schema: TrialSchema

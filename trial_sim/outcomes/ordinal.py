@@ -22,6 +22,8 @@ from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators
 from trial_sim.storage import storable
 
 MODELS = ("by_arm", "proportional_odds")
+SMALL = 400  # patients below which the small-sample bias is worked out
+REPEATS = 500
 
 
 def models(endpoint: Endpoint) -> tuple[str, ...]:
@@ -102,7 +104,8 @@ class OrdinalParameters(NamedTuple):
 @dataclass(frozen=True)
 class OrdinalModel:
     """A fitted ordinal outcome; ``counts`` (A, L) are patients by arm and level; ``noise``
-    the standard deviation of privacy noise on them."""
+    the standard deviation of privacy noise on them; ``nudge`` (A,) shifts of the log odds that undo
+    the small-sample bias of the proportional-odds estimate (see `small_sample_bias`)."""
 
     name: str
     column: str
@@ -113,6 +116,7 @@ class OrdinalModel:
     reference: np.ndarray
     notes: tuple[str, ...]
     noise: float = 0.0
+    nudge: np.ndarray | None = None
 
     def draw(self, rng: np.random.Generator | None) -> OrdinalParameters:
         """Estimates, or one draw: normal coefficients, Dirichlet shares."""
@@ -127,6 +131,9 @@ class OrdinalModel:
             scaled = counts / counts.sum(axis=1)[:, None] * self.counts.sum(axis=1)[:, None]
             cuts, shifts = margins(scaled)
             cumulative = expit(cuts - shifts[:, None])
+        if self.nudge is not None:
+            inside = np.clip(cumulative, 1e-9, 1 - 1e-9)
+            cumulative = expit(np.log(inside / (1 - inside)) - self.nudge[:, None])
         coefficients = self.linear.draw(rng)
         predictors = self.linear.by_arm(self.reference, coefficients)[:, None, :, 0]
         shape = (*cumulative.shape, predictors.shape[-1])
@@ -203,6 +210,37 @@ def margins(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cuts, np.r_[0.0, theta[n_levels - 1 :]]
 
 
+def small_sample_bias(counts: np.ndarray) -> np.ndarray:
+    """Bias (A,) of each arm's log odds ratio when trials of this size are drawn at its estimate.
+
+    The maximum-likelihood estimate lies too far from zero in small trials, by as much as a quarter
+    of its error at 40 patients an arm; synthetic trials would add that bias to the real one's.
+    """
+    from trial_sim.auditing.contrasts import log_cumulative_odds_ratio
+
+    rng = np.random.Generator(np.random.Philox(71))
+    sizes = counts.sum(axis=1).astype(int)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    levels = np.arange(counts.shape[1], dtype=float)
+    out = np.zeros(len(counts))
+    if sizes.sum() >= SMALL:
+        return out
+
+    def estimate(table: np.ndarray, a: int) -> float:
+        values = np.concatenate([np.repeat(levels, table[k].astype(int)) for k in (0, a)])
+        treated = np.repeat([False, True], [int(table[0].sum()), int(table[a].sum())])
+        return log_cumulative_odds_ratio(values, treated)[0]
+
+    drawn = [
+        np.stack([rng.multinomial(n, p) for n, p in zip(sizes, shares)]) for _ in range(REPEATS)
+    ]
+    for a in range(1, len(counts)):
+        found = np.array([estimate(table, a) for table in drawn])
+        gap = np.nanmean(found) - estimate(counts, a)
+        out[a] = gap if np.isfinite(gap) else 0.0
+    return out
+
+
 def fit(data: FitData, name: str) -> OrdinalModel:
     """Fit to an `Ordinal` endpoint.
 
@@ -243,4 +281,5 @@ def fit(data: FitData, name: str) -> OrdinalModel:
         gap_counts(~seen, data.arm, data.n_arms),
         data.reference,
         data.features.notes,
+        nudge=None if data.options.get("held_out") else -small_sample_bias(counts),
     )

@@ -140,9 +140,15 @@ def held_out(data: FitData, kind: Any, name: str, seed: int) -> np.ndarray:
 
 
 def part_of(data: FitData, keep: np.ndarray) -> FitData:
-    """The patients in the mask (n,)."""
+    """The patients in the mask (n,), for a fit that only scores others."""
     index = np.flatnonzero(keep)
-    return replace(data, patients=data.rows_of(index), codes=data.codes[index], arm=data.arm[index])
+    return replace(
+        data,
+        patients=data.rows_of(index),
+        codes=data.codes[index],
+        arm=data.arm[index],
+        options={**data.options, "held_out": True},
+    )
 
 
 def effect_bias(data: FitData, model: Any, seed: int) -> tuple[float, float]:
