@@ -151,10 +151,11 @@ def sdv(folder: Path) -> dict[str, Any]:
     ):
         start = time.perf_counter()
         synthesizer = maker(metadata, **options)
-        synthesizer.fit(real[spec["columns"]])
+        synthesizer.fit({"trial": real[spec["columns"]]})  # SDV 2 takes tables by name
         fitted = time.perf_counter() - start
         for k in range(spec["trials"]):
             drawn = synthesizer.sample(num_rows=len(real))
+            drawn = drawn["trial"] if isinstance(drawn, dict) else drawn
             drawn.to_csv(folder / f"{label}-{k}.csv", index=False)
         out[label] = {"fit_seconds": fitted}
     return out

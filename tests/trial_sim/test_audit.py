@@ -195,6 +195,35 @@ def test_a_fitted_trial_is_audited_with_refits_and_error_rates(fitted_report):
     assert "fitted model, 3 repeats of 3 folds" in fitted_report.about["mode"]
 
 
+class OtherPatients:
+    """A generator that no audit should fault for privacy: it publishes patients it never saw."""
+
+    def __init__(self, pool):
+        self.pool = pool
+
+    def refit(self, trial, seed=None):
+        return self
+
+    def sample_trial(self, sizes=None, seed=0, **options):
+        rng = np.random.default_rng(seed)
+        arm = self.pool.patients[self.pool.arm]
+        sizes = sizes if sizes is not None else arm.value_counts().to_dict()
+        taken = [rng.permutation(np.flatnonzero(arm == name))[:n] for name, n in sizes.items()]
+        return numbered(self.pool, self.pool.patients.iloc[np.concatenate(taken)])
+
+
+@pytest.mark.parametrize("name", ["colon", "strep_tb"])
+def test_a_generator_of_other_patients_keeps_every_privacy_rule(name):
+    trial = ts.load_trial(name)
+    half = trial.n_patients // 2
+    real, pool = parts(trial, (half, half), seed=1)
+    report = ts.audit(real, OtherPatients(pool), n_trials=0, n_null=0)
+    assert not reds(report, "privacy") and not reds(report, "utility")
+    attacks = report.privacy.query("measure == 'membership inference AUC'")
+    assert attacks["estimate"].dropna().between(0.42, 0.58).all()
+    assert len(attacks["estimate"].dropna()) >= 3
+
+
 class Memoriser:
     """A generator that publishes its training data, with the effect halved in the bargain."""
 

@@ -37,6 +37,8 @@ from .refits import (
 from .two_tables import describe, one_thread
 from .utility import utility
 
+SMALL = 400  # up to so many patients the attacks are averaged over all repeats of the folds
+
 
 def audit_fitted(
     fitted: Generator,
@@ -131,8 +133,16 @@ def privacy_of(comparison: Comparison, refits: list[list[Refit]]) -> list[Measur
     out = [*copies(tables, comparison.rng(52)), *closeness(tables, comparison.rng(53))]
     if len(folds) >= 2:
         attacked = exposures(comparison, folds)
-        counts = pool([attack_counts(t, comparison.rng(5_400 + k)) for k, t in enumerate(attacked)])
-        out += attack_measures(counts, f"patients left out, {len(folds)} folds pooled")
+        small = comparison.real.n_patients <= SMALL
+        asked = refits if small else refits[:1]
+        every = (
+            exposures(comparison, [r for repeat in asked for r in repeat]) if small else attacked
+        )
+        counts = pool(
+            [attack_counts(t, comparison.rng(5_400 + k)) for k, t in enumerate(every)],
+            share=1 / len(asked),
+        )
+        out += attack_measures(counts, f"patients left out, {len(every)} folds pooled")
         scores = [membership_scores(t, comparison.rng(5_500 + k)) for k, t in enumerate(attacked)]
         out += membership_measures(scores, f"{len(folds)} refits without a fold")
     else:

@@ -111,16 +111,16 @@ def as_numbers(values: pd.Series, order: tuple[object, ...] | None = None) -> np
 
 def as_text(values: pd.Series) -> list[str]:
     """A column's levels as text, the empty string where missing; 1, 1.0 and True agree."""
-    out = []
-    for value, missing in zip(values.tolist(), values.isna().tolist()):
-        if missing:
-            out.append("")
-        elif isinstance(value, (bool, int, float, np.number, np.bool_)):
-            number = float(value)
-            out.append(str(int(number)) if number.is_integer() else repr(number))
-        else:
-            out.append(str(value))
-    return out
+    codes, levels = pd.factorize(values)
+    texts = np.array([*(_level_text(level) for level in levels), ""], dtype=object)
+    return list(texts[codes])  # a missing value has the code -1, the last text
+
+
+def _level_text(value: object) -> str:
+    if isinstance(value, bool | int | float | np.number | np.bool_):
+        number = float(value)
+        return str(int(number)) if number.is_integer() else repr(number)
+    return str(value)
 
 
 def learn_schema(real: pd.DataFrame, *others: pd.DataFrame) -> Schema:
