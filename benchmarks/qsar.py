@@ -21,7 +21,9 @@ import zipfile
 import numpy as np
 import pandas as pd
 
-from molgen.qsar import QsarSettings, clean_training_set, compute_metrics
+from molgen.qsar import QsarSettings
+from molgen.qsar_calibration import compute_metrics
+from molgen.qsar_data import clean_training_set
 from molgen.qsar_features import import_deepchem, quiet_deepchem
 from molgen.qsar_models import LEARNERS
 

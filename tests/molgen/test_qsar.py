@@ -9,17 +9,15 @@ import pandas as pd
 import pytest
 
 from molgen.chem import scaffold
-from molgen.qsar import (
+from molgen.qsar import QsarError, fit_qsar, load_qsar
+from molgen.qsar_calibration import (
     PROBABILITY_GRID,
-    QsarError,
-    clean_training_set,
     compute_metrics,
     conformal_factor,
-    fit_qsar,
-    load_qsar,
     metric_table,
     venn_abers,
 )
+from molgen.qsar_data import clean_training_set
 from molgen.qsar_features import compute_features, make_folds, nearest_similarity
 from molgen.scoring import Component, Objective, score
 

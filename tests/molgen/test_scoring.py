@@ -11,7 +11,7 @@ from rdkit import Chem
 from rdkit.Chem import QED, Crippen
 
 import molgen
-from molgen.components import KINDS, reference_quantiles
+from molgen.score_kinds import KINDS, reference_quantiles
 from molgen.scoring import Component, Objective, as_objective, score
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
