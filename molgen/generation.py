@@ -229,6 +229,13 @@ class Generator:
                 smiles.append(result)
         return Molecules(smiles, dropped)
 
+    def write_latents(
+        self, z: torch.Tensor, level: torch.Tensor, rng: np.random.Generator
+    ) -> list[str]:
+        """Molecules of latents (n, latent_dim) noised to ``level`` (n,), drawn with ``rng``."""
+        trees = self.writer.write(z, level, self.uniforms(len(z), rng))
+        return [s for s in map(to_canonical, trees) if isinstance(s, str)]
+
     # --- around molecules -------------------------------------------------------------------
 
     def sample_near(

@@ -150,6 +150,57 @@ def scaffold(
 
 
 @app.command()
+def where(
+    window: Annotated[
+        list[str],
+        typer.Argument(help="Conditions such as logp=1:3 qed=0.6: chemotype=spiro smarts=C#N."),
+    ],
+    n: Count = 100,
+    keep_scaffold: Annotated[
+        str | None, typer.Option("--scaffold", help="A scaffold that must be kept, too.")
+    ] = None,
+    model: Model = "moses",
+    seed: Seed = 0,
+    output: Output = None,
+) -> None:
+    """Different molecules inside a property window.
+
+    Examples:
+
+        molgen where logp=1:3 tpsa=40:90 qed=0.6: -n 200 -o window.csv
+
+        molgen where chemotype=spiro mw=:400
+    """
+    with _plain_errors():
+        wanted = parse_window(window)
+        generator = _load(model)
+        molecules = generator.sample_where(wanted, n, seed=seed, scaffold=keep_scaffold)
+        typer.echo(f"{molecules.acceptance:.0%} of the proposals were inside", err=True)
+        arguments = {"model": model, "wanted": wanted, "n": n, "scaffold": keep_scaffold}
+        _write_smiles(molecules, output, generator, "sample_where", arguments, seed)
+
+
+def parse_window(conditions: list[str]) -> dict[str, Any]:
+    """``["logp=1:3", "smarts=C#N"]`` as the mapping that ``sample_where`` takes."""
+    wanted: dict[str, Any] = {}
+    for condition in conditions:
+        name, equals, value = condition.partition("=")
+        if not equals:
+            raise ValueError(f"{condition!r} is not a condition; expected for example logp=1:3")
+        if name in ("smarts", "chemotype"):
+            wanted.setdefault(name, []).append(value)
+            continue
+        low, colon, high = value.partition(":")
+        try:
+            wanted[name] = (float(low) if low else None, float(high) if high else None)
+        except ValueError:
+            colon = ""
+        if not colon:
+            raise ValueError(f"{condition!r}: expected {name}=low:high, either end may be empty")
+    return wanted
+
+
+@app.command()
 def link(
     fragment_a: Annotated[str, typer.Argument(help="SMILES with one exit, [*:1].")],
     fragment_b: Annotated[str, typer.Argument(help="SMILES with one exit, [*:1].")],
