@@ -450,6 +450,8 @@ def scaffold(smiles: str | Chem.Mol, generic: bool = False) -> str:
     'c1ccc(CCN2CCOCC2)cc1'
     """
     mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
+    if mol.GetRingInfo().NumRings() == 0:  # RDKit takes minutes over a chain of thousands
+        return ""
     with quiet_rdkit():
         core = MurckoScaffold.GetScaffoldForMol(mol)
         if generic and core.GetNumAtoms():

@@ -107,6 +107,8 @@ def fragments_of(mol: Chem.Mol) -> list[str]:
 
 def scaffold_of(mol: Chem.Mol, min_rings: int = 2) -> str:
     """Bemis-Murcko scaffold, or an empty string when it has fewer than ``min_rings`` rings."""
+    if mol.GetRingInfo().NumRings() < min_rings:  # RDKit takes minutes over a chain of thousands
+        return ""
     core = MurckoScaffold.GetScaffoldForMol(mol)
     return Chem.MolToSmiles(core) if rdMolDescriptors.CalcNumRings(core) >= min_rings else ""
 
