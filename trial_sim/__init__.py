@@ -33,6 +33,7 @@ _HOMES = {
     "Longitudinal": "trial",
     "load_trial": "datasets",
     "list_trials": "datasets",
+    "read_trial": "datasets",
     "fit": "fitting",
     "FittedTrial": "fitting",
     "load_fitted": "fitting",
