@@ -16,7 +16,7 @@ import numpy as np
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.hazard_grid import conditional_hazards, invert, midpoints
-from trial_sim.outcomes.hazards import HazardModel, HazardParameters, censoring_times, interpolated
+from trial_sim.outcomes.hazards import HazardModel, HazardParameters, interpolated
 from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.storage import storable
 
@@ -87,12 +87,14 @@ class FineGrayModel:
         at = np.stack([np.searchsorted(s, place) for s in share])
         others = np.take_along_axis(risks[:, :, 1], np.minimum(at, risks.shape[1] - 1), axis=1)
         k = conditional_hazards(second[..., None], base.events.widths, others[:, :, None])
+        censoring, effects = base.draw_censoring(rng)
         return HazardParameters(
             coefficients,
             np.concatenate([h1, k], axis=2),
             np.zeros((len(h1), 2)),
-            base.censored.hazards(rng)[:, :, 0],
+            censoring,
             np.arange(len(h1)),
+            effects,
         )
 
     def override(
@@ -119,7 +121,7 @@ class FineGrayModel:
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
         exponential = rng.standard_exponential((len(arm), 2))
         time, cause = self.latent_from_risk(risk, arm, exponential, p)
-        end = censoring_times(rng, arm, base.censored.knots, p.censoring)
+        end = base.end_of_follow_up(codes, arm, rng, p)
         seen = time <= end
         observed = np.where(seen, time, end)
         if base.unit:

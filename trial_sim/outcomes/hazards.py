@@ -5,7 +5,8 @@ The covariate part is a Cox regression stratified by arm, one a cause. Baselines
 - ``by_arm``: each arm its own (nothing is assumed of the treatment effect over time);
 - ``proportional``: one shape, times exp(treatment), fitted without penalty to the margins.
 
-Censoring has hazards of its own by arm.
+Censoring has hazards of its own by arm, and depends on covariates where they clearly matter (as
+where patients who came late were followed for less time).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from trial_sim.storage import storable
 
 FEW_EVENTS = 5
 SCORE_BINS = 5
+CLEAR = 1e-3
 
 
 class HazardParameters(NamedTuple):
@@ -40,6 +42,7 @@ class HazardParameters(NamedTuple):
         coefficients: (C, p). hazards: (A, K, C) of a patient with relative risk 1.
         tail: (A, C) hazards beyond the last knot (0: none). censoring: (A, K').
         acts_as: (A,) the arm whose interactions each arm uses.
+        censor_coefficients: (1, p) of the censoring hazard, or None.
     """
 
     coefficients: np.ndarray
@@ -47,6 +50,7 @@ class HazardParameters(NamedTuple):
     tail: np.ndarray
     censoring: np.ndarray
     acts_as: np.ndarray
+    censor_coefficients: np.ndarray | None = None
 
 
 @storable
@@ -66,6 +70,7 @@ class HazardModel:
     score_edges: np.ndarray
     tail: str
     notes: tuple[str, ...]
+    censor_part: LinearPart | None = None
 
     @classmethod
     def fit(cls, data: FitData, name: str, proportional: bool, most_knots: int = 40) -> HazardModel:
@@ -104,6 +109,7 @@ class HazardModel:
             choose_knots(recorded, causes > 0, unit, most=SCORE_BINS),
             data.tail,
             tuple(notes),
+            censor_covariates(data, times, gone),
         )
 
     def marginal(self, rng: np.random.Generator | None) -> np.ndarray:
@@ -129,13 +135,36 @@ class HazardModel:
         risks = np.exp(self.linear.by_arm(self.reference, coefficients))
         marginal = self.marginal(rng)
         hazards = conditional_hazards(marginal, self.events.widths, risks)
+        censoring, effects = self.draw_censoring(rng)
         return HazardParameters(
             coefficients,
             hazards,
             self._tail(hazards),
-            self.censored.hazards(rng)[:, :, 0],
+            censoring,
             np.arange(len(hazards)),
+            effects,
         )
+
+    def draw_censoring(
+        self, rng: np.random.Generator | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Censoring hazards (A, K') and the coefficients of the covariates, if they matter."""
+        marginal = self.censored.hazards(rng)
+        if self.censor_part is None:
+            return marginal[:, :, 0], None
+        coefficients = self.censor_part.draw(rng)
+        risks = np.exp(self.censor_part.by_arm(self.reference, coefficients))
+        return conditional_hazards(marginal, self.censored.widths, risks)[:, :, 0], coefficients
+
+    def end_of_follow_up(
+        self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, p: HazardParameters
+    ) -> np.ndarray:
+        """Censoring times (n,)."""
+        risk = None
+        if self.censor_part is not None and p.censor_coefficients is not None:
+            inside = np.minimum(arm, self.censor_part.n_arms - 1)
+            risk = np.exp(self.censor_part.predictors(codes, inside, p.censor_coefficients))[:, 0]
+        return censoring_times(rng, arm, self.censored.knots, p.censoring, risk)
 
     def _tail(self, hazards: np.ndarray) -> np.ndarray:
         """Hazards beyond the last knot: none, or those of the last third of the follow-up."""
@@ -192,7 +221,7 @@ class HazardModel:
         n = len(codes)
         exponential = rng.standard_exponential((n, parameters.hazards.shape[2]))
         time, cause = self.latent(codes, arm, exponential, parameters)
-        end = censoring_times(rng, arm, self.censored.knots, parameters.censoring)
+        end = self.end_of_follow_up(codes, arm, rng, parameters)
         seen = time <= end
         observed = np.where(seen, time, end)
         if self.unit:
@@ -229,11 +258,35 @@ def interpolated(
     return total[arm, place] + share * (total[arm, place + 1] - total[arm, place])
 
 
+def censor_covariates(data: FitData, times: np.ndarray, gone: np.ndarray) -> LinearPart | None:
+    """The covariate part of the censoring hazard, or None where a likelihood-ratio test does not
+    clearly find one (p above `CLEAR`): censoring at the end of a trial mostly depends on none."""
+    from scipy.stats import chi2
+
+    linear = LinearPart.empty(data.features, (), data.n_arms)
+    design = linear.design(data.codes, data.arm)
+    p = design.shape[1]
+    if p == 0 or gone.sum() < 2 * p:
+        return None
+    found = fit_cox(times, gone, design, strata=data.arm, ridge=RIDGE)
+    none = fit_cox(times, gone, design, strata=data.arm, ridge=1e9)
+    gain = 2 * (found.log_likelihood - none.log_likelihood)
+    if chi2.sf(max(gain, 0.0), p) > CLEAR:
+        return None
+    return linear.with_fits([(found.coefficients, found.covariance)])
+
+
 def censoring_times(
-    rng: np.random.Generator, arm: np.ndarray, knots: np.ndarray, hazards: np.ndarray
+    rng: np.random.Generator,
+    arm: np.ndarray,
+    knots: np.ndarray,
+    hazards: np.ndarray,
+    risk: np.ndarray | None = None,
 ) -> np.ndarray:
-    """End of follow-up (n,); those left at the horizon end within the last interval."""
-    end = invert(rng.standard_exponential(len(arm)), arm, knots, hazards)
+    """End of follow-up (n,), with relative risks ``risk`` (n,) of censoring if given; those left
+    at the horizon end within the last interval."""
+    exponential = rng.standard_exponential(len(arm))
+    end = invert(exponential if risk is None else exponential / risk, arm, knots, hazards)
     spread = knots[-1] - rng.random(len(arm)) * (knots[-1] - knots[-2])
     return np.where(np.isinf(end), spread, end)
 

@@ -164,7 +164,9 @@ def fit(data: FitData, name: str, by: str) -> StratifiedModel:
             reference=pool[rng.integers(0, len(pool), len(data.reference))],
         )
         own = HazardModel.fit(part, str(allowed), proportional=False)
-        models.append(replace(own, linear=shared, censored=base.censored))
+        models.append(
+            replace(own, linear=shared, censored=base.censored, censor_part=base.censor_part)
+        )
     models.append(replace(base, linear=shared))
     return StratifiedModel(
         f"{allowed}, stratified",
