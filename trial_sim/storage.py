@@ -119,6 +119,7 @@ def read(path: str | Path) -> Any:
         TypeError,
         OSError,
         EOFError,
+        RuntimeError,  # zipfile, of a method or a flag that no sound file has
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
