@@ -268,6 +268,19 @@ def test_a_generator_that_ignores_the_null_fails_type_one_error():
     assert "type I error after synthesis" in reds(report, "error_rates")
 
 
+def test_a_generator_that_refuses_small_parts_is_audited_without_refits():
+    class Choosy(OtherPatients):
+        def refit(self, trial, seed=None):
+            raise ValueError("a fit needs at least 70 patients")
+
+    trial = ts.load_trial("veteran")
+    real, pool = parts(trial, (68, 69), seed=1)
+    report = ts.audit(real, Choosy(pool), n_trials=0, n_null=0)
+    attacks = report.privacy.query("measure == 'membership inference AUC'")
+    assert (attacks["verdict"] == "grey").all()
+    assert attacks["reading"].str.contains("refused|three are needed").all()
+
+
 # ------------------------------------------------------------------ the report
 
 
@@ -285,6 +298,38 @@ def test_html_and_json_hold_figures_and_no_patient(honest, tmp_path):
     assert honest.to_json(tmp_path / "audit.json").stat().st_size > 10_000
     names = set().union(*(frame.columns for frame in honest.figures.values()))
     assert "id" not in names
+
+
+def test_very_large_synthetic_trials_are_thinned(colon):
+    rows = np.random.default_rng(0).integers(colon.n_patients, size=30_000)
+    found = compare(colon, numbered(colon, colon.patients.iloc[rows]), endpoint="death")
+    assert found.synthetic.n_patients == 20_000
+    assert len(found.tables["synthetic"]) == len(found.outcomes["synthetic"]["death"]) == 20_000
+
+
+def test_ordered_levels_dates_and_flags_keep_their_meaning():
+    rng = np.random.default_rng(0)
+
+    def made(as_number):
+        grade = rng.choice(["low", "mid", "high"], 80)
+        return pd.DataFrame(
+            {
+                "arm": ["A", "B"] * 40,
+                "grade": pd.Categorical(grade, ["low", "mid", "high"], ordered=True),
+                "flag": rng.integers(0, 2, 80) if as_number else rng.integers(0, 2, 80) > 0,
+                "seen": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 400, 80), "D"),
+                "y": rng.integers(0, 2, 80),
+            }
+        )
+
+    endpoints = {"b": ts.Binary("y")}
+    trials = [odd(made(flag), endpoints, ["grade", "flag", "seen"]) for flag in (True, True)]
+    found = compare(*trials)
+    assert found.schema.orders["grade"] == ("low", "mid", "high")
+    assert set(found.schema.numeric) == {"grade", "seen"}
+    j = found.schema.numeric.index("seen")
+    assert 300 < found.schema.ranges[j] < 401  # days
+    assert ts.audit(*trials).table["estimate"].notna().sum() > 20
 
 
 # ------------------------------------------------------------------ bad input

@@ -65,8 +65,8 @@ def refit_to(
         The refit, or the reason why the generator refused so small a part.
     """
     real = comparison.real
-    part = real.subset(member)
     try:
+        part = real.subset(member)
         fitted = generator.refit(part, seed)
         sizes: dict[Any, int] = (
             part.baseline[real.arm].value_counts().to_dict()

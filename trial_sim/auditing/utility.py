@@ -10,7 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..trial import Binary, CompetingRisks, Continuous, Longitudinal, TimeToEvent
+from ..trial import (
+    Binary,
+    CompetingRisks,
+    Continuous,
+    Count,
+    Longitudinal,
+    Recurrent,
+    TimeToEvent,
+)
 from .comparison import Comparison, stream
 from .intervals import Interval, normal_interval
 from .outcomes import Outcome, response
@@ -299,35 +307,31 @@ def utility(comparison: Comparison, splits: dict[str, list[Split]] | None = None
 
 
 def calibration(splits: Sequence[Split], comparison: Comparison) -> Measure | None:
-    """Calibration slopes on test patients, synthetic-trained less real-trained, for times to event.
+    """Calibration slopes on test patients, synthetic-trained less real-trained.
 
-    The slope is the Cox coefficient of the linear predictor in the test patients: 1 is calibrated,
-    below 1 predictions are too extreme.
+    The slope is the coefficient of the linear predictor in the test patients (Cox for times to
+    event, logistic for yes or no, Poisson for counts, least squares otherwise): 1 is calibrated,
+    below 1 predictions are too extreme. None where a prediction does not vary.
     """
-    outcome = splits[0].test[1]
-    if not isinstance(outcome.endpoint, TimeToEvent):
-        return None
     part = _design(comparison.schema, comparison.covariates, comparison.real.arm)
     gaps, errors = [], []
     for split in splits:
-        test = split.test[1]
         x = _matrix(comparison.schema, part, split.test[0])
         slopes = []
         for table, trained in (split.synthetic, split.real):
             beta = predictor(_matrix(comparison.schema, part, table), trained)
-            if beta is None or np.ptp(x @ beta) < 1e-9 or test.data["event"].sum() < 5:
+            if beta is None or np.ptp(x @ beta[: x.shape[1]]) < 1e-9:
                 return None
-            slope, inverse = ridge_cox(
-                (x @ beta)[:, None], test.data["duration"], test.data["event"], penalty=1e-6
-            )
-            slopes.append(float(slope[0]))
-            errors.append(float(inverse[0, 0]))
+            found = slope(x @ beta[: x.shape[1]], split.test[1])
+            if found is None:
+                return None
+            slopes.append(found[0])
+            errors.append(found[1] ** 2)
         gaps.append(slopes[0] - slopes[1])
-    k = len(gaps)
-    error = float(np.sqrt(np.sum(errors))) / k
+    error = float(np.sqrt(np.sum(errors))) / len(gaps)
     return Measure(
         "calibration slope, synthetic less real",
-        outcome.name,
+        splits[0].test[1].name,
         normal_interval(float(np.mean(gaps)), error),
         "Slope of the observed outcome on the prediction of the synthetic-trained model less that "
         "of the real-trained one; 0 is equally calibrated, below 0 too extreme.",
@@ -335,3 +339,44 @@ def calibration(splits: Sequence[Split], comparison: Comparison) -> Measure | No
         "zero",
         0.0,
     )
+
+
+def slope(predicted: np.ndarray, outcome: Outcome) -> tuple[float, float] | None:
+    """Slope of an outcome on a linear predictor with its standard error, or None.
+
+    Args:
+        predicted: (n,) linear predictor, which must vary.
+        outcome: of the same patients.
+    """
+    endpoint = outcome.endpoint
+    if isinstance(endpoint, TimeToEvent | CompetingRisks):
+        if isinstance(endpoint, TimeToEvent):
+            event = outcome.data["event"]
+        else:
+            event = outcome.data["cause"] == min(
+                set(outcome.data["cause"].tolist()) - {0}, default=1
+            )
+        if event.sum() < 5:
+            return None
+        beta, inverse = ridge_cox(predicted[:, None], outcome.data["duration"], event, 1e-6)
+        return float(beta[0]), float(np.sqrt(inverse[0, 0]))
+    import statsmodels.api as sm
+    from statsmodels.tools.sm_exceptions import PerfectSeparationError
+
+    y, weight = response(outcome)
+    used = weight > 0
+    if used.sum() < 10 or np.ptp(y[used]) == 0 or np.ptp(predicted[used]) < 1e-9:
+        return None
+    family = sm.families.Gaussian()
+    if isinstance(endpoint, Binary):
+        family = sm.families.Binomial()
+    elif isinstance(endpoint, Count | Recurrent):
+        family = sm.families.Poisson()
+    model = sm.GLM(
+        y[used], sm.add_constant(predicted[used]), family=family, var_weights=weight[used]
+    )
+    try:
+        fit = model.fit(cov_type="HC0")
+    except (PerfectSeparationError, np.linalg.LinAlgError):
+        return None
+    return float(fit.params[1]), float(fit.bse[1])
