@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,7 @@ def save_table(
         )
     if suffix == ".smi":
         table = table[[smiles_column]]
+    table = _plain(table)
     complete = replace(provenance, row_digests=row_digests(table))
     content = _WRITERS[suffix](table, complete, smiles_column)
     if target.suffix.lower() == ".gz":
@@ -84,21 +86,32 @@ def sidecar_path(path: str | Path) -> Path:
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without attrs, and with text in place of Python objects such as reasons."""
+    """The table without attrs, and with one-line text in place of Python objects."""
     plain = table.copy()
     plain.attrs = {}
     for name in plain.columns:
         if plain[name].dtype == object:
-            plain[name] = [v if v is None or isinstance(v, float) else str(v) for v in plain[name]]
+            plain[name] = [
+                v if v is None or isinstance(v, float) else _CONTROL.sub(_escape, str(v))
+                for v in plain[name]
+            ]
     return plain
 
 
+#: Control characters, which readers of CSV drop or take for line ends.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\x{ord(match.group()):02x}"
+
+
 def _to_csv(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> bytes:
-    return _plain(table).to_csv(index=False).encode()
+    return table.to_csv(index=False).encode()
 
 
 def _to_tsv(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> bytes:
-    return _plain(table).to_csv(index=False, sep="\t").encode()
+    return table.to_csv(index=False, sep="\t").encode()
 
 
 def _to_smi(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> bytes:
@@ -109,7 +122,7 @@ def _to_parquet(table: pd.DataFrame, provenance: Provenance, smiles_column: str)
     import pyarrow
     import pyarrow.parquet as pq
 
-    arrow = pyarrow.Table.from_pandas(_plain(table), preserve_index=False)
+    arrow = pyarrow.Table.from_pandas(table, preserve_index=False)
     metadata = {**(arrow.schema.metadata or {}), _PARQUET_KEY: provenance.to_json().encode()}
     buffer = io.BytesIO()
     pq.write_table(arrow.replace_schema_metadata(metadata), buffer)
@@ -117,7 +130,7 @@ def _to_parquet(table: pd.DataFrame, provenance: Provenance, smiles_column: str)
 
 
 def _to_json(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> bytes:
-    rows = json.loads(_plain(table).to_json(orient="records", double_precision=15))
+    rows = json.loads(table.to_json(orient="records", double_precision=15))
     return json.dumps({"provenance": json.loads(provenance.to_json()), "rows": rows}).encode()
 
 
@@ -130,7 +143,7 @@ def _to_sdf(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> 
     whole = replace(provenance, row_digests=())
     one_line = json.dumps(json.loads(whole.to_json()))
     records = []
-    for i, row in enumerate(_plain(table).to_dict("records")):
+    for i, row in enumerate(table.to_dict("records")):
         mol = parse_or_none(row[smiles_column])
         with quiet_rdkit():
             mol = Chem.Mol() if mol is None else Chem.Mol(mol)
@@ -141,13 +154,9 @@ def _to_sdf(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> 
         cells = {str(k): canonical_text(v) if not isinstance(v, str) else v for k, v in row.items()}
         cells[_SDF_DIGEST] = provenance.row_digests[i]
         cells[_SDF_RECORD] = one_line
-        fields = "".join(f">  <{k}>\n{_one_line(v)}\n\n" for k, v in cells.items())
+        fields = "".join(f">  <{k}>\n{v}\n\n" for k, v in cells.items())
         records.append(f"{block}{fields}$$$$\n")
     return "".join(records).encode()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split("\n"))
 
 
 _WRITERS = {

@@ -96,6 +96,15 @@ def test_a_forged_digest_is_found_by_computing_again(tmp_path, table, made):
     assert found == {(3, "logp"), (5, "passed")}
 
 
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet", ".json", ".sdf"])
+def test_control_characters_in_bad_rows_do_no_harm(tmp_path, made, ending):
+    bad = ["C\x00C", "C\rC", "C\nC", "é", 'a"b,c', ""]
+    path = save_table(pd.DataFrame({"smiles": ["CCO", *bad]}), tmp_path / f"m{ending}", made)
+    again, _ = load_table(path)
+    assert again["smiles"].tolist() == ["CCO", r"C\x00C", r"C\x0dC", r"C\x0aC", *bad[3:]]
+    assert verify(path).passed
+
+
 def test_rows_taken_out_or_put_in_are_found(tmp_path, table, made):
     path = save_table(table, tmp_path / "m.csv", made)
     lines = path.read_text().splitlines(keepends=True)
