@@ -2,82 +2,83 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from molgen.cli import app
+from molgen.cli.common import (
+    Column,
+    Input,
+    Output,
+    Rejects,
+    hash_input,
+    plain_errors,
+    read_input,
+    with_names,
+    write_rejects,
+    write_table,
+)
 
 qsar_app = typer.Typer(help="Fit a QSAR model to measured values, and predict with it.")
 app.add_typer(qsar_app, name="qsar", no_args_is_help=True)
 
-Molecules = Annotated[Path, typer.Argument(help="Molecules: .smi, .csv, .sdf, .parquet, ...")]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="CSV or Parquet to write; else standard out.")
-]
-Column = Annotated[str | None, typer.Option(help="Column that holds the SMILES.")]
-
-
-def _fail(error: Exception) -> typer.Exit:
-    typer.echo(f"error: {error}", err=True)
-    return typer.Exit(2)
-
-
-def _write(table: Any, output: Path | None) -> None:
-    if output is None:
-        typer.echo(table.to_csv(index=False), nl=False)
-    elif output.suffix == ".parquet":
-        table.to_parquet(output, index=False)
-    else:
-        table.to_csv(output, index=False)
-
 
 @app.command()
 def score(
-    molecules: Molecules,
+    molecules: Input = "-",
     objective: Annotated[
         Path | None, typer.Option(help="Objective file (.yaml, .yml, .json).")
     ] = None,
     goal: Annotated[
         list[str] | None,
-        typer.Option(help="A wish, such as 'maximise qed' or 'logp within 1 3'; may be repeated."),
+        typer.Option(
+            "--goal", "-g", help="A wish, 'maximise qed' or 'logp within 1 3'; may be repeated."
+        ),
     ] = None,
     aggregation: Annotated[
         str | None, typer.Option(help="geometric, arithmetic, minimum or product.")
     ] = None,
     filters: Annotated[
-        str | None, typer.Option(help="Filter set that a molecule has to pass, such as 'default'.")
+        str | None, typer.Option(help="Filter that a molecule has to pass, such as 'default'.")
     ] = None,
-    sort: Annotated[bool, typer.Option(help="Best first.")] = False,
+    sort: Annotated[bool, typer.Option("--sort", help="Best first.")] = False,
     save: Annotated[
         Path | None, typer.Option(help="Write the objective to this .yaml or .json file.")
     ] = None,
     column: Column = None,
     output: Output = None,
+    rejects: Rejects = None,
 ) -> None:
-    """Score molecules by an objective: one column a component, raw and transformed, and "score"."""
-    from molgen.files import read_molecules
-    from molgen.scoring import Objective
+    """Score molecules: one column a component, raw and transformed, and "score" in [0, 1].
+
+    Examples:
+
+      molgen score library.csv -g "maximise qed" -g "logp within 1 3" --sort -o best.csv
+
+      molgen score library.smi --objective objective.yaml --filters default
+    """
     from molgen.scoring import score as score_molecules
 
-    try:
+    with plain_errors():
         wanted = _objective(objective, goal or [], aggregation, filters)
         if save is not None:
             wanted.save(save)
-        table = score_molecules(list(read_molecules(molecules, column)), wanted)
-    except (ValueError, TypeError, OSError) as error:
-        raise _fail(error) from error
-    if sort:
-        table = table.sort_values("score", ascending=False, kind="stable")
-    typer.echo(str(wanted), err=True)
-    broken = int((table["problems"] != "").sum())
-    if broken:
-        first = table.loc[table["problems"] != "", "problems"].iloc[0]
-        typer.echo(f"{broken} of {len(table)} molecules lack a value; the first: {first}", err=True)
-    assert isinstance(wanted, Objective)
-    _write(table, output)
+        read = read_input(molecules, column)
+        table = with_names(score_molecules(list(read.smiles), wanted), read)
+        broken = table.loc[table["problems"] != "", "problems"]
+        if sort:
+            table = table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
+        typer.echo(str(wanted), err=True)
+        if len(broken):
+            typer.echo(
+                f"{len(broken):,} of {len(table):,} molecules lack a value; the first: "
+                f"{broken.iloc[0]}",
+                err=True,
+            )
+        write_rejects(rejects, read, [])
+        write_table(table, output, "score", {"objective": wanted.identity}, hash_input(read))
 
 
 def _objective(
@@ -100,7 +101,7 @@ def _objective(
 
 @qsar_app.command("fit")
 def qsar_fit(
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet with molecules and values.")],
+    data: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet with molecules and values.")],
     target: Annotated[str, typer.Option(help="Column with the measured values or classes.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
     smiles: Annotated[str, typer.Option(help="Column with the SMILES.")] = "smiles",
@@ -112,12 +113,18 @@ def qsar_fit(
     splitter: Annotated[str, typer.Option(help="scaffold, random, deepchem_...")] = "scaffold",
     folds: Annotated[int, typer.Option(help="Number of cross-validation folds.")] = 5,
     coverage: Annotated[float, typer.Option(help="Share that intervals are to hold.")] = 0.9,
+    rejects: Rejects = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Fit a model, print its cross-validated metrics and save it."""
+    """Fit a model, print its cross-validated metrics and save it.
+
+    Example:
+
+      molgen qsar fit assay.csv --target pIC50 -o model/
+    """
     from molgen.qsar import fit_qsar
 
-    try:
+    with plain_errors():
         table = _read_table(data)
         for name in (smiles, target):
             if name not in table.columns:
@@ -135,29 +142,38 @@ def qsar_fit(
             seed=seed,
         )
         fitted.save(output)
-    except (ValueError, TypeError, OSError) as error:
-        raise _fail(error) from error
-    typer.echo(str(fitted))
-    for row in fitted.training_set.rejected[:10]:
-        typer.echo(f"left out: {json.dumps(row)}", err=True)
+        typer.echo(str(fitted))
+        refused = list(fitted.training_set.rejected)
+        if rejects is not None:
+            import pandas as pd
+
+            columns = ["line", "smiles", "reason"]
+            pd.DataFrame(refused, columns=columns).to_csv(rejects, index=False)
+        elif refused:
+            typer.echo(
+                f"the first row left out is line {refused[0]['line']}: {refused[0]['reason']}; "
+                "--rejects FILE keeps them",
+                err=True,
+            )
 
 
 @qsar_app.command("predict")
 def qsar_predict(
     model: Annotated[Path, typer.Argument(help="Folder written by 'molgen qsar fit'.")],
-    molecules: Molecules,
+    molecules: Input = "-",
     column: Column = None,
     output: Output = None,
+    rejects: Rejects = None,
 ) -> None:
     """Predict with a saved model: value, interval, similarity to the training set, domain."""
-    from molgen.files import read_molecules
     from molgen.qsar import load_qsar
 
-    try:
-        table = load_qsar(model).predict(list(read_molecules(molecules, column)))
-    except (ValueError, TypeError, OSError) as error:
-        raise _fail(error) from error
-    _write(table, output)
+    with plain_errors():
+        loaded = load_qsar(model)
+        read = read_input(molecules, column)
+        table = with_names(loaded.predict(list(read.smiles)), read)
+        write_rejects(rejects, read, [])
+        write_table(table, output, "qsar predict", {"model": str(model)}, hash_input(read))
 
 
 def _read_table(path: Path) -> Any:
