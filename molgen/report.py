@@ -185,7 +185,7 @@ def _cell(value: Any) -> dict[str, str]:
     number = float(value)
     if math.isnan(number):
         return {"text": "", "sort": ""}
-    whole = number.is_integer() and abs(number) < 1e6
+    whole = 1000 <= abs(number) < 1e6 or (number.is_integer() and abs(number) < 1e6)
     return {"text": f"{number:.0f}" if whole else f"{number:.3g}", "sort": f"{number:.10g}"}
 
 
@@ -257,6 +257,7 @@ def histogram_svg(
         edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.5)
     else:
         low, high = (low - 0.5, high + 0.5) if high <= low else (low, high)
+        n_bins = int(np.clip(3 * np.sqrt(len(values)), 5, n_bins))  # fewer bars for few molecules
         edges = np.linspace(low, high, n_bins + 1)
     clipped = [np.clip(v, edges[0], edges[-1]) for v in (values, other)]
     shares = [np.histogram(v, edges)[0] / max(len(v), 1) for v in clipped]
