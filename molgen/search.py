@@ -281,6 +281,11 @@ class _Search:
         if self.oracle.used == 0:
             for text in self._admissible(self.start):
                 batch[text] = "start"
+            if len(batch) < len(self.start):
+                self._note(
+                    f"{len(self.start) - len(batch)} of {len(self.start)} start molecules were "
+                    "left out: no molecules, repeated, or refused by the filter"
+                )
         # A library smaller than the initial sample is used up, then mutated.
         for attempt in range(20):
             if len(batch) >= wanted:
@@ -322,10 +327,22 @@ class _Search:
         children: dict[str, _Child] = {}
         for name, (propose, share) in self.proposers.items():
             number = int(np.floor(count * share + rng.random()))
-            if number:
-                for text, mol in self._admissible(propose(parents, number, rng)).items():
-                    children.setdefault(text, _Child(text, name, mol))
+            if not number:
+                continue
+            try:
+                proposed = propose(parents, number, rng)
+            except Exception as error:  # a proposer may be anyone's code; the others go on
+                self._note(f"proposer {name} raised {type(error).__name__}: {error}")
+                continue
+            for text, mol in self._admissible(proposed).items():
+                children.setdefault(text, _Child(text, name, mol))
         return list(children.values())
+
+    def _note(self, event: str) -> None:
+        """Add an event, unless the same was noted before."""
+        if event not in self.outcome.events:
+            self.outcome.events.append(event)
+            logger.warning(event)
 
     def _next_batch(self, rng: np.random.Generator) -> list[tuple[str, str]]:
         settings = self.settings

@@ -101,6 +101,19 @@ def test_a_proposer_of_ones_own_takes_part():
     assert any(call.origin == "mine" for call in oracle.history)
 
 
+def test_a_proposer_that_fails_is_named_and_the_others_go_on():
+    def broken(parents, n, rng):
+        raise RuntimeError("no weights")
+
+    oracle = task_oracle("qed", 60)
+    plain = SearchSettings(n_initial=30, batch_size=20, use_surrogate=False)
+    proposers = {**default_proposers(LIBRARY), "broken": (broken, 0.5)}
+    outcome = search(oracle, LIBRARY, proposers, plain, start=["CCO", "OCC", "C1CC"])
+    assert outcome.reason == "budget" and oracle.used == 60
+    assert outcome.events[0].startswith("2 of 3 start molecules were left out")
+    assert outcome.events[1:] == ["proposer broken raised RuntimeError: no weights"]
+
+
 def test_it_ends_when_nothing_new_comes():
     oracle = task_oracle("qed", 100)
     proposers = {"same": (lambda parents, n, rng: ["CCO"], 1.0)}
