@@ -34,7 +34,7 @@ design <- getDesignGroupSequential(kMax = 3, informationRates = c(110, 220, 331)
 run <- function(n) getSimulationSurvival(design, hazardRatio = 0.7, lambda2 = log(2) / 12,
   dropoutRate1 = 0.0119284, dropoutRate2 = 0.0119284, dropoutTime = 12,
   plannedEvents = c(110, 220, 331), accrualTime = c(0, 24), maxNumberOfSubjects = 500,
-  maxNumberOfIterations = n, seed = 1)
+  directionUpper = FALSE, maxNumberOfIterations = n, seed = 1)
 invisible(run(100))
 n <- 2000
 t <- system.time(x <- run(n))

@@ -302,7 +302,7 @@ def cox_newton_two_groups(risk, n_events, n_treated, start):
         beta += step
         if abs(beta) > 15.0:
             return np.nan, np.nan
-        if abs(step) < 1e-7:  # the next step would be of the order of its square
+        if abs(step) < 1e-7:  # and the information has converged to as much
             break
     return beta, 1.0 / np.sqrt(information)
 
