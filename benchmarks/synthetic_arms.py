@@ -15,6 +15,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 import trial_sim as ts
 from trial_sim.auditing.curves import simultaneous_band, survival, unit_weights
@@ -203,6 +204,7 @@ def coverage(n_simulations: int = 200, n: int = 300, n_draws: int = 40) -> pd.Da
 
     big = pd.concat([one() for _ in range(200)])
     marginal = contrast(big, endpoint, "arm", "C", "T")[0]
+    reach = float(stats.t.ppf(0.975, n_draws - 1))
     for k in range(n_simulations):
         fitted = ts.fit(
             Trial(one(), "arm", {"d": endpoint}, ["x"]), "d", model="cox", covariate_model="cart"
@@ -215,8 +217,9 @@ def coverage(n_simulations: int = 200, n: int = 300, n_draws: int = 40) -> pd.Da
         )
         centre, spread = found.mean(), found.std(ddof=1)
         fresh = contrast(one(), endpoint, "arm", "C", "T")[0]
-        inside_next += abs(fresh - centre) < 1.96 * spread
-        inside_truth += abs(marginal - centre) < 1.96 * spread / 2**0.5
+        # Student's t, and the error of a centre that is the mean of few draws
+        inside_next += abs(fresh - centre) < reach * spread * (1 + 1 / n_draws) ** 0.5
+        inside_truth += abs(marginal - centre) < reach * spread * (0.5 + 1 / n_draws) ** 0.5
     return pd.DataFrame(
         [
             {

@@ -18,11 +18,11 @@ from trial_sim.outcomes.hazard_grid import (
     survival_on,
 )
 from trial_sim.outcomes.hazards import shared_shape
-from trial_sim.outcomes.longitudinal import binary_pair
 from trial_sim.outcomes.mmrm import fit_mmrm
 from trial_sim.outcomes.ordinal import fit_proportional_odds
 from trial_sim.outcomes.parametric import maximise
 from trial_sim.outcomes.recurrent import spaced
+from trial_sim.outcomes.visits_copula import binary_pair
 
 
 def rng(seed=0):

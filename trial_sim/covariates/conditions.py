@@ -28,6 +28,7 @@ OPERATORS = {
 }
 BATCH = 4096
 MOST_DRAWS = 4_000_000  # bound of the search, so that it never hangs
+NOBODY = 150_000  # after this many without one, nobody is taken to satisfy the conditions
 
 
 def predicate(column: Column, rule: Any) -> Callable[[np.ndarray], np.ndarray]:
@@ -117,7 +118,7 @@ def sample_codes(
         kept.append(codes[good])
         found += int(good.sum())
         size = min(max(2 * size, BATCH), 250_000)
-        if found == 0 and drawn > MOST_DRAWS // 8:
+        if found == 0 and drawn > NOBODY:
             break
     if found < n:
         rule = ", ".join([*(f"{k} {v}" for k, v in (where or {}).items()), *constraints])
