@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # the names under which the other command modules have imported these
-_plain_errors = plain_errors
-_write_rejects = write_rejects
-_write_table = write_table
 _read = read_input
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molgen.cli import app
-from molgen.cli.chemistry import Column, Input, Output, Rejects, _plain_errors, _write_rejects
+from molgen.cli.common import Column, Input, Output, Rejects, plain_errors, write_rejects
 
 if TYPE_CHECKING:
     from molgen.generation import Generator, Molecules
@@ -71,7 +71,7 @@ def sample(
 
         molgen sample -n 10000 --seed 7 -o molecules.parquet
     """
-    with _plain_errors():
+    with plain_errors():
         generator = _load(model)
         molecules = generator.sample(n, seed=seed, temperature=temperature, n_workers=jobs)
         arguments = {"model": model, "n": n, "temperature": temperature}
@@ -96,7 +96,7 @@ def near(
 
         molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" --keep "C(=O)N"
     """
-    with _plain_errors():
+    with plain_errors():
         generator = _load(model)
         molecules = generator.sample_near(smiles, n, radius=radius, seed=seed, keep=keep)
         arguments = {"model": model, "smiles": smiles, "n": n, "radius": radius, "keep": keep}
@@ -118,7 +118,7 @@ def interpolate(
 
         molgen interpolate "Cc1ccccc1" "O=C(N)c1ccncc1" -n 6
     """
-    with _plain_errors():
+    with plain_errors():
         generator = _load(model)
         molecules = generator.interpolate(start, end, n_steps=steps, seed=seed)
         arguments = {"model": model, "start": start, "end": end, "n_steps": steps}
@@ -142,7 +142,7 @@ def scaffold(
 
         molgen scaffold "c1ccc(C(=O)N[*:1])cc1" -n 50 -o grown.csv
     """
-    with _plain_errors():
+    with plain_errors():
         generator = _load(model)
         molecules = generator.sample_scaffold(smiles, n, seed=seed, temperature=temperature)
         arguments = {"model": model, "scaffold": smiles, "n": n, "temperature": temperature}
@@ -171,7 +171,7 @@ def where(
 
         molgen where chemotype=spiro mw=:400
     """
-    with _plain_errors():
+    with plain_errors():
         wanted = parse_window(window)
         generator = _load(model)
         molecules = generator.sample_where(wanted, n, seed=seed, scaffold=keep_scaffold)
@@ -215,7 +215,7 @@ def link(
 
         molgen link "c1ccccc1[*:1]" "[*:1]N1CCOCC1" -n 20
     """
-    with _plain_errors():
+    with plain_errors():
         generator = _load(model)
         molecules = generator.link(fragment_a, fragment_b, n, seed=seed)
         arguments = {"model": model, "fragment_a": fragment_a, "fragment_b": fragment_b, "n": n}
@@ -240,7 +240,7 @@ def encode(
 
     from molgen.files import read_molecules
 
-    with _plain_errors():
+    with plain_errors():
         if output.suffix not in (".npz", ".parquet"):
             raise ValueError(f"{output} ends in {output.suffix!r}; expected .npz or .parquet")
         generator = _load(model)
@@ -252,7 +252,7 @@ def encode(
             for i, s in enumerate(read.smiles)
             if not whole[i]
         ]
-        _write_rejects(rejects, read, refused)
+        write_rejects(rejects, read, refused)
         smiles = [s for s, good in zip(read.smiles, whole) if good]
         _write_latents(output, smiles, z[whole])
         typer.echo(f"{len(smiles):,} latents written to {output}", err=True)
@@ -293,7 +293,7 @@ def decode(
 
         molgen decode latents.npz
     """
-    with _plain_errors():
+    with plain_errors():
         z = _read_latents(source)
         generator = _load(model)
         molecules = generator.decode(z, seed=seed, temperature=temperature)
@@ -351,7 +351,7 @@ def train(
     from molgen.training import TrainingConfig
     from molgen.training import train as run_training
 
-    with _plain_errors():
+    with plain_errors():
         config = TrainingConfig(n_steps=steps, batch_size=batch_size)
         if from_model is not None:
             config = replace(config, learning_rate=3e-4, warmup=20)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from molgen.cli import app
-from molgen.cli.chemistry import Output, _plain_errors, _write_table
+from molgen.cli.common import Output, plain_errors, write_table
 
 
 @app.command()
@@ -31,7 +31,7 @@ def optimize(
 
         molgen optimize objective.yaml -n 2000 --log calls.jsonl -o best.csv
     """
-    with _plain_errors():
+    with plain_errors():
         from molgen.files import read_molecules
         from molgen.optimization import optimize as search
         from molgen.scoring import Objective
@@ -55,4 +55,4 @@ def optimize(
         for event in table.attrs["events"]:
             typer.echo(f"Note: {event}", err=True)
         arguments = {"objective": parsed.to_dict(), "model": model, "n_calls": calls}
-        _write_table(table, output, "optimize", arguments, "")
+        write_table(table, output, "optimize", arguments, "")
