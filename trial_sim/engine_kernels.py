@@ -134,28 +134,31 @@ def _risk_sets(
     """Numbers at risk at each event of one trial without ties, in a merge without branches.
 
     Args:
-        scratch: four arrays: ended times (n + 1,) and their codes, running times (n + 1,) and arms.
-        risk: (n, 2) float64, filled with patients at risk in control and in ``treated``.
-        hit: (n,) float64, filled with 1 where the event is in ``treated``.
+        scratch: four (n + 2,) arrays: ended times and their codes, running times and arms.
+        risk: (n + 1, 2) float64, filled with patients at risk in control and in ``treated``; the
+            last row is a scratch.
+        hit: (n + 1,) float64, filled with 1 where the event is in ``treated``.
 
     Returns:
         number of events.
     """
     ended, ended_code, running, running_one = scratch
-    one_, zero_ = np.uintp(1), np.uintp(0)
+    step = np.uintp(1)
     n = sorted_time.shape[0]
     treated_code = np.int64(2 * treated)
-    one = np.int64(0)
-    n_ended = zero_
+    ones = np.int64(0)
+    n_events = np.int64(0)
+    n_ended = np.uintp(1)  # places 0 and n + 1 are sentinels
     for k in range(n):
         code = np.int64(sorted_code[k])
         group = code & ~1
         hits = np.int64(group == treated_code)
         ended[n_ended] = sorted_time[k]
         ended_code[n_ended] = 2 * hits + (code & 1)
-        kept = (sorted_exit[k] <= look) & ((group == 0) | (group == treated_code))
+        kept = np.int64((sorted_exit[k] <= look) & ((group == 0) | (group == treated_code)))
         n_ended += np.uintp(kept)
-        one += hits * np.int64(kept)
+        ones += hits & kept
+        n_events += code & kept
     low = 0
     high = n
     while low < high:  # enrolment is ascending: those before `low` have entered
@@ -164,37 +167,64 @@ def _risk_sets(
             low = middle + 1
         else:
             high = middle
-    n_running = zero_
+    n_running = np.uintp(1)
     for i in range(low - 1, -1, -1):
         hits = np.int64(arm[i] == treated)
         running[n_running] = look - enrolment[i]
         running_one[n_running] = hits
-        kept = (exit_[i] > look) & ((arm[i] == 0) | (arm[i] == treated))
+        kept = np.int64((exit_[i] > look) & ((arm[i] == 0) | (arm[i] == treated)))
         n_running += np.uintp(kept)
-        one += hits * np.int64(kept)
+        ones += hits & kept
     ended[n_ended] = np.inf
     running[n_running] = np.inf
     # Times are not negative, so their bits order as they do; integers keep the compiler from
     # turning the comparison, which no processor can predict, into a branch.
     ended_bits = ended.view(np.int64)
     running_bits = running.view(np.int64)
-    at_risk = np.int64(n_ended + n_running)
-    n_events = zero_
-    a = zero_
-    b = zero_
-    while a < n_ended:
+    ended_bits[0] = -1
+    running_bits[0] = -1
+    total = np.int64(n_ended + n_running) - 2
+    # The merge runs from both ends at once, two chains of steps that do not wait for each other.
+    spare = np.uintp(n)
+    at_front = total
+    one_front = ones
+    event_front = np.uintp(0)
+    a = step
+    b = step
+    at_back = np.int64(0)
+    one_back = np.int64(0)
+    event_back = np.uintp(n_events)
+    c = n_ended - step
+    d = n_running - step
+    for _ in range((total + 1) >> 1):
         takes = ((ended_bits[a] - running_bits[b] - 1) >> 63) & 1  # 1 where ended <= running
         code = ended_code[a]
         group = running_one[b] + takes * ((code >> 1) - running_one[b])
-        risk[n_events, 0] = at_risk - one
-        risk[n_events, 1] = one
-        hit[n_events] = group
-        n_events += np.uintp(takes & code)
-        one -= group
-        at_risk -= 1
+        seen = np.uintp(takes & code)
+        place = spare + seen * (event_front - spare)  # what is no event is written to no avail
+        risk[place, 0] = at_front - one_front
+        risk[place, 1] = one_front
+        hit[place] = group
+        event_front += seen
+        one_front -= group
+        at_front -= 1
         a += np.uintp(takes)
-        b += one_ - np.uintp(takes)
-    return np.int64(n_events)
+        b += step - np.uintp(takes)
+
+        takes = 1 - (((ended_bits[c] - running_bits[d] - 1) >> 63) & 1)  # 1 where ended is later
+        code = ended_code[c]
+        group = running_one[d] + takes * ((code >> 1) - running_one[d])
+        at_back += 1
+        one_back += group
+        seen = np.uintp(takes & code)
+        event_back -= seen
+        place = spare + seen * (event_back - spare)
+        risk[place, 0] = at_back - one_back
+        risk[place, 1] = one_back
+        hit[place] = group
+        c -= np.uintp(takes)
+        d -= step - np.uintp(takes)
+    return n_events
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
@@ -321,7 +351,7 @@ def logrank_looks(
     """
     n_trials, n = sorted_time.shape
     scratch = (
-        np.empty(n + 1), np.empty(n + 1, np.int64), np.empty(n + 1), np.empty(n + 1, np.int64)
+        np.empty(n + 2), np.empty(n + 2, np.int64), np.empty(n + 2), np.empty(n + 2, np.int64)
     )  # fmt: skip
     risk = np.empty((n + 1, 2))
     hit = np.empty(n + 1)
