@@ -101,6 +101,7 @@ def load_trial(name: str) -> Trial:
         time_unit=entry["time_unit"],
         kinds=entry["kinds"],
         levels=entry.get("levels", {}),
+        dictionary=entry["dictionary"],
         title=entry["title"],
         citation=entry["citation"],
         randomised=entry["randomised"],

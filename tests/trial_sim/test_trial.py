@@ -107,7 +107,7 @@ def test_every_built_in_trial_loads_and_its_schema_survives_json():
         loaded = ts.load_trial(name)
         schema = loaded.schema()
         assert TrialSchema.from_dict(json.loads(json.dumps(schema.to_dict()))) == schema
-        assert loaded.citation and len(loaded.endpoints) > 0
+        assert loaded.citation and loaded.dictionary and len(loaded.endpoints) > 0
     assert catalogue[["licence", "origin", "citation"]].map(bool).all().all()
     with pytest.raises(ValueError, match="did you mean 'colon'"):
         ts.load_trial("coln")
