@@ -39,3 +39,11 @@ def test_bad_input_is_one_sentence(run):
     assert done.exit_code == 2 and "no file" in done.output
     done = run("audit", "colon")
     assert done.exit_code == 2 and "--model" in done.output
+
+
+def test_audit_of_a_synthetic_table_writes_a_report(run, tmp_path):
+    assert run("fit", "gehan", "-o", "m.npz", "--model", "cox").exit_code == 0
+    assert run("sample", "m.npz", "-o", "made.csv").exit_code == 0
+    done = run("audit", "gehan", "--synthetic", "made.csv", "--endpoint", "relapse", "-o", "a.html")
+    assert done.exit_code in (0, 1), done.output  # 1: a measure is red, the report stands
+    assert "fidelity" in done.output and "<html" in (tmp_path / "a.html").read_text()[:500]
