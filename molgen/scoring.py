@@ -70,6 +70,7 @@ class Objective:
     _cache: dict[str, _Scored] = field(
         default_factory=dict, init=False, repr=False, compare=False, hash=False
     )
+    _filter_set: Any = field(default=None, init=False, repr=False, compare=False, hash=False)
     _evaluators: list[Evaluator] = field(
         default_factory=list, init=False, repr=False, compare=False, hash=False
     )
@@ -96,6 +97,10 @@ class Objective:
             raise ValueError("every component has weight 0: nothing would be scored")
         if self.missing not in ("zero", "ignore"):
             raise ValueError(f"missing is 'zero' or 'ignore'; got {self.missing!r}")
+        if self.filters is not None:
+            from molgen.filters import as_filter_set
+
+            object.__setattr__(self, "_filter_set", as_filter_set(self.filters))
         # Evaluators are built now, so that a wrong SMARTS or path is reported before any run.
         self._evaluators.extend(kind_named(p.property).build(p.params) for p in parts)
 
@@ -194,7 +199,7 @@ class Objective:
         if self.filters is not None:
             from molgen.filters import filter_molecules
 
-            table = filter_molecules(smiles, filters=self.filters)
+            table = filter_molecules(smiles, filters=self._filter_set)
             for row, (good, reasons) in enumerate(zip(table["passed"], table["reasons"])):
                 if not good:
                     passed[row] = False
@@ -219,7 +224,7 @@ class Objective:
             from molgen.filters import filter_molecules
 
             asked = [text for text, fine in zip(texts, good) if fine]
-            passed = iter(filter_molecules(asked, filters=self.filters)["passed"])
+            passed = iter(filter_molecules(asked, filters=self._filter_set)["passed"])
             good = [fine and bool(next(passed)) for fine in good]
         return good
 
@@ -257,9 +262,7 @@ class Objective:
             "components": [part.to_dict() for part in self.components],
         }
         if self.filters is not None:
-            plain["filters"] = (
-                list(self.filters) if isinstance(self.filters, tuple) else self.filters
-            )
+            plain["filters"] = _plain_filters(self.filters)
         if self.missing != "zero":
             plain["missing"] = self.missing
         return plain
@@ -329,6 +332,19 @@ class Objective:
     def renamed(self, name: str) -> Objective:
         """The same objective under another name."""
         return replace(self, name=name)
+
+
+def _plain_filters(filters: Any) -> Any:
+    """Filters as names, numbers, lists and mappings; a FilterSet says so itself."""
+    if hasattr(filters, "to_list"):
+        return filters.to_list()
+    if isinstance(filters, (list, tuple)):
+        return [_plain_filters(part) for part in filters]
+    if isinstance(filters, Mapping):
+        return {key: _plain_filters(value) for key, value in filters.items()}
+    if filters is None or isinstance(filters, (str, int, float, bool)):
+        return filters
+    raise ValueError(f"filters hold a {type(filters).__name__}, which a file cannot hold")
 
 
 def yaml_error() -> type[Exception]:

@@ -289,6 +289,20 @@ def test_objectives_survive_files(tmp_path, suffix):
     assert "test_scoring:double_length" in path.read_text()
 
 
+def test_filters_of_every_form_survive_files(tmp_path):
+    from molgen.filters import as_filter_set
+
+    for filters in ("default", {"mw": (0, 100)}, ["veber", {"rings": (0, 2)}]):
+        objective = Objective(["maximise qed"], filters=filters)
+        objective.save(tmp_path / "o.yaml")
+        assert Objective.load(tmp_path / "o.yaml")([ASPIRIN, "CCO"]) == objective([ASPIRIN, "CCO"])
+    made = Objective(["maximise qed"], filters=as_filter_set(["veber"]))
+    made.save(tmp_path / "o.json")
+    assert Objective.load(tmp_path / "o.json")([ASPIRIN]) == made([ASPIRIN])
+    with pytest.raises(ValueError, match="defualt"):  # told at once, not when scoring
+        Objective(["maximise qed"], filters="defualt")
+
+
 def test_identity_changes_with_the_objective():
     a, b = Objective(["logp within 1 3"]), Objective(["logp within 1 4"])
     assert a.identity != b.identity and a.identity == Objective(["logp within 1 3"]).identity
