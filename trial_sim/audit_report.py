@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import plots
+from trial_sim import plots
 
 if TYPE_CHECKING:
-    from .auditing.record import AuditReport
+    from trial_sim.auditing.record import AuditReport
 
 SEVERITY = {"red": 0, "amber": 1, "green": 2, "grey": 3}
 INTRODUCTIONS = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .trial import Trial
+    from trial_sim.trial import Trial
 
 REAL, SYNTHETIC = "#3b7dd8", "#e0702b"  # blue and orange: distinct to the colour-blind
 INK, FAINT = "#0a0b0c", "#9a9b9c"  # stand-ins that svg() turns into the page's colours
@@ -327,8 +327,8 @@ def plot_outcome(real: Trial, synthetic: Trial, endpoint: str, seed: int = 0) ->
         endpoint: which endpoint.
         seed: of the bootstrap that makes the band.
     """
-    from .auditing.comparison import compare
-    from .auditing.figures import numbers_at_risk, outcome_curves
+    from trial_sim.auditing.comparison import compare
+    from trial_sim.auditing.figures import numbers_at_risk, outcome_curves
 
     comparison = compare(real, synthetic, endpoint=endpoint, seed=seed)
     return plot_curves(

@@ -75,10 +75,11 @@ def test_a_report_fails_by_its_red_measures_only():
 
 
 def test_json_holds_every_measure_and_no_nan(tmp_path):
-    made = report(not_assessed("m", "s", "why"), Measure("n", "s", Interval(1.0, 0.5, 2.0), "r"))
+    endless = Interval(1.0, 0.5, float("inf"))
+    made = report(not_assessed("m", "s", "why"), Measure("n", "s", endless, "r"))
     path = made.to_json(tmp_path / "report.json")
     text = path.read_text()
-    assert "NaN" not in text
+    assert "NaN" not in text and "Infinity" not in text
     found = json.loads(text)
     assert found["passed"] is True
     assert [row["measure"] for row in found["fidelity"]] == ["m", "n"]

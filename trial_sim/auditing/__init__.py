@@ -16,8 +16,8 @@ The modules, in the order in which data flows:
 
 from __future__ import annotations
 
-from .fitted import audit_fitted
-from .record import AuditReport, Measure
-from .two_tables import audit
+from trial_sim.auditing.fitted import audit_fitted
+from trial_sim.auditing.record import AuditReport, Measure
+from trial_sim.auditing.two_tables import audit
 
 __all__ = ["AuditReport", "Measure", "audit", "audit_fitted"]

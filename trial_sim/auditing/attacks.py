@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .tables import MixedTable, Schema, gower
+from trial_sim.auditing.tables import MixedTable, Schema, gower
 
 RELATIVE_TOLERANCE = 0.05
 

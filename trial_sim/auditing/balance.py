@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .comparison import Comparison
-from .curves import largest_gap
-from .effects import subgroups
-from .fidelity import BAND_SLACK, band_verdict
-from .intervals import Interval, share_difference
-from .outcomes import curves
-from .record import Measure, not_assessed
-from .tables import model_matrix
+from trial_sim.auditing.comparison import Comparison
+from trial_sim.auditing.curves import largest_gap
+from trial_sim.auditing.effects import subgroups
+from trial_sim.auditing.fidelity import BAND_SLACK, band_verdict
+from trial_sim.auditing.intervals import Interval, share_difference
+from trial_sim.auditing.outcomes import curves
+from trial_sim.auditing.record import Measure, not_assessed
+from trial_sim.auditing.tables import model_matrix
 
 SUBGROUP_SLACK = 1.9  # a hundred subgroup curves are compared, some of them small
 LEAST = 25  # patients of a subgroup and arm in both tables for a curve to be compared

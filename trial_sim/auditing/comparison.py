@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..endpoints import nearest
-from ..trial import Ordinal, Trial
-from .outcomes import Outcome, read_outcome
-from .patients import patient_frame, patient_schema
-from .tables import MixedTable, Schema, as_text
+from trial_sim.auditing.outcomes import Outcome, read_outcome
+from trial_sim.auditing.patients import patient_frame, patient_schema
+from trial_sim.auditing.tables import MixedTable, Schema, as_text
+from trial_sim.endpoints import nearest
+from trial_sim.trial import Ordinal, Trial
 
 MAX_ROWS = 2000  # rows of each table that distances are computed on
 MOST_PATIENTS = 20_000  # of each trial that are compared at all

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .intervals import Z95, Interval
-from .tables import MixedTable, Schema
+from trial_sim.auditing.intervals import Z95, Interval
+from trial_sim.auditing.tables import MixedTable, Schema
 
 
 def without_self(distance: np.ndarray) -> np.ndarray:

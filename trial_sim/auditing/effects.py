@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .comparison import Comparison
-from .contrasts import Contrast
-from .intervals import Interval, normal_interval
-from .outcomes import effects
-from .record import Measure, not_assessed
+from trial_sim.auditing.comparison import Comparison
+from trial_sim.auditing.contrasts import Contrast
+from trial_sim.auditing.intervals import Interval, normal_interval
+from trial_sim.auditing.outcomes import effects
+from trial_sim.auditing.record import Measure, not_assessed
 
 MOST_SUBGROUPS = 12
 LEAST_PER_ARM = 20

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ..trial import Continuous, Longitudinal, Trial
-from .comparison import Comparison, aligned, read_outcomes
-from .intervals import Interval, wilson
-from .outcomes import Outcome, effects
-from .record import Measure, not_assessed
-from .refits import Generator, seed_of
+from trial_sim.auditing.comparison import Comparison, aligned, read_outcomes
+from trial_sim.auditing.intervals import Interval, wilson
+from trial_sim.auditing.outcomes import Outcome, effects
+from trial_sim.auditing.record import Measure, not_assessed
+from trial_sim.auditing.refits import Generator, seed_of
+from trial_sim.trial import Continuous, Longitudinal, Trial
 
 LEVEL = 0.025
 CHUNK_PATIENTS = 150_000

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import resemblance
-from .comparison import Comparison
-from .curves import bayesian_weights, largest_gap, unit_weights
-from .intervals import Interval, share_difference
-from .outcomes import Outcome, OutcomeCurve, curves, is_survival
-from .record import Measure, not_assessed
+from trial_sim.auditing import resemblance
+from trial_sim.auditing.comparison import Comparison
+from trial_sim.auditing.curves import bayesian_weights, largest_gap, unit_weights
+from trial_sim.auditing.intervals import Interval, share_difference
+from trial_sim.auditing.outcomes import Outcome, OutcomeCurve, curves, is_survival
+from trial_sim.auditing.record import Measure, not_assessed
 
 NOTHING = float("nan")
 SMALL_ARM, SMALL_SLACK = 60, 1.9  # the bootstrap band of a small arm is too narrow in its tails
@@ -372,10 +372,15 @@ def short_sightedness(real: Outcome, synthetic: Outcome, label: str) -> Measure:
 
 
 def _quantile_slack(a: np.ndarray, b: np.ndarray) -> float:
-    """Half-width of the interval of a difference of 95 % quantiles, from order statistics."""
+    """Half-width of the interval of a difference of 95 % quantiles, from order statistics.
+
+    Under about 75 patients no order statistic bounds that quantile from above: infinite then.
+    """
     halves = []
     for x in (a, b):
         step = 1.96 * np.sqrt(0.95 * 0.05 / len(x))
+        if 0.95 + step > 1:
+            return float("inf")
         low, high = np.quantile(x, [max(0.95 - step, 0.0), min(0.95 + step, 1.0)])
         q = np.quantile(x, 0.95)
         halves.append(max(high - q, q - low))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .comparison import Comparison
-from .curves import simultaneous_band
-from .effects import forest
-from .outcomes import curves, is_survival
-from .tables import Schema
+from trial_sim.auditing.comparison import Comparison
+from trial_sim.auditing.curves import simultaneous_band
+from trial_sim.auditing.effects import forest
+from trial_sim.auditing.outcomes import curves, is_survival
+from trial_sim.auditing.tables import Schema
 
 BINS = 24
 RISK_TIMES = 6

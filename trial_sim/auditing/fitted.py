@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..trial import Trial
-from .balance import balance
-from .comparison import Comparison, compare
-from .effects import effect_replication
-from .error_rates import error_rates, replication
-from .fidelity import fidelity
-from .figures import figure_data
-from .privacy import (
+from trial_sim.auditing.balance import balance
+from trial_sim.auditing.comparison import Comparison, compare
+from trial_sim.auditing.effects import effect_replication
+from trial_sim.auditing.error_rates import error_rates, replication
+from trial_sim.auditing.fidelity import fidelity
+from trial_sim.auditing.figures import figure_data
+from trial_sim.auditing.privacy import (
     attack_counts,
     attack_measures,
     closeness,
@@ -25,8 +24,8 @@ from .privacy import (
     shadow_measures,
     small_cells,
 )
-from .record import AuditReport, Measure, as_table, not_assessed
-from .refits import (
+from trial_sim.auditing.record import AuditReport, Measure, as_table, not_assessed
+from trial_sim.auditing.refits import (
     Generator,
     Refit,
     exposures,
@@ -34,8 +33,9 @@ from .refits import (
     shadow_scores,
     utility_splits,
 )
-from .two_tables import describe, one_thread
-from .utility import utility
+from trial_sim.auditing.two_tables import describe, one_thread
+from trial_sim.auditing.utility import utility
+from trial_sim.trial import Trial
 
 SMALL = 400  # up to so many patients the attacks are averaged over all repeats of the folds
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import intervals
-from .intervals import Interval
+from trial_sim.auditing import intervals
+from trial_sim.auditing.intervals import Interval
 
 
 def distance_score(to_synthetic: np.ndarray) -> np.ndarray:

@@ -14,7 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..trial import (
+from trial_sim.auditing import contrasts
+from trial_sim.auditing import curves as weighted
+from trial_sim.auditing.contrasts import Contrast
+from trial_sim.auditing.curves import Curve
+from trial_sim.auditing.tables import as_text
+from trial_sim.trial import (
     Binary,
     CompetingRisks,
     Continuous,
@@ -26,11 +31,6 @@ from ..trial import (
     TimeToEvent,
     Trial,
 )
-from . import contrasts
-from . import curves as weighted
-from .contrasts import Contrast
-from .curves import Curve
-from .tables import as_text
 
 GRID = 120
 

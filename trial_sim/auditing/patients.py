@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..trial import Ordinal, Recurrent, Trial
-from .tables import Schema, as_text, learn_schema
+from trial_sim.auditing.tables import Schema, as_text, learn_schema
+from trial_sim.trial import Ordinal, Recurrent, Trial
 
 
 def patient_frame(trial: Trial, like: Trial) -> pd.DataFrame:

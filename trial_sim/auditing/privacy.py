@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import attacks, distances, intervals, membership
-from .attacks import Attack
-from .comparison import MAX_ROWS, Comparison, thin
-from .intervals import Interval, normalised_risk, share_difference, wilson
-from .record import Measure, not_assessed
-from .tables import MixedTable, Schema, gower
+from trial_sim.auditing import attacks, distances, intervals, membership
+from trial_sim.auditing.attacks import Attack
+from trial_sim.auditing.comparison import MAX_ROWS, Comparison, thin
+from trial_sim.auditing.intervals import Interval, normalised_risk, share_difference, wilson
+from trial_sim.auditing.record import Measure, not_assessed
+from trial_sim.auditing.tables import MixedTable, Schema, gower
 
 RISK = 0.09  # the threshold that El Emam et al. (2020) and SynQP use for a normalised risk
 MEMBERSHIP_AUC = 0.55

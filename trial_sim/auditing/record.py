@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from .intervals import Interval
+from trial_sim.auditing.intervals import Interval
 
 WIDEN = 1.68  # 3.29 / 1.96: from a 95 % to a 99.9 % interval
 VERDICTS = ("green", "amber", "red", "grey")
@@ -189,12 +189,14 @@ class AuditReport:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain lists and numbers (NaN becomes None)."""
+        """The report as plain lists and numbers (NaN and infinity become None)."""
 
         def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
             return [
                 {
-                    str(key): None if isinstance(value, float) and math.isnan(value) else value
+                    str(key): None
+                    if isinstance(value, float) and not math.isfinite(value)
+                    else value
                     for key, value in row.items()
                 }
                 for row in frame.to_dict("records")
@@ -216,7 +218,7 @@ class AuditReport:
 
     def to_html(self, path: str | Path) -> Path:
         """Write the report as one offline HTML page with figures and return the path."""
-        from ..audit_report import write_html
+        from trial_sim.audit_report import write_html
 
         return write_html(self, path)
 

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ..trial import Trial
-from . import membership
-from .comparison import Comparison, aligned, read_outcomes, stream, thin
-from .outcomes import Outcome
-from .patients import patient_frame
-from .privacy import Exposure
-from .tables import MixedTable, gower
-from .utility import Split
+from trial_sim.auditing import membership
+from trial_sim.auditing.comparison import Comparison, aligned, read_outcomes, stream, thin
+from trial_sim.auditing.outcomes import Outcome
+from trial_sim.auditing.patients import patient_frame
+from trial_sim.auditing.privacy import Exposure
+from trial_sim.auditing.tables import MixedTable, gower
+from trial_sim.auditing.utility import Split
+from trial_sim.trial import Trial
 
 
 class Generator(Protocol):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from . import intervals
-from .intervals import Interval
-from .tables import MixedTable, Schema, model_matrix
+from trial_sim.auditing import intervals
+from trial_sim.auditing.intervals import Interval
+from trial_sim.auditing.tables import MixedTable, Schema, model_matrix
 
 FOLDS = 5
 

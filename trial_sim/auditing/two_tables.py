@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from ..trial import Trial
-from .balance import balance
-from .comparison import Comparison, compare
-from .effects import effect_replication
-from .fidelity import fidelity
-from .figures import figure_data
-from .privacy import privacy
-from .record import AuditReport, as_table, not_assessed
-from .utility import utility
+from trial_sim.auditing.balance import balance
+from trial_sim.auditing.comparison import Comparison, compare
+from trial_sim.auditing.effects import effect_replication
+from trial_sim.auditing.fidelity import fidelity
+from trial_sim.auditing.figures import figure_data
+from trial_sim.auditing.privacy import privacy
+from trial_sim.auditing.record import AuditReport, as_table, not_assessed
+from trial_sim.auditing.utility import utility
+from trial_sim.trial import Trial
 
 
 def audit(
@@ -69,7 +69,7 @@ def _audit(
     options: dict[str, int],
 ) -> AuditReport:
     if hasattr(synthetic, "refit") and hasattr(synthetic, "sample_trial"):
-        from .fitted import audit_fitted
+        from trial_sim.auditing.fitted import audit_fitted
 
         if holdout is not None:
             raise ValueError(

@@ -5,12 +5,18 @@ TSTR is the score of the first, TRTR of the second.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ..trial import (
+from trial_sim.auditing.comparison import Comparison, stream
+from trial_sim.auditing.intervals import Interval, normal_interval
+from trial_sim.auditing.outcomes import Outcome, response
+from trial_sim.auditing.record import Measure, not_assessed
+from trial_sim.auditing.tables import MixedTable, Schema, model_matrix
+from trial_sim.trial import (
     Binary,
     CompetingRisks,
     Continuous,
@@ -19,13 +25,9 @@ from ..trial import (
     Recurrent,
     TimeToEvent,
 )
-from .comparison import Comparison, stream
-from .intervals import Interval, normal_interval
-from .outcomes import Outcome, response
-from .record import Measure, not_assessed
-from .tables import MixedTable, Schema, model_matrix
 
 RIDGE = 1.0
+FEWEST = 10  # events, or patients of either response, for a calibration slope
 DRAWS = 200
 
 
@@ -309,74 +311,78 @@ def utility(comparison: Comparison, splits: dict[str, list[Split]] | None = None
 def calibration(splits: Sequence[Split], comparison: Comparison) -> Measure | None:
     """Calibration slopes on test patients, synthetic-trained less real-trained.
 
-    The slope is the coefficient of the linear predictor in the test patients (Cox for times to
-    event, logistic for yes or no, Poisson for counts, least squares otherwise): 1 is calibrated,
-    below 1 predictions are too extreme. None where a prediction does not vary.
+    The slope is the coefficient of the linear predictor in the test patients of all splits (Cox
+    for times to event, logistic for yes or no, Poisson for counts, least squares otherwise): 1 is
+    calibrated, below 1 predictions are too extreme. None where it cannot be estimated.
     """
     part = _design(comparison.schema, comparison.covariates, comparison.real.arm)
-    gaps, errors = [], []
+    predicted: list[list[np.ndarray]] = [[], []]
     for split in splits:
         x = _matrix(comparison.schema, part, split.test[0])
-        slopes = []
-        for table, trained in (split.synthetic, split.real):
+        for store, (table, trained) in zip(predicted, (split.synthetic, split.real)):
             beta = predictor(_matrix(comparison.schema, part, table), trained)
-            if beta is None or np.ptp(x @ beta[: x.shape[1]]) < 1e-9:
+            if beta is None:
                 return None
-            found = slope(x @ beta[: x.shape[1]], split.test[1])
-            if found is None:
-                return None
-            slopes.append(found[0])
-            errors.append(found[1] ** 2)
-        gaps.append(slopes[0] - slopes[1])
-    error = float(np.sqrt(np.sum(errors))) / len(gaps)
+            score = x @ beta[: x.shape[1]]
+            store.append(score - score.mean())  # the level is not what a slope is about
+    tests = [split.test[1] for split in splits]
+    found = [slope(np.concatenate(scores), tests) for scores in predicted]
+    if found[0] is None or found[1] is None:
+        return None
+    (mine, error), (theirs, other) = found[0], found[1]
     return Measure(
         "calibration slope, synthetic less real",
-        splits[0].test[1].name,
-        normal_interval(float(np.mean(gaps)), error),
-        "Slope of the observed outcome on the prediction of the synthetic-trained model less that "
-        "of the real-trained one; 0 is equally calibrated, below 0 too extreme.",
+        tests[0].name,
+        normal_interval(mine - theirs, float(np.hypot(error, other))),
+        f"Slope of the observed outcome on the prediction of the synthetic-trained model "
+        f"({mine:.2f}) less that of the real-trained one ({theirs:.2f}); 0 is equally calibrated, "
+        "below 0 too extreme.",
         0.3,
         "zero",
         0.0,
     )
 
 
-def slope(predicted: np.ndarray, outcome: Outcome) -> tuple[float, float] | None:
-    """Slope of an outcome on a linear predictor with its standard error, or None.
+def slope(predicted: np.ndarray, tests: Sequence[Outcome]) -> tuple[float, float] | None:
+    """Slope of the outcome on a linear predictor with its standard error, or None.
 
     Args:
-        predicted: (n,) linear predictor, which must vary.
-        outcome: of the same patients.
+        predicted: (n,) linear predictor.
+        tests: outcomes of the same n patients, one after the other.
     """
-    endpoint = outcome.endpoint
-    if isinstance(endpoint, TimeToEvent | CompetingRisks):
-        if isinstance(endpoint, TimeToEvent):
-            event = outcome.data["event"]
-        else:
-            event = outcome.data["cause"] == min(
-                set(outcome.data["cause"].tolist()) - {0}, default=1
-            )
-        if event.sum() < 5:
-            return None
-        beta, inverse = ridge_cox(predicted[:, None], outcome.data["duration"], event, 1e-6)
-        return float(beta[0]), float(np.sqrt(inverse[0, 0]))
-    import statsmodels.api as sm
-    from statsmodels.tools.sm_exceptions import PerfectSeparationError
-
-    y, weight = response(outcome)
-    used = weight > 0
-    if used.sum() < 10 or np.ptp(y[used]) == 0 or np.ptp(predicted[used]) < 1e-9:
+    endpoint = tests[0].endpoint
+    if np.ptp(predicted) < 1e-9:
         return None
+    if isinstance(endpoint, TimeToEvent | CompetingRisks):
+        duration = np.concatenate([o.data["duration"] for o in tests])
+        if isinstance(endpoint, TimeToEvent):
+            event = np.concatenate([o.data["event"] for o in tests])
+        else:
+            cause = np.concatenate([o.data["cause"] for o in tests])
+            event = cause == min(set(cause.tolist()) - {0}, default=1)
+        if event.sum() < FEWEST:
+            return None
+        beta, inverse = ridge_cox(predicted[:, None], duration, event, 1e-6)
+        return float(beta[0]), float(np.sqrt(inverse[0, 0]))
+    y, weight = (np.concatenate(v) for v in zip(*(response(o) for o in tests)))
+    used = weight > 0
+    y, weight, z = y[used], weight[used], predicted[used]
+    few = isinstance(endpoint, Binary) and min(y.sum(), len(y) - y.sum()) < FEWEST
+    if len(y) < 2 * FEWEST or few or np.ptp(y) == 0 or np.ptp(z) < 1e-9:
+        return None
+    import statsmodels.api as sm
+
     family = sm.families.Gaussian()
     if isinstance(endpoint, Binary):
         family = sm.families.Binomial()
     elif isinstance(endpoint, Count | Recurrent):
         family = sm.families.Poisson()
-    model = sm.GLM(
-        y[used], sm.add_constant(predicted[used]), family=family, var_weights=weight[used]
-    )
-    try:
-        fit = model.fit(cov_type="HC0")
-    except (PerfectSeparationError, np.linalg.LinAlgError):
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # separation and overflow: no slope
+        try:
+            fit = sm.GLM(y, sm.add_constant(z), family=family, var_weights=weight).fit(
+                cov_type="HC0"
+            )
+        except (Warning, np.linalg.LinAlgError, ValueError):
+            return None
     return float(fit.params[1]), float(fit.bse[1])
