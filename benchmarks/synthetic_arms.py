@@ -5,6 +5,7 @@
     python -m benchmarks.synthetic_arms speed        # fit colon, sample 100,000 patients
     python -m benchmarks.synthetic_arms privacy      # effect against epsilon
     python -m benchmarks.synthetic_arms coverage     # 95 % intervals where the truth is known
+    python -m benchmarks.synthetic_arms intervals    # the same from the parameter draws alone
 
 Each prints a table and its pass or fail against the figures of the project.
 """
@@ -236,16 +237,59 @@ def coverage(n_simulations: int = 200, n: int = 300, n_draws: int = 40) -> pd.Da
     )
 
 
+def intervals(n_simulations: int = 500, n: int = 300, n_draws: int = 60) -> pd.DataFrame:
+    """Where the truth is known: coverage of the true marginal effect by the parameter draws alone
+    (no patients sampled), and their spread over the standard error of the real estimate."""
+    rng = np.random.Generator(np.random.Philox(12))
+    endpoint = TimeToEvent("time", "event")
+
+    def one() -> pd.DataFrame:
+        arm = rng.permutation(np.repeat([0, 1], n // 2))
+        x = rng.normal(size=n)
+        t = rng.exponential(10 / np.exp(-0.4 * arm + 0.3 * x))
+        c = rng.uniform(5, 30, n)
+        return pd.DataFrame(
+            {"arm": np.where(arm, "T", "C"), "x": x, "time": np.minimum(t, c), "event": t <= c}
+        )
+
+    truth = contrast(pd.concat([one() for _ in range(200)]), endpoint, "arm", "C", "T")[0]
+    reach = float(stats.t.ppf(0.975, n_draws - 1)) * (1 + 1 / n_draws) ** 0.5
+    inside, ratio = [], []
+    for k in range(n_simulations):
+        table = one()
+        trial = Trial(table, "arm", {"d": endpoint}, ["x"])
+        model = ts.fit(trial, "d", model="cox", covariate_model="cart").outcome_model
+        drawn = []
+        for s in range(n_draws):
+            hazards = model.marginal(np.random.Generator(np.random.Philox([k, s])))[:, :, 0]
+            at = int(hazards[0].argmax())
+            drawn.append(np.log(hazards[1, at] / hazards[0, at]))
+        spread = np.std(drawn, ddof=1)
+        inside.append(abs(np.mean(drawn) - truth) < reach * spread)
+        ratio.append(spread / contrast(table, endpoint, "arm", "C", "T")[1])
+    return pd.DataFrame(
+        [
+            {
+                "simulations": n_simulations,
+                "covers_truth": np.mean(inside),
+                "mcse": (0.95 * 0.05 / n_simulations) ** 0.5,
+                "spread_over_se": np.mean(ratio),
+            }
+        ]
+    )
+
+
 def main(arguments: list[str]) -> None:
     """Run the named parts (default: all)."""
     warnings.simplefilter("ignore")
-    for part in arguments or ["effects", "curves", "speed", "privacy", "coverage"]:
+    for part in arguments or ["effects", "curves", "speed", "privacy", "coverage", "intervals"]:
         table = {
             "effects": effects,
             "curves": curves,
             "speed": speed,
             "privacy": privacy,
             "coverage": coverage,
+            "intervals": intervals,
         }[part]()
         print(f"\n## {part}\n{table.round(3).to_string(index=False)}")
         if part == "effects":
