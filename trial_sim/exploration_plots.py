@@ -106,11 +106,17 @@ def _tornado(table: WhatIf, value: str, ax: Any) -> Any:
         bars[label] = [(float(v), str(rows[changed[0]].iloc[i])) for i, v in enumerate(rows[value])]
     order = sorted(bars, key=lambda k: max(v for v, _ in bars[k]) - min(v for v, _ in bars[k]))
     for row, label in enumerate(order):
-        for number, text in bars[label]:
-            colour = "tab:blue" if number >= base else "tab:orange"
-            ax.barh(row, number - base, left=base, color=colour, alpha=0.7, height=0.6)
-            side = "left" if number >= base else "right"
-            ax.text(number, row, f" {text} ", va="center", ha=side, fontsize=8)
+        for side, colour in (("left", "tab:blue"), ("right", "tab:orange")):
+            mine = [bar for bar in bars[label] if (bar[0] >= base) == (side == "left")]
+            if not mine:
+                continue
+            for number, _ in mine:
+                ax.barh(row, number - base, left=base, color=colour, alpha=0.7, height=0.6)
+            # one text a side, from the axis outwards, at the end of the longest bar
+            mine.sort(key=lambda bar: abs(bar[0] - base), reverse=side == "right")
+            end = max((number for number, _ in mine), key=lambda number: abs(number - base))
+            text = ", ".join(text for _, text in mine)
+            ax.text(end, row, f" {text} ", va="center", ha=side, fontsize=8)
     ax.axvline(base, color="black", lw=1)
     ax.set_yticks(range(len(order)), order)
     ax.set_xlabel(_label(value))

@@ -9,7 +9,6 @@ patient.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,128 +18,13 @@ import pandas as pd
 from trial_sim.conduct import EFFICACY, analysis_for, conduct, look_schedule
 from trial_sim.design import Bounds, Design
 from trial_sim.engine_kernels import observe
+from trial_sim.event_forecast import EventForecast
 from trial_sim.event_models import FittedHazard, cumulative, fit_hazard, invert
+from trial_sim.ongoing import DAYS_PER_MONTH, OngoingTrial, from_trial, read_ongoing
 from trial_sim.operating_characteristics import Estimate, share
-from trial_sim.poisson_binomial import tails
 from trial_sim.random_streams import Streams
-from trial_sim.records import nearest
 from trial_sim.scenarios.protocol import OutcomeBatch
 from trial_sim.trial_batch import TrialBatch
-
-DAYS_PER_MONTH = 30.4375
-_COLUMNS = ("arm", "enrolment", "time", "event", "dropout")
-
-
-@dataclass(frozen=True)
-class OngoingTrial:
-    """Patients enrolled so far, at a data cut.
-
-    Attributes:
-        enrolment: (n,) months from the opening of the trial, ascending.
-        arm: (n,) codes, 0 the control; -1 throughout when blinded.
-        time: (n,) months on study at the cut. event, dropout: (n,) bool, how follow-up ended.
-        cutoff: month of the cut. opened: calendar date of month 0, or None.
-    """
-
-    enrolment: np.ndarray
-    arm: np.ndarray
-    time: np.ndarray
-    event: np.ndarray
-    dropout: np.ndarray
-    cutoff: float
-    opened: pd.Timestamp | None = None
-
-    @property
-    def blinded(self) -> bool:
-        """Whether the arms are unknown."""
-        return bool((self.arm < 0).all())
-
-    @property
-    def at_risk(self) -> np.ndarray:
-        """Who is still followed, (n,) bool."""
-        return ~self.event & ~self.dropout
-
-
-def read_ongoing(
-    patients: pd.DataFrame,
-    design: Design,
-    cutoff: Any = None,
-    opened: Any = None,
-    columns: Mapping[str, str] | None = None,
-) -> OngoingTrial:
-    """Check patient data of an ongoing trial.
-
-    Args:
-        patients: one row a patient with columns ``enrolment`` (months from opening, or dates),
-            ``time`` (months on study; taken from the cut-off when absent and nobody has ended),
-            ``event``, ``dropout`` (0/1; absent: none), ``arm`` (names of the design; absent:
-            blinded).
-        design: the design.
-        cutoff: month (or date) of the data cut; the last known moment by default.
-        opened: date of month 0; the first enrolment's date by default when enrolment is in dates.
-        columns: our name → name in ``patients``.
-
-    Raises:
-        ValueError: for missing columns, unknown arms, NaN, or times beyond the cut-off.
-    """
-    columns = dict(columns or {})
-    for name in columns:
-        if name not in _COLUMNS:
-            raise ValueError(f"there is no column {name!r} to map{nearest(name, _COLUMNS)}")
-    table = patients.rename(columns={v: k for k, v in columns.items()})
-    for name in ("enrolment", "time", "event"):
-        if name not in table:
-            raise ValueError(f"patients need a column {name!r}{nearest(name, table.columns)}")
-    start = None if opened is None else pd.Timestamp(opened)
-    entered = table["enrolment"]
-    if pd.api.types.is_datetime64_any_dtype(entered):
-        start = entered.min() if start is None else start
-        entered = (entered - start).dt.total_seconds() / 86_400 / DAYS_PER_MONTH
-    enrolment = entered.to_numpy(dtype=float)
-    time = table["time"].to_numpy(dtype=float)
-    for name, values in (("enrolment", enrolment), ("time", time)):
-        if np.isnan(values).any() or (values < 0).any():
-            raise ValueError(f"{name} must be 0 or more for every patient, got NaN or negative")
-    event = _indicator(table["event"], "event")
-    gone = _indicator(table["dropout"], "dropout") if "dropout" in table else np.zeros_like(event)
-    if (event & gone).any():
-        raise ValueError("a patient cannot both have the event and drop out")
-    if "arm" in table:
-        names = list(design.arm_names)
-        for arm in table["arm"].unique():
-            if arm not in names:
-                raise ValueError(f"patients are in an unknown arm {arm!r}{nearest(arm, names)}")
-        arms = table["arm"].map({a: k for k, a in enumerate(names)}).to_numpy(dtype=int)
-    else:
-        arms = np.full(len(table), -1)
-    last = float((enrolment + time).max(initial=0.0))
-    if cutoff is None:
-        cut = last
-    elif isinstance(cutoff, int | float):
-        cut = float(cutoff)
-    else:
-        if start is None:
-            raise ValueError("a cut-off date needs the date of opening: give opened")
-        cut = (pd.Timestamp(cutoff) - start).total_seconds() / 86_400 / DAYS_PER_MONTH
-    if last > cut + 1e-6:
-        raise ValueError(
-            f"a patient is followed until month {last:.2f}, after the cut-off {cut:.2f}"
-        )
-    if len(table) > design.n_patients:
-        raise ValueError(
-            f"{len(table)} patients are enrolled, more than the design's {design.n_patients}"
-        )
-    order = np.argsort(enrolment, kind="stable")
-    return OngoingTrial(
-        enrolment[order], arms[order], time[order], event[order], gone[order], cut, start
-    )
-
-
-def _indicator(values: pd.Series, name: str) -> np.ndarray:
-    numbers = values.to_numpy()
-    if not np.isin(numbers, (0, 1)).all():
-        raise ValueError(f"{name} must be 0 or 1 for every patient, got {pd.unique(values)!r}")
-    return numbers.astype(bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +52,7 @@ class Prediction:
     conditional_power: dict[str, Estimate]
     fits: dict[str, Any]
     level: float
-    _events: _EventForecast
+    _events: EventForecast
 
     def probability_of_events(self, events: int, month: float) -> float:
         """Chance of at least ``events`` events in all by ``month``, exact given the draws.
@@ -209,101 +93,6 @@ class Prediction:
         ax.set_ylabel("number")
         ax.legend(frameon=False)
         return ax
-
-
-@dataclass(frozen=True, eq=False)
-class _EventForecast:
-    """Everything that the exact law of the number of events needs, one row a draw.
-
-    Attributes:
-        seen: events so far. cutoff: month.
-        fits: model of each group; theta: its draws (n_draws, p). dropout: rates (n_draws,).
-        group: (n_draws, m) group of each patient who can still have the event.
-        entry: (n_draws, m) month of enrolment. now: (n_draws, m) months on study at the cut-off.
-    """
-
-    seen: int
-    cutoff: float
-    fits: list[FittedHazard]
-    theta: list[np.ndarray]
-    dropout: np.ndarray
-    group: np.ndarray
-    entry: np.ndarray
-    now: np.ndarray
-    follow_up: float
-
-    def probabilities(self, month: float) -> np.ndarray:
-        """Chance of each patient's event between the cut-off and ``month``, (n_draws, m).
-
-        Piece by piece in closed form; the Weibull hazard is integrated against dropout with 32
-        Gauss–Legendre points.
-        """
-        end = np.minimum(np.maximum(month - self.entry, self.now), self.follow_up)
-        if self.fits[0].model == "weibull":
-            return self._integrate(end)
-        starts = np.array([0.0, *self.fits[0].breakpoints])
-        rates = np.exp(np.array(self.theta))  # (n_groups, n_draws, n_pieces)
-        draw = np.arange(len(end))[:, None]
-        leaving = self.dropout[:, None]
-        total = np.zeros(end.shape)
-        gone = np.zeros(end.shape)  # cumulative hazard of leaving in either way
-        for k, (start, stop) in enumerate(zip(starts, np.append(starts[1:], np.inf))):
-            width = np.clip(end, start, stop) - np.clip(self.now, start, stop)
-            rate = rates[self.group, draw, k]
-            both = rate + leaving
-            total += np.exp(-gone) * rate / both * -np.expm1(-both * width)
-            gone += both * width
-        return np.clip(total, 0.0, 1.0)
-
-    def _integrate(self, end: np.ndarray) -> np.ndarray:
-        out = np.empty(end.shape)
-        nodes, weights = np.polynomial.legendre.leggauss(32)
-        nodes, weights = (nodes + 1) / 2, weights / 2
-        for draw in range(len(out)):
-            for g, fit in enumerate(self.fits):
-                mine = self.group[draw] == g
-                a, b = self.now[draw, mine], end[draw, mine]
-                theta, rate = self.theta[g][draw], self.dropout[draw]
-                base = cumulative(fit, theta, a)
-                # ∫ f(t) G(t) dt = 1 - S(b) G(b) - ∫ S(t) g(t) dt, all given survival to a
-                t = a[:, None] + (b - a)[:, None] * nodes
-                s = np.exp(base[:, None] - cumulative(fit, theta, t) - rate * (t - a[:, None]))
-                lost = rate * (b - a) * (s @ weights)
-                kept = np.exp(base - cumulative(fit, theta, b) - rate * (b - a))
-                out[draw, mine] = np.clip(1 - kept - lost, 0.0, 1.0)
-        return out
-
-    def reach(self, events: int, months: np.ndarray) -> np.ndarray:
-        """P(at least ``events`` in all by each month), averaged over the draws."""
-        wanted = events - self.seen
-        out = np.empty(len(months))
-        for k, month in enumerate(months):
-            chance = np.empty(len(self.entry))
-            tails(self.probabilities(float(month)), wanted, chance)
-            out[k] = chance.mean()
-        return out
-
-    def quantiles(self, events: int, level: float) -> dict[str, float]:
-        """Months by which ``events`` have their median and band chance, by bisection."""
-        out = {}
-        for name, p in (("median", 0.5), ("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
-            low, high = self.cutoff, self.cutoff + 1.0
-            if self.reach(events, np.array([low]))[0] >= p:
-                out[name] = low
-                continue
-            while self.reach(events, np.array([high]))[0] < p and high < self.cutoff + 1200:
-                low, high = high, self.cutoff + 2 * (high - self.cutoff)
-            if self.reach(events, np.array([high]))[0] < p:
-                out[name] = np.nan
-                continue
-            for _ in range(16):  # to within a thousandth of a month
-                middle = (low + high) / 2
-                if self.reach(events, np.array([middle]))[0] < p:
-                    low = middle
-                else:
-                    high = middle
-            out[name] = (low + high) / 2
-        return out
 
 
 def _date(trial: OngoingTrial, month: float) -> pd.Timestamp | None:
@@ -357,7 +146,7 @@ def predict(
         trial = trial_so_far
     else:
         if not isinstance(trial_so_far, pd.DataFrame):
-            trial_so_far, data = _from_trial(trial_so_far, data)
+            trial_so_far, data = from_trial(trial_so_far, data)
         trial = read_ongoing(trial_so_far, design, **data)
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x9ED1])))
     groups = [0] if trial.blinded else list(range(len(design.arm_names)))
@@ -399,17 +188,6 @@ def predict(
         level=level,
         _events=forecast,
     )
-
-
-def _from_trial(trial: Any, data: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Patients of a ``Trial``, with its arm and first time-to-event endpoint as our columns."""
-    if not hasattr(trial, "patients") or not hasattr(trial, "endpoints"):
-        raise TypeError(f"trial_so_far must be a DataFrame or a Trial, got {trial!r}")
-    times = [e for e in trial.endpoints.values() if hasattr(e, "duration") and hasattr(e, "event")]
-    if not times:
-        raise ValueError("the trial has no time-to-event endpoint to predict")
-    columns = {"arm": trial.arm, "time": times[0].duration, "event": times[0].event}
-    return trial.patients, {**data, "columns": {**columns, **data.get("columns", {})}}
 
 
 def _future_enrolment(
@@ -562,12 +340,12 @@ def _forecast(
     leaving: np.ndarray,
     future: np.ndarray,
     arms: np.ndarray,
-) -> _EventForecast:
+) -> EventForecast:
     risk = trial.at_risk
     n_draws = len(leaving)
     old = np.zeros(int(risk.sum()), int) if trial.blinded else trial.arm[risk]
     new = np.zeros(arms.shape, int) if trial.blinded else arms.astype(int)
-    return _EventForecast(
+    return EventForecast(
         seen=int(trial.event.sum()),
         cutoff=trial.cutoff,
         fits=fits,

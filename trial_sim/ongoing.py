@@ -1,0 +1,139 @@
+"""Patient data of an ongoing trial, checked at the border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trial_sim.design import Design
+from trial_sim.records import nearest
+
+DAYS_PER_MONTH = 30.4375
+_COLUMNS = ("arm", "enrolment", "time", "event", "dropout")
+
+
+@dataclass(frozen=True)
+class OngoingTrial:
+    """Patients enrolled so far, at a data cut.
+
+    Attributes:
+        enrolment: (n,) months from the opening of the trial, ascending.
+        arm: (n,) codes, 0 the control; -1 throughout when blinded.
+        time: (n,) months on study at the cut. event, dropout: (n,) bool, how follow-up ended.
+        cutoff: month of the cut. opened: calendar date of month 0, or None.
+    """
+
+    enrolment: np.ndarray
+    arm: np.ndarray
+    time: np.ndarray
+    event: np.ndarray
+    dropout: np.ndarray
+    cutoff: float
+    opened: pd.Timestamp | None = None
+
+    @property
+    def blinded(self) -> bool:
+        """Whether the arms are unknown."""
+        return bool((self.arm < 0).all())
+
+    @property
+    def at_risk(self) -> np.ndarray:
+        """Who is still followed, (n,) bool."""
+        return ~self.event & ~self.dropout
+
+
+def read_ongoing(
+    patients: pd.DataFrame,
+    design: Design,
+    cutoff: Any = None,
+    opened: Any = None,
+    columns: Mapping[str, str] | None = None,
+) -> OngoingTrial:
+    """Check patient data of an ongoing trial.
+
+    Args:
+        patients: one row a patient with columns ``enrolment`` (months from opening, or dates),
+            ``time`` (months on study; taken from the cut-off when absent and nobody has ended),
+            ``event``, ``dropout`` (0/1; absent: none), ``arm`` (names of the design; absent:
+            blinded).
+        design: the design.
+        cutoff: month (or date) of the data cut; the last known moment by default.
+        opened: date of month 0; the first enrolment's date by default when enrolment is in dates.
+        columns: our name → name in ``patients``.
+
+    Raises:
+        ValueError: for missing columns, unknown arms, NaN, or times beyond the cut-off.
+    """
+    columns = dict(columns or {})
+    for name in columns:
+        if name not in _COLUMNS:
+            raise ValueError(f"there is no column {name!r} to map{nearest(name, _COLUMNS)}")
+    table = patients.rename(columns={v: k for k, v in columns.items()})
+    for name in ("enrolment", "time", "event"):
+        if name not in table:
+            raise ValueError(f"patients need a column {name!r}{nearest(name, table.columns)}")
+    start = None if opened is None else pd.Timestamp(opened)
+    entered = table["enrolment"]
+    if pd.api.types.is_datetime64_any_dtype(entered):
+        start = entered.min() if start is None else start
+        entered = (entered - start).dt.total_seconds() / 86_400 / DAYS_PER_MONTH
+    enrolment = entered.to_numpy(dtype=float)
+    time = table["time"].to_numpy(dtype=float)
+    for name, values in (("enrolment", enrolment), ("time", time)):
+        if np.isnan(values).any() or (values < 0).any():
+            raise ValueError(f"{name} must be 0 or more for every patient, got NaN or negative")
+    event = _indicator(table["event"], "event")
+    gone = _indicator(table["dropout"], "dropout") if "dropout" in table else np.zeros_like(event)
+    if (event & gone).any():
+        raise ValueError("a patient cannot both have the event and drop out")
+    if "arm" in table:
+        names = list(design.arm_names)
+        for arm in table["arm"].unique():
+            if arm not in names:
+                raise ValueError(f"patients are in an unknown arm {arm!r}{nearest(arm, names)}")
+        arms = table["arm"].map({a: k for k, a in enumerate(names)}).to_numpy(dtype=int)
+    else:
+        arms = np.full(len(table), -1)
+    last = float((enrolment + time).max(initial=0.0))
+    if cutoff is None:
+        cut = last
+    elif isinstance(cutoff, int | float):
+        cut = float(cutoff)
+    else:
+        if start is None:
+            raise ValueError("a cut-off date needs the date of opening: give opened")
+        cut = (pd.Timestamp(cutoff) - start).total_seconds() / 86_400 / DAYS_PER_MONTH
+    if last > cut + 1e-6:
+        raise ValueError(
+            f"a patient is followed until month {last:.2f}, after the cut-off {cut:.2f}"
+        )
+    if len(table) > design.n_patients:
+        raise ValueError(
+            f"{len(table)} patients are enrolled, more than the design's {design.n_patients}"
+        )
+    order = np.argsort(enrolment, kind="stable")
+    return OngoingTrial(
+        enrolment[order], arms[order], time[order], event[order], gone[order], cut, start
+    )
+
+
+def _indicator(values: pd.Series, name: str) -> np.ndarray:
+    numbers = values.to_numpy()
+    if not np.isin(numbers, (0, 1)).all():
+        raise ValueError(f"{name} must be 0 or 1 for every patient, got {pd.unique(values)!r}")
+    return numbers.astype(bool)
+
+
+def from_trial(trial: Any, data: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Patients of a ``Trial``, with its arm and first time-to-event endpoint as our columns."""
+    if not hasattr(trial, "patients") or not hasattr(trial, "endpoints"):
+        raise TypeError(f"trial_so_far must be a DataFrame or a Trial, got {trial!r}")
+    times = [e for e in trial.endpoints.values() if hasattr(e, "duration") and hasattr(e, "event")]
+    if not times:
+        raise ValueError("the trial has no time-to-event endpoint to predict")
+    columns = {"arm": trial.arm, "time": times[0].duration, "event": times[0].event}
+    return trial.patients, {**data, "columns": {**columns, **data.get("columns", {})}}
