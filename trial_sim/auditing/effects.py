@@ -62,11 +62,12 @@ def contrast_measures(
                 label,
                 Interval(float("nan"), float("nan"), float("nan")),
                 f"The effect ({real.estimate:.3g} in the real trial) cannot be estimated from the "
-                "synthetic trial (no events in an arm, or complete separation).",
+                "synthetic trial (no events in an arm, or complete separation); amber where the "
+                "real effect rests on so few events that chance may do this.",
                 1.96,
                 "zero",
                 0.0,
-                verdict="red",
+                verdict="red" if real.error < 0.5 else "amber",
             )
         ]
     difference = synthetic.estimate - real.estimate
