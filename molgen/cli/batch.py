@@ -1,0 +1,46 @@
+"""The command ``molgen batch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molgen.cli import app
+from molgen.cli.common import plain_errors
+
+
+@app.command()
+def batch(
+    run: Annotated[Path, typer.Argument(help="A run file (YAML) with at least the key n.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the results.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would cost; write nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Draw, deduplicate, filter, describe, score and select many molecules.
+
+    Keys of the run file, all but n with defaults: n, model, seed, chunk_size, filters, workers,
+    temperature, properties, deduplicate, known, objective, select, report, max_draws, timeout,
+    retries, memory_limit, cluster. The same command goes on with an interrupted run, and does
+    nothing when all is done.
+
+    Examples:
+
+        molgen batch run.yaml --output candidates
+
+        molgen batch run.yaml --output candidates --dry-run
+    """
+    from molgen.batch import estimate_batch, run_batch
+
+    with plain_errors():
+        if dry_run:
+            typer.echo(str(estimate_batch(run, output)))
+            return
+        try:
+            typer.echo(str(run_batch(run, output, progress=not quiet)))
+        except KeyboardInterrupt:
+            typer.echo("Interrupted; the same command goes on from here.", err=True)
+            raise typer.Exit(130) from None
