@@ -31,8 +31,9 @@ import trial_sim as ts
 from trial_sim.auditing import attacks, distances, intervals
 from trial_sim.auditing.comparison import compare
 from trial_sim.auditing.error_rates import contrasts_of
+from trial_sim.auditing.exposure import exposure
 from trial_sim.auditing.fidelity import fidelity
-from trial_sim.auditing.privacy import exposure, membership_scores
+from trial_sim.auditing.membership_measures import membership_scores
 from trial_sim.auditing.record import as_table
 from trial_sim.auditing.tables import gower
 from trial_sim.auditing.utility import utility

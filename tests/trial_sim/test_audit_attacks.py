@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trial_sim.auditing import attacks, distances, membership
+from trial_sim.auditing.exposure import Exposure
 from trial_sim.auditing.intervals import Interval, auc
-from trial_sim.auditing.privacy import Exposure, attack_counts, membership_scores
+from trial_sim.auditing.membership_measures import membership_scores
+from trial_sim.auditing.privacy import attack_counts
 from trial_sim.auditing.record import judge
 from trial_sim.auditing.tables import gower, learn_schema
 

@@ -8,7 +8,9 @@ The modules, in the order in which data flows:
     outcomes              every kind of endpoint brought to curves and contrasts
     comparison            two trials checked and brought to one form
     resemblance, fidelity, effects, utility, balance    what is measured on two tables
-    attacks, distances, membership, privacy             attacks with a control
+    attacks, distances, membership    the attacks themselves
+    exposure, privacy, membership_measures, small_cells    what they find, beside a control
+    refits                refits without a fold
     error_rates           type I error and power after synthesis (needs the generator)
     figures               aggregate data behind the plots
     two_tables, fitted    the audits themselves

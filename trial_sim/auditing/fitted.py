@@ -10,19 +10,20 @@ from trial_sim.auditing.balance import balance
 from trial_sim.auditing.comparison import Comparison, compare
 from trial_sim.auditing.effects import effect_replication
 from trial_sim.auditing.error_rates import error_rates, replication
+from trial_sim.auditing.exposure import exposure
 from trial_sim.auditing.fidelity import fidelity
 from trial_sim.auditing.figures import figure_data
+from trial_sim.auditing.membership_measures import (
+    membership_measures,
+    membership_scores,
+    shadow_measures,
+)
 from trial_sim.auditing.privacy import (
     attack_counts,
     attack_measures,
     closeness,
     copies,
-    exposure,
-    membership_measures,
-    membership_scores,
     pool,
-    shadow_measures,
-    small_cells,
 )
 from trial_sim.auditing.record import AuditReport, Measure, as_table, not_assessed
 from trial_sim.auditing.refits import (
@@ -33,6 +34,7 @@ from trial_sim.auditing.refits import (
     shadow_scores,
     utility_splits,
 )
+from trial_sim.auditing.small_cells import small_cells
 from trial_sim.auditing.two_tables import describe, one_thread
 from trial_sim.auditing.utility import utility
 from trial_sim.trial import Trial

@@ -14,9 +14,9 @@ import pandas as pd
 
 from trial_sim.auditing import membership
 from trial_sim.auditing.comparison import Comparison, aligned, read_outcomes, stream, thin
+from trial_sim.auditing.exposure import Exposure
 from trial_sim.auditing.outcomes import Outcome
 from trial_sim.auditing.patients import patient_frame
-from trial_sim.auditing.privacy import Exposure
 from trial_sim.auditing.tables import MixedTable, gower
 from trial_sim.auditing.utility import Split
 from trial_sim.trial import Trial
