@@ -205,6 +205,7 @@ def summary(
         members.append(max(intervals.auc(*pair).estimate for pair in scores.values()))
     return {
         "worst mean effect bias (SE)": max(abs(float(np.nanmean(v))) for v in bias.values()),
+        "its MC error": max(float(np.nanstd(v)) / len(v) ** 0.5 for v in bias.values()),
         "largest curve gap / band": float(np.mean(gaps)),
         "propensity AUC": float(np.mean(areas)),
         "TSTR / TRTR": float(np.mean(ratios)),
