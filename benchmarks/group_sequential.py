@@ -15,7 +15,7 @@ import mpmath
 import numpy as np
 
 from trial_sim.boundaries import exit_probabilities
-from trial_sim.group_sequential import group_sequential
+from trial_sim.sequential_planning import group_sequential
 
 LOOKS = np.arange(1, 11) / 10
 CASES = {
@@ -26,7 +26,7 @@ CASES = {
 COLD = """
 import time
 start = time.perf_counter()
-from trial_sim.group_sequential import group_sequential
+from trial_sim.sequential_planning import group_sequential
 imported = time.perf_counter()
 group_sequential([k / 10 for k in range(1, 11)], efficacy="lan_demets_obrien_fleming")
 print(imported - start, time.perf_counter() - imported)

@@ -6,11 +6,11 @@ The modules, in the order in which data flows:
     covariates            joint covariate generators
     outcomes/             one module a kind of endpoint: fitted models that sample
     fitting               model choice, parameter uncertainty, FittedTrial
-    spending, group_sequential, sample_size    exact boundaries and closed-form designs
+    spending, boundaries, sequential_planning, sample_size    exact boundaries, closed-form designs
     statistics/           log-rank family, MaxCombo, RMST, Cox, means, proportions, counts, MMRM
     design, scenarios     declarative designs; declarative outcome scenarios
     engine, operating_characteristics    batched simulation; summaries with Monte-Carlo error
-    what_if, prediction   grids of scenarios; an ongoing trial
+    exploration, prediction    grids of scenarios (what-if); an ongoing trial
     auditing/             fidelity, utility, privacy, balance of synthetic arms
     report, cli
 
@@ -34,12 +34,13 @@ _HOMES = {
     "load_trial": "datasets",
     "list_trials": "datasets",
     "read_trial": "datasets",
+    "trial_from_cdisc": "datasets",
     "fit": "fitting",
     "FittedTrial": "fitting",
     "load_fitted": "fitting",
     "audit": "auditing",
-    "group_sequential": "group_sequential",
-    "GroupSequential": "group_sequential",
+    "group_sequential": "sequential_planning",
+    "GroupSequential": "sequential_planning",
     "events_required": "sample_size",
     "power_of_events": "sample_size",
     "sample_size_means": "sample_size",
@@ -110,7 +111,10 @@ _HOMES = {
     "WithCovariates": "scenarios",
     "BySubgroup": "scenarios",
     "simulate": "engine",
-    "what_if": "what_if",
+    "what_if": "exploration",
+    "simulate_assurance": "simulated_assurance",
+    "worst_case_type_one_error": "design_search",
+    "simulation_report": "simulation_reports",
     "predict": "prediction",
 }
 

@@ -25,7 +25,7 @@ from trial_sim.integration import FloatArray
 from trial_sim.multiplicity import normal_orthant
 
 if TYPE_CHECKING:
-    from trial_sim.group_sequential import GroupSequential
+    from trial_sim.sequential_planning import GroupSequential
 
 DEFINITIONS = ("unconditional", "conditional_on_benefit", "joint")
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.accrual import Accrual, Dropout
-from trial_sim.group_sequential import GroupSequential
+from trial_sim.sequential_planning import GroupSequential
 from trial_sim.looks import (
     CalendarLooks,
     EnrolmentLooks,

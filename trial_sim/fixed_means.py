@@ -15,7 +15,7 @@ from trial_sim.fixed_record import ErrorLevel, SampleSize, error_level, normal_p
 from trial_sim.roots import find_root
 
 if TYPE_CHECKING:
-    from trial_sim.group_sequential import GroupSequential
+    from trial_sim.sequential_planning import GroupSequential
 
 _SMALLEST = 1.5
 

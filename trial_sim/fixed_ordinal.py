@@ -14,7 +14,7 @@ from trial_sim.integration import FloatArray
 from trial_sim.roots import solve_between
 
 if TYPE_CHECKING:
-    from trial_sim.group_sequential import GroupSequential
+    from trial_sim.sequential_planning import GroupSequential
 
 
 def shift_by_odds(control: Sequence[float], odds_ratio: float) -> FloatArray:

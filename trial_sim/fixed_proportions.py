@@ -13,7 +13,7 @@ from trial_sim.fixed_record import ErrorLevel, SampleSize, error_level
 from trial_sim.roots import find_root, solve_between
 
 if TYPE_CHECKING:
-    from trial_sim.group_sequential import GroupSequential
+    from trial_sim.sequential_planning import GroupSequential
 
 METHODS = ("score", "unpooled", "arcsine", "fisher", "pooled_z_exact")
 

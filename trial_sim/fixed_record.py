@@ -13,7 +13,7 @@ from scipy.special import ndtr, ndtri
 from trial_sim.arguments import between, nearest
 
 if TYPE_CHECKING:
-    from trial_sim.group_sequential import GroupSequential
+    from trial_sim.sequential_planning import GroupSequential
 
 
 @dataclass(frozen=True)

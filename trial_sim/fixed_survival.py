@@ -30,7 +30,7 @@ from trial_sim.survival_effects import (
 )
 
 if TYPE_CHECKING:
-    from trial_sim.group_sequential import GroupSequential
+    from trial_sim.sequential_planning import GroupSequential
 
 
 def events_required(

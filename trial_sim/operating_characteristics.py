@@ -332,7 +332,7 @@ class SimulationResult:
         From the stagewise ordering at the planned information fractions, scaled by each trial's own
         standard error at its stop; None without ``group_sequential`` boundaries.
         """
-        from trial_sim.group_sequential import GroupSequential
+        from trial_sim.sequential_planning import GroupSequential
 
         boundaries = self.design.boundaries
         if not isinstance(boundaries, GroupSequential):

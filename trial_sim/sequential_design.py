@@ -338,7 +338,7 @@ class GroupSequential:
             left = sorted(set(plain) - set(given))
             if left:
                 raise ValueError(f"keys {left} need efficacy_bounds and drift beside them")
-            from trial_sim.group_sequential import group_sequential
+            from trial_sim.sequential_planning import group_sequential
 
             return group_sequential(**given)
         missing = [name for name in known if name not in plain and name != "relative_information"]

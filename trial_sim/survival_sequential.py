@@ -24,7 +24,7 @@ from trial_sim.survival_moments import LogrankMoments, cox_hazard_ratio, logrank
 if TYPE_CHECKING:
     import pandas as pd
 
-    from trial_sim.group_sequential import GroupSequential
+    from trial_sim.sequential_planning import GroupSequential
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.constraints import constraint_columns, holds
 from trial_sim.endpoints import (
     Binary,
     CompetingRisks,
@@ -332,12 +333,8 @@ class Trial:
 
     def _check_constraints(self, table: pd.DataFrame) -> None:
         for rule in self.constraints:
-            try:
-                holds = table.eval(rule)
-            except (SyntaxError, ValueError, TypeError, pd.errors.UndefinedVariableError) as error:
-                raise ValueError(f"constraint {rule!r} cannot be evaluated: {error}") from error
-            used = [c for c in table.columns if isinstance(c, str) and c in rule]
-            broken = ~pd.Series(holds, index=table.index).astype(bool)
+            broken = ~pd.Series(holds(table, rule), index=table.index)
+            used = sorted(constraint_columns(rule))
             broken &= table[used].notna().all(axis=1)
             if broken.any():
                 raise ValueError(f"constraint {rule!r} does not hold at row {first_row(broken)}")

@@ -13,7 +13,7 @@ from trial_sim.assurance import (
     sample_size_prognostic,
 )
 from trial_sim.combination_tests import combine_p_values, fisher_design
-from trial_sim.group_sequential import group_sequential
+from trial_sim.sequential_planning import group_sequential
 
 UNIFORM = BetaMixture([1], [1], [1])
 RATES = np.arange(1, 7) / 10

@@ -16,7 +16,7 @@ from trial_sim.average_hazard import (
     survival_scenario,
     time_to_events,
 )
-from trial_sim.group_sequential import group_sequential
+from trial_sim.sequential_planning import group_sequential
 from trial_sim.survival_moments import cox_hazard_ratio, logrank_moments
 from trial_sim.survival_sequential import sequential_max_combo, survival_expectations
 

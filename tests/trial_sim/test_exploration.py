@@ -83,14 +83,6 @@ def test_a_grid_is_every_combination_simulated_alike(grid):
     assert (np.diff(power, axis=0) < 0).all()
 
 
-def test_the_function_and_the_module_do_not_hide_each_other():
-    import importlib
-
-    module = importlib.import_module("trial_sim.what_if")
-    for call in (ts.what_if, module, module.what_if):
-        assert len(call(DESIGN, OUTCOMES, {"hazard_ratio": [0.9]}, n_trials=10)) == 1
-
-
 def test_tuples_change_together_and_numbers_may_be_separate():
     variations = {("looks", "boundaries"): [(ts.EventLooks([180]), Bounds([1.96]))]}
     tied = ts.what_if(DESIGN, OUTCOMES, variations, n_trials=200)

@@ -23,7 +23,7 @@ from trial_sim.average_hazard import (
     time_to_events,
 )
 from trial_sim.combination_tests import fisher_design
-from trial_sim.group_sequential import group_sequential
+from trial_sim.sequential_planning import group_sequential
 from trial_sim.multiplicity import dunnett_critical_value, graphical_test
 from trial_sim.sample_size import (
     events_required,

@@ -9,7 +9,7 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 
 import trial_sim
 from trial_sim.fixed_proportions import restricted_proportions
-from trial_sim.group_sequential import group_sequential
+from trial_sim.sequential_planning import group_sequential
 from trial_sim.sample_size import (
     SampleSize,
     events_required,

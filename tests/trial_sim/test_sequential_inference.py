@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from trial_sim.group_sequential import group_sequential
+from trial_sim.sequential_planning import group_sequential
 from trial_sim.sequential_inference import adjusted_estimates, stagewise_p_value
 
 DESIGN = group_sequential((0.4, 0.7, 1), efficacy="lan_demets_obrien_fleming")

@@ -133,7 +133,7 @@ def _run_scenarios(loaded: Any, options: dict[str, Any], progress: bool) -> dict
 
 
 def _write_report(loaded: Any, results: dict[str, Any], path: Path, progress: bool) -> None:
-    from trial_sim.simulation_report import simulation_report
+    from trial_sim.simulation_reports import simulation_report
 
     table = _run_what_if(loaded, {}, progress) if loaded.what_if else None
     made = simulation_report(results, loaded.title, loaded.rationale, table)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.constraints import constraint_columns, holds
 from trial_sim.covariates.encoding import decode
 from trial_sim.endpoints import nearest
 from trial_sim.trial import Column
@@ -133,11 +134,10 @@ def satisfied(table: pd.DataFrame, constraints: Sequence[str]) -> np.ndarray:
     """Mask (n,) of rows in which every constraint holds (gaps and absent columns pass)."""
     good = np.ones(len(table), dtype=bool)
     for rule in constraints:
-        names = set(re.findall(r"[A-Za-z_]\w*", rule)) - {"and", "or", "not", "in"}
+        names = constraint_columns(rule)
         if not names <= set(table.columns):
             continue  # a rule on outcome columns: kept by the outcome model
-        holds = np.asarray(table.eval(rule), dtype=bool)
-        good &= holds | table[sorted(names)].isna().any(axis=1).to_numpy()
+        good &= holds(table, rule) | table[sorted(names)].isna().any(axis=1).to_numpy()
     return good
 
 

@@ -5,9 +5,7 @@ Boundaries are solved in `trial_sim.boundaries`, the record is `trial_sim.sequen
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -150,16 +148,3 @@ def _check_below(futility: FloatArray, efficacy: FloatArray) -> None:
             f"futility bound {futility[k]:g} is not below the efficacy bound {efficacy[k]:g} "
             f"at look {k + 1}"
         )
-
-
-class _CallableModule(ModuleType):
-    """`trial_sim.group_sequential` names both this module and its function.
-
-    Whichever of the two the package holds after imports in any order, calling it designs a trial.
-    """
-
-    def __call__(self, *args: Any, **kwargs: Any) -> GroupSequential:
-        return group_sequential(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _CallableModule

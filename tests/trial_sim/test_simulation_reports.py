@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import trial_sim as ts
 from trial_sim.cli import app
 from trial_sim.design import Bounds, Design
-from trial_sim.simulation_report import simulation_report
+from trial_sim.simulation_reports import simulation_report
 from trial_sim.study import read_study
 
 STUDY = """

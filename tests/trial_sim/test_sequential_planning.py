@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 import trial_sim
 from trial_sim.boundaries import exit_probabilities
-from trial_sim.group_sequential import GroupSequential, group_sequential
+from trial_sim.sequential_planning import GroupSequential, group_sequential
 
 LD_OF = "lan_demets_obrien_fleming"
 RULES = [
@@ -24,14 +24,6 @@ RULES = [
     "haybittle_peto",
 ]
 FUTILITY = ["obrien_fleming", "pocock", LD_OF, ("hwang_shih_decani", -2), ("kim_demets", 2)]
-
-
-def test_call_of_the_package_in_any_order_of_imports():
-    """The module carries the function's name: both must stay callable."""
-    assert trial_sim.group_sequential((0.5, 1)).n_looks == 2
-    import trial_sim.group_sequential as module
-
-    assert module((0.5, 1)) == group_sequential((0.5, 1))
 
 
 @pytest.mark.parametrize("efficacy", RULES)

@@ -1,0 +1,54 @@
+"""The two packages as a user meets them: names, imports, independence, no code in files."""
+
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import molgen
+import trial_sim
+
+ROOT = Path(molgen.__file__).parent.parent
+SOURCES = sorted([*ROOT.glob("molgen/**/*.py"), *ROOT.glob("trial_sim/**/*.py")])
+
+
+@pytest.mark.parametrize("package", [molgen, trial_sim])
+def test_every_public_name_resolves_and_is_documented(package) -> None:
+    for name in package.__all__:
+        assert getattr(package, name).__doc__ or name == "__version__", name
+
+
+@pytest.mark.parametrize("package", [molgen, trial_sim])
+def test_no_module_shares_its_name_with_a_public_name(package) -> None:
+    """Importing such a module would put it in the place of the function."""
+    modules = {m.name for m in pkgutil.iter_modules(package.__path__)}
+    assert modules & set(package.__all__) == set()
+
+
+@pytest.mark.parametrize("package", ["molgen", "trial_sim"])
+def test_importing_is_light(package: str) -> None:
+    code = f"import sys, {package}; print([m for m in ('torch', 'rdkit', 'pandas') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(AttributeError, match="load_model"):
+        _ = molgen.load_modle
+    with pytest.raises(AttributeError, match="group_sequential"):
+        _ = trial_sim.group_sequental
+
+
+FORBIDDEN = re.compile(
+    r"\bimport pickle|\bpickle\.[a-z]|weights_only=False|yaml\.load\(|\beval\(|\bexec\(|allow_pickle=True"
+    r"|torch\.load\("
+)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_loading_never_executes_code(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [line for line in lines if FORBIDDEN.search(line) and ".eval()" not in line]
+    assert found == []
