@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rdkit import Chem
 
-from molgen.alert_screen import refuses
+from molgen.alert_screen import ScreenedMol, describe_fast, refuses
 from molgen.batch_checks import BatchError
 from molgen.batch_plan import BLOCK, Task
 from molgen.chem import parse, quiet_rdkit
@@ -65,10 +65,6 @@ def compute_chunk(task: Task, number: int) -> bytes:
         first.sort()
         mols, keys = [mols[i] for i in first], [keys[i] for i in first]
         table = table.iloc[first].reset_index(drop=True)
-        missing = [n for n in task.properties if n not in table.columns]
-        rows = [list(compute(m, missing).values()) for m in mols]
-        more = pd.DataFrame(rows, columns=missing, dtype=float)
-    table = pd.concat([table, more], axis=1)
     table["passed"] = np.ones(len(table), dtype=bool)
     lead = ["smiles", *(["inchikey"] if "inchikey" in table else []), "draw"]
     table = table[[*lead, *task.properties, "passed"]]
@@ -104,17 +100,18 @@ def _draw_and_filter(
             counts["duplicates"] += 1
             continue
         seen.add(smiles)
-        mol = parse(smiles)
-        values = compute(mol, filters.descriptors)
+        molecule = ScreenedMol(parse(smiles))
+        values = compute(molecule.mol, filters.descriptors)
         with quiet_rdkit():
-            refused = next((f.name for f in filters.filters if refuses(f, mol, values)), None)
+            refused = next((f.name for f in filters.filters if refuses(f, molecule, values)), None)
         if refused is not None:
             counts["fell"][refused] += 1
             continue
-        mols.append(mol)
-        rows.append((smiles, draw, *values.values()))
-    table = pd.DataFrame(rows, columns=["smiles", "draw", *filters.descriptors])
-    types = {"smiles": object, "draw": np.int64, **dict.fromkeys(filters.descriptors, float)}
+        described = describe_fast(molecule, task.properties, values)
+        mols.append(molecule.mol)
+        rows.append((smiles, draw, *described.values()))
+    table = pd.DataFrame(rows, columns=["smiles", "draw", *task.properties])
+    types = {"smiles": object, "draw": np.int64, **dict.fromkeys(task.properties, float)}
     return mols, table.astype(types), counts
 
 
