@@ -1,4 +1,4 @@
-"""molgen: a motif-tree graph VAE that proposes molecules, and the chemistry that chooses among them.
+"""molgen: a motif-tree graph VAE proposes molecules, and chemistry chooses among them.
 
 The modules, in the order in which data flows:
 

@@ -77,12 +77,10 @@ class Window:
                     patterns.append(_pattern(name, text))
                 continue
             check_descriptors([name])
-            try:
-                low, high = value  # type: ignore[misc]
-            except TypeError:
-                raise ValueError(f"{name} is {value!r}; expected (low, high)") from None
-            low = -math.inf if low is None else float(low)
-            high = math.inf if high is None else float(high)
+            if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+                raise ValueError(f"{name} is {value!r}; expected (low, high)")
+            low = -math.inf if value[0] is None else float(value[0])
+            high = math.inf if value[1] is None else float(value[1])
             if not low <= high:
                 raise ValueError(f"{name} asks for {low:g} to {high:g}; low must not exceed high")
             ranges[name] = (low, high)

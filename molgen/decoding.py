@@ -88,7 +88,7 @@ class Writer:
         n, decoder = len(z), self.decoder
         order = ANY_ORDER if prefix is not None else CANONICAL
         condition = decoder.condition(z, level)
-        modulations = [block.modulation(condition) for block in decoder.blocks]
+        modulations = [block.modulation(condition) for block in decoder.layers]
         draws = torch.from_numpy(np.ascontiguousarray(uniforms))
         state = _State(n, limit, self.network.config)
         start = decoder.start.weight[order] + decoder.position.weight[0]
@@ -126,7 +126,7 @@ class Writer:
         new = x.shape[1]
         past = state.length
         mask = torch.full((new, past + new), -1e9).triu(past + 1)
-        for layer, block in enumerate(self.decoder.blocks):
+        for layer, block in enumerate(self.decoder.layers):
             x, state.cache[layer] = block(x, modulations[layer], mask, state.cache[layer])
         hidden = self.decoder.norm(x)
         state.hidden = torch.cat([state.hidden, hidden], dim=1)

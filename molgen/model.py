@@ -173,6 +173,11 @@ class MotifDecoder(nn.Module):
         self.token_bias = nn.Parameter(torch.zeros(n_attached))
         self.root_bias = nn.Parameter(torch.zeros(n_motifs))
 
+    @property
+    def layers(self) -> list[Block]:
+        """The transformer layers, first to last."""
+        return [block for block in self.blocks if isinstance(block, Block)]
+
     def condition(self, z: Tensor, level: Tensor) -> Tensor:
         """(n, width) from the noised latent (n, latent_dim) and its level (n,) in [0, 1]."""
         angle = level.unsqueeze(1) * math.pi
@@ -225,7 +230,7 @@ class GraphVAE(nn.Module):
         nn.init.normal_(self.rows.weight, 0, 0.1, generator=generator)
         with torch.no_grad():
             self.rows.weight[0].zero_()
-            for block in self.decoder.blocks:
+            for block in self.decoder.layers:
                 block.condition.weight.mul_(0.1)
                 for layer in (block.project, block.down):
                     layer.weight.mul_(1 / math.sqrt(2 * self.config.layers))
@@ -268,7 +273,7 @@ class GraphVAE(nn.Module):
         x = torch.cat([start + decoder.position.weight[0], placed], dim=1)
         condition = decoder.condition(z, level)
         mask = torch.full((t + 1, t + 1), -1e9, device=device).triu(1)
-        for block in decoder.blocks:
+        for block in decoder.layers:
             x, _ = block(x, block.modulation(condition), mask)
         hidden = decoder.norm(x)
 

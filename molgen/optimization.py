@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,7 +66,13 @@ def optimize(
     proposers = default_proposers(library, seed)
     if generator is not None:
         proposers["latent"] = (latent_proposer(generator), 0.25)
-    oracle = Oracle(scorer, n_calls, log=log, time_limit=time_limit, identity=identity)
+    oracle = Oracle(
+        scorer,
+        n_calls,
+        log=None if log is None else Path(log),
+        time_limit=time_limit,
+        identity=identity,
+    )
     outcome = search(oracle, library, proposers, settings, seed, _accept(filters), list(start))
     rows = [
         {

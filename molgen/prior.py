@@ -17,6 +17,20 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 
+class _Residual(nn.Module):
+    """One residual step of the velocity field, shifted by the noise level."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.enter = nn.Linear(width, width)
+        self.shift = nn.Linear(width, width)
+        self.leave = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        h = F.layer_norm(x, x.shape[1:])
+        return 0.1 * self.leave(F.silu(self.enter(h) + self.shift(t)))
+
+
 class VelocityField(nn.Module):
     """A residual network: (n, latent_dim) and levels (n,) to velocities (n, latent_dim)."""
 
@@ -25,12 +39,7 @@ class VelocityField(nn.Module):
         self.width = width
         self.enter = nn.Linear(latent_dim, width)
         self.time = nn.Sequential(nn.Linear(32, width), nn.SiLU(), nn.Linear(width, width))
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(
-                [nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)]
-            )
-            for _ in range(blocks)
-        )
+        self.blocks = nn.ModuleList(_Residual(width) for _ in range(blocks))
         self.leave = nn.Linear(width, latent_dim)
         generator = torch.Generator().manual_seed(0)
         for module in self.modules():
@@ -40,8 +49,6 @@ class VelocityField(nn.Module):
                 )
                 nn.init.zeros_(module.bias)
         with torch.no_grad():
-            for _, _, out in self.blocks:  # type: ignore[misc]
-                out.weight.mul_(0.1)
             self.leave.weight.mul_(0.1)
 
     def forward(self, z: Tensor, level: Tensor) -> Tensor:
@@ -49,9 +56,8 @@ class VelocityField(nn.Module):
         angle = level.unsqueeze(1) * frequency
         t = F.silu(self.time(torch.cat([angle.sin(), angle.cos()], dim=1)))
         x = self.enter(z)
-        for first, shift, second in self.blocks:  # type: ignore[misc]
-            h = F.layer_norm(x, (self.width,))
-            x = x + second(F.silu(first(h) + shift(t)))
+        for block in self.blocks:
+            x = x + block(x, t)
         return self.leave(F.layer_norm(x, (self.width,)))
 
 

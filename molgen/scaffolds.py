@@ -212,7 +212,7 @@ def graft(
 ) -> MotifTree:
     """``fragment`` hung on ``site`` of ``tree`` by its own ``exit_site``."""
     start = len(tree)
-    new_number = {}
+    new_number: dict[int, int] = {}
     edges: list[Edge] = []
     joined: dict[int, list[tuple[int, int, int]]] = {}
     for e in fragment.edges:

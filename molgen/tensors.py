@@ -164,7 +164,7 @@ def _map(function, items: Iterator, n_workers: int) -> Iterator:
 
 
 def _build_chunk(chunk: list[tuple[int, str]]):
-    RDLogger.DisableLog("rdApp.*")
+    RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     index_of: dict[str, int] = {}
     trees, rows = [], []
     refused: list[Refusal] = []

@@ -179,12 +179,12 @@ def _trees(
         refused = [Refusal(**r) for r in note["refused"]]
         return TreeTable.load(folder), refused, note["flattened"], note["sha256"]
     if isinstance(smiles, str | os.PathLike) and (Path(smiles) / "motifs.json").is_file():
-        table = TreeTable.load(smiles)
+        table = TreeTable.load(Path(smiles))
         return table, [], 0, file_hash(Path(smiles) / "motif.npy")
     if isinstance(smiles, str | os.PathLike):
         from molgen.datasets import read_molecules
 
-        smiles = list(read_molecules(smiles).smiles)
+        smiles = list(read_molecules(Path(smiles)).smiles)
     table, refused, flattened = build_table(smiles, n_workers, progress)
     if refused:
         logger.warning(
@@ -339,7 +339,7 @@ class _Run:
             self.half = self.config.precision != "float32"
             return
         keep = self.usable[: self.config.batch_size]
-        taken = {}
+        taken: dict[bool, float] = {}
         for half in (False, True):
             self.half = half
             for attempt in range(3):

@@ -188,7 +188,8 @@ def build_vocabulary(
 
     features, atom_rows, atom_offset = [], [], [0]
     begins, ends, types, bond_offset = [], [], [], [0]
-    symmetry_count, symmetry_start, symmetry = [], [], []
+    symmetry_count, symmetry_start = [], []
+    symmetry: list[int] = []
     for smiles in motifs:
         template = motif(smiles)
         for atom, environments in zip(template.mol.GetAtoms(), _environments(smiles, -1)):
@@ -210,30 +211,30 @@ def build_vocabulary(
     token_motif, token_atom, token_rows = [], [], []
     site_offset, site_atom, site_capacity, site_rows = [0], [], [], []
     everything = [*tokens, *((m, -1) for m in motifs)]
-    for number, (smiles, atom) in enumerate(everything):
+    for number, (smiles, attachment) in enumerate(everything):
         if smiles not in index_of:
-            raise MotifError(f"token ({smiles}, {atom}) has a motif that is not in the vocabulary")
+            raise MotifError(f"the motif of token ({smiles}, {attachment}) is not listed")
         index, template = index_of[smiles], motif(smiles)
-        if atom >= 0:
-            if not template.hydrogens[atom]:
-                raise MotifError(f"token ({smiles}, {atom}): this atom has no hydrogen to give up")
-            atom_token[atom_offset[index] + atom] = number
+        if attachment >= 0:
+            if not template.hydrogens[attachment]:
+                raise MotifError(f"token ({smiles}, {attachment}): the atom has no hydrogen")
+            atom_token[atom_offset[index] + attachment] = number
         token_motif.append(index)
-        token_atom.append(atom)
+        token_atom.append(attachment)
         token_rows.append(
             [
                 *(
-                    atom_rows[atom_offset[index] + atom]
-                    if atom >= 0
+                    atom_rows[atom_offset[index] + attachment]
+                    if attachment >= 0
                     else [row(("root", r)) for r in range(_RADII)]
                 ),
                 row(("motif", smiles)),
-                row(("token", smiles, atom)),
+                row(("token", smiles, attachment)),
             ]
         )
-        distances = _distances(smiles, atom)
-        for other, environments in enumerate(_environments(smiles, atom)):
-            capacity = template.hydrogens[other] - (other == atom)
+        distances = _distances(smiles, attachment)
+        for other, environments in enumerate(_environments(smiles, attachment)):
+            capacity = template.hydrogens[other] - (other == attachment)
             if capacity <= 0:
                 continue
             site_atom.append(other)
@@ -242,7 +243,7 @@ def build_vocabulary(
                 [
                     *(row(("environment", r, e)) for r, e in enumerate(environments)),
                     row(("distance", distances[other])),
-                    row(("site", smiles, atom, other)),
+                    row(("site", smiles, attachment, other)),
                 ]
             )
         site_offset.append(len(site_atom))

@@ -89,9 +89,9 @@ def _evaluate(node: ast.expr, table: pd.DataFrame, rule: str) -> Any:
         ):
             result: Any = True
             current = _evaluate(left, table, rule)
-            for op, right in zip(ops, rights):
+            for comparison, right in zip(ops, rights):
                 following = _evaluate(right, table, rule)
-                result = np.asarray(_COMPARE[type(op)](current, following)) & result
+                result = np.asarray(_COMPARE[type(comparison)](current, following)) & result
                 current = following
             return result
     raise ValueError(

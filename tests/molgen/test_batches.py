@@ -106,7 +106,9 @@ def test_vocabulary_survives_arrays(vocabulary) -> None:
     again = Vocabulary.from_arrays(vocabulary.to_arrays())
     assert again.motifs == vocabulary.motifs
     with pytest.raises(ValueError, match="token_row"):
-        Vocabulary.from_arrays({k: v for k, v in vocabulary.to_arrays().items() if k != "token_row"})
+        Vocabulary.from_arrays(
+            {k: v for k, v in vocabulary.to_arrays().items() if k != "token_row"}
+        )
 
 
 def test_extension_keeps_what_was_and_knows_the_new(vocabulary) -> None:
