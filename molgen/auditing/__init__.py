@@ -1,0 +1,21 @@
+"""The audit of a generator: what it gives away about its training molecules, and what it is worth.
+
+The modules, in the order in which data flows:
+
+    intervals      Wilson, Newcombe, bootstraps of shares and attacks
+    record, page   measures with rules and verdicts; the report; its HTML page
+    molecules      the audited sets: keys, fingerprints, scaffolds
+    memorisation   exact and near copies against a hold-out
+    membership     attacks with samples alone, and with the model
+    shadows        small models trained here, and the attacks that compare with them
+    canaries       planted molecules: exposure and extraction
+    inversion      members of a secret series from its scaffold or its profile
+    usefulness     property models from generated molecules; fidelity; rare chemotypes
+    assessment     ``audit`` and ``audit_samples``
+    protection     deduplication, and stopping a training run by audit
+"""
+
+from molgen.auditing.assessment import audit, audit_samples
+from molgen.auditing.record import AuditReport, Measure
+
+__all__ = ["AuditReport", "Measure", "audit", "audit_samples"]
