@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from trial_sim.accrual import Accrual, Dropout
-from trial_sim.sequential_planning import GroupSequential
 from trial_sim.looks import (
     CalendarLooks,
     EnrolmentLooks,
@@ -33,6 +32,7 @@ from trial_sim.randomization import (
     ResponseAdaptive,
 )
 from trial_sim.records import Record, as_floats, from_plain, nearest, to_plain
+from trial_sim.sequential_planning import GroupSequential
 
 __all__ = [
     "Accrual",

@@ -23,7 +23,6 @@ from trial_sim.average_hazard import (
     time_to_events,
 )
 from trial_sim.combination_tests import fisher_design
-from trial_sim.sequential_planning import group_sequential
 from trial_sim.multiplicity import dunnett_critical_value, graphical_test
 from trial_sim.sample_size import (
     events_required,
@@ -32,6 +31,7 @@ from trial_sim.sample_size import (
     sample_size_proportions,
     sample_size_survival,
 )
+from trial_sim.sequential_planning import group_sequential
 from trial_sim.survival_sequential import sequential_max_combo, survival_expectations
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "trial_reference_values.json"

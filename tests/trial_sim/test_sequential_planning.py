@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-import trial_sim
 from trial_sim.boundaries import exit_probabilities
 from trial_sim.sequential_planning import GroupSequential, group_sequential
 
