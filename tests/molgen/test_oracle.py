@@ -44,7 +44,33 @@ def test_wrong_number_of_answers_is_a_failure():
     assert oracle(["C", "CC"]).tolist() == [0.5, 0.5]  # asked again, one at a time
     oracle = Oracle(lambda smiles: [], n_calls=10)
     assert oracle(["C"]).tolist() == [0.0]
-    assert "answered 0 of 1" in oracle.history[0].error
+    assert "returned 0 values for 1" in oracle.history[0].error
+
+
+def test_a_scorer_that_hangs_costs_one_molecule_its_score():
+    def hanging(smiles):
+        while "N" in smiles:
+            pass
+        return [0.5] * len(smiles)
+
+    oracle = Oracle(hanging, n_calls=10, timeout=0.3)
+    assert oracle(["C", "N", "F"]).tolist() == [0.5, 0.0, 0.5]
+    assert "no answer within 0.3 s" in oracle.history[1].error
+
+
+def test_an_objective_whose_batch_fails_is_halved():
+    class Moody:
+        def score_with_components(self, smiles):
+            if "N" in smiles:
+                raise RuntimeError("boom")
+            return [(0.5, {"a": 1.0}, None) for _ in smiles]
+
+        def __call__(self, smiles):
+            raise AssertionError("not asked")
+
+    oracle = Oracle(Moody(), n_calls=10)
+    assert oracle(["C", "N", "F"]).tolist() == [0.5, 0.0, 0.5]
+    assert oracle.history[0].components == {"a": 1.0} and "boom" in oracle.history[1].error
 
 
 def test_a_run_goes_on_from_its_log(tmp_path):
