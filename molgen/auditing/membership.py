@@ -65,7 +65,7 @@ def measure_membership(attacks: Iterable[Attack], seed: int = 0) -> list[Measure
         measures.append(
             Measure(
                 "membership", "AUC", result.auc,
-                f"A member gets a higher score than an unseen molecule in {result.auc.estimate:.1%} "
+                f"A member scores above an unseen molecule in {result.auc.estimate:.1%} "
                 f"of pairs; the score is {attack.how}. Half is a coin; above {AUC_LIMIT} the model "
                 "gives away who was in training.",
                 attack.name, 0.5, AUC_LIMIT, "limit", attack.attacker,

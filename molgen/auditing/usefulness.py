@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from molgen.auditing.intervals import Interval, share_difference, wilson
 from molgen.auditing.molecules import MoleculeSet
@@ -33,7 +34,7 @@ def measure_utility(
     generated: MoleculeSet,
     members: MoleculeSet,
     others: MoleculeSet,
-    values: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    values: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     seed: int = 0,
 ) -> list[Measure]:
     """TSTR for each property: explained variance of the generated-trained forest over that of the
@@ -102,9 +103,9 @@ def _retention(
     lower, upper = np.quantile(ratios, [0.025, 0.975])
     return Measure(
         "utility", "TSTR", Interval(float(made_r2 / real_r2), float(lower), float(upper)),
-        f"Trained on generated molecules a forest explains {made_r2:.1%} of the variance among real "
-        f"unseen molecules, trained on real ones {real_r2:.1%}; the estimate is the ratio. At 1 "
-        "generated molecules teach as much as real ones.",
+        f"Trained on generated molecules a forest explains {made_r2:.1%} of the variance among "
+        f"real unseen molecules, trained on real ones {real_r2:.1%}; the estimate is the ratio. "
+        "At 1 generated molecules teach as much as real ones.",
         name, 1.0, RETENTION, "least",
     )  # fmt: skip
 
@@ -145,9 +146,9 @@ def measure_balance(
     return [
         Measure(
             "balance", "molecules with a rare ring system", share,
-            f"{share.estimate:.2%} of distinct sampled molecules have a ring system that fewer than "
-            f"{RARE_SHARE:.1%} of the members have; of unseen molecules {held:.2%} do. A share far "
-            "below that means that the model has kept only what is common.",
+            f"{share.estimate:.2%} of distinct sampled molecules have a ring system that fewer "
+            f"than {RARE_SHARE:.1%} of the members have; of unseen molecules {held:.2%} do. A share "
+            "far below that means that the model has kept only what is common.",
             "sample", held, wanted, "least",
         ),
         Measure(
@@ -207,13 +208,13 @@ def measure_fidelity(
         "IntDiv": "mean dissimilarity within the sample",
         "FCD/Test": "Fréchet ChemNet distance; lower is nearer, and it falls with more molecules",
     }
+    distance = "distance between the distributions of this property; 0 is equal"
     nothing = (math.nan, math.nan)
     measures = [
         Measure(
             "fidelity", name, Interval(float(value), *nothing),
-            f"{n:,} sampled molecules against as many unseen ones: "
-            f"{meaning.get(name, 'distance between the distributions of this property; 0 is equal')}. "
-            f"By chance: as many training molecules.",
+            f"{n:,} sampled molecules against as many unseen ones: {meaning.get(name, distance)}. "
+            "By chance: as many training molecules.",
             "sample", float(chance[name]),
         )
         for name, value in found.items()
