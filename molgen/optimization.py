@@ -18,7 +18,9 @@ import pandas as pd
 import torch
 
 from molgen.oracle import Oracle
-from molgen.search import Proposer, SearchSettings, default_proposers, search
+from molgen.proposers import Proposer, default_proposers
+from molgen.search import SearchSettings, search
+from molgen.selection import select_diverse
 
 if TYPE_CHECKING:
     from molgen.generation import Generator
@@ -38,6 +40,7 @@ def optimize(
     log: str | os.PathLike | None = None,
     time_limit: float | None = None,
     settings: SearchSettings | None = None,
+    n_diverse: int = 50,
 ) -> pd.DataFrame:
     """Search for molecules that score high.
 
@@ -51,10 +54,11 @@ def optimize(
             nothing.
         log: JSON-lines file of every call; if it exists, the run goes on from it.
         time_limit: seconds.
+        n_diverse: how many of the best, none too similar to another, are marked in ``diverse``.
 
     Returns:
-        One row a scored molecule, best first: ``smiles``, ``score``, the components, ``call``,
-        ``origin`` and ``problem``. ``attrs`` holds ``calls``, ``auc_top10``, ``reason`` (why it
+        One row a scored molecule, best first: ``smiles``, ``score``, ``diverse``, the components,
+        ``call``, ``origin`` and ``problem``. ``attrs`` holds ``calls``, ``auc_top10``, ``reason`` (why it
         ended: budget, time, exhausted, no proposals), ``restarts`` and ``events``.
 
     Raises:
@@ -73,11 +77,14 @@ def optimize(
         time_limit=time_limit,
         identity=identity,
     )
-    outcome = search(oracle, library, proposers, settings, seed, _accept(filters), list(start))
+    outcome = search(
+        oracle, library, proposers, settings, seed, _accept(filters, scorer), list(start)
+    )
     rows = [
         {
             "smiles": call.smiles,
             "score": call.score,
+            "diverse": False,
             **call.components,
             "call": call.number,
             "origin": call.origin,
@@ -86,6 +93,9 @@ def optimize(
         for call in oracle.best(oracle.used)
     ]
     table = pd.DataFrame(rows, columns=None if rows else ["smiles", "score", "call"])
+    if rows:
+        chosen = select_diverse(table["smiles"].tolist(), table["score"].to_numpy(), n_diverse)
+        table.loc[chosen, "diverse"] = True
     table.attrs.update(
         calls=oracle.used,
         auc_top10=oracle.auc(10),
@@ -141,10 +151,17 @@ def _library(model: Generator | None, seed: int) -> Sequence[str]:
     return load_dataset("moses", split="sample")[:_LIBRARY]
 
 
-def _accept(filters: Any) -> Callable[[list[str]], Sequence[bool]] | None:
+def _accept(filters: Any, scorer: Any) -> Callable[[list[str]], Sequence[bool]] | None:
+    """What is asked before a call is paid: the filters, and the objective's own hard bounds."""
+    own = getattr(scorer, "accepts", None)
     if filters is None:
-        return None
+        return own
     from molgen.filters import as_filter_set, filter_molecules
 
     checked = as_filter_set(filters)
-    return lambda smiles: filter_molecules(smiles, checked)["passed"].tolist()
+
+    def accept(smiles: list[str]) -> list[bool]:
+        passed = filter_molecules(smiles, checked)["passed"].tolist()
+        return passed if own is None else [a and b for a, b in zip(passed, own(smiles))]
+
+    return accept
