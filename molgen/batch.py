@@ -137,10 +137,13 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
             n, selected, counts = journal["n"], journal["n_selected"], journal["counts"]
             return BatchResult(folder.path, n, wanted.n, selected, counts, 0.0, True)
         folder.prepare()
-        run = _Run(wanted, task, folder, hashes, progress)
         with disk_errors(folder.path):
-            run.gather()
-            n_selected, results = run.finish()
+            run = _Run(wanted, task, folder, hashes, progress)
+            try:
+                run.gather()
+                n_selected, results = run.finish()
+            finally:
+                run.close()
         journal |= {
             "state": "done",
             "n": run.n_admitted,
@@ -393,8 +396,11 @@ class _Run:
             shown = shown.drop(columns=["key", "digest", "fingerprint", "passed"], errors="ignore")
             steps = funnel(self.counts, list(self.counts["fell"]))
             names.append(write_report(work, shown, self.n_admitted, steps, provenance))
-        self._store.close()
         return n_selected, self._folder.publish(names)
+
+    def close(self) -> None:
+        """Close the store of molecules that were seen."""
+        self._store.close()
 
     def _provenance(self) -> Any:
         """The record of the results; without the time, which would differ between equal runs."""

@@ -8,6 +8,7 @@ therefore in ``run.json``, not in these files.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -90,8 +91,11 @@ class MoleculeWriter:
     def abandon(self) -> None:
         """Close the files as they are, after a failure."""
         for handle in (self._csv, self._parquet):
-            if handle is not None:
-                handle.close()
+            with contextlib.suppress(OSError):  # the disk that failed fails again
+                if handle is not None:
+                    handle.close()
+        if self._parquet is not None:
+            self._parquet.is_open = False
 
 
 def choose(folder: Path, tables: Iterator[pyarrow.Table], n: int, wish: Selection) -> pd.DataFrame:

@@ -213,8 +213,9 @@ def test_a_worker_that_dies_or_hangs_is_replaced(small_folder, tmp_path):
         os.kill(pool.process_ids()[0], signal.SIGKILL)
         assert pool.next_chunk(patience=0.2) is None
         os.kill(pool.process_ids()[0], signal.SIGSTOP)
+        time.sleep(0.15)
         pool._timeout = 0.1
-        assert pool.next_chunk(patience=0.2) is None
+        assert pool.next_chunk(patience=0.0) is None
         pool._timeout = 1e9
         assert pool.next_chunk(patience=120.0) == (0, expected)
         assert pool.pending == 0
@@ -229,14 +230,14 @@ def test_a_worker_that_dies_or_hangs_is_replaced(small_folder, tmp_path):
 
 
 def _objective(tmp_path, monkeypatch, body: str) -> dict:
-    (tmp_path / "my_scorer.py").write_text(f"import time\ndef scorer(smiles):\n    {body}\n")
+    module = f"scorer_of_{tmp_path.name}"  # modules are imported once a process
+    (tmp_path / f"{module}.py").write_text(f"import time\ndef scorer(smiles):\n    {body}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("my_scorer", None)
-    params = {"function": "my_scorer:scorer"}
+    params = {"function": f"{module}:scorer"}
     return {
         "components": [
             {"property": "python", "goal": "maximise", "name": "mine", "params": params,
-             "transform": {"name": "linear", "low": 0, "high": 100}},
+             "transform": {"type": "range", "low": 0, "high": 100}},
             "maximise qed",
         ]
     }  # fmt: skip
