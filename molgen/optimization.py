@@ -58,8 +58,8 @@ def optimize(
 
     Returns:
         One row a scored molecule, best first: ``smiles``, ``score``, ``diverse``, the components,
-        ``call``, ``origin`` and ``problem``. ``attrs`` holds ``calls``, ``auc_top10``, ``reason`` (why it
-        ended: budget, time, exhausted, no proposals), ``restarts`` and ``events``.
+        ``call``, ``origin`` and ``problem``. ``attrs`` holds ``calls``, ``auc_top10``, ``reason``
+        (why it ended: budget, time, exhausted, no proposals), ``restarts`` and ``events``.
 
     Raises:
         ValueError: a budget below 1, a log of another objective, or nothing to start from.
