@@ -62,7 +62,7 @@ def audit(
         canaries: how many to plant 1, 4 and 16 times each (0 leaves them out).
         series: secret series to attack (0 leaves them out).
         properties: name → {SMILES: value}, measured values of members and non-members for the
-            utility section; computed logP, TPSA and QED by default.
+            utility section; computed logP and TPSA by default.
         fcd: compute the Fréchet ChemNet distance too (minutes).
         n_jobs: processes for sampling and chemistry.
 

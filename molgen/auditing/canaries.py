@@ -182,7 +182,7 @@ def plant(
     background = [members.smiles[i] for i in rng.permutation(len(members))[:_BACKGROUND]]
     repeated = [s for s, k in zip(planted, repeats) for _ in range(k)]
     table, _, _ = build_table([*background, *repeated])
-    trained = train_small(model, table, folder, quick_training(n_steps, prior_steps=100), seed=seed)
+    trained = train_small(model, table, folder, quick_training(n_steps), seed=seed)
     return CanaryRun(tuple(planted), repeats, tuple(siblings[len(repeats) :]), trained)
 
 

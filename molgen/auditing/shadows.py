@@ -63,8 +63,9 @@ def small_config(model: Generator) -> ModelConfig:
     )  # fmt: skip
 
 
-def quick_training(n_steps: int, prior_steps: int = 0) -> TrainingConfig:
-    """A short training run in single precision."""
+def quick_training(n_steps: int) -> TrainingConfig:
+    """A short training run in single precision, without a latent prior: what it leaves samples
+    from its decoder alone."""
     from molgen.training import TrainingConfig
 
     return TrainingConfig(
@@ -72,7 +73,7 @@ def quick_training(n_steps: int, prior_steps: int = 0) -> TrainingConfig:
         batch_size=128,
         warmup=max(n_steps // 10, 1),
         average=0.98,
-        prior_steps=prior_steps,
+        prior_steps=0,
         precision="float32",
     )
 

@@ -9,4 +9,4 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-from molgen.cli import batch, chemistry, generate, objectives, optimize  # noqa: E402,F401
+from molgen.cli import audit, batch, chemistry, generate, objectives, optimize  # noqa: E402,F401

@@ -1,0 +1,76 @@
+"""The command that audits a generator, or molecules from one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molgen.cli import app
+from molgen.cli.common import Jobs, plain_errors, read_input
+
+
+@app.command()
+def audit(
+    members: Annotated[str, typer.Option(help="File of molecules that the model was trained on.")],
+    non_members: Annotated[
+        str, typer.Option(help="File of molecules of the same kind that it never saw.")
+    ],
+    model: Annotated[str, typer.Option("--model", "-m", help="Shipped model or folder.")] = "moses",
+    generated: Annotated[
+        str | None,
+        typer.Option(help="Audit the molecules of this file, from any generator, not a model."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML report.")] = None,
+    json: Annotated[Path | None, typer.Option(help="The report as JSON.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Molecules to sample; by default 3 a member.")
+    ] = None,
+    shadow_models: Annotated[int, typer.Option(help="For LiRA and RMIA; even, 0 for none.")] = 4,
+    canaries: Annotated[int, typer.Option(help="Planted 1, 4, 16 times each; 0 for none.")] = 8,
+    series: Annotated[int, typer.Option(help="Secret series to attack; 0 for none.")] = 8,
+    fcd: Annotated[bool, typer.Option(help="The Fréchet ChemNet distance too.")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same report.")] = 0,
+    jobs: Jobs = 1,
+) -> None:
+    """What a model gives away about its training molecules. Exit code 1 when it does not pass.
+
+    Examples:
+
+        molgen audit --members train.smi --non-members test.smi -m my_model -o audit.html
+
+        molgen audit --members train.smi --non-members test.smi --generated sample.csv
+    """
+    with plain_errors():
+        from molgen.auditing import audit as audit_model
+        from molgen.auditing import audit_samples
+
+        inside, outside = (read_input(source, None).smiles for source in (members, non_members))
+        if generated is not None:
+            report = audit_samples(
+                read_input(generated, None).smiles, inside, outside, seed=seed, fcd=fcd, n_jobs=jobs
+            )
+        else:
+            try:
+                report = audit_model(
+                    model,
+                    inside,
+                    outside,
+                    seed=seed,
+                    n_samples=samples,
+                    shadow_models=shadow_models,
+                    canaries=canaries,
+                    series=series,
+                    fcd=fcd,
+                    n_jobs=jobs,
+                )
+            except FileNotFoundError as error:
+                raise ValueError(str(error)) from error
+        if output is not None:
+            report.to_html(output)
+        if json is not None:
+            report.to_json(json)
+        typer.echo(str(report))
+    if not report.passed:
+        raise typer.Exit(1)
