@@ -24,6 +24,7 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
