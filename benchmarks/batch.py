@@ -121,14 +121,19 @@ def kill(folder: Path, n: int, kills: int, seed: int, keys: dict[str, Any]) -> d
     """A run killed at random moments against one left in peace."""
     run_file = write_plan(folder, "kill", n=n, **keys)
     began = time.perf_counter()
-    finish(start(run_file, folder / "whole"))
+    run = start(run_file, folder / "whole")
+    while not any((folder / "whole").glob("work/chunks/*.parquet")) and run.poll() is None:
+        time.sleep(0.05)
+    first = time.perf_counter() - began
+    finish(run)
     whole = time.perf_counter() - began
     output = folder / "killed"
     chance = random.Random(seed)
     lives = []
     for _ in range(kills):
         run = start(run_file, output)
-        life = chance.uniform(0.0, whole / kills * 2.5)
+        # from before the first import to well after the first new chunk
+        life = chance.uniform(0.0, 2 * first)
         try:
             run.wait(life)
             lives.append({"seconds": round(life, 2), "ended by itself": True})
@@ -143,6 +148,7 @@ def kill(folder: Path, n: int, kills: int, seed: int, keys: dict[str, Any]) -> d
     kept_counts = [x["chunks kept"] for x in lives if "chunks kept" in x]
     return {
         "uninterrupted, s": round(whole, 1),
+        "its first chunk after, s": round(first, 1),
         "killed after": lives,
         "last call, s": round(time.perf_counter() - began, 1),
         "a finished chunk was ever lost": kept_counts != sorted(kept_counts),

@@ -13,6 +13,7 @@ now and then; on machines of one kind the output is the same for any cluster.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -56,7 +57,7 @@ class DaskPool:
 
     def submit(self, number: int) -> None:
         """Ask for a chunk."""
-        self._since[number] = time.monotonic()
+        self._since.pop(number, None)
         self._futures[number] = self._client.submit(
             compute_text, self._text, number, pure=False, retries=0
         )
@@ -98,12 +99,20 @@ class DaskPool:
         return None
 
     def _drop_overdue(self) -> None:
+        """Restart workers whose chunk takes too long; a chunk waiting for a worker has time."""
         now = time.monotonic()
-        # a chunk may wait for as long as the one before it takes
-        for number in [n for n, since in self._since.items() if now - since > 2 * self._timeout]:
-            if number in self._futures:
-                self._futures.pop(number).cancel(force=True)
-                self._again(number, f"it gave no answer within {2 * self._timeout:g} s")
+        at_work = {key: w for w, keys in self._client.processing().items() for key in keys}
+        # Dask gives a worker its next chunk early: that one may wait for as long as the first takes
+        limit = 2 * self._timeout
+        for number, future in list(self._futures.items()):
+            if future.key not in at_work:
+                self._since.pop(number, None)
+            elif now - self._since.setdefault(number, now) > limit:
+                del self._futures[number]
+                future.cancel(force=True)
+                with contextlib.suppress(ValueError):  # a worker without a nanny stays as it is
+                    self._client.restart_workers([at_work[future.key]], raise_for_error=False)
+                self._again(number, f"it gave no answer within {limit:g} s")
 
     def _again(self, number: int, why: str) -> None:
         self._failures[number] = self._failures.get(number, 0) + 1

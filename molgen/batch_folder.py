@@ -124,8 +124,9 @@ class BatchFolder:
                 if entry.name in ("chunks", "known"):
                     continue
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            for entry in [*self.chunks.glob("*.tmp"), *self.path.glob("*.tmp")]:
+            for entry in self.chunks.glob("*.parquet.tmp"):
                 entry.unlink()
+            (self.path / f"{JOURNAL}.tmp").unlink(missing_ok=True)
 
     def chunk_path(self, number: int) -> Path:
         """Where a chunk lies."""

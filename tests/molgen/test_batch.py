@@ -20,6 +20,7 @@ from molgen.batch import BatchError, RunPlan, estimate_batch, run_batch
 from molgen.batch_chunk import compute_chunk, read_chunk
 from molgen.batch_folder import BatchFolder
 from molgen.batch_plan import resolve
+from molgen.batch_verify import draw_again
 from molgen.batch_workers import WorkerPool
 from molgen.cli import app
 from molgen.provenance import load_table, save_table, verify
@@ -86,6 +87,17 @@ def test_results_carry_a_record_that_verify_confirms(whole, tmp_path):
     table.loc[7, "logp"] += 0.5
     save_table(table, tmp_path / "forged.parquet", provenance)
     assert not verify(tmp_path / "forged.parquet", n_rows=1_100).passed
+
+
+def test_rows_are_what_the_seed_gives(whole, small_model):
+    table, provenance = load_table(whole / "molecules.csv")
+    compared, different = draw_again(table, provenance, small_model, [3, 700])
+    assert compared > 900 and different == []
+    table.loc[701, "smiles"] = "CCO"
+    _, different = draw_again(table, provenance, small_model, [3, 700])
+    assert [row for row, _ in different] == [701] and "is CCO, drawn again" in different[0][1]
+    with pytest.raises(ValueError, match="Only a table that a batch wrote"):
+        draw_again(table.drop(columns="draw"), provenance, small_model, [0])
 
 
 def test_when_all_is_done_nothing_is_touched(whole, small_folder):
@@ -288,6 +300,16 @@ def test_dask_gives_the_same_bytes_though_a_worker_is_killed(whole, small_folder
         killer.join(timeout=1)
         assert not killer.is_alive()
     assert contents(tmp_path / "d") == contents(whole)
+
+
+@pytest.mark.slow
+def test_on_dask_too_a_scorer_that_hangs_is_reported(small_folder, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    objective = _objective(tmp_path, monkeypatch, "time.sleep(50)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    keys = {"objective": objective, "timeout": 4, "retries": 0, "cluster": {"kind": "local"}}
+    with pytest.raises(BatchError, match="Chunk 0 failed 1 times: it gave no answer within 8 s"):
+        run_batch(plan_for(small_folder, n=20, **keys), tmp_path / "s")
 
 
 # --- Known molecules, limits, funnel ----------------------------------------------------------
