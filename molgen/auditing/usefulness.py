@@ -110,9 +110,10 @@ def _retention(
     lower, upper = np.quantile(ratios, [0.025, 0.975])
     return Measure(
         "utility", "TSTR", Interval(made / real, float(lower), float(upper)),
-        f"A forest trained on {n:,} generated molecules, labelled by a model of real ones, explains "
-        f"{made:.1%} of the variance among real unseen molecules; trained on as many real molecules "
-        f"labelled by the same model it explains {real:.1%} (with measured labels {teacher:.1%}). "
+        f"A forest trained on {n:,} generated molecules, labelled by a model of real ones, "
+        f"explains {made:.1%} of the variance among real unseen molecules; trained on as many real "
+        f"molecules labelled by the same model it explains {real:.1%} (with measured labels "
+        f"{teacher:.1%}). "
         "The estimate is the ratio of the first two: at 1 generated molecules teach as much.",
         name, 1.0, RETENTION, "least",
     )  # fmt: skip
