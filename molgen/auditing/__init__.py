@@ -12,7 +12,6 @@ The modules, in the order in which data flows:
     inversion      members of a secret series from its scaffold or its profile
     usefulness     property models from generated molecules; fidelity; rare chemotypes
     assessment     ``audit`` and ``audit_samples``
-    protection     deduplication, and stopping a training run by audit
 """
 
 from molgen.auditing.assessment import audit, audit_samples

@@ -25,6 +25,7 @@ import numpy as np
 from molgen.auditing.intervals import bootstrap_mean, share_difference
 from molgen.auditing.molecules import MoleculeSet, read_generated
 from molgen.auditing.record import Measure, not_assessed
+from molgen.auditing.shadows import one_thread
 from molgen.similarity import nearest
 
 if TYPE_CHECKING:
@@ -76,15 +77,16 @@ def measure_canaries(
                 f"only {len(siblings)} unusual molecules that the model can write were found.",
             )
         ]  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="molgen-canaries-") as folder:
+    with tempfile.TemporaryDirectory(prefix="molgen-canaries-") as folder, one_thread():
         run = plant(model, members, siblings, Path(folder), n_each, n_steps, seed)
     bits = exposure(model, run)
-    drawn = read_generated(run.model.sample(n_samples, seed=seed))[0].positions
     n_control = min(len(run.siblings), len(run.planted))
-    prompted = [
-        recovered_by_prompt(run.model, smiles, seed)
-        for smiles in (*run.planted, *run.siblings[:n_control])
-    ]
+    with one_thread():
+        drawn = read_generated(run.model.sample(n_samples, seed=seed))[0].positions
+        prompted = [
+            recovered_by_prompt(run.model, smiles, seed)
+            for smiles in (*run.planted, *run.siblings[:n_control])
+        ]
     measures = []
     for repeats in REPEATS:
         chosen = run.repeats == repeats

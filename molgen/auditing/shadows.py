@@ -12,6 +12,8 @@ shadows cannot give a spread a molecule; Zarifzadeh et al. (2024), RMIA.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +50,20 @@ class ShadowScores:
                 f"scores have shape {self.scores.shape}, trained {self.trained.shape}; "
                 "expected the same"
             )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run PyTorch on one thread: small models gain nothing from more, and threads that wait for
+    each other on a busy machine made these runs ten times slower."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def small_config(model: Generator) -> ModelConfig:
@@ -150,7 +166,7 @@ def shadow_scores(
         for side in (0, 1):
             k = 2 * pair + side
             chosen = np.flatnonzero((half == side) & usable)
-            with tempfile.TemporaryDirectory(prefix="molgen-shadow-") as folder:
+            with tempfile.TemporaryDirectory(prefix="molgen-shadow-") as folder, one_thread():
                 shadow = train_small(
                     model, table.take(chosen), Path(folder), quick_training(n_steps),
                     seed=int(rng.integers(2**31)),
