@@ -10,6 +10,8 @@ import pytest
 
 import molgen
 import trial_sim
+import trial_sim.scenarios
+import trial_sim.statistics
 
 ROOT = Path(molgen.__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("molgen/**/*.py"), *ROOT.glob("trial_sim/**/*.py")])
@@ -21,7 +23,11 @@ def test_every_public_name_resolves_and_is_documented(package) -> None:
         assert getattr(package, name).__doc__ or name == "__version__", name
 
 
-@pytest.mark.parametrize("package", [molgen, trial_sim])
+@pytest.mark.parametrize(
+    "package",
+    [molgen, trial_sim, trial_sim.statistics, trial_sim.scenarios],
+    ids=lambda p: p.__name__,
+)
 def test_no_module_shares_its_name_with_a_public_name(package) -> None:
     """Importing such a module would put it in the place of the function."""
     modules = {m.name for m in pkgutil.iter_modules(package.__path__)}

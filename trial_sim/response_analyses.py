@@ -280,7 +280,7 @@ class _MixedModel:
     def __call__(
         self, batch: TrialBatch, trial: int, treated: int, month: float
     ) -> tuple[float, float, float]:
-        from trial_sim.statistics.mmrm import mmrm
+        from trial_sim.statistics.mixed_models import mmrm
 
         visits = batch.outcome.visits
         assert visits is not None and batch.outcome.baseline is not None

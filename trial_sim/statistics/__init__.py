@@ -6,7 +6,7 @@
     regression, recurrent            cox; andersen_gill (LWYY)
     competing_risks                  aalen_johansen, gray_test
     means, proportions, counts       t_test, ancova; chi_square_test, fisher_test, ...
-    mmrm, mmrm_covariance            mixed model for repeated measures
+    mixed_models, mmrm_covariance    mixed model for repeated measures
     kernels, kernels_*               what an engine calls in a loop over trials
 
 Every test has ``.z > 0`` where the group coded 1 does better, and a one-sided ``.p_value``. Names
@@ -40,8 +40,8 @@ _HOMES = {
     "farrington_manning_test": "proportions",
     "cmh_test": "proportions",
     "negative_binomial_test": "counts",
-    "MixedModel": "mmrm",
-    "mmrm": "mmrm",
+    "MixedModel": "mixed_models",
+    "mmrm": "mixed_models",
 }
 
 __all__ = sorted(_HOMES)
