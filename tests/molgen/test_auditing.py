@@ -126,7 +126,7 @@ def test_sets_that_overlap_are_refused_whatever_their_spelling(moses) -> None:
 
 
 def test_ten_molecules_are_too_few(moses) -> None:
-    with pytest.raises(ValueError, match="There are 10 distinct readable members; .* at least 50"):
+    with pytest.raises(ValueError, match=r"There are 10 distinct readable members; .* at least 50"):
         molgen.audit_samples(moses[200:300], moses[:10], moses[100:200])
     with pytest.raises(ValueError, match="There are 10 distinct readable non-members"):
         molgen.audit_samples(moses[200:300], moses[100:200], moses[:10])
