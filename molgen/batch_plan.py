@@ -140,8 +140,8 @@ class RunPlan:
 
     @property
     def blocks_per_chunk(self) -> int:
-        """Blocks of 512 draws that make one chunk."""
-        return -(-self.chunk_size // BLOCK)
+        """Blocks of 512 draws that make one chunk: no more than a small ``n`` needs."""
+        return min(-(-self.chunk_size // BLOCK), -(-self.n // BLOCK))
 
     @property
     def draws_allowed(self) -> int:
