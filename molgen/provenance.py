@@ -196,7 +196,9 @@ def _sample_again(
     """Make the molecules again, where the record is of a model's method."""
     arguments = {k: v for k, v in provenance.arguments.items() if v is not None}
     name = arguments.pop("model", "moses")
-    if provenance.function not in _REPLAYABLE or "smiles" not in table.columns:
+    of_batch = provenance.function.startswith("run_batch") and "draw" in table.columns
+    replayable = of_batch or provenance.function in _REPLAYABLE
+    if not replayable or "smiles" not in table.columns or not len(table):
         return "", []
     if model is None:
         from molgen import load_model
@@ -207,6 +209,13 @@ def _sample_again(
         what = f"the checkpoint at hand is {held[:12]}, the record names "
         return "", [Discrepancy(0, what + provenance.checkpoint_sha256[:12])]
     n = len(table)
+    if of_batch:
+        from molgen.batch_verify import draw_again
+
+        rows = _draw(min(n, n_rows), n, provenance.seed or 0)
+        compared, different = draw_again(table, provenance, model, rows)
+        what = f"{compared:,} molecules, their blocks drawn again"
+        return what, [Discrepancy(row + 1, text) for row, text in different]
     if provenance.function == "sample":
         arguments["n"] = n = min(n_rows, n)
     again = list(getattr(model, provenance.function)(**arguments, seed=provenance.seed or 0))
