@@ -20,6 +20,6 @@ def test_the_readme_has_an_example_for_each_user() -> None:
 def test_examples_of_the_readme_run(number: int, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", EXAMPLES[number]],
-        cwd=tmp_path, capture_output=True, text=True, timeout=600,
+        cwd=tmp_path, capture_output=True, text=True, timeout=1_500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2_000:]
