@@ -53,12 +53,14 @@ def plain_errors() -> Iterator[None]:
 
 
 def read_input(source: str, column: str | None) -> MoleculeFile:
+    """The molecules of a file, or of standard input for ``-``."""
     from molgen.files import read_molecules
 
     return read_molecules(source, column=column)
 
 
 def show_progress(source: str) -> bool:
+    """Whether a progress bar would be seen and would not mix with piped input."""
     return sys.stderr.isatty() and source != "-"
 
 
@@ -94,6 +96,7 @@ def write_table(
 
 
 def hash_input(read: MoleculeFile) -> str:
+    """SHA-256 of the molecules read, for provenance."""
     from molgen.datasets import hash_smiles
 
     return hash_smiles(read.smiles)
