@@ -79,7 +79,12 @@ def test_nothing_that_should_be_there_is_left_out(whole, small_model):
 def test_results_carry_a_record_that_verify_confirms(whole, tmp_path):
     for name in RESULTS[:2]:
         checked = verify(whole / name, n_rows=20)
-        assert checked.passed and len(checked.checks) == 3
+        assert checked.passed
+        digests, descriptors, filters, blocks = checked.checks
+        assert digests == "digests of 1,100 rows"
+        assert descriptors == "2 descriptors of 20 rows, recomputed"
+        assert filters == "filters of 20 rows, applied again"
+        assert int(blocks.removesuffix(" molecules, their blocks drawn again")) > 300
         assert checked.provenance.seed == 5
         assert checked.provenance.arguments["n"] == 1_100
         assert len(checked.provenance.checkpoint_sha256) == 64
