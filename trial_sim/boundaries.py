@@ -221,8 +221,8 @@ class NullPaths:
         self.increments = error_increments(rule, spending, alpha / sided)
         self.paths = start()
 
-    def bound(self, k: int) -> float:
-        """Efficacy bound of look k (from 0)."""
+    def bound(self, k: int, near: float | None = None) -> float:
+        """Efficacy bound of look k (from 0); near is a value to start the search from."""
         time = self.information[k]
         if self.rule.kind == "custom":
             return float(self.rule.parameter[k])
@@ -234,7 +234,7 @@ class NullPaths:
             spend = self.left
         if spend <= 0.0 and self.rule.kind == "haybittle_peto":
             raise ValueError("the interim bounds spend all of alpha: raise them or alpha")
-        found = z_for_tail(self.paths, time, 0.0, spend)
+        found = z_for_tail(self.paths, time, 0.0, spend, near=near)
         if found == -np.inf:
             raise NoErrorLeft(
                 f"binding futility leaves less than the error to spend at look {k + 1}: "

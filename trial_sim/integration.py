@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 FloatArray = NDArray[np.float64]
 Segment = tuple[float, float]
@@ -164,12 +164,19 @@ def advance(
 
 
 def z_for_tail(
-    paths: PathDensity, time: float, drift: float, probability: float, upper: bool = True
+    paths: PathDensity,
+    time: float,
+    drift: float,
+    probability: float,
+    upper: bool = True,
+    near: float | None = None,
 ) -> float:
     """The z whose tail of running paths holds `probability`.
 
+    near: a z to start from, such as the answer to a problem little different from this one.
+
     Returns +inf (upper) or -inf (lower) for a probability of zero, and the opposite infinity when
-    fewer paths than that are still running. Newton's method on the logarithm of the tail, kept in
+    fewer paths than that are still running. Halley's method on the logarithm of the tail, kept in
     a bracket.
     """
     sign = 1.0 if upper else -1.0
@@ -183,25 +190,72 @@ def z_for_tail(
     # Mirrored for the lower tail, so that one loop serves both.
     score = sign * (paths.score + drift * step)
     weights = paths.mass
-    mean = float(score @ weights) / paths.probability
-    centred = score - mean
-    z = mean + 2.0 * float(np.sqrt((centred * centred) @ weights / paths.probability + step))
     log_target = float(np.log(probability))
     # No tail outside of these is between 1e-300 and the running probability less 1e-300.
-    left, right = float(score.min()) - 40.0 * sd, float(score.max()) + 40.0 * sd
+    ends = float(score[0]), float(score[-1])
+    left, right = min(ends) - 40.0 * sd, max(ends) + 40.0 * sd
+    z = np.nan if near is None else sign * near * root
+    if not left < z < right:
+        mean = float(score @ weights) / paths.probability
+        centred = score - mean
+        spread = float(np.sqrt((centred * centred) @ weights / paths.probability + step))
+        z = mean - spread * float(ndtri(probability / paths.probability))
     for _ in range(200):
         gap = (score - z) / sd
         tail = float(ndtr(gap) @ weights)
-        slope = float(np.exp(-0.5 * gap * gap) @ weights) / (sd * _ROOT_TWO_PI)
+        density = np.exp(-0.5 * gap * gap) * weights
+        slope = float(density.sum()) / (sd * _ROOT_TWO_PI)
         error = float(np.log(tail)) - log_target if tail > 0.0 else -np.inf
         if error == 0.0:
             break
         left, right = (z, right) if error > 0.0 else (left, z)
-        following = z + error * tail / slope if slope > 0.0 and tail > 0.0 else np.nan
-        if not left < following < right:
-            # Newton leaves the bracket where the tail is flat, steep, or underflows: halve it.
+        following = np.nan
+        if slope > 0.0 and tail > 0.0:
+            # Halley's step for log(tail): its first and second derivatives are at hand.
+            first = -slope / tail
+            second = -float(density @ gap) / (sd * sd * _ROOT_TWO_PI * tail) - first * first
+            if first * first > 0.0:
+                damping = 1.0 - 0.5 * error * second / (first * first)
+                following = z - error / first / (damping if damping > 0.5 else 1.0)
+        inside = left <= following <= right
+        if not inside:
+            # The step leaves the bracket where the tail is flat, steep, or underflows: halve it.
             following = 0.5 * (left + right)
-        if abs(following - z) <= 1e-14 * (1.0 + abs(z)):
-            break
+        # A third-order step of 1e-6 leaves its cube.
+        close = abs(following - z) <= (1e-6 if inside else 1e-14) * sd
         z = following
+        if close:
+            break
     return sign * z / root
+
+
+def half_width_for(
+    paths: PathDensity, time: float, drift: float, probability: float, near: float | None = None
+) -> float:
+    """The z > 0 for which |Z(time)| < z holds `probability` of the running paths.
+
+    near: a z to start from. Newton's method on the mass, kept in a bracket.
+    """
+    root, sd = float(np.sqrt(time)), float(np.sqrt(time - paths.time))
+    centre = paths.score + drift * (time - paths.time)
+    left, right = 0.0, float(np.abs(centre).max()) + 40.0 * sd
+    width = np.nan if near is None else near * root
+    if not left < width < right:
+        width = 0.1 * sd
+    for _ in range(200):
+        high, low = (width - centre) / sd, (-width - centre) / sd
+        mass = float((ndtr(high) - ndtr(low)) @ paths.mass)
+        slope = float((np.exp(-0.5 * high * high) + np.exp(-0.5 * low * low)) @ paths.mass)
+        slope /= sd * _ROOT_TWO_PI
+        error = mass - probability
+        left, right = (width, right) if error < 0.0 else (left, width)
+        following = width - error / slope if slope > 0.0 else np.nan
+        inside = left <= following <= right
+        if not inside:
+            following = 0.5 * (left + right)
+        # A Newton step of 1e-8 leaves its square.
+        close = abs(following - width) <= (1e-8 if inside else 1e-14) * sd
+        width = following
+        if close:
+            break
+    return width / root

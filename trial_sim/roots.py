@@ -16,6 +16,7 @@ def find_root(
     xtol: float = 1e-12,
     ftol: float = 0.0,
     what: str = "the equation",
+    slope: float | None = None,
 ) -> float:
     """The x in [lower, upper] where `function` changes sign.
 
@@ -23,12 +24,18 @@ def find_root(
     Chandrupatla's method (1997: inverse quadratic interpolation guarded by bisection).
 
     ftol: a value within this of zero counts as zero.
+    slope: the rough slope of `function`, where it is known: the first step then leads just past
+        the root of a line with it, instead of `step` away.
     Raises ValueError, naming `what`, when no sign change is found.
     """
-    near, far = guess, float(np.clip(guess + step, lower, upper))
-    f_near, f_far = function(near), function(far)
+    near, f_near = guess, function(guess)
     if abs(f_near) <= ftol:
         return float(near)
+    if slope is not None and np.isfinite(f_near):
+        straight = -1.1 * f_near / slope
+        step = float(np.copysign(max(abs(straight), 1e-3 * abs(step)), straight))
+    far = float(np.clip(guess + step, lower, upper))
+    f_far = function(far)
     # The function is monotone: walk in the direction in which it comes nearer to zero.
     if np.sign(f_near) == np.sign(f_far) and abs(f_far) > abs(f_near):
         near, far, f_near, f_far = far, near, f_far, f_near

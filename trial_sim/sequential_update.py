@@ -55,7 +55,8 @@ def updated_design(
             design.sided,
             design.binding,
         )
-        alone, bounds = problem.bounds_for(drift, alone)
+        solution = problem.bounds_for(drift, alone)
+        alone, bounds = solution.efficacy, solution.futility
         bounds = bounds.copy()
         # With more information than planned futility may reach efficacy: the look ends the trial
         # either way, and a hair's breadth keeps the two decisions apart.
