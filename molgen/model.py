@@ -31,6 +31,7 @@ from torch_geometric.nn import GINEConv
 from torch_geometric.utils import scatter, softmax
 
 from molgen.batches import AtomGraphs, Growth
+from molgen.large_softmax import large_cross_entropy
 from molgen.vocabulary import ELEMENTS, N_BOND_TYPES, Vocabulary
 
 _FEATURE_SIZES = (len(ELEMENTS) + 1, 9, 5, 2, 2)
@@ -241,18 +242,53 @@ class GraphVAE(nn.Module):
         index = index.to(self.rows.weight.device)
         return self.rows(index.view(-1, index.shape[-1])).view(*index.shape[:-1], -1)
 
-    def posterior(self, graphs: AtomGraphs) -> tuple[Tensor, Tensor]:
-        """mu and logvar, each (n, latent_dim)."""
-        return self.encoder(graphs, self.describe_rows(graphs.row))
+    def describe_batch(
+        self, growth: Growth, graphs: AtomGraphs | None = None, vocabulary: Vocabulary | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Vectors of all tokens, of each motif's parent site, of the sites, and of the atoms.
+
+        All in one lookup: its gradient is as large as the table of environments, and is then
+        written once. Shapes: (n_tokens, row_dim), (n, t, row_dim), (n, s, row_dim) and
+        (n_atoms, row_dim), the last empty without ``graphs``.
+        """
+        vocabulary = vocabulary or self.vocabulary
+        parts = [
+            vocabulary.token_row,
+            vocabulary.site_row[growth.parent_site],
+            vocabulary.site_row[growth.site],
+            np.zeros((0, 1), np.int64) if graphs is None else graphs.row,
+        ]
+        width = max(part.shape[-1] for part in parts)
+        flat = [part.reshape(-1, part.shape[-1]) for part in parts]
+        rows = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in flat]
+        vectors = self.describe_rows(np.concatenate(rows)).split([len(part) for part in rows])
+        token, parent, site, atom = (
+            vector.view(*part.shape[:-1], vector.shape[-1]) for vector, part in zip(vectors, parts)
+        )
+        return token, parent, site, atom
+
+    def posterior(
+        self, graphs: AtomGraphs, atom_vectors: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """mu and logvar, each (n, latent_dim); ``atom_vectors`` from ``describe_batch``."""
+        if atom_vectors is None:
+            atom_vectors = self.describe_rows(graphs.row)
+        return self.encoder(graphs, atom_vectors)
 
     def negative_log_likelihood(
-        self, growth: Growth, z: Tensor, level: Tensor, vocabulary: Vocabulary | None = None
+        self,
+        growth: Growth,
+        z: Tensor,
+        level: Tensor,
+        vocabulary: Vocabulary | None = None,
+        vectors: tuple[Tensor, Tensor, Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """-log p(growth | z, level) in its parts ``root``, ``site``, ``token``, each (n,) nats.
 
         Args:
             growth: n molecules. z: (n, latent_dim), already noised. level: (n,) in [0, 1].
             vocabulary: of the growth, if it is an extension of the model's own.
+            vectors: from ``describe_batch``, where the caller has them already.
         """
         vocabulary = vocabulary or self.vocabulary
         decoder = self.decoder
@@ -262,8 +298,9 @@ class GraphVAE(nn.Module):
         parent = torch.from_numpy(growth.parent).to(device)
         n, t = token.shape
 
-        token_vectors = self.describe_rows(vocabulary.token_row)
-        site_of_parent = self.describe_rows(vocabulary.site_row[growth.parent_site])
+        if vectors is None:
+            vectors = self.describe_batch(growth, vocabulary=vocabulary)
+        token_vectors, site_of_parent, site_vectors, _ = vectors
         joined = (torch.arange(t, device=device) > 0).view(1, t, 1)
         site_of_parent = site_of_parent * joined
         start = decoder.start(torch.from_numpy(growth.order).to(device)).unsqueeze(1)
@@ -277,15 +314,15 @@ class GraphVAE(nn.Module):
             x, _ = block(x, block.modulation(condition), mask)
         hidden = decoder.norm(x)
 
-        root_logits = (
-            decoder.root(hidden[:, 0]) @ token_vectors[vocabulary.n_attached :].T
-        ).float()
-        root_logits = root_logits + decoder.root_bias
-        root = F.cross_entropy(root_logits, token[:, 0] - vocabulary.n_attached, reduction="none")
+        root = large_cross_entropy(
+            decoder.root(hidden[:, 0]),
+            token_vectors[vocabulary.n_attached :],
+            decoder.root_bias,
+            token[:, 0] - vocabulary.n_attached,
+        )
 
         # Where to grow: at each position that holds a motif, one of the open sites, or stop.
         held = torch.arange(t, device=device) < size.unsqueeze(1)
-        site_vectors = self.describe_rows(vocabulary.site_row[growth.site])
         site_position = torch.from_numpy(growth.site_position).to(device)
         of_motif = hidden.gather(1, site_position.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         keys = decoder.site_keys(of_motif, site_vectors)
@@ -303,9 +340,12 @@ class GraphVAE(nn.Module):
         query = decoder.token_query(
             hidden[which, when + 1], hidden[which, parents], site_of_parent[which, when + 1]
         )
-        token_logits = (query @ token_vectors[: vocabulary.n_attached].T).float()
-        token_logits = token_logits + decoder.token_bias
-        loss = F.cross_entropy(token_logits, token[which, when + 1], reduction="none")
+        loss = large_cross_entropy(
+            query,
+            token_vectors[: vocabulary.n_attached],
+            decoder.token_bias,
+            token[which, when + 1],
+        )
         token_loss = torch.zeros(n, device=device).index_add(0, which, loss)
         return {"root": root, "site": site, "token": token_loss}
 
