@@ -10,7 +10,8 @@ from lifelines import AalenJohansenFitter, CoxPHFitter, KaplanMeierFitter
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 import trial_sim as ts
-from trial_sim.auditing import contrasts, curves
+from trial_sim import contrasts
+from trial_sim.auditing import curves
 from trial_sim.auditing.outcomes import effects, read_outcome
 from trial_sim.auditing.utility import ridge_cox
 

@@ -4,7 +4,7 @@ The modules, in the order in which data flows:
 
     intervals, record     interval estimates; measures, verdicts and the report that holds them
     tables, patients      patient tables as arrays, distances between records
-    curves, contrasts     weighted outcome curves with bands; treatment contrasts
+    curves                weighted outcome curves with bands
     outcomes              every kind of endpoint brought to curves and contrasts
     comparison            two trials checked and brought to one form
     resemblance, fidelity, effects, utility, balance    what is measured on two tables

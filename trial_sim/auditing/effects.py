@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import stats
 
 from trial_sim.auditing.comparison import Comparison
-from trial_sim.auditing.contrasts import Contrast
 from trial_sim.auditing.intervals import Interval, normal_interval
 from trial_sim.auditing.outcomes import effects
 from trial_sim.auditing.record import Measure, not_assessed
+from trial_sim.contrasts import Contrast
 
 MOST_SUBGROUPS = 12
 LEAST_PER_ARM = 20

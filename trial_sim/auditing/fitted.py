@@ -8,8 +8,9 @@ import numpy as np
 
 from trial_sim.auditing.balance import balance
 from trial_sim.auditing.comparison import Comparison, compare
+from trial_sim.auditing.copied_baselines import copied_baselines
 from trial_sim.auditing.effects import effect_replication
-from trial_sim.auditing.error_rates import error_rates, replication
+from trial_sim.auditing.error_rates import error_rates
 from trial_sim.auditing.exposure import exposure
 from trial_sim.auditing.fidelity import fidelity
 from trial_sim.auditing.figures import figure_data
@@ -34,6 +35,7 @@ from trial_sim.auditing.refits import (
     shadow_scores,
     utility_splits,
 )
+from trial_sim.auditing.replication import replication
 from trial_sim.auditing.small_cells import small_cells
 from trial_sim.auditing.two_tables import describe, one_thread
 from trial_sim.auditing.utility import utility
@@ -132,7 +134,11 @@ def privacy_of(comparison: Comparison, refits: list[list[Refit]]) -> list[Measur
     """Copies and distances of the published trial; attacks by the folds; shadow models."""
     tables = exposure(comparison)
     folds = refits[0] if refits else []
-    out = [*copies(tables, comparison.rng(52)), *closeness(tables, comparison.rng(53))]
+    out = [
+        *copies(tables, comparison.rng(52)),
+        *copied_baselines(comparison, tables, comparison.rng(56)),
+        *closeness(tables, comparison.rng(53)),
+    ]
     if len(folds) >= 2:
         attacked = exposures(comparison, folds)
         small = comparison.real.n_patients <= SMALL

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from trial_sim.auditing import contrasts
+from trial_sim import contrasts
 from trial_sim.auditing import curves as weighted
-from trial_sim.auditing.contrasts import Contrast
 from trial_sim.auditing.curves import Curve
 from trial_sim.auditing.tables import as_text
+from trial_sim.contrasts import Contrast
 from trial_sim.trial import (
     Binary,
     CompetingRisks,

@@ -13,6 +13,7 @@ import numpy as np
 from trial_sim.auditing import attacks, distances
 from trial_sim.auditing.attacks import Attack
 from trial_sim.auditing.comparison import Comparison, thin
+from trial_sim.auditing.copied_baselines import copied_baselines
 from trial_sim.auditing.exposure import Exposure, exposure
 from trial_sim.auditing.intervals import normalised_risk, share_difference, wilson
 from trial_sim.auditing.membership_measures import membership_measures, membership_scores
@@ -29,6 +30,7 @@ def privacy(comparison: Comparison) -> list[Measure]:
     counts = attack_counts(tables, comparison.rng(51))
     out = [
         *copies(tables, comparison.rng(52)),
+        *copied_baselines(comparison, tables, comparison.rng(56)),
         *closeness(tables, comparison.rng(53)),
         *attack_measures(counts, control_name(tables)),
         *small_cells(comparison, tables),

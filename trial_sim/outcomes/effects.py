@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim import contrasts as c
 from trial_sim.endpoints import (
     Binary,
     CompetingRisks,
@@ -39,8 +40,6 @@ def contrast(
     patients: pd.DataFrame, endpoint: Endpoint, arm: str, control: Any, treatment: Any
 ) -> tuple[float, float]:
     """Estimate and standard error of ``treatment`` against ``control`` (NaN if there is none)."""
-    from trial_sim.auditing import contrasts as c
-
     table = patients[patients[arm].isin([control, treatment])]
     if isinstance(endpoint, Recurrent):
         by = table.groupby(endpoint.id, sort=False)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trial_sim.contrasts import log_hazard_ratio
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.hazard_grid import (
@@ -315,8 +316,6 @@ def nudges(events: HazardGrid, causes: np.ndarray, times: np.ndarray, data: FitD
 
     They differ where hazards are not proportional; the Cox estimate is the one to give back.
     """
-    from trial_sim.auditing.contrasts import log_hazard_ratio
-
     out = np.zeros((data.n_arms, events.counts.shape[2]))
     for c in range(out.shape[1]):
         hazards = shared_shape(events.counts[..., c], events.exposure)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit
 
+from trial_sim.contrasts import log_cumulative_odds_ratio
 from trial_sim.endpoints import Endpoint, Ordinal
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
@@ -216,8 +217,6 @@ def small_sample_bias(counts: np.ndarray) -> np.ndarray:
     The maximum-likelihood estimate lies too far from zero in small trials, by as much as a quarter
     of its error at 40 patients an arm; synthetic trials would add that bias to the real one's.
     """
-    from trial_sim.auditing.contrasts import log_cumulative_odds_ratio
-
     rng = np.random.Generator(np.random.Philox(71))
     sizes = counts.sum(axis=1).astype(int)
     shares = counts / counts.sum(axis=1, keepdims=True)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
+from trial_sim.contrasts import log_hazard_ratio
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.hazard_grid import (
     HazardGrid,
@@ -354,8 +355,6 @@ def calibrated(
     model: ParametricModel, times: np.ndarray, event: np.ndarray, data: FitData
 ) -> ParametricModel:
     """Move each arm's level until the expected Cox estimate is the real one (secant steps)."""
-    from trial_sim.auditing.contrasts import log_hazard_ratio
-
     for a in range(1, data.n_arms):
         pair = (data.arm == 0) | (data.arm == a)
         real, _ = log_hazard_ratio(times[pair], event[pair] > 0, data.arm[pair] == a)

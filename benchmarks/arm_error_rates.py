@@ -1,0 +1,128 @@
+"""Error rates of synthetic trials: rejections without an effect, spread of the effect.
+
+Parts of ``python -m benchmarks.synthetic_arms`` (``type_one``, ``spread``). Both store a row for
+each contrast in ``benchmarks/results`` and take up where an interrupted run of the same name
+stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+import trial_sim as ts
+from benchmarks import stored
+from trial_sim.auditing.comparison import Comparison, compare
+from trial_sim.auditing.error_rates import contrasts_of, many_trials, no_effect
+from trial_sim.datasets import list_trials
+from trial_sim.fitting import FittedTrial
+from trial_sim.trial import Trial
+
+LIMIT = float(stats.norm.isf(0.025))
+MCSES = 3.0  # Monte-Carlo standard errors that a rate may lie from its nominal value
+
+
+def every_endpoint() -> Iterator[tuple[str, str, Trial]]:
+    """Name, endpoint and trial (with that endpoint only) of every built-in randomised contrast."""
+    for name in list_trials()["name"]:
+        trial = ts.load_trial(name)
+        if trial.arm is not None:
+            for endpoint, record in trial.endpoints.items():
+                yield name, endpoint, replace(trial, endpoints={endpoint: record})
+
+
+def resumed(
+    store: str,
+    run: str,
+    n_trials: int,
+    rows_of: Callable[[str, FittedTrial, Comparison], Iterator[dict]],
+) -> pd.DataFrame:
+    """Rows of every trial and endpoint, computed, or found stored under the name of the run."""
+    table: list[dict] = []
+    for name, endpoint, trial in every_endpoint():
+        key = {"run": run, "trial": name, "endpoint": endpoint, "n_trials": n_trials}
+        old = stored.rows(store, **key)
+        if not old:
+            fitted = ts.fit(trial, endpoint=endpoint)
+            comparison = compare(trial, fitted.sample_trial(seed=1))
+            for row in rows_of(endpoint, fitted, comparison):
+                old.append({**key, "model": fitted.outcome_model.name, **row})
+                stored.append(store, old[-1])
+        table += old
+        shown = pd.DataFrame(old).drop(columns=["run", "revision", "n_trials"], errors="ignore")
+        print(shown.round(4).to_string(index=False, header=len(table) == len(old)), flush=True)
+    return pd.DataFrame(table)
+
+
+def type_one(run: str, n_trials: int = 2000) -> pd.DataFrame:
+    """Rejections of the one-sided 2.5 % test in synthetic trials whose effect was set to none.
+
+    ``below`` and ``above`` are the two directions with estimated parameters, ``drawn`` the mean of
+    both with parameters drawn once in 20 trials, ``wald`` the mean of both for estimate over
+    standard error. The test is the one of `trial_sim.auditing.null_tests` (log-rank, Pearson,
+    score, t). ``worst`` is the larger distance of below and above from .025 in Monte-Carlo errors.
+    """
+    mcse = (0.025 * 0.975 / n_trials) ** 0.5
+
+    def rows_of(endpoint: str, fitted: FittedTrial, comparison: Comparison) -> Iterator[dict]:
+        null = no_effect(comparison.real, endpoint)
+        plain = many_trials(fitted, comparison, endpoint, n_trials, 81, null)
+        drawn = many_trials(fitted, comparison, endpoint, n_trials, 82, null, trials_per_draw=20)
+        for label, found in plain.items():
+            below, above = (float((sign * found.z > LIMIT).mean()) for sign in (-1, 1))
+            with np.errstate(invalid="ignore"):
+                wald = float((np.abs(found.estimate / found.error) > LIMIT).mean()) / 2
+            yield {
+                "contrast": label,
+                "below": below,
+                "above": above,
+                "worst": max(abs(below - 0.025), abs(above - 0.025)) / mcse,
+                "drawn": float((np.abs(drawn[label].z) > LIMIT).mean()) / 2,
+                "wald": wald,
+                "undefined": float((~np.isfinite(found.z)).mean()),
+            }
+
+    return resumed("arms_type_one", run, n_trials, rows_of)
+
+
+def spread(run: str, n_trials: int = 500) -> pd.DataFrame:
+    """Spread of the effect over synthetic trials with parameters drawn for each.
+
+    ``ratio`` is the standard deviation of the estimates over sqrt(SE² + sampling²), where SE is
+    the real standard error and sampling the spread of the same trials with estimated parameters;
+    ``error`` is its Monte-Carlo error. Estimates more than five spreads from the median (arms all
+    but separated) are left out and counted in ``wild``.
+    """
+
+    def rows_of(endpoint: str, fitted: FittedTrial, comparison: Comparison) -> Iterator[dict]:
+        real = contrasts_of(comparison.outcomes["real"][endpoint], comparison.arms)
+        drawn = many_trials(fitted, comparison, endpoint, n_trials, 91, None, trials_per_draw=1)
+        plain = many_trials(fitted, comparison, endpoint, 2 * n_trials, 92, None)
+        for label, (_, se) in real.items():
+            total, lost = trimmed_spread(drawn[label].estimate)
+            sampling, _ = trimmed_spread(plain[label].estimate)
+            yield {
+                "contrast": label,
+                "se": se,
+                "sampling": sampling,
+                "total": total,
+                "ratio": total / float(np.hypot(se, sampling)),
+                "error": 1 / (2 * n_trials) ** 0.5,
+                "wild": lost,
+            }
+
+    return resumed("arms_spread", run, n_trials, rows_of)
+
+
+def trimmed_spread(values: np.ndarray) -> tuple[float, int]:
+    """Standard deviation without values beyond five robust spreads of the median, and how many
+    those (and the undefined ones) were."""
+    seen = values[np.isfinite(values)]
+    middle = np.median(seen)
+    scale = 1.4826 * float(np.median(np.abs(seen - middle)))
+    kept = seen[np.abs(seen - middle) <= 5 * scale]
+    return float(kept.std(ddof=1)), len(values) - len(kept)
