@@ -189,7 +189,7 @@ class _Source:
     """Molecules from the model, plain or around others, with the scaffold kept if there is one."""
 
     def __init__(self, model: Generator, scaffold: str | None, seed: int, temperature: float):
-        from molgen.growing import prepare_prefix
+        from molgen.prefixes import prepare_prefix
 
         self.model, self.seed, self.temperature = model, seed, temperature
         self.writer, self.prefix = model.writer, None

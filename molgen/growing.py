@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from rdkit import Chem, rdBase
 
-from molgen.decoding import Prefix, Writer
 from molgen.motifs import MotifTree, to_smiles
+from molgen.prefixes import prepare_prefix
 from molgen.scaffolds import (
     Scaffold,
     cut_scaffold,
     free_sites,
     graft,
     parse_scaffold,
-    to_prefix,
 )
 from molgen.tensors import Refusal
 
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _BLOCK = 256
+_UNIT = 64
+_MOST_UNITS = 8
 _LINKER_MOTIFS = 4
 _CANDIDATES = 8
+_Candidate = tuple[str, Chem.Mol] | Refusal
 
 
 def sample_scaffold(
@@ -62,8 +65,8 @@ def sample_scaffold(
     parsed = parse_scaffold(scaffold) if isinstance(scaffold, str) else scaffold
     pattern = _query(parsed.mol)
     limit = max_draws or max(40 * n, 20_000)
-    trees = _grown(model, parsed, seed, temperature, near, radius, limit)
-    candidates = (_canonical(tree) for tree in trees)
+    trees = _grown(model, parsed, seed, temperature, near, radius, limit, wanted=n)
+    candidates = map(_finished, trees)
     own = {parsed.smiles, Chem.CanonSmiles(parsed.smiles, useChiral=0)}
     return _collect(candidates, n, own, pattern, parsed.smiles, limit)
 
@@ -168,21 +171,24 @@ def change_part(
     return Molecules([s for s in grown if s != own][:n], grown.dropped)
 
 
-def prepare_prefix(model: Generator, scaffold: str | Scaffold) -> tuple[Writer, Prefix]:
-    """What is needed to grow from ``scaffold``: a writer that knows its motifs, and its steps.
+def draw_scaffold(
+    model: Generator,
+    scaffold: str | Scaffold,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> list[str]:
+    """The first ``n`` raw draws behind ``sample_scaffold``, repetitions included.
 
-    Raises ValueError if it has as many motifs as the model writes at all, or cannot be used.
+    A draw that added nothing is the scaffold itself; one that RDKit refuses is left out.
     """
+    from molgen.generation import check_count
+
+    check_count(n)
     parsed = parse_scaffold(scaffold) if isinstance(scaffold, str) else scaffold
-    own = model.network.vocabulary
-    prefix, vocabulary = to_prefix(parsed, own)
-    most = model.network.config.max_motifs
-    if len(prefix.token) >= most:
-        raise ValueError(
-            f"the scaffold {parsed.smiles} has {len(prefix.token)} motifs; the model writes "
-            f"{most} at the most"
-        )
-    return (model.writer if vocabulary is own else Writer(model.network, vocabulary)), prefix
+    trees = islice(_grown(model, parsed, seed, temperature, limit=n, wanted=n), n)
+    drawn = (_finished(tree) for tree in trees)
+    return [found[0] for found in drawn if not isinstance(found, Refusal)]
 
 
 def _grown(
@@ -194,22 +200,31 @@ def _grown(
     radius: float = 1.0,
     limit: int = 10_000,
     max_motifs: int | None = None,
+    wanted: int = _UNIT * _MOST_UNITS,
 ) -> Iterator[MotifTree]:
-    """Molecules grown from ``scaffold``, block by block."""
+    """Molecules grown from ``scaffold``: as many at first as are ``wanted``, then more.
+
+    Random numbers belong to units of 64 molecules, however many units are written together.
+    """
     from molgen.generation import seeded
 
     writer, prefix = prepare_prefix(model, scaffold)
     mu = None if near is None else model.encode_one(near)
     level = radius / (1 + radius) if near is not None else 1.0
-    for block in range(-(-limit // _BLOCK)):
-        rng = seeded(seed, block, 2)
-        z = torch.from_numpy(rng.standard_normal((_BLOCK, model.latent_dim), dtype=np.float32))
+    stop = None if max_motifs is None else len(prefix.token) + max_motifs
+    n_units = -(-limit // _UNIT)
+    together = min(-(-wanted // _UNIT), _MOST_UNITS)
+    for first in range(0, n_units, together):
+        latents, uniforms = [], []
+        for unit in range(first, min(first + together, n_units)):
+            rng = seeded(seed, unit, 2)
+            latents.append(rng.standard_normal((_UNIT, model.latent_dim), dtype=np.float32))
+            uniforms.append(model.uniforms(_UNIT, rng))
+        z = torch.from_numpy(np.concatenate(latents))
         if mu is not None:
-            z = torch.lerp(mu.expand(_BLOCK, -1), z, level)
-        stop = None if max_motifs is None else len(prefix.token) + max_motifs
-        yield from writer.write(
-            z, torch.full((_BLOCK,), level), model.uniforms(_BLOCK, rng), temperature, prefix, stop
-        )
+            z = torch.lerp(mu.expand(len(z), -1), z, level)
+        levels = torch.full((len(z),), level)
+        yield from writer.write(z, levels, np.concatenate(uniforms), temperature, prefix, stop)
 
 
 def _join(
@@ -229,7 +244,7 @@ def _join(
     limit = max_draws or max(10 * n, 4_000)
     patterns = [_query(p.mol) for p in parts]
 
-    def candidates() -> Iterator[str | Refusal]:
+    def candidates() -> Iterator[_Candidate]:
         trees = _grown(
             model, first, seed, temperature, limit=limit, max_motifs=_LINKER_MOTIFS + len(others)
         )
@@ -246,7 +261,7 @@ def _join(
     found = (
         s
         for s in candidates()
-        if isinstance(s, Refusal) or unwanted is None or not _contains(s, unwanted)
+        if isinstance(s, Refusal) or unwanted is None or not s[1].HasSubstructMatch(unwanted)
     )
     name = " and ".join(p.smiles for p in parts)
     return _collect(found, n, set(), patterns, name, limit)
@@ -254,7 +269,7 @@ def _join(
 
 def _hang(
     model: Generator, trees: list[MotifTree], others: list[Scaffold], n_first: int, seed: int
-) -> Iterator[str | Refusal]:
+) -> Iterator[_Candidate]:
     """Each tree with all other fragments, hung one after another on the likeliest free site."""
     from molgen.generation import seeded
     from molgen.likelihood import negative_log_likelihood
@@ -279,11 +294,11 @@ def _hang(
             start += len(group)
         trees = kept
     for tree in trees:
-        yield _canonical(tree)
+        yield _finished(tree)
 
 
 def _collect(
-    candidates: Iterable[str | Refusal],
+    candidates: Iterable[_Candidate],
     n: int,
     unwanted: set[str],
     patterns: Chem.Mol | list[Chem.Mol],
@@ -301,11 +316,12 @@ def _collect(
         drawn += 1
         if isinstance(candidate, Refusal):
             dropped.append(candidate)
-        elif candidate not in found and candidate not in unwanted:
-            if all(_contains(candidate, p) for p in patterns):
-                found[candidate] = None
+        elif candidate[0] not in found and candidate[0] not in unwanted:
+            if all(candidate[1].HasSubstructMatch(p) for p in patterns):
+                found[candidate[0]] = None
             else:
-                dropped.append(Refusal(drawn, candidate, "the scaffold is not in the molecule"))
+                reason = "the scaffold is not in the molecule"
+                dropped.append(Refusal(drawn, candidate[0], reason))
         if len(found) == n:
             break
     if len(found) < n:
@@ -329,14 +345,14 @@ def _query(mol: Chem.Mol) -> Chem.Mol:
     return query.GetMol()
 
 
-def _contains(smiles: str, pattern: Chem.Mol) -> bool:
-    return Chem.MolFromSmiles(smiles).HasSubstructMatch(pattern)
-
-
-def _canonical(tree: MotifTree) -> str | Refusal:
-    from molgen.generation import to_canonical
-
-    return to_canonical(tree)
+def _finished(tree: MotifTree) -> _Candidate:
+    """Canonical SMILES and molecule of a tree, or why there is none."""
+    text = to_smiles(tree)
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(text)
+    if mol is None:
+        return Refusal(0, text, "RDKit cannot read the assembled molecule")
+    return Chem.MolToSmiles(mol), mol
 
 
 def _read(smiles: str) -> Chem.Mol:

@@ -1,8 +1,7 @@
 """Partial molecules: scaffolds with exits, cores cut out of molecules, fragments to be joined.
 
-A scaffold is written in the model's own steps (a ``Prefix``), so that growing from it needs no
-search and keeps it by construction. Ring systems that training never saw get vectors from their
-atoms' environments (``vocabulary.extend``).
+What a chemist types or cuts out is checked once, here; ``molgen.prefixes`` writes it in the model's
+own steps, so that growing from it needs no search and keeps it by construction.
 """
 
 from __future__ import annotations
@@ -10,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 from rdkit import Chem, rdBase
 
-from molgen.decoding import Prefix
 from molgen.motifs import Edge, MotifError, MotifTree, cut_bonds, locate, motif
-from molgen.vocabulary import Vocabulary, extend
 
 MAX_HEAVY_ATOMS = 60
 
@@ -148,48 +144,6 @@ def _without(editable: Chem.RWMol, dropped: set[int]) -> tuple[Chem.Mol, dict[in
     except Chem.MolSanitizeException as error:
         raise ValueError(f"what is left is not a valid molecule: {error}") from None
     return mol, index
-
-
-def to_prefix(scaffold: Scaffold, vocabulary: Vocabulary) -> tuple[Prefix, Vocabulary]:
-    """The scaffold in the model's steps, and the vocabulary (perhaps extended) that writes it."""
-    tree = scaffold.tree
-    n = len(tree)
-    attachment = {e.child: e.child_atom for e in tree.edges}
-    symmetry = []
-    for node, smiles in enumerate(tree.motifs):
-        joined = [e.parent_atom for e in tree.edges if e.parent == node]
-        if node in attachment:
-            joined.insert(0, attachment[node])
-        symmetry.append(min(motif(smiles).automorphisms, key=lambda p: [p[a] for a in joined]))
-    tokens = [(tree.motifs[c], symmetry[c][attachment[c]]) for c in range(1, n)]
-    index_of = {m: i for i, m in enumerate(vocabulary.motifs)}
-    complete = all(
-        m in index_of and vocabulary.atom_token[vocabulary.atom_offset[index_of[m]] + a] >= 0
-        for m, a in tokens
-    )
-    if not complete or tree.motifs[0] not in index_of:
-        vocabulary = extend(vocabulary, tree.motifs)  # later entries of a motif take precedence
-        index_of = {m: i for i, m in enumerate(vocabulary.motifs)}
-    token = np.zeros(n, dtype=np.int64)
-    parent = np.zeros(n, dtype=np.int64)
-    parent_site = np.full(n, -1, dtype=np.int64)
-    token[0] = vocabulary.n_attached + index_of[tree.motifs[0]]
-    for edge, (smiles, atom) in zip(tree.edges, tokens):
-        child = edge.child
-        token[child] = vocabulary.atom_token[vocabulary.atom_offset[index_of[smiles]] + atom]
-        parent[child] = edge.parent + 1
-        parent_site[child] = _site(
-            vocabulary, int(token[edge.parent]), symmetry[edge.parent][edge.parent_atom]
-        )
-    exits = None
-    if scaffold.exits:
-        exits = frozenset((node, symmetry[node][atom]) for node, atom in scaffold.exit_sites())
-    return Prefix(token, parent, parent_site, exits), vocabulary
-
-
-def _site(vocabulary: Vocabulary, token: int, atom: int) -> int:
-    start, stop = vocabulary.site_offset[token], vocabulary.site_offset[token + 1]
-    return int(start + np.flatnonzero(vocabulary.site_atom[start:stop] == atom)[0])
 
 
 def free_sites(tree: MotifTree, first_node: int = 0) -> list[tuple[int, int]]:
