@@ -93,6 +93,22 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
     Raises:
         BatchError: a wrong plan; a folder that is in use, or holds another run; a full disk; a
             chunk that failed again and again. What was done is kept.
+
+    Examples:
+        >>> import molgen
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> plan = {
+        ...     "n": 5,
+        ...     "seed": 0,
+        ...     "filters": None,
+        ...     "workers": 0,
+        ...     "properties": ["mw"],
+        ...     "report": False,
+        ... }
+        >>> molgen.run_batch(plan, folder.name).n
+        5
+        >>> folder.cleanup()
     """
     began = time.monotonic()
     wanted = as_plan(plan)

@@ -44,6 +44,14 @@ class Component:
         weight: Relative weight, at least 0.
         name: Column name; the property's name by default.
         hard: True makes the bound a condition: a molecule that misses it scores 0.
+
+    Examples:
+        >>> import molgen
+        >>> wish = molgen.Component.within("logp", 1, 3)
+        >>> wish.statement
+        'logp within 1 and 3'
+        >>> wish.satisfied(2.0), wish.satisfied(5.0)
+        (True, False)
     """
 
     property: str

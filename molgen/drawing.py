@@ -146,6 +146,12 @@ def draw(
 
     Raises:
         ValueError: nothing to draw, a score that is not in the table, or lengths that differ.
+
+    Examples:
+        >>> import molgen
+        >>> picture = molgen.draw(["CCO", "c1ccccc1O"], columns=2)
+        >>> type(picture).__name__
+        'Drawing'
     """
     texts, score_values, reasons = _inputs(smiles, scores, highlight)
     if not texts:

@@ -102,6 +102,14 @@ def evaluate(
 
     Raises:
         ValueError: nothing generated, unknown metric, or an empty reference.
+
+    Examples:
+        >>> import molgen
+        >>> scores = molgen.evaluate(
+        ...     ["CCO", "CCN", "C("], ["CCO", "CCC"], metrics=["valid", "IntDiv"]
+        ... )
+        >>> round(scores["valid"], 3)
+        0.667
     """
     wanted = check_metrics(metrics)
     texts = as_smiles_list(generated)

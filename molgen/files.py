@@ -91,6 +91,16 @@ def read_molecules(path: str | Path, column: str | None = None) -> MoleculeFile:
     Raises:
         ValueError: no such file, unknown kind of file, no such column, damaged file, or nothing
             in it.
+
+    Examples:
+        >>> import molgen
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "mine.smi"
+        >>> _ = path.write_text("CCO ethanol\\nCCN ethylamine\\n")
+        >>> list(molgen.read_molecules(path).smiles)
+        ['CCO', 'CCN']
+        >>> folder.cleanup()
     """
     source = str(path)
     if source == "-":

@@ -66,7 +66,17 @@ PRESETS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class FilterSet:
-    """Filters in the order in which the funnel applies them; names must differ."""
+    """Filters in the order in which the funnel applies them; names must differ.
+
+    Examples:
+        >>> import molgen
+        >>> from molgen.filters import as_filter_set
+        >>> rules = as_filter_set(["veber", "pains"])
+        >>> len(rules)
+        2
+        >>> molgen.FilterSet.from_yaml(rules.to_yaml()) == rules
+        True
+    """
 
     filters: tuple[Filter, ...]
 

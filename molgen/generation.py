@@ -62,6 +62,12 @@ def load_model(name: str | os.PathLike = "moses") -> Generator:
     """A trained generator: a shipped model by name, or a folder that ``molgen.train`` wrote.
 
     Raises FileNotFoundError if there is none, ValueError if its files are damaged or foreign.
+
+    Examples:
+        >>> import molgen
+        >>> model = molgen.load_model("moses")
+        >>> len(model.sample(5, seed=0))
+        5
     """
     folder = find_model(name)
     network, prior, card = read_model(folder)

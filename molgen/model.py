@@ -205,7 +205,14 @@ class MotifDecoder(nn.Module):
 
 
 class GraphVAE(nn.Module):
-    """The whole model; ``molgen.generation`` gives it the methods that users call."""
+    """The whole model; ``molgen.generation`` gives it the methods that users call.
+
+    Examples:
+        >>> import molgen
+        >>> network = molgen.load_model("moses").network
+        >>> isinstance(network, molgen.GraphVAE)
+        True
+    """
 
     def __init__(self, vocabulary: Vocabulary, config: ModelConfig | None = None, seed: int = 0):
         super().__init__()

@@ -63,6 +63,14 @@ def optimize(
 
     Raises:
         ValueError: a budget below 1, a log of another objective, or nothing to start from.
+
+    Examples:
+        >>> import molgen
+        >>> found = molgen.optimize(
+        ...     ["maximise qed"], model=None, n_calls=20, start=["CCO"], seed=0
+        ... )
+        >>> bool(found["score"].is_monotonic_decreasing)
+        True
     """
     scorer, identity = _scorer(objective)
     generator = _model(model)

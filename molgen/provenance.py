@@ -105,6 +105,17 @@ def verify(
 
     Raises:
         ValueError: no such file or no record.
+
+    Examples:
+        >>> import molgen
+        >>> import pathlib, tempfile
+        >>> from molgen.provenance import record, save_table
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "mine.csv"
+        >>> _ = save_table(molgen.describe(["CCO", "CCN"]), path, record("mine", {}, seed=0))
+        >>> molgen.verify(path).discrepancies
+        ()
+        >>> folder.cleanup()
     """
     table, provenance = load_table(path)
     checks: list[str] = []

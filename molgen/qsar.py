@@ -277,6 +277,21 @@ def fit_qsar(
     Raises:
         QsarError: For data from which nothing can be learned.
         ValueError: For unknown names.
+
+    Examples:
+        >>> import molgen
+        >>> smiles = ["C" * n + end for n in range(1, 16) for end in ("O", "N")]
+        >>> y = [len(s) / 2 for s in smiles]
+        >>> qsar = molgen.fit_qsar(
+        ...     smiles,
+        ...     y,
+        ...     model="random_forest",
+        ...     features=["descriptors"],
+        ...     splitter="random",
+        ...     n_folds=2,
+        ... )
+        >>> len(qsar.predict(["CCCO"]))
+        1
     """
     if not 0.5 <= coverage < 1:
         raise QsarError(f"coverage is a share between 0.5 and 1; got {coverage}")
@@ -317,6 +332,24 @@ def load_qsar(path: str | Path) -> QsarModel:
 
     Raises:
         QsarError: If the folder holds no model, or one of a newer format.
+
+    Examples:
+        >>> import molgen
+        >>> import tempfile
+        >>> smiles = ["C" * n + end for n in range(1, 16) for end in ("O", "N")]
+        >>> qsar = molgen.fit_qsar(
+        ...     smiles,
+        ...     [len(s) for s in smiles],
+        ...     model="random_forest",
+        ...     features=["descriptors"],
+        ...     splitter="random",
+        ...     n_folds=2,
+        ... )
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> _ = qsar.save(folder.name)
+        >>> molgen.load_qsar(folder.name).task
+        'regression'
+        >>> folder.cleanup()
     """
     folder = Path(path)
     file = folder / "model.json" if folder.is_dir() else folder

@@ -60,6 +60,14 @@ class Objective:
         missing: "zero": a component without a value costs the molecule its score; "ignore": it is
             left out and the other weights are renormalised, as REINVENT does.
         name: A name for reports.
+
+    Examples:
+        >>> import molgen
+        >>> wishes = molgen.Objective(["maximise qed", "minimise sa_score"], name="drug-like")
+        >>> [component.property for component in wishes.components]
+        ['qed', 'sa_score']
+        >>> molgen.Objective.from_dict(wishes.to_dict()) == wishes
+        True
     """
 
     components: tuple[Component, ...]
@@ -405,6 +413,12 @@ def score(smiles: str | Iterable[str], objective: Any) -> pd.DataFrame:
         (desirability in [0, 1]) and ``name (raw)``; ``score`` in [0, 1]; ``passed`` (hard bounds
         and filters); ``problems`` (why a value is missing, with the SMILES); ``notes`` (alerts
         found, filters failed, outside a model's domain). Rows that are no molecules score 0.
+
+    Examples:
+        >>> import molgen
+        >>> table = molgen.score(["CCO", "c1ccccc1O"], ["maximise qed"])
+        >>> list(table["smiles"]), bool(table["score"].between(0, 1).all())
+        (['CCO', 'c1ccccc1O'], True)
     """
     import pandas as pd
 

@@ -81,6 +81,35 @@ def train(
 
     Raises ValueError if no molecule can be used, FloatingPointError if the loss stays undefined
     (the last good checkpoint stays), KeyboardInterrupt after writing a checkpoint.
+
+    Examples:
+        >>> import molgen
+        >>> import tempfile
+        >>> from molgen.model import ModelConfig
+        >>> from molgen.training import TrainingConfig
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> small = ModelConfig(
+        ...     latent_dim=8,
+        ...     encoder_width=16,
+        ...     encoder_layers=1,
+        ...     pooling_heads=2,
+        ...     width=16,
+        ...     layers=1,
+        ...     heads=2,
+        ...     feedforward=32,
+        ...     row_dim=16,
+        ...     site_dim=8,
+        ... )
+        >>> short = TrainingConfig(
+        ...     n_steps=2, batch_size=16, min_count=1, precision="float32", prior_steps=2
+        ... )
+        >>> smiles = ["c1ccccc1" + "C" * n + end for n in range(10) for end in ("O", "N")]
+        >>> report = molgen.train(
+        ...     smiles, folder.name, seed=0, config=short, model_config=small, progress=False
+        ... )
+        >>> len(molgen.load_model(folder.name).sample(3, seed=0))
+        3
+        >>> folder.cleanup()
     """
     config = config or TrainingConfig()
     output = Path(output)

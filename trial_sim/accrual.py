@@ -51,6 +51,12 @@ class Accrual(Record):
             trial draws its own gamma factor of mean 1.
         seasonality: twelve factors, January first, multiplying the rate; empty for none.
         opening_month: calendar month (1 to 12) in which the trial opens, for ``seasonality``.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> accrual = ts.Accrual(rate=[5, 20], breakpoints=[6])
+        >>> round(float(accrual.expected_time(100)), 2)
+        9.5
     """
 
     rate: Any
@@ -185,6 +191,11 @@ class Dropout(Record):
         rate: dropouts per patient-month; a list for pieces since randomisation.
         breakpoints: months since randomisation at which the hazard changes.
         by_arm: arm → rate (or list of rates, same pieces), for arms that differ from ``rate``.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(float(ts.Dropout.from_probability(0.1, by=12).rate), 5)
+        0.00878
     """
 
     rate: Any = 0.0

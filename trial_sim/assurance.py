@@ -85,6 +85,17 @@ def probability_of_success(
 
     prior: (mean, sd) of a normal prior on the drift (mean of Z at full information); or
     drifts, weights: (n,) a discrete prior, e.g. draws with equal weights, which sum to 1.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> gs = ts.group_sequential(
+        ...     information_fractions=(0.5, 1),
+        ...     alpha=0.025,
+        ...     power=0.9,
+        ...     efficacy="obrien_fleming",
+        ... )
+        >>> round(ts.probability_of_success(gs, prior=(3.0, 1.0)), 3)
+        0.767
     """
     definition = one_of("definition", definition, DEFINITIONS)
     if (prior is None) == (drifts is None):
@@ -120,7 +131,14 @@ def probability_of_success(
 
 @dataclass(frozen=True, eq=False)
 class BetaMixture:
-    """A mixture of beta distributions for a proportion; every field is (n_components,) float64."""
+    """A mixture of beta distributions for a proportion; every field is (n_components,) float64.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> prior = ts.BetaMixture([0.8, 0.2], [12, 1], [28, 1])
+        >>> round(prior.mean, 3), round(prior.posterior(4, 20).mean, 3)
+        (0.34, 0.263)
+    """
 
     weights: FloatArray
     a: FloatArray
@@ -203,6 +221,12 @@ def borrowing_power(
 
     Success: P(treatment - control > difference | data) > critical. Rates are scalars or (n,).
     Returns (n,) float64, summed over every outcome of both arms.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> vague, history = ts.BetaMixture([1], [1], [1]), ts.BetaMixture([1], [12], [28])
+        >>> ts.borrowing_power(0.6, 0.3, 30, 20, vague, history).round(3).tolist()
+        [0.829]
     """
     critical = between("critical", critical, 0.0, 1.0)
     angle, weight = _quadrature()
@@ -250,6 +274,12 @@ def sample_size_prognostic(
     n * variance = sd0^2 / pi0 + sd1^2 / pi1 - pi0 pi1 (rho0 sd0 / pi0 + rho1 sd1 / pi1)^2, the
     asymptotic variance of ANCOVA with treatment-covariate interaction; with equal arms, sd and
     rho the size falls by 1 - rho^2 (Schuler et al. 2022).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> plain, adjusted = (ts.sample_size_prognostic(0.3, r).n_total for r in (0.0, 0.5))
+        >>> round(adjusted / plain, 2)
+        0.75
     """
     level = error_level(alpha, sided, None)
     shift = abs(number("effect", effect))

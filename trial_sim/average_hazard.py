@@ -141,6 +141,18 @@ def survival_scenario(
     control_median or control_hazard: one of the two, for the whole follow-up or for each piece
         (a median of a piece is log 2 over its hazard).
     dropout: dropout hazard per month (for each piece); of both arms unless treatment_dropout.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> scenario = ts.survival_scenario(
+        ...     accrual_rates=20,
+        ...     accrual_durations=25,
+        ...     control_median=12,
+        ...     hazard_ratio=[1.0, 0.6],
+        ...     breakpoints=[4],
+        ... )
+        >>> ts.expected_events(scenario, [12, 24, 48]).round(1).tolist()
+        [62.3, 199.9, 396.3]
     """
     if (control_median is None) == (control_hazard is None):
         raise ValueError("give control_median or control_hazard, and not both")
@@ -202,7 +214,16 @@ def _events(
 
 
 def expected_events(scenario: SurvivalScenario, time: ArrayLike) -> FloatArray:
-    """Expected events of both arms by calendar `time` (n,). Returns (n,) float64."""
+    """Expected events of both arms by calendar `time` (n,). Returns (n,) float64.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> scenario = ts.survival_scenario(
+        ...     accrual_rates=20, accrual_durations=25, control_median=12, hazard_ratio=0.7
+        ... )
+        >>> ts.expected_events(scenario, [24]).round(2).tolist()
+        [196.55]
+    """
     times = np.atleast_1d(np.asarray(time, dtype=float))
     return np.array([np.concatenate(events_by_piece(scenario, float(t))).sum() for t in times])
 
@@ -212,6 +233,18 @@ def average_hazard_ratio(scenario: SurvivalScenario, time: ArrayLike) -> pd.Data
 
     Columns: time, ahr, n (patients enrolled), events, information (of the log hazard ratio under
     the alternative), information0 (under the null, events * share * (1 - share)).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> scenario = ts.survival_scenario(
+        ...     accrual_rates=20,
+        ...     accrual_durations=25,
+        ...     control_median=12,
+        ...     hazard_ratio=[1.0, 0.6],
+        ...     breakpoints=[4],
+        ... )
+        >>> ts.average_hazard_ratio(scenario, [24, 48])["ahr"].round(3).tolist()
+        [0.757, 0.685]
     """
     import pandas as pd
 

@@ -57,6 +57,11 @@ def fisher_design(
 
     futility_p: binding stop of a stage when its p-value is above this (one number, or one for each
         stage but the last).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.fisher_design(n_stages=2, alpha=0.025).critical_values.round(5).tolist()
+        [0.01579, 0.00222]
     """
     if not (float(n_stages).is_integer() and 1 <= n_stages <= 10):
         raise ValueError(f"n_stages must be a whole number from 1 to 10, got {n_stages!r}")
@@ -132,6 +137,11 @@ def combine_p_values(
 
     method: "inverse_normal" with weights (equal unless given; their squares are scaled to sum
         to 1), or "fisher".
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(ts.combine_p_values([0.05, 0.10]), 4)
+        0.0193
     """
     p = np.asarray(p_values, dtype=float)
     if p.ndim != 1 or p.size == 0 or not ((p >= 0) & (p <= 1)).all():

@@ -58,6 +58,12 @@ def list_trials() -> pd.DataFrame:
     Returns:
         One row a trial: name, title, patients, arms, endpoints (with their kinds), time_unit,
         randomised, licence, origin, citation.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> trials = ts.list_trials()
+        >>> "colon" in set(trials["name"])
+        True
     """
     rows = []
     for name, entry in _catalogue().items():
@@ -82,6 +88,12 @@ def load_trial(name: str) -> Trial:
 
     Raises:
         ValueError: no trial of that name.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> trial = ts.load_trial("colon")
+        >>> trial.arms, trial.n_patients
+        (('Obs', 'Lev', 'Lev+5FU'), 929)
     """
     catalogue = _catalogue()
     if name not in catalogue:
@@ -158,6 +170,25 @@ def read_trial(path: str | Path, spec: str | Path | Mapping[str, Any] | None = N
 
     Raises:
         ValueError: a file, field, column or value that does not fit, named.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "mine.csv"
+        >>> _ = path.write_text(
+        ...     "drug,age,time,dead\\nA,50,3.5,1\\nB,61,8,0\\nA,47,2,0\\nB,58,6,1\\n"
+        ... )
+        >>> fields = {
+        ...     "arm": "drug",
+        ...     "covariates": ["age"],
+        ...     "endpoints": {
+        ...         "death": {"kind": "time_to_event", "duration": "time", "event": "dead"}
+        ...     },
+        ... }
+        >>> ts.read_trial(path, fields).n_patients
+        4
+        >>> folder.cleanup()
     """
     path = Path(path)
     if spec is None:
@@ -227,6 +258,28 @@ def trial_from_cdisc(
         fields: passed to `Trial`.
 
     Each endpoint gets columns ``NAME_time`` and ``NAME_event`` = 1 where CNSR is 0.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> import pandas as pd
+        >>> adsl = pd.DataFrame(
+        ...     {
+        ...         "USUBJID": ["1", "2", "3", "4"],
+        ...         "TRT01P": ["Placebo", "Drug"] * 2,
+        ...         "AGE": [50, 61, 47, 58],
+        ...     }
+        ... )
+        >>> adtte = pd.DataFrame(
+        ...     {
+        ...         "USUBJID": ["1", "2", "3", "4"],
+        ...         "PARAMCD": "OS",
+        ...         "AVAL": [100, 90, 30, 200],
+        ...         "CNSR": [0, 1, 0, 1],
+        ...     }
+        ... )
+        >>> trial = ts.trial_from_cdisc(adsl, adtte, covariates=["AGE"])
+        >>> list(trial.endpoints), trial.n_patients
+        (['os'], 4)
     """
     for frame, names, title in (
         (adsl, [CDISC_ID, arm, *covariates], "adsl"),

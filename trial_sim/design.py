@@ -169,6 +169,17 @@ class Design(Record):
         endpoint: which endpoint of a scenario with several; None for its first.
         better: ``"higher"`` or ``"lower"`` responses; ignored for times, where later is better.
         control: name of the control arm; None for the first.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> design.arm_names, design.n_looks
+        (('control', 'treatment'), 2)
     """
 
     arms: Mapping[str, float]

@@ -124,6 +124,26 @@ def worst_case_type_one_error(
 
     Raises:
         ValueError: if ``outcomes`` has a hazard ratio other than 1.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> null = ts.PiecewiseExponential(control_median=12)
+        >>> worst = ts.worst_case_type_one_error(
+        ...     design,
+        ...     null,
+        ...     {"control_median": (6, 24)},
+        ...     n_trials=400,
+        ...     n_points=4,
+        ...     n_finalists=2,
+        ... )
+        >>> sorted(worst.parameters), 0 <= worst.type_one_error.estimate <= 1
+        (['control_median'], True)
     """
     from trial_sim.exploration import what_if
 

@@ -113,7 +113,15 @@ class Endpoint:
 @storable
 @dataclass(frozen=True)
 class TimeToEvent(Endpoint):
-    """Time from randomisation to one event; ``event`` is 1 where it was seen, 0 if censored."""
+    """Time from randomisation to one event; ``event`` is 1 where it was seen, 0 if censored.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.load_trial("colon").endpoint("death")
+        TimeToEvent(duration='death_time', event='death')
+        >>> ts.TimeToEvent(duration="months", event="died").columns
+        ('months', 'died')
+    """
 
     duration: str
     event: str
@@ -134,6 +142,11 @@ class CompetingRisks(Endpoint):
     """Time to the first of several causes; ``cause`` is 0 if censored, else 1, 2, ...
 
     ``labels`` names the causes; the first is the one of interest.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.CompetingRisks("months", "cause", labels={1: "relapse", 2: "death"}).columns
+        ('months', 'cause')
     """
 
     duration: str
@@ -163,7 +176,13 @@ class CompetingRisks(Endpoint):
 @storable
 @dataclass(frozen=True)
 class Recurrent(Endpoint):
-    """Repeated events as rows ``(start, stop]`` of a patient; ``event`` is 1 at ``stop`` or 0."""
+    """Repeated events as rows ``(start, stop]`` of a patient; ``event`` is 1 at ``stop`` or 0.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.Recurrent(id="patient", start="from", stop="to", event="relapse").columns
+        ('from', 'to', 'relapse')
+    """
 
     id: str
     start: str
@@ -198,7 +217,13 @@ class Recurrent(Endpoint):
 @storable
 @dataclass(frozen=True)
 class Binary(Endpoint):
-    """Yes (1) or no (0); gaps are allowed and are kept as a pattern of their own."""
+    """Yes (1) or no (0); gaps are allowed and are kept as a pattern of their own.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.Binary("responded").columns
+        ('responded',)
+    """
 
     column: str
     kind: ClassVar[str] = "binary"
@@ -215,7 +240,13 @@ class Binary(Endpoint):
 @dataclass(frozen=True)
 class Ordinal(Endpoint):
     """Ordered categories. ``levels`` gives them from lowest to highest; without it, the order of
-    an ordered categorical column, or the numeric order."""
+    an ordered categorical column, or the numeric order.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.Ordinal("grade", levels=("none", "mild", "severe")).levels
+        ('none', 'mild', 'severe')
+    """
 
     column: str
     levels: tuple[Any, ...] | None = None
@@ -257,7 +288,13 @@ class Ordinal(Endpoint):
 @storable
 @dataclass(frozen=True)
 class Continuous(Endpoint):
-    """A measurement, with its ``baseline`` column if there is one (ANCOVA)."""
+    """A measurement, with its ``baseline`` column if there is one (ANCOVA).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.Continuous("pain_week_12", baseline="pain_week_0").columns
+        ('pain_week_12',)
+    """
 
     column: str
     baseline: str | None = None
@@ -279,7 +316,13 @@ class Continuous(Endpoint):
 @storable
 @dataclass(frozen=True)
 class Count(Endpoint):
-    """A number of events, over ``exposure`` units of time if that varies."""
+    """A number of events, over ``exposure`` units of time if that varies.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.Count("attacks", exposure="months").columns
+        ('attacks',)
+    """
 
     column: str
     exposure: str | None = None
@@ -313,6 +356,11 @@ class Longitudinal(Endpoint):
     Args:
         columns: at least two visit columns. baseline: the value before randomisation.
         family: "gaussian", "binomial" or "poisson".
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.Longitudinal(["week_4", "week_8"], baseline="week_0").columns
+        ('week_4', 'week_8')
     """
 
     visits: Sequence[str]

@@ -41,6 +41,11 @@ def exact_power_proportions(
 
     p1, n1: treatment. p2, n2: control. One-sided tests reject for more responders on treatment;
     two-sided ones reject in either direction, each at alpha / 2.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(ts.exact_power_proportions(0.7, 0.3, 25, 25), 4)
+        0.7822
     """
     p1, p2 = float(p1), float(p2)
     for name, p in (("p1", p1), ("p2", p2)):

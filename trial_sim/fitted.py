@@ -64,6 +64,15 @@ class FittedTrial:
         privacy: the differential-privacy record, if ``epsilon`` was given.
         selection, covariate_selection: tables of the models compared (empty if none was).
         real: the real trial, in memory only after a fresh `fit`; never saved.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> fitted = ts.fit(
+        ...     ts.load_trial("gehan"), "relapse", model="weibull", covariate_model="bootstrap"
+        ... )
+        >>> synthetic = fitted.sample_trial({"control": 20, "6-MP": 20}, seed=0)
+        >>> synthetic.n_patients
+        40
     """
 
     trial_schema: TrialSchema
@@ -434,6 +443,21 @@ def load_fitted(path: str | Path) -> FittedTrial:
 
     Raises:
         ValueError: no such file, or a damaged or foreign one.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> import pathlib, tempfile
+        >>> fitted = ts.fit(
+        ...     ts.load_trial("gehan"), "relapse", model="weibull", covariate_model="copula"
+        ... )
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "gehan.fitted"
+        >>> _ = fitted.save(path)
+        >>> ts.load_fitted(path).sample_arm("6-MP", 3, seed=0).equals(
+        ...     fitted.sample_arm("6-MP", 3, seed=0)
+        ... )
+        True
+        >>> folder.cleanup()
     """
     registry.import_all()
     found = read(path)

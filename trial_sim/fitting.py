@@ -57,6 +57,20 @@ def fit(
 
     Raises:
         ValueError: too few patients, an unknown name, an endpoint without any event.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> fitted = ts.fit(
+        ...     ts.load_trial("gehan"),
+        ...     "relapse",
+        ...     model="weibull",
+        ...     covariate_model="bootstrap",
+        ...     seed=0,
+        ... )
+        >>> fitted.arms
+        ('control', '6-MP')
+        >>> len(fitted.sample_arm("6-MP", 10, seed=0))
+        10
     """
     if not isinstance(trial, Trial):
         raise TypeError(f"fit needs a Trial, received {type(trial).__name__}")

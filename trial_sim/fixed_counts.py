@@ -37,6 +37,11 @@ def sample_size_counts(
     null_variance: how variance under the null is set (Zhu & Lakkis 2014): "control" (both arms at
         the control rate), "truth" (as under the alternative) or "maximum_likelihood" (both at the
         average rate).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(ts.sample_size_counts(0.7, control_rate=0.8, dispersion=0.5).n_per_arm, 1)
+        328.6
     """
     null_variance = one_of(
         "null_variance", null_variance, ("control", "truth", "maximum_likelihood")
@@ -96,6 +101,14 @@ def sample_size_recurrent(
     method: "negative_binomial" (model-based variance) or "lwyy" (robust variance of the Andersen-
         Gill rate model of Lin, Wei, Yang & Ying 2000; see Tang 2018).
     Give study_duration=None with n_per_arm and power to solve the duration.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> plan = ts.sample_size_recurrent(
+        ...     0.7, control_rate=0.1, dispersion=0.5, accrual_duration=6, study_duration=18
+        ... )
+        >>> round(plan.n_total, 1)
+        434.0
     """
     method = one_of("method", method, ("negative_binomial", "lwyy"))
     rate, k = positive("control_rate", control_rate), _not_negative("dispersion", dispersion)

@@ -45,6 +45,12 @@ def sample_size_means(
     allocation: treatment patients per control patient. n_per_arm: patients in the control arm.
     method: "t" (exact, noncentral t) or "normal".
     boundaries: a group-sequential design, whose alpha and sides are used; n is then the maximum.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> plan = ts.sample_size_means(0.5, power=0.9, alpha=0.025)
+        >>> round(plan.n_per_arm, 2), plan.power
+        (85.03, 0.9)
     """
     level = error_level(alpha, sided, boundaries)
     sd, null_value = positive("sd", sd), number("null_value", null_value)
@@ -178,6 +184,11 @@ def sample_size_equivalence_means(
     margin: (-margin, margin) is equivalent. difference: the true difference.
     alpha: of each one-sided test. method: "t" (exact: the power integral over the variance,
     Owen 1965; Phillips 1990) or "normal".
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(ts.sample_size_equivalence_means(0.5).n_per_arm, 2)
+        104.93
     """
     level = error_level(alpha, 1, None)
     margin, sd = positive("margin", margin), positive("sd", sd)

@@ -42,6 +42,11 @@ def sample_size_ordinal(
     odds_ratio: odds of a better category, treatment over control; None to solve it.
     control: (n_categories,) probabilities of the control arm, best first.
     n_per_arm: patients in the control arm. Formula (8) of Whitehead (1993).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(ts.sample_size_ordinal(1.8, [0.2, 0.5, 0.2, 0.1]).n_total, 1)
+        427.2
     """
     level = error_level(alpha, sided, boundaries)
     r = positive("allocation", allocation)

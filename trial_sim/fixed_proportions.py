@@ -75,6 +75,11 @@ def sample_size_proportions(
     method: "score" (Farrington & Manning 1990; pooled variance for superiority), "unpooled"
         (Wald), "arcsine", or exact by enumeration: "fisher", "pooled_z_exact".
     boundaries: a group-sequential design, whose alpha and sides are used; n is then the maximum.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(ts.sample_size_proportions(0.6, 0.4, power=0.9).n_per_arm, 1)
+        129.3
     """
     level = error_level(alpha, sided, boundaries)
     allocation = positive("allocation", allocation)
@@ -207,7 +212,13 @@ def sample_size_equivalence_proportions(
     allocation: float = 1.0,
     n_per_arm: float | None = None,
 ) -> SampleSize:
-    """Size or power of two one-sided score tests that proportions differ by less than `margin`."""
+    """Size or power of two one-sided score tests that proportions differ by less than `margin`.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(ts.sample_size_equivalence_proportions(0.6, 0.6, margin=0.15).n_per_arm, 1)
+        274.2
+    """
     level = error_level(alpha, 1, None)
     p1, p2 = between("p1", p1, 0.0, 1.0), between("p2", p2, 0.0, 1.0)
     margin = between("margin", margin, 0.0, 1.0)

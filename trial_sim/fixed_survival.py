@@ -76,7 +76,13 @@ def power_of_events(
     null_ratio: float = 1.0,
     boundaries: GroupSequential | None = None,
 ) -> float:
-    """Power of a log-rank test with `events` events; the inverse of `events_required`."""
+    """Power of a log-rank test with `events` events; the inverse of `events_required`.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(ts.power_of_events(331, 0.7), 3)
+        0.901
+    """
     level = error_level(alpha, sided, boundaries)
     effect, sd = effect_per_event(
         positive("hazard_ratio", hazard_ratio),
@@ -125,6 +131,14 @@ def sample_size_survival(
         "milestone" (survival at `milestone`) or "rmst" (restricted mean to `milestone`).
     weight: "logrank", ("fleming_harrington", rho, gamma), ("magirr_burman", tau).
     boundaries: a group-sequential design, whose alpha and sides are used; sizes are the maximum.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> plan = ts.sample_size_survival(
+        ...     0.7, control_median=12, accrual_duration=24, study_duration=48
+        ... )
+        >>> round(plan.n_total, 1)
+        407.3
     """
     level = error_level(alpha, sided, boundaries)
     method = one_of("method", method, SURVIVAL_METHODS)

@@ -142,6 +142,11 @@ class EventLooks(Looks):
     Attributes:
         events: events at each look, increasing.
         lag: months from the data cut to the decision, in which accrual and follow-up go on.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.EventLooks([110, 220, 331]).n_looks
+        3
     """
 
     events: Any
@@ -172,6 +177,11 @@ class CalendarLooks(Looks):
 
     Attributes:
         months: increasing. lag: months from the data cut to the decision.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.CalendarLooks([12, 24], lag=1.5).n_looks
+        2
     """
 
     months: Any
@@ -198,6 +208,11 @@ class EnrolmentLooks(Looks):
     Attributes:
         patients: increasing numbers of patients. follow_up: months after the last of them entered.
         lag: months from the data cut to the decision.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.EnrolmentLooks([100, 200], follow_up=6).n_looks
+        2
     """
 
     patients: Any
@@ -237,6 +252,11 @@ class FollowUpLooks(Looks):
     Attributes:
         patients: increasing numbers of patients. months: follow-up wanted for each.
         lag: months from the data cut to the decision.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.FollowUpLooks([100, 200], months=12).n_looks
+        2
     """
 
     patients: Any
@@ -273,6 +293,11 @@ class FirstOf(Looks):
 
     Attributes:
         rules: rules with the same number of looks. lag: months from the data cut to the decision.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.FirstOf([ts.EventLooks([200]), ts.CalendarLooks([30])]).n_looks
+        1
     """
 
     rules: Any
@@ -299,6 +324,11 @@ class LastOf(Looks):
 
     Attributes:
         rules: rules with the same number of looks. lag: months from the data cut to the decision.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.LastOf([ts.EventLooks([200]), ts.CalendarLooks([24])]).n_looks
+        1
     """
 
     rules: Any

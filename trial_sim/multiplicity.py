@@ -135,6 +135,11 @@ def dunnett_critical_value(
 
     allocation: treatment patients per control patient, one number or one an arm (1 gives the
         correlation of one half). df: error degrees of freedom, infinite for known variance.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> round(ts.dunnett_critical_value(3, alpha=0.025), 3)
+        2.349
     """
     if not (float(n_comparisons).is_integer() and n_comparisons >= 1):
         raise ValueError(f"n_comparisons must be a whole number above 0, got {n_comparisons!r}")
@@ -189,6 +194,14 @@ def graphical_test(
 
     p_values: (m,). weights: (m,) shares of alpha, sum at most 1. transitions: (m, m), row i says
     where the alpha of hypothesis i goes when it is rejected; zero diagonal, row sums at most 1.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> result = ts.graphical_test(
+        ...     [0.01, 0.02], weights=[0.5, 0.5], transitions=[[0, 1], [1, 0]]
+        ... )
+        >>> result.rejected
+        (True, True)
     """
     p = _row("p_values", p_values)
     w = _row("weights", weights).copy()
@@ -241,7 +254,13 @@ def _pass_on(
 
 
 def adjust_p_values(p_values: ArrayLike, method: str = "holm") -> NDArray[np.float64]:
-    """Adjusted p-values (m,): "bonferroni", "holm", "hochberg", "hommel" or "fixed_sequence"."""
+    """Adjusted p-values (m,): "bonferroni", "holm", "hochberg", "hommel" or "fixed_sequence".
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> ts.adjust_p_values([0.01, 0.04, 0.03], method="holm").round(3).tolist()
+        [0.03, 0.06, 0.06]
+    """
     from trial_sim.arguments import one_of
 
     p = _row("p_values", p_values)

@@ -134,6 +134,29 @@ def predict(
 
     Raises:
         ValueError, TypeError: for unsuitable data, design or model.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> enrolled = np.arange(60) * 0.2
+        >>> so_far = pd.DataFrame(
+        ...     {
+        ...         "arm": ["control", "treatment"] * 30,
+        ...         "enrolment": enrolled,
+        ...         "time": np.minimum(12 - enrolled, 1 + np.arange(60) % 7),
+        ...         "event": (1 + np.arange(60) % 7 < 12 - enrolled).astype(int),
+        ...     }
+        ... )
+        >>> found = ts.predict(so_far, design, cutoff=12.0, n_draws=20, seed=1)
+        >>> found.month_of_events(60)["median"] > 12
+        True
     """
     if design.test_name not in ("logrank", "fleming_harrington", "magirr_burman", "max_combo",
                                 "modestly_weighted", "cox", "rmst", "milestone"):  # fmt: skip

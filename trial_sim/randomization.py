@@ -194,6 +194,19 @@ class PermutedBlocks(RandomizationRule):
 
     Attributes:
         block_size: patients per block, a multiple of the allocation's sum; twice it by default.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ...     randomization=ts.PermutedBlocks(block_size=4),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+        >>> ts.simulate(design, outcomes, n_trials=20, seed=1).n_trials
+        20
     """
 
     block_size: int | None = None
@@ -225,7 +238,21 @@ class PermutedBlocks(RandomizationRule):
 
 @dataclass(frozen=True)
 class CompleteRandomization(RandomizationRule):
-    """An independent draw for each patient, with the allocation's shares."""
+    """An independent draw for each patient, with the allocation's shares.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ...     randomization=ts.CompleteRandomization(),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+        >>> ts.simulate(design, outcomes, n_trials=20, seed=1).n_trials
+        20
+    """
 
     def allocate(
         self, streams: Streams, quota: np.ndarray, codes: np.ndarray, n_levels: np.ndarray
@@ -242,6 +269,19 @@ class BiasedCoin(RandomizationRule):
 
     Attributes:
         probability: chance of an arm that is furthest behind.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ...     randomization=ts.BiasedCoin(probability=2 / 3),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+        >>> ts.simulate(design, outcomes, n_trials=20, seed=1).n_trials
+        20
     """
 
     probability: float = 2 / 3
@@ -265,6 +305,20 @@ class Minimization(RandomizationRule):
 
     Attributes:
         probability: chance of an arm that leaves the least imbalance.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ...     randomization=ts.Minimization(probability=0.8),
+        ...     strata={"sex": {"f": 0.5, "m": 0.5}},
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+        >>> ts.simulate(design, outcomes, n_trials=20, seed=1).n_trials
+        20
     """
 
     probability: float = 0.8
@@ -333,6 +387,20 @@ class ResponseAdaptive(RandomizationRule):
             (√p: fewest expected failures for the power; Rosenberger and others 2001).
         burn_in: patients an arm allocated with equal chances first.
         least: smallest chance of any arm afterwards.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EnrolmentLooks([200]),
+        ...     randomization=ts.ResponseAdaptive("rsihr", burn_in=10),
+        ...     test="chi_square",
+        ... )
+        >>> outcomes = ts.BinaryResponse(0.3, 0.5)
+        >>> ts.simulate(design, outcomes, n_trials=20, seed=1).n_trials
+        20
     """
 
     rule: str = "rsihr"

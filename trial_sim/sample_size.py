@@ -50,6 +50,14 @@ def sample_size_rmst(
     """Size, power, effect or duration for a difference of restricted mean survival to `tau`.
 
     The other arguments are those of `sample_size_survival`.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> plan = ts.sample_size_rmst(
+        ...     0.7, tau=24, control_median=12, accrual_duration=12, study_duration=36
+        ... )
+        >>> round(plan.n_total, 1)
+        548.1
     """
     return sample_size_survival(
         hazard_ratio, power, alpha, method="rmst", milestone=tau, **survival

@@ -62,6 +62,19 @@ class GroupSequential:
     solved_drift: mean of Z at full information under the design alternative; None to have it
         solved from `power` when `drift` is first asked for.
     relative_information: full information of this design over that planned (1 until `update`).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> gs = ts.group_sequential(
+        ...     information_fractions=(0.5, 1),
+        ...     alpha=0.025,
+        ...     power=0.9,
+        ...     efficacy="obrien_fleming",
+        ... )
+        >>> gs.efficacy_bounds.round(4).tolist()
+        [2.7965, 1.9774]
+        >>> round(gs.inflation_factor, 4), round(gs.conditional_power(1, 1.5), 3)
+        (1.0071, 0.581)
     """
 
     information_fractions: FloatArray

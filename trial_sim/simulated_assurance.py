@@ -72,6 +72,21 @@ def simulate_assurance(
 
     Raises:
         ValueError: for an unknown definition or field, or a prior without any benefit.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+        >>> found = ts.simulate_assurance(
+        ...     design, outcomes, {"hazard_ratio": (0.5, 1.0)}, n_draws=8, n_trials=20, seed=1
+        ... )
+        >>> len(found.draws), 0 <= found.value.estimate <= 1
+        (8, True)
     """
     if definition not in DEFINITIONS:
         raise ValueError(f"definition {definition!r} is unknown{nearest(definition, DEFINITIONS)}")

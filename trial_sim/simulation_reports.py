@@ -131,6 +131,20 @@ def simulation_report(
 
     Raises:
         ValueError: without results, or for an example that is not among the trials.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> text = ts.simulation_report(result, title="Example").to_markdown()
+        >>> text.splitlines()[0]
+        '# Example'
     """
     named = {"planned": results} if isinstance(results, SimulationResult) else dict(results)
     if not named:

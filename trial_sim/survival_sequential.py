@@ -99,6 +99,21 @@ def survival_expectations(
     events: at the last look (the others by information fraction), or at each look.
     times: calendar time of each look. weight: see `sample_size_survival`.
     Raises ValueError when a look needs more events than are ever expected, naming the look.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> scenario = ts.survival_scenario(
+        ...     accrual_rates=20, accrual_durations=25, control_median=12, hazard_ratio=0.7
+        ... )
+        >>> gs = ts.group_sequential(
+        ...     information_fractions=(0.5, 1),
+        ...     alpha=0.025,
+        ...     power=0.9,
+        ...     efficacy="obrien_fleming",
+        ... )
+        >>> course = ts.survival_expectations(scenario, gs, events=330)
+        >>> round(float(course.power), 3)
+        0.897
     """
     looks = boundaries.n_looks
     if (events is None) == (times is None):

@@ -202,6 +202,27 @@ class Trial:
 
     Raises:
         ValueError: one sentence that names the column and the row.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> import pandas as pd
+        >>> table = pd.DataFrame(
+        ...     {
+        ...         "drug": ["A", "B"] * 4,
+        ...         "age": range(50, 58),
+        ...         "time": [3.0, 5, 2, 8, 1, 9, 4, 7],
+        ...         "dead": [1, 0] * 4,
+        ...         "score": [1, 2, 2, 3, 1, 3, 2, 3],
+        ...     }
+        ... )
+        >>> trial = ts.Trial(
+        ...     table,
+        ...     arm="drug",
+        ...     endpoints={"death": ts.TimeToEvent("time", "dead")},
+        ...     covariates=["age"],
+        ... )
+        >>> trial.n_patients, trial.arms
+        (8, ('A', 'B'))
     """
 
     patients: pd.DataFrame

@@ -71,6 +71,17 @@ def audit(
 
     Raises:
         ValueError: sets that overlap or are too small, or settings that cannot be.
+
+    Examples:
+        >>> import molgen
+        >>> rings = ["c1ccccc1", "c1ccncc1", "C1CCCCC1", "c1ccsc1", "C1CCNCC1"]
+        >>> members = [ring + "C" * n + "O" for ring in rings for n in range(1, 13)]
+        >>> others = [ring + "C" * n + "N" for ring in rings for n in range(1, 13)]
+        >>> report = molgen.audit(
+        ...     "moses", members, others, n_samples=100, shadow_models=0, canaries=0, series=0
+        ... )
+        >>> type(report).__name__
+        'AuditReport'
     """
     from molgen.auditing.canaries import measure_canaries
     from molgen.auditing.inversion import measure_inversion
@@ -141,6 +152,14 @@ def audit_samples(
 
     Raises:
         ValueError: sets that overlap or are too small, or nothing readable among ``generated``.
+
+    Examples:
+        >>> import molgen
+        >>> members = ["C" * n + "O" for n in range(1, 61)]
+        >>> others = ["C" * n + "N" for n in range(1, 61)]
+        >>> report = molgen.audit_samples(members, members, others)  # a generator that copies
+        >>> report.passed
+        False
     """
     _check(seed, None, 0, 1, 0, 0)
     clock = _Clock()

@@ -45,6 +45,13 @@ def audit(
 
     Raises:
         TypeError, ValueError: when the trials cannot be compared; the sentence names why.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> trial = ts.load_trial("gehan")
+        >>> report = ts.audit(trial, trial, endpoint="relapse", seed=0)
+        >>> report.passed
+        False
     """
     with one_thread():
         return _audit(real, synthetic, holdout, endpoint, seed, options)

@@ -30,6 +30,22 @@ class LongitudinalResponse(Record):
             lies below the control mean; 0 is missing completely at random.
         mechanism: ``"mar"``: the value of the visit before decides; ``"mnar"``: the value that
             would have been measured at this visit decides.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EnrolmentLooks([200], follow_up=6),
+        ...     test="mmrm",
+        ... )
+        >>> outcomes = ts.LongitudinalResponse(
+        ...     [3, 6], control_means=[1.0, 1.5], difference=[0.2, 0.5]
+        ... )
+        >>> result = ts.simulate(design, outcomes, n_trials=10, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     months: Any

@@ -44,6 +44,22 @@ class IllnessDeath(Record):
         progression, death, death_after: control hazards per month of progression, death without
             it, and death after it.
         hr_progression, hr_death, hr_death_after: hazard ratios, numbers or mappings arm → number.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ...     endpoint="pfs",
+        ... )
+        >>> outcomes = ts.IllnessDeath(
+        ...     progression=0.06, death=0.01, death_after=0.08, hr_progression=0.6
+        ... )
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     progression: float
@@ -88,6 +104,20 @@ class CompetingRisks(Record):
     Attributes:
         control_hazards: one hazard per month for each cause.
         hazard_ratios: one effect for each cause, a number or a mapping arm → number.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> from trial_sim import scenarios
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = scenarios.CompetingRisks([0.05, 0.02], [0.6, 1.0])
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     control_hazards: Any

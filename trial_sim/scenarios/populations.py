@@ -28,6 +28,23 @@ class WithCovariates(Record):
         effects: name → log hazard ratio per unit (shift of a continuous outcome per unit); for a
             factor, a mapping level → effect.
         interactions: the same, acting in treated arms only: how the treatment effect differs.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.WithCovariates(
+        ...     ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7),
+        ...     covariates={"age": "normal", "mutated": 0.3},
+        ...     effects={"age": 0.2, "mutated": 0.5},
+        ... )
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     base: Any
@@ -131,6 +148,26 @@ class BySubgroup(Record):
 
     Attributes:
         factor: name of the stratification factor. scenarios: level → scenario, all of one kind.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ...     strata={"marker": {"+": 0.4, "-": 0.6}},
+        ... )
+        >>> outcomes = ts.BySubgroup(
+        ...     "marker",
+        ...     {
+        ...         "+": ts.PiecewiseExponential(control_median=12, hazard_ratio=0.6),
+        ...         "-": ts.PiecewiseExponential(control_median=12),
+        ...     },
+        ... )
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     factor: str

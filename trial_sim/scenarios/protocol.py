@@ -42,6 +42,18 @@ class PatientBatch:
         enrolment: (n_trials, n_patients) float64, months since the trial opened, ascending.
         factors: for each stratification factor of the design, (n_trials, n_patients) int8 codes.
         levels: for each factor, the names that its codes stand for.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> import numpy as np
+        >>> from trial_sim.random_streams import Streams
+        >>> from trial_sim.scenarios import PatientBatch
+        >>> arm = np.array([[0, 1, 0, 1]], dtype=np.int8)
+        >>> batch = PatientBatch(
+        ...     Streams.span(0, 0, 1), ("control", "treatment"), arm, np.zeros((1, 4))
+        ... )
+        >>> ts.PiecewiseExponential(control_median=12).sample(batch).time.shape
+        (1, 4)
     """
 
     streams: Streams
@@ -79,6 +91,13 @@ class OutcomeBatch:
         endpoints: further latent times by name, such as ``{"pfs": …, "os": …}``.
         dropout: (n_trials, n_patients) float64, months to a dropout that the scenario itself draws;
             the engine takes the earlier of this and the design's own dropout.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> import numpy as np
+        >>> from trial_sim.scenarios import OutcomeBatch
+        >>> OutcomeBatch(time=np.array([[3.0, np.inf]])).time.shape
+        (1, 2)
     """
 
     time: np.ndarray | None = None
@@ -99,6 +118,12 @@ class OutcomeScenario(Protocol):
 
     Besides the two members below a scenario may offer ``arms`` (names of the arms that the design's
     arms stand for, in order; the engine checks number and order) and ``to_dict()`` (for reports).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> from trial_sim.scenarios import OutcomeScenario
+        >>> isinstance(ts.PiecewiseExponential(control_median=12), OutcomeScenario)
+        True
     """
 
     @property

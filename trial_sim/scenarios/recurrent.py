@@ -25,6 +25,20 @@ class RecurrentEvents(Record):
             follow-up of the design.
         dispersion: variance of the frailty (mean 1); 0 for none.
         terminal_hazard: hazard per month of an event that ends follow-up, in every arm.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.CalendarLooks([24]),
+        ...     test="lwyy",
+        ... )
+        >>> outcomes = ts.RecurrentEvents(0.1, 0.7, horizon=24, dispersion=0.4)
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     control_rate: float

@@ -35,6 +35,20 @@ class BinaryResponse(Record):
 
     Attributes:
         control_rate: probability of a response. treatment_rate: number, or mapping arm → number.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EnrolmentLooks([200]),
+        ...     test="chi_square",
+        ... )
+        >>> outcomes = ts.BinaryResponse(0.3, 0.5)
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     control_rate: float
@@ -65,6 +79,20 @@ class ContinuousResponse(Record):
         difference: mean against control, a number or a mapping arm → number.
         sd: standard deviation of the outcome. control_mean: its mean in control.
         correlation: of the baseline and the outcome, in each arm.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EnrolmentLooks([200]),
+        ...     test="ancova",
+        ... )
+        >>> outcomes = ts.ContinuousResponse(difference=0.4, sd=1.0, correlation=0.5)
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     difference: Any
@@ -105,6 +133,21 @@ class CountResponse(Record):
         control_rate: events per month. rate_ratio: number, or mapping arm → number.
         exposure: months over which they are counted.
         dispersion: k of the variance ``μ + k μ²``; 0 is Poisson.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EnrolmentLooks([200]),
+        ...     test="negative_binomial",
+        ...     better="lower",
+        ... )
+        >>> outcomes = ts.CountResponse(0.1, 0.7, exposure=12, dispersion=0.5)
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     control_rate: float
@@ -154,6 +197,20 @@ class OrdinalResponse(Record):
     Attributes:
         control: probability of each category in control, worst first; they sum to 1.
         odds_ratio: odds of a higher category against control, number or mapping arm → number.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EnrolmentLooks([200]),
+        ...     test="wilcoxon",
+        ... )
+        >>> outcomes = ts.OrdinalResponse([0.3, 0.4, 0.2, 0.1], odds_ratio=1.8)
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     control: Any

@@ -54,6 +54,21 @@ class PiecewiseExponential(Record):
         breakpoints: months at which hazard or effect changes, one fewer than the pieces.
         control_hazard: events per month, a list for pieces; a last piece of 0 makes a cure.
         cured: share of patients of every arm who never have the event.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(
+        ...     control_median=12, breakpoints=[4], hazard_ratio=[1.0, 0.6]
+        ... )
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     control_median: float | None = None
@@ -134,6 +149,19 @@ class Weibull(Record):
     Attributes:
         control_median: months. shape: 1 is exponential, above 1 a rising hazard.
         hazard_ratio: number, or a mapping arm → number.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.Weibull(control_median=12, shape=1.3, hazard_ratio=0.7)
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     control_median: float
@@ -178,6 +206,21 @@ class SurvivalTable(Record):
             events only at the points, as in a Kaplan–Meier table (ties).
         tail: what follows the last point: ``"none"`` (no events: censored at the horizon by whoever
             looks) or ``"hazard"`` (the last interval's hazard goes on).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.SurvivalTable(
+        ...     [6, 12, 24, 48], [0.8, 0.55, 0.3, 0.05], hazard_ratio=0.7
+        ... )
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     time: Any
@@ -279,6 +322,24 @@ class SampledTimes(Record):
     Attributes:
         sampler: function of a :class:`~trial_sim.scenarios.PatientBatch` that returns latent times
             (n_trials, n_patients). Draw randomness from ``batch.streams`` only.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> import numpy as np
+        >>> def sampler(batch):
+        ...     uniform = batch.streams.uniform("event", batch.arm.shape[1])
+        ...     return -np.log(uniform) * np.where(batch.arm == 0, 15.0, 20.0)
+        ...
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.SampledTimes(sampler)
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> 0 <= result.power <= 1
+        True
     """
 
     sampler: Callable[[PatientBatch], np.ndarray]

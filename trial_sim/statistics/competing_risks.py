@@ -26,6 +26,12 @@ class CumulativeIncidence:
         cause: the cause.
         level: coverage of the limits.
         last: end of the longest follow-up.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> curve = ts.aalen_johansen([1, 2, 3, 4], [1, 2, 1, 0], of=2)
+        >>> curve.time.tolist(), curve.incidence.round(3).tolist()
+        ([1.0, 2.0, 3.0], [0.0, 0.25, 0.25])
     """
 
     time: Floats
@@ -77,6 +83,12 @@ class GrayTest:
         cause: the cause.
         n: number of patients.
         n_events: number of events of the cause.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> result = ts.gray_test([1, 2, 3, 4, 5, 6], [1, 1, 2, 1, 2, 0], [0, 0, 0, 1, 1, 1])
+        >>> result.groups, result.n_events
+        ((0, 1), 3)
     """
 
     statistic: float
@@ -137,6 +149,12 @@ def aalen_johansen(
 
     Raises:
         ValueError, TypeError: for bad arrays, no event of the cause, or a level outside (0, 1).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> curve = ts.aalen_johansen([1, 2, 3, 4], [1, 2, 1, 0])
+        >>> curve.incidence.round(3).tolist()
+        [0.25, 0.25, 0.5]
     """
     times, causes = _causes(duration, cause)
     _need(causes, of)
@@ -198,6 +216,12 @@ def gray_test(duration: ArrayLike, cause: ArrayLike, group: ArrayLike, of: int =
 
     Source:
         Gray (1988), Annals of Statistics 16, 1141–1154.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> result = ts.gray_test([1, 2, 3, 4, 5, 6], [1, 1, 2, 1, 2, 0], [0, 0, 0, 1, 1, 1])
+        >>> round(result.statistic, 3), result.df
+        (2.438, 1)
     """
     times, causes = _causes(duration, cause)
     codes, names = labels(group, "group", times.size)

@@ -47,6 +47,12 @@ def negative_binomial_test(
     Raises:
         ValueError, TypeError: for bad arrays, counts that are not whole, exposure 0, a group
             without events, or collinear covariates.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> count, group = [3, 5, 2, 8, 4, 1, 2, 0, 3, 1], [0] * 5 + [1] * 5
+        >>> round(ts.negative_binomial_test(count, group).estimate, 3)
+        -1.145
     """
     y = non_negative(count, "count")
     arm = two_groups(group, y.size)

@@ -32,6 +32,12 @@ def t_test(
     Raises:
         ValueError, TypeError: for bad arrays, a negative margin, fewer than two patients in a
             group, or outcomes that do not vary.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> result = ts.t_test([1.0, 2.0, 3.0, 2.5, 3.5, 4.5], [0, 0, 0, 1, 1, 1])
+        >>> round(result.estimate, 3), round(result.z, 3), result.df
+        (1.5, 1.837, 4.0)
     """
     y = numeric(outcome, "outcome")
     arm = two_groups(group, y.size)
@@ -90,6 +96,12 @@ def ancova(
 
     Raises:
         ValueError, TypeError: for bad arrays, collinear columns, or too few patients.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> outcome, baseline = [1.0, 2.0, 3.0, 2.5, 3.4, 4.5], [1.0, 2.1, 2.9, 1.1, 2.0, 3.1]
+        >>> round(ts.ancova(outcome, [0, 0, 0, 1, 1, 1], baseline).estimate, 3)
+        1.399
     """
     y = numeric(outcome, "outcome")
     arm = two_groups(group, y.size)

@@ -27,6 +27,14 @@ class MixedModel(Comparison):
         structure: name of the covariance structure.
         log_likelihood: maximised (restricted) log-likelihood, with the constant of nlme and SAS.
         n_rows: measurements used.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> outcome = [1.0, 1.4, 2.0, 2.1, 0.5, 1.2, 2.0, 3.1, 2.4, 3.0, 1.7, 3.2]
+        >>> subject, visit = [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6], [1, 2] * 6
+        >>> result = ts.mmrm(outcome, subject, visit, [0] * 6 + [1] * 6)
+        >>> result.visits, result.n_rows
+        ((1, 2), 12)
     """
 
     visit: Any = None
@@ -127,6 +135,14 @@ def mmrm(
     Raises:
         ValueError, TypeError: for bad arrays, a subject measured twice at a visit or in two groups,
             one visit only, an unknown visit, collinear columns, or a likelihood without maximum.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> outcome = [1.0, 1.4, 2.0, 2.1, 0.5, 1.2, 2.0, 3.1, 2.4, 3.0, 1.7, 3.2]
+        >>> subject, visit = [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6], [1, 2] * 6
+        >>> result = ts.mmrm(outcome, subject, visit, [0] * 6 + [1] * 6)
+        >>> [round(effect, 3) for effect in result.effects]
+        [0.867, 1.533]
     """
     try:
         values = np.ascontiguousarray(outcome, dtype=np.float64)

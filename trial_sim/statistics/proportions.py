@@ -49,6 +49,13 @@ def chi_square_test(
 
     Raises:
         ValueError, TypeError: for bad arrays, or if all or none responded.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> response, group = [1] * 12 + [0] * 8 + [1] * 6 + [0] * 14, [1] * 20 + [0] * 20
+        >>> result = ts.chi_square_test(response, group)
+        >>> round(result.z, 3), round(result.p_value, 4)
+        (1.907, 0.0283)
     """
     _, arm, x0, n0, x1, n1 = _table(response, group)
     total = x0 + x1
@@ -87,6 +94,12 @@ def fisher_test(response: ArrayLike, group: ArrayLike, higher_is_better: bool = 
 
     Raises:
         ValueError, TypeError: for bad arrays.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> response, group = [1] * 12 + [0] * 8 + [1] * 6 + [0] * 14, [1] * 20 + [0] * 20
+        >>> round(ts.fisher_test(response, group).p_value, 4)
+        0.0555
     """
     _, arm, x0, n0, x1, n1 = _table(response, group)
     total = x0 + x1
@@ -130,6 +143,12 @@ def farrington_manning_test(
 
     Raises:
         ValueError, TypeError: for bad arrays, a margin outside (−1, 1), or no variance.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> response, group = [1] * 12 + [0] * 8 + [1] * 6 + [0] * 14, [1] * 20 + [0] * 20
+        >>> round(ts.farrington_manning_test(response, group, margin=0.1).z, 3)
+        2.554
     """
     _, arm, x0, n0, x1, n1 = _table(response, group)
     if not -1 < margin < 1:
@@ -171,6 +190,12 @@ def cmh_test(
 
     Raises:
         ValueError, TypeError: for bad arrays, or if no stratum is informative.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> response, group = [1] * 12 + [0] * 8 + [1] * 6 + [0] * 14, [1] * 20 + [0] * 20
+        >>> round(ts.cmh_test(response, group, strata=[0, 1] * 20).z, 3)
+        1.859
     """
     seen, arm, *_ = _table(response, group)
     codes, names = labels(strata, "strata", arm.size)

@@ -23,6 +23,12 @@ class Comparison:
         n: number of patients used.
         n_events: number of events used, where the endpoint has events.
         p_value_two_sided: two-sided p-value, 2·min(p, 1 − p) unless the test defines its own.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> result = ts.logrank([2, 4, 6, 3, 7, 9], [1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1])
+        >>> result.test, result.n, result.n_events, round(result.z, 3)
+        ('log-rank', 6, 4, 1.291)
     """
 
     test: str
@@ -87,6 +93,19 @@ class MaxCombo(Comparison):
         components: z of each weight, in the order given.
         correlation: their correlation matrix under the null hypothesis, row by row.
         weights: the weights as given.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> time, event, group = (
+        ...     [2, 4, 6, 8, 3, 7, 9, 12],
+        ...     [1, 1, 1, 1, 1, 1, 0, 0],
+        ...     [0, 0, 0, 0, 1, 1, 1, 1],
+        ... )
+        >>> result = ts.max_combo(
+        ...     time, event, group, weights=["logrank", ("fleming_harrington", 0, 1)]
+        ... )
+        >>> [round(z, 2) for z in result.components]
+        [1.34, 1.36]
     """
 
     components: tuple[float, ...] = ()

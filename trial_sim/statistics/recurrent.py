@@ -36,6 +36,13 @@ def andersen_gill(
     Raises:
         ValueError, TypeError: for bad arrays, empty or overlapping intervals, or a patient in two
             groups.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> subject, start, stop = [1, 1, 2, 3, 3, 4], [0, 3, 0, 0, 5, 0], [3, 8, 9, 5, 7, 9]
+        >>> event, group = [1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1]
+        >>> round(ts.andersen_gill(subject, start, stop, event, group).estimate, 3)
+        -0.948
     """
     begin = numeric(start, "start")
     end = numeric(stop, "stop", begin.size)

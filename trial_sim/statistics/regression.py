@@ -30,6 +30,17 @@ class CoxRegression(Comparison):
         log_likelihood: maximised log partial likelihood.
         hazard_ratio: exp(estimate).
         ties: "efron" or "breslow".
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> result = ts.cox(
+        ...     [2, 4, 6, 3, 7, 9],
+        ...     [1, 1, 1, 1, 1, 0],
+        ...     [0, 0, 0, 1, 1, 1],
+        ...     covariates=[1, 0, 2, 1, 0, 1],
+        ... )
+        >>> len(result.coefficients), result.ties
+        (2, 'efron')
     """
 
     coefficients: tuple[float, ...] = ()
@@ -155,6 +166,17 @@ def cox(
     Raises:
         ValueError, TypeError: for bad arrays, an unknown tie method, entry not before duration, a
             covariate that does not vary, or an estimate that does not exist.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> time, event, group = (
+        ...     [2, 4, 6, 8, 3, 7, 9, 12],
+        ...     [1, 1, 1, 1, 1, 1, 0, 0],
+        ...     [0, 0, 0, 0, 1, 1, 1, 1],
+        ... )
+        >>> result = ts.cox(time, event, group)
+        >>> round(result.hazard_ratio, 3), round(result.z, 3)
+        (0.323, 1.283)
     """
     times = non_negative(duration, "duration")
     seen = indicator(event, "event", times.size)

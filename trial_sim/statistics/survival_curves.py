@@ -24,6 +24,12 @@ class SurvivalCurve:
         n_at_risk: (k,) patients at risk just before ``time``.
         n_events: (k,) events at ``time``.
         level: coverage of the limits.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> curve = ts.kaplan_meier([2, 3, 5, 8], [1, 0, 1, 1])
+        >>> curve.n_at_risk.tolist(), curve.n_events.tolist()
+        ([4, 3, 2, 1], [1, 0, 1, 1])
     """
 
     time: NDArray[np.float64]
@@ -88,6 +94,12 @@ def kaplan_meier(
 
     Raises:
         ValueError, TypeError: for bad arrays, a level outside (0, 1) or an unknown scale.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> curve = ts.kaplan_meier([2, 3, 5, 8], [1, 0, 1, 1])
+        >>> curve.survival.round(3).tolist()
+        [0.75, 0.75, 0.375, 0.0]
     """
     times = non_negative(duration, "duration")
     seen = indicator(event, "event", times.size)
@@ -162,6 +174,17 @@ def rmst_difference(
     Raises:
         ValueError, TypeError: as `logrank`, for an unknown variance, and for tau beyond the
             follow-up of a group.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> time, event, group = (
+        ...     [2, 4, 6, 8, 3, 7, 9, 12],
+        ...     [1, 1, 1, 1, 1, 1, 0, 0],
+        ...     [0, 0, 0, 0, 1, 1, 1, 1],
+        ... )
+        >>> result = ts.rmst_difference(time, event, group, tau=8)
+        >>> round(result.estimate, 3), round(result.se, 3)
+        (1.5, 1.947)
     """
     choice(variance, "variance", ("corrected", "greenwood"))
     times, seen, arm = _two_curves(duration, event, group, tau, "tau")
@@ -201,6 +224,16 @@ def milestone_difference(
 
     Raises:
         ValueError, TypeError: as `rmst_difference`; for "log-log" also if a curve is 0 or 1 at tau.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> time, event, group = (
+        ...     [2, 4, 6, 8, 3, 7, 9, 12],
+        ...     [1, 1, 1, 1, 1, 1, 0, 0],
+        ...     [0, 0, 0, 0, 1, 1, 1, 1],
+        ... )
+        >>> round(ts.milestone_difference(time, event, group, tau=6).estimate, 3)
+        0.5
     """
     choice(scale, "scale", ("survival", "log-log"))
     times, seen, arm = _two_curves(duration, event, group, tau, "tau")

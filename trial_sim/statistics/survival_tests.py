@@ -130,6 +130,19 @@ def max_combo(
 
     Raises:
         ValueError, TypeError: as `logrank`, and for no weight or more than six different ones.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> time, event, group = (
+        ...     [2, 4, 6, 8, 3, 7, 9, 12],
+        ...     [1, 1, 1, 1, 1, 1, 0, 0],
+        ...     [0, 0, 0, 0, 1, 1, 1, 1],
+        ... )
+        >>> result = ts.max_combo(
+        ...     time, event, group, weights=["logrank", ("fleming_harrington", 0, 1)]
+        ... )
+        >>> round(result.z, 3), round(result.p_value, 3)
+        (1.36, 0.125)
     """
     if isinstance(weights, str) or len(weights) == 0:
         raise ValueError(f"weights must be a list of one or more weights, got {weights!r}.")

@@ -122,6 +122,12 @@ def weight_row(weight: Weight) -> tuple[float, float, float]:
 
     Raises:
         ValueError, TypeError: for an unknown name or wrong parameters.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> from trial_sim.statistics import weight_row
+        >>> weight_row(("fleming_harrington", 0, 1))
+        (1.0, 0.0, 1.0)
     """
     parts = (weight,) if isinstance(weight, str) else tuple(weight)
     if len(parts) == 2 and not isinstance(parts[0], str):
