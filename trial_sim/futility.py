@@ -36,7 +36,7 @@ from trial_sim.spending import BoundaryRule
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Bounds that belong to one drift: efficacy, futility (n_looks,) float64; power at the drift."""
+    """Bounds of one drift: efficacy and futility, (n_looks,) float64, and the power at it."""
 
     efficacy: FloatArray
     futility: FloatArray
@@ -110,7 +110,7 @@ class FutilityProblem:
     def _wang_tsiatis(
         self, drift: float, efficacy: FloatArray, last: float | None = None
     ) -> FloatArray:
-        """Pampallona & Tsiatis (1994): futility that meets efficacy (or `last`) at the last look."""
+        """Pampallona & Tsiatis (1994): futility that meets efficacy, or `last`, at the end."""
         t = self.information
         last = float(efficacy[-1]) if last is None else last
         bounds = drift * np.sqrt(t) - (drift - last) * t ** (self.futility_rule.delta - 0.5)
