@@ -18,8 +18,7 @@ from trial_sim.outcomes.parametric import maximise
 
 FOLDER = Path(__file__).parents[1] / "golden"
 VALUES = {
-    entry["id"]: entry
-    for entry in json.loads((FOLDER / "trial_reference_values.json").read_text())
+    entry["id"]: entry for entry in json.loads((FOLDER / "trial_reference_values.json").read_text())
 }
 FH = "fleming_harrington"
 # simtrial integrates MaxCombo's normal tail with Genz's method at an error of about 1e-3, seeded:

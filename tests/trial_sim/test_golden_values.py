@@ -1,7 +1,7 @@
 """Every published or independently run value of tests/golden/trial_reference_values.json.
 
-Each id is either computed here from the design modules, or listed in SIMULATED_OR_DATA with the
-module whose own tests cover it (simulated trials, real data). Sources stand beside the values.
+Each id is computed here from the design modules, in test_golden_data from real data, or in
+test_golden_simulations by simulation. Sources stand beside the values.
 """
 
 import json
@@ -12,6 +12,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
 
+from tests.trial_sim.test_golden_data import FROM_DATA
+from tests.trial_sim.test_golden_simulations import SIMULATED
 from trial_sim.assurance import assurance, probability_of_success
 from trial_sim.average_hazard import (
     average_hazard_ratio,
@@ -36,35 +38,6 @@ from trial_sim.survival_sequential import sequential_max_combo, survival_expecta
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "trial_reference_values.json"
 VALUES = {entry["id"]: entry for entry in json.loads(GOLDEN.read_text())}
-
-SIMULATED_OR_DATA = {
-    "mcse_power": "operating_characteristics",
-    "sim_rpact_gs3_ph": "engine",
-    "sim_lrstat_gs3_ph": "engine",
-    "sim_fixed_ph_331": "engine",
-    "sim_delayed_logrank": "engine",
-    "sim_delayed_fh005": "engine",
-    "sim_lrstat_gs3_ph_60000": "engine",
-    "simtrial_double_programming": "engine",
-    "fh_colon": "statistics",
-    "maxcombo_p": "statistics",
-    "magirr_burman_z": "statistics",
-    "rmst_diff": "statistics",
-    "cox_colon_death": "statistics",
-    "cox_colon_recur": "statistics",
-    "logrank_colon": "statistics",
-    "km_colon_3y5y": "statistics",
-    "cox_veteran": "statistics",
-    "cox_gehan": "statistics",
-    "cox_gbsg2": "statistics",
-    "retinopathy": "statistics",
-    "bladder_AG_WLW": "statistics",
-    "mmrm_btheb": "statistics",
-    "lme_btheb": "statistics",
-    "indo_rct_2x2": "statistics",
-    "weibull_colon": "outcomes",
-    "glm_epil": "outcomes",
-}
 
 LD_OF = "lan_demets_obrien_fleming"
 LD_POCOCK = "lan_demets_pocock"
@@ -447,10 +420,11 @@ COVERED = {
 COVERED.update({name: schoenfeld for name in VALUES if name.startswith("schoenfeld_hr")})
 
 
-def test_every_id_is_covered_or_assigned():
+def test_each_of_the_95_ids_is_compared_in_one_place():
     assert len(VALUES) == 95
-    assert set(COVERED) | set(SIMULATED_OR_DATA) == set(VALUES)
-    assert not set(COVERED) & set(SIMULATED_OR_DATA)
+    places = [set(COVERED), set(FROM_DATA), SIMULATED]
+    assert sum(map(len, places)) == 95
+    assert set.union(*places) == set(VALUES)
 
 
 @pytest.mark.parametrize("name", sorted(COVERED))
