@@ -7,14 +7,13 @@ have not dropped out.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from trial_sim.design import Design
+from trial_sim.model_looks import count_ratio_looks, gray_looks, mmrm_looks
 from trial_sim.response_looks import (
     linear_looks,
     lwyy_looks,
@@ -22,12 +21,12 @@ from trial_sim.response_looks import (
     rank_looks,
     table_looks,
 )
-from trial_sim.statistics.kernels import negative_binomial_batch
 from trial_sim.survival_analyses import Evaluation, covariate_array
 from trial_sim.trial_batch import TrialBatch
 
-logger = logging.getLogger(__name__)
 Effect = tuple[np.ndarray, np.ndarray]
+
+MOST_VISITS = 16  # the kernel keeps the visits that a patient has as bits
 
 
 def known_by(batch: TrialBatch, look: np.ndarray) -> np.ndarray:
@@ -189,15 +188,9 @@ class CountRatio(_Wald):
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> Effect:
         effect, se = _empty(batch)
-        response, known = final_response(batch), known_by(batch, look)
-        for t in np.flatnonzero(active):
-            chosen = known[t] & ((batch.arm[t] == 0) | (batch.arm[t] == treated))
-            group = (batch.arm[t][chosen] == treated).astype(np.int64)
-            if 0 < group.sum() < len(group):
-                count = response[t][chosen][None, :]
-                fit = negative_binomial_batch(count, np.ones_like(count), group[None, :])[0]
-                if fit[3]:
-                    effect[t], se[t] = fit[0], fit[1]
+        count_ratio_looks(
+            final_response(batch), known_by(batch, look), batch.arm, treated, active, effect, se
+        )
         return effect, se
 
 
@@ -220,93 +213,62 @@ class RateRatio(_Wald):
 
 
 @dataclass(frozen=True)
-class PerTrial:
-    """A test that fits each trial by itself in Python: exact, but slow.
+class Gray:
+    """Gray's test of the cumulative incidence of cause 1; it estimates no effect."""
 
-    Attributes:
-        fit: function of (batch, trial, treated, month) that returns (z, effect, se).
-        scale, direction: as the other analyses.
-    """
-
-    fit: Callable[[TrialBatch, int, int, float], tuple[float, float, float]]
-    scale: str
-    direction: float
+    scale = "not estimated"
+    direction = -1.0
 
     def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> Evaluation:
-        """z, effect, standard error."""
-        out = np.full((batch.n_trials, 3), np.nan)
-        out[:, 0] = 0.0
-        for t in np.flatnonzero(active):
-            try:
-                out[t] = self.fit(batch, int(t), treated, float(look[t]))
-            except ValueError as error:  # too little data for the model: no evidence, z = 0
-                logger.debug("trial %d cannot be analysed: %s", batch.streams.trials[t], error)
-        return out[:, 0], out[:, 1], out[:, 2]
-
-
-def _fit_gray(
-    batch: TrialBatch, trial: int, treated: int, month: float
-) -> tuple[float, float, float]:
-    """Gray's test as a signed z; it estimates no effect."""
-    from trial_sim.statistics.competing_risks import gray_test
-
-    arm, enrolment = batch.arm[trial], batch.enrolment[trial]
-    chosen = (enrolment <= month) & ((arm == 0) | (arm == treated))
-    ended = batch.exit[trial] <= month
-    time = np.where(ended, batch.time[trial], month - enrolment)[chosen]
-    assert batch.outcome.cause is not None
-    assert batch.outcome.time is not None
-    failed = ended & (batch.outcome.time[trial] <= batch.time[trial])
-    cause = np.where(failed, batch.outcome.cause[trial], 0)[chosen]
-    group = (arm[chosen] == treated).astype(int)
-    if not (cause == 1).any() or group.min() == group.max():
-        return 0.0, np.nan, np.nan
-    test = gray_test(time, cause, group)
-    return float(test.z), np.nan, np.nan
+        """z, positive where the arm has the lower incidence; effect and standard error NaN."""
+        assert batch.outcome.cause is not None and batch.outcome.time is not None
+        z = np.zeros(batch.n_trials)
+        gray_looks(
+            *batch.sorted, batch.enrolment, batch.exit, batch.arm, batch.time, batch.outcome.time,
+            batch.outcome.cause, treated, look, active, z,
+        )  # fmt: skip
+        return z, *_empty(batch)
 
 
 @dataclass(frozen=True)
-class _MixedModel:
-    """Fit of an MMRM to one trial at one look.
+class MixedModel:
+    """MMRM of repeated measurements: unstructured covariance, baseline by visit, REML.
+
+    z is the normal quantile of the t test with Satterthwaite's degrees of freedom.
 
     Attributes:
-        direction: 1 if higher is better.
+        direction: 1 if higher is better, else -1.
     """
 
     direction: float
+    scale = "mean difference at the last visit"
 
-    def __call__(
-        self, batch: TrialBatch, trial: int, treated: int, month: float
-    ) -> tuple[float, float, float]:
-        from trial_sim.statistics.mixed_models import mmrm
-
-        visits = batch.outcome.visits
-        assert visits is not None and batch.outcome.baseline is not None
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, difference at the last visit, standard error."""
+        visits, baseline = batch.outcome.visits, batch.outcome.baseline
+        assert visits is not None and baseline is not None
+        if visits.shape[2] > MOST_VISITS:
+            raise ValueError(
+                f"an MMRM in simulated trials takes up to {MOST_VISITS} visits, the scenario has "
+                f"{visits.shape[2]}"
+            )
         # A scenario that does not say when its visits are has them all at the readout.
-        months = np.full(visits.shape[2], batch.design.readout)
+        months = np.full(visits.shape[2], float(batch.design.readout))
         if batch.outcome.visit_months:
-            months = np.asarray(batch.outcome.visit_months)
-        arm, enrolment = batch.arm[trial], batch.enrolment[trial]
-        chosen = (arm == 0) | (arm == treated)
-        seen = enrolment[:, None] + months <= np.minimum(batch.exit[trial], month)[:, None] + 1e-9
-        seen &= np.isfinite(visits[trial]) & chosen[:, None]
-        who, visit = np.nonzero(seen)
-        group = (arm[who] == treated).astype(int)
-        final = group[visit == len(months) - 1]
-        if len(final) < 4 or final.min() == final.max():
-            return 0.0, np.nan, np.nan
-        fitted = mmrm(
-            visits[trial][who, visit],
-            who,
-            visit,
-            group,
-            covariates=batch.outcome.baseline[trial][who],
-            higher_is_better=self.direction > 0,
-        )
-        z = t_to_z(np.array([self.direction * fitted.estimate / fitted.se]), np.array([fitted.df]))
-        return float(z[0]), float(fitted.estimate), float(fitted.se)
+            months = np.asarray(batch.outcome.visit_months, dtype=float)
+        effect, se = _empty(batch)
+        df = np.ones(batch.n_trials)
+        mmrm_looks(
+            np.ascontiguousarray(visits), months, baseline, batch.enrolment, batch.exit,
+            batch.arm, treated, look, active, effect, se, df,
+        )  # fmt: skip
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = t_to_z(self.direction * effect / se, df)
+        return z, effect, se
 
 
 def response_analysis(design: Design, kind: str) -> Any:
@@ -325,8 +287,8 @@ def response_analysis(design: Design, kind: str) -> Any:
     if name == "lwyy":
         return RateRatio()
     if name == "gray":
-        return PerTrial(_fit_gray, "not estimated", -1.0)
-    return PerTrial(_MixedModel(direction), "mean difference at the last visit", direction)
+        return Gray()
+    return MixedModel(direction)
 
 
 def _adjusted(design: Design) -> tuple[str, ...]:

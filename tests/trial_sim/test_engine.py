@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import trial_sim as ts
 from trial_sim import statistics
@@ -19,6 +20,7 @@ from trial_sim.design import (
     ResponseAdaptive,
 )
 from trial_sim.engine import run_jobs
+from trial_sim.random_streams import Streams
 from trial_sim.scenarios import (
     BinaryResponse,
     CompetingRisks,
@@ -32,6 +34,7 @@ from trial_sim.scenarios import (
     Weibull,
     WithCovariates,
 )
+from trial_sim.trial_batch import draw_batch
 
 GOLDEN = {
     row["id"]: row
@@ -419,9 +422,31 @@ def test_recurrent_and_competing():
 def test_repeated_measures():
     outcomes = LongitudinalResponse([1, 2, 3], [0, 0, 0], [0.2, 0.4, 0.6], dropout_rate=0.1)
     design = make(test="mmrm", looks=EnrolmentLooks([200], follow_up=3.0), boundaries=None)
-    c = ts.simulate(design, outcomes, 6, 8).conducted
-    assert c.estimate.mean() == pytest.approx(0.6, abs=0.25)
-    assert c.z.mean() > 2
+    result = ts.simulate(design, outcomes, 300, 8)
+    c = result.conducted
+    assert c.estimate.mean() == pytest.approx(0.6, abs=0.04)
+    for trial in range(3):
+        streams = Streams.span(8, trial, trial + 1)
+        batch = draw_batch(design, outcomes, streams)
+        visits = batch.outcome.visits[0]
+        until = np.minimum(batch.exit[0], c.look_time[trial, 0])[:, None] + 1e-9
+        who, visit = np.nonzero(
+            (batch.enrolment[0][:, None] + [1, 2, 3] <= until) & np.isfinite(visits)
+        )
+        assert 200 < len(who) < 3 * 300
+        fit = statistics.mmrm(
+            visits[who, visit], who, visit, (batch.arm[0][who] == 1).astype(int),
+            covariates=batch.outcome.baseline[0][who], covariates_by_visit=True,
+        )  # fmt: skip
+        assert c.estimate[trial, 0] == pytest.approx(fit.estimate, abs=1e-5)
+        assert c.se[trial, 0] == pytest.approx(fit.se, rel=1e-4)
+        assert norm.sf(c.z[trial, 0, 0]) == pytest.approx(fit.p_value, rel=1e-3)
+    null = LongitudinalResponse([1, 2, 3], [0, 0, 0], [0, 0, 0], dropout_rate=0.1)
+    error = ts.simulate(design, null, 2000, 8).quantity("power")
+    assert error.lower - 0.002 <= 0.025 <= error.upper + 0.002
+    many = LongitudinalResponse(list(range(1, 18)), [0] * 17, [0] * 17)
+    with pytest.raises(ValueError, match="up to 16 visits, the scenario has 17"):
+        ts.simulate(design, many, 2)
 
 
 def test_response_adaptive_allocation():
