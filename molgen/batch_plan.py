@@ -242,9 +242,11 @@ class Task:
 
     @classmethod
     def from_json(cls, text: str) -> Task:
-        """The inverse of :meth:`to_json`."""
+        """The inverse of :meth:`to_json`; ValueError if the text is no task."""
         values = json.loads(text)
-        values["properties"] = tuple(values["properties"])
+        if not isinstance(values, dict) or set(values) != set(cls.__dataclass_fields__):
+            raise ValueError("The text is no task of a batch: its fields are others.")
+        values["properties"] = texts("properties", values["properties"])
         return cls(**values)
 
     @property

@@ -55,8 +55,8 @@ def from_reinvent(config: str | Path | Mapping[str, Any], skip: bool = False) ->
     section = _scoring_section(_read(config) if isinstance(config, (str, Path)) else config)
     parts: list[Component] = []
     for block in section["component"]:
-        for name, body in block.items():
-            for endpoint in body.get("endpoint", []):
+        for name, body in _mapping(block, "a component").items():
+            for endpoint in _endpoints(name, body):
                 try:
                     parts.append(_component(name, body, endpoint))
                 except ValueError as error:
@@ -85,11 +85,29 @@ def _read(path: str | Path) -> Mapping[str, Any]:
         raise ValueError(f"{path} is not readable: {error}") from error
 
 
+def _mapping(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{what} must be a table of names and values, got {value!r:.60}")
+    return value
+
+
+def _endpoints(name: str, body: Any) -> list[Mapping[str, Any]]:
+    """The endpoints of a component, checked as far as they are read here."""
+    endpoints = _mapping(body, f"component {name!r}").get("endpoint", [])
+    if not isinstance(endpoints, list):
+        raise ValueError(f"the endpoints of {name!r} must be a list, got {endpoints!r:.60}")
+    _mapping(body.get("params", {}), f"params of {name!r}")
+    for endpoint in endpoints:
+        _mapping(endpoint, f"an endpoint of {name!r}")
+        _mapping(endpoint.get("params", {}), f"params of an endpoint of {name!r}")
+    return endpoints
+
+
 def _scoring_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    candidates = [config, config.get("scoring", {})]
+    candidates = [config, _mapping(config, "a REINVENT configuration").get("scoring", {})]
     stages = config.get("stage", [])
     if isinstance(stages, list) and stages:
-        candidates.append(stages[-1].get("scoring", {}))
+        candidates.append(_mapping(stages[-1], "a stage").get("scoring", {}))
     for section in candidates:
         if isinstance(section, Mapping) and isinstance(section.get("component"), list):
             return section

@@ -57,6 +57,8 @@ def holds(table: pd.DataFrame, rule: str) -> np.ndarray:
 
 
 def _parse(rule: str) -> ast.expr:
+    if not isinstance(rule, str):
+        raise TypeError(f"a constraint must be a text such as 'stop > start', got {rule!r}")
     if len(rule) > _LONGEST:
         raise ValueError(f"constraint {rule[:40]!r}... is longer than {_LONGEST} characters")
     try:

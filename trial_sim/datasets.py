@@ -218,6 +218,9 @@ def trial_from_table(table: pd.DataFrame, fields: Mapping[str, Any]) -> Trial:
         }
     if not endpoints:
         raise ValueError("the description needs 'endpoints', each with a 'kind' and its columns")
+    for what, value in (("endpoints", endpoints), ("kinds", fields.get("kinds", {}))):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{what!r} must be a mapping by name, got {value!r}")
     table, records = table.copy(), {}
     for name, record in endpoints.items():
         record = dict(record)

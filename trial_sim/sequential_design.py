@@ -392,7 +392,11 @@ class GroupSequential:
         """A design from YAML text or a path to it."""
         import yaml
 
-        return cls.from_dict(yaml.safe_load(_text(source)))
+        try:
+            plain = yaml.safe_load(_text(source))
+        except yaml.YAMLError as error:
+            raise ValueError(f"the design is not valid YAML: {error}") from None
+        return cls.from_dict(plain)
 
 
 def _text(source: str | Path) -> str:

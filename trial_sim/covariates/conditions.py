@@ -74,6 +74,8 @@ def predicates(
     columns: Sequence[Column], where: Mapping[str, Any] | None
 ) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """`predicate` for every column that ``where`` names."""
+    if where is not None and not isinstance(where, Mapping):
+        raise ValueError(f"where must be a mapping from covariates to conditions, got {where!r}")
     known = {c.name: c for c in columns}
     out = {}
     for name, rule in (where or {}).items():
