@@ -49,8 +49,9 @@ class Writer:
         self.token_input = decoder.token(tokens)
         self.site_input = decoder.site(sites)
         self.key_scale, self.key_shift = decoder.site_key(sites).chunk(2, dim=1)
-        self.token_output = tokens[: self.n_written].T.contiguous()
-        self.root_output = tokens[self.vocabulary.n_attached :][: network.vocabulary.n_motifs].T
+        roots = tokens[self.vocabulary.n_attached :][: network.vocabulary.n_motifs]
+        self.token_output = _in_groups(tokens[: self.n_written], decoder.token_bias)
+        self.root_output = _in_groups(roots, decoder.root_bias)
         weight = decoder.choose.weight
         self.choose_hidden = weight[:, :width].T.contiguous()
         self.choose_parent = weight[:, width : 2 * width].T.contiguous()
@@ -89,13 +90,13 @@ class Writer:
         order = ANY_ORDER if prefix is not None else CANONICAL
         condition = decoder.condition(z, level)
         modulations = [block.modulation(condition) for block in decoder.layers]
-        draws = torch.from_numpy(np.ascontiguousarray(uniforms))
+        draws = torch.from_numpy(np.array(uniforms))
         state = _State(n, limit, self.network.config)
         start = decoder.start.weight[order] + decoder.position.weight[0]
         x = start.expand(n, 1, -1)
         if prefix is None:
             hidden = self._advance(state, x, modulations)[:, 0]
-            logits = decoder.root(hidden) @ self.root_output + decoder.root_bias
+            logits = torch.addmm(self.root_output[1], decoder.root(hidden), self.root_output[0])
             root = _choose(logits, draws[:, 0], temperature)
             state.token[:, 0] = root + self.vocabulary.n_attached
             inputs = self.token_input[state.token[:, 0]] + decoder.parent.weight[0]
@@ -105,31 +106,32 @@ class Writer:
         else:
             x = self._place_prefix(state, prefix, x)
         hidden = self._advance(state, x, modulations)[:, -1]
-        self._key_sites(state)
         done: list[MotifTree | None] = [None] * n
-        while len(state.row):
-            finished = self._step(state, hidden, draws, temperature, order, limit)
+        while True:
+            slot, finished = self._choose_site(state, hidden, draws, temperature, limit)
             self._finish(state, finished, done)
-            keep = (~finished).nonzero().squeeze(1)
-            if not len(keep):
-                break
-            if len(keep) < len(finished):
-                state.select(keep)
-                draws = draws[keep]
-                modulations = [tuple(part[keep] for part in m) for m in modulations]
+            if finished.any():
+                closing = _Closing(finished)
+                if not closing.n:
+                    break
+                state.close(closing)
+                slot, hidden, draws = (closing(part) for part in (slot, hidden, draws))
+                modulations = [tuple(closing(part) for part in m) for m in modulations]
+            self._choose_token(state, slot, hidden, draws, temperature, order)
             hidden = self._place(state, modulations)
         assert all(tree is not None for tree in done)
         return done  # type: ignore[return-value]
 
     def _advance(self, state: _State, x: Tensor, modulations) -> Tensor:
         """Run the transformer over new positions; returns their hidden states."""
-        new = x.shape[1]
-        past = state.length
-        mask = torch.full((new, past + new), -1e9).triu(past + 1)
+        new, past = x.shape[1], state.hidden.length
+        mask = torch.full((new, past + new), -1e9).triu(past + 1) if new > 1 else None
         for layer, block in enumerate(self.decoder.layers):
-            x, state.cache[layer] = block(x, modulations[layer], mask, state.cache[layer])
+            keys, values = state.keys[layer], state.values[layer]
+            x = block(x, modulations[layer], mask, lambda k, v: (keys.append(k), values.append(v)))  # noqa: B023
         hidden = self.decoder.norm(x)
-        state.hidden = torch.cat([state.hidden, hidden], dim=1)
+        state.hidden.append(hidden)
+        self._key_sites(state, hidden, past)
         return hidden
 
     def _place_prefix(self, state: _State, prefix: Prefix, start: Tensor) -> Tensor:
@@ -166,50 +168,52 @@ class Writer:
         at = torch.full((len(token), most), position)
         state.site_position = torch.cat([state.site_position, at], dim=1)
 
-    def _key_sites(self, state: _State) -> None:
-        """Keys of the sites that have none yet."""
-        new = slice(state.key.shape[1], state.site.shape[1])
-        site, at = state.site[:, new], state.site_position[:, new]
-        node_key = self.decoder.node_key(state.hidden)
+    def _key_sites(self, state: _State, hidden: Tensor, first: int) -> None:
+        """Keys of the newest sites; their motifs' ``hidden`` stand at ``first`` and after."""
+        new = slice(state.key.length, state.site.shape[1])
+        site, at = state.site[:, new], state.site_position[:, new] - first
+        node_key = self.decoder.node_key(hidden)
         of_motif = node_key.gather(1, at.unsqueeze(-1).expand(-1, -1, node_key.shape[-1]))
-        key = of_motif * (1 + self.key_scale[site]) + self.key_shift[site]
-        state.key = torch.cat([state.key, key], dim=1)
+        state.key.append(
+            torch.addcmul(of_motif + self.key_shift[site], of_motif, self.key_scale[site])
+        )
 
-    def _step(
+    def _choose_site(
+        self, state: _State, hidden: Tensor, draws: Tensor, temperature: float, limit: int
+    ) -> tuple[Tensor, Tensor]:
+        """Where each molecule grows next, (rows,) of its sites, and (rows,) bool: it stops."""
+        placed = state.placed
+        query = self.decoder.query(hidden).unsqueeze(2) / math.sqrt(state.key.values.shape[-1])
+        logits = (state.key.values @ query).squeeze(2).masked_fill(state.left <= 0, -math.inf)
+        logits = torch.cat([self.decoder.stop(hidden), logits], dim=1)
+        choice = _choose(logits, draws[:, 2 * placed - 1], temperature)
+        finished = choice == 0 if placed < limit else torch.ones_like(choice, dtype=torch.bool)
+        return choice - 1, finished
+
+    def _choose_token(
         self,
         state: _State,
+        slot: Tensor,
         hidden: Tensor,
         draws: Tensor,
         temperature: float,
         order: int,
-        limit: int,
-    ) -> Tensor:
-        """Choose where to grow and what to place; returns (rows,) bool: stopped."""
-        decoder, placed = self.decoder, state.placed
-        query = decoder.query(hidden)
-        logits = torch.einsum("nk,nsk->ns", query, state.key) / math.sqrt(query.shape[1])
-        logits = logits.masked_fill(state.left <= 0, -math.inf)
-        logits = torch.cat([decoder.stop(hidden), logits], dim=1)
-        choice = _choose(logits, draws[:, 2 * placed - 1], temperature)
-        finished = choice == 0
-        if placed >= limit:
-            finished[:] = True
-        rows = torch.arange(len(choice))
-        slot = (choice - 1).clamp(min=0)
+    ) -> None:
+        """What each molecule gets at its site ``slot``."""
+        placed = state.placed
+        rows = torch.arange(len(slot))
         site, above = state.site[rows, slot], state.site_position[rows, slot]
-        parent_hidden = state.hidden[rows, above]
-        joined = hidden @ self.choose_hidden + parent_hidden @ self.choose_parent
-        joined = F.gelu(joined + self.choose_site[site], approximate="tanh")
-        token_logits = decoder.write(joined) @ self.token_output + decoder.token_bias
-        token = _choose(token_logits, draws[:, 2 * placed], temperature)
-        if placed < limit:
-            state.token[:, placed] = token
-            state.parent[:, placed] = above
-            state.parent_site[:, placed] = site
+        parent_hidden = state.hidden.values[rows, above]
+        joined = torch.addmm(self.choose_site[site], hidden, self.choose_hidden)
+        joined = F.gelu(joined.addmm_(parent_hidden, self.choose_parent), approximate="tanh")
+        table, bias = self.token_output
+        logits = torch.addmm(bias, self.decoder.write(joined), table)
+        state.token[:, placed] = _choose(logits, draws[:, 2 * placed], temperature)
+        state.parent[:, placed] = above
+        state.parent_site[:, placed] = site
         state.left[rows, slot] -= 1
         if order == CANONICAL:  # depth-first: what was placed after the parent is finished
             state.left *= state.site_position <= above.unsqueeze(1)
-        return finished
 
     def _place(self, state: _State, modulations) -> Tensor:
         decoder, i = self.decoder, state.placed
@@ -218,9 +222,7 @@ class Writer:
         x = (x + decoder.position.weight[i + 1]).unsqueeze(1)
         state.placed += 1
         self._open_sites(state, token, state.placed)
-        hidden = self._advance(state, x, modulations)[:, 0]
-        self._key_sites(state)
-        return hidden
+        return self._advance(state, x, modulations)[:, 0]
 
     def _finish(self, state: _State, finished: Tensor, done: list[MotifTree | None]) -> None:
         v, k = self.vocabulary, state.placed
@@ -229,12 +231,56 @@ class Writer:
         parents = state.parent[which, :k].numpy()
         sites = state.parent_site[which, :k].numpy()
         motifs, atoms, child_atoms = v.token_motif[tokens], v.site_atom[sites], v.token_atom[tokens]
-        for j, row in enumerate(state.row[which].tolist()):
-            edges = tuple(
-                Edge(int(parents[j, i]) - 1, int(atoms[j, i]), i, int(child_atoms[j, i]))
-                for i in range(1, k)
-            )
-            done[row] = MotifTree(tuple(v.motifs[m] for m in motifs[j]), edges)
+        columns = ((parents - 1)[:, 1:], atoms[:, 1:], child_atoms[:, 1:], motifs)
+        numbers = range(1, k)
+        for row, above, atom, child, chosen in zip(
+            state.row[which].tolist(), *(column.tolist() for column in columns)
+        ):
+            edges = tuple(map(Edge, above, atom, numbers, child))
+            done[row] = MotifTree(tuple([v.motifs[m] for m in chosen]), edges)
+
+
+class _Rows:
+    """A tensor (n, ..., m, width) that grows along its axis ``axis`` without being copied often."""
+
+    def __init__(self, shape: tuple[int, ...], axis: int):
+        self.axis, self.length = axis, 0
+        self._held = torch.empty(*shape[:axis], 8, *shape[axis:])
+
+    @property
+    def values(self) -> Tensor:
+        return self._held.narrow(self.axis, 0, self.length)
+
+    def append(self, new: Tensor) -> Tensor:
+        """Returns all values, the new ones last."""
+        start, self.length = self.length, self.length + new.shape[self.axis]
+        if self.length > self._held.shape[self.axis]:
+            size = list(self._held.shape)
+            size[self.axis] = max(self.length, size[self.axis] * 3 // 2)
+            old, self._held = self._held.narrow(self.axis, 0, start), torch.empty(size)
+            self._held.narrow(self.axis, 0, start).copy_(old)
+        self._held.narrow(self.axis, start, self.length - start).copy_(new)
+        return self.values
+
+    def close(self, closing: _Closing) -> None:
+        closing(self.values)
+        self._held = self._held[: closing.n]
+
+
+class _Closing:
+    """Rows leave a batch: rows from its end take their places, so that few are moved.
+
+    ``n`` is the number of rows that stay.
+    """
+
+    def __init__(self, finished: Tensor):
+        self.n = len(finished) - int(finished.sum())
+        self._holes = finished[: self.n].nonzero().squeeze(1)
+        self._movers = (~finished[self.n :]).nonzero().squeeze(1) + self.n
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        rows[self._holes] = rows[self._movers]
+        return rows[: self.n]
 
 
 class _State:
@@ -249,32 +295,57 @@ class _State:
         self.site = torch.zeros(n, 0, dtype=torch.long)
         self.site_position = torch.zeros(n, 0, dtype=torch.long)
         self.left = torch.zeros(n, 0, dtype=torch.long)
-        self.key = torch.zeros(n, 0, config.site_dim)
-        self.hidden = torch.zeros(n, 0, config.width)
-        self.cache: list[tuple[Tensor, Tensor] | None] = [None] * config.layers
+        self.key = _Rows((n, config.site_dim), 1)
+        self.hidden = _Rows((n, config.width), 1)
+        heads = (n, config.heads, config.width // config.heads)
+        self.keys = [_Rows(heads, 2) for _ in range(config.layers)]
+        self.values = [_Rows(heads, 2) for _ in range(config.layers)]
 
-    @property
-    def length(self) -> int:
-        return self.hidden.shape[1]
+    def close(self, closing: _Closing) -> None:
+        for name in ("row", "token", "parent", "parent_site", "site", "site_position", "left"):
+            setattr(self, name, closing(getattr(self, name)))
+        for rows in (self.key, self.hidden, *self.keys, *self.values):
+            rows.close(closing)
 
-    def select(self, keep: Tensor) -> None:
-        for name in (
-            "row", "token", "parent", "parent_site", "site", "site_position", "left", "key",
-            "hidden",
-        ):  # fmt: skip
-            setattr(self, name, getattr(self, name)[keep])
-        self.cache = [None if c is None else (c[0][keep], c[1][keep]) for c in self.cache]
+
+_GROUP = 64
+
+
+def _in_groups(vectors: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """(width, k) and (k,) for logits of ``vectors``, k a multiple of 64; what is added is never
+    chosen."""
+    missing = -len(vectors) % _GROUP
+    table = F.pad(vectors, (0, 0, 0, missing)).T.contiguous()
+    return table, F.pad(bias, (0, missing), value=-math.inf)
 
 
 def _choose(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    """One choice a row of ``logits``, by inversion of the cumulative probabilities."""
+    """One choice a row of ``logits``, by inversion of the cumulative probabilities.
+
+    Where there are many, in two strides: among groups of 64, then within one.
+    """
     if temperature == 0:
         return logits.argmax(1)
-    probability = torch.softmax(logits / temperature, dim=1)
-    cumulative = probability.cumsum(1)
-    threshold = uniform.to(cumulative.dtype) * cumulative[:, -1]
-    return (
-        torch.searchsorted(cumulative, threshold.unsqueeze(1), right=True)
-        .squeeze(1)
-        .clamp(max=logits.shape[1] - 1)
-    )
+    if temperature != 1:
+        logits = logits / temperature
+    weight = (logits - logits.amax(1, keepdim=True)).exp_()
+    n, width = weight.shape
+    if width % _GROUP:
+        return _invert(weight, uniform * weight.sum(1))
+    weight = weight.view(n, -1, _GROUP)
+    sums = weight.sum(2)
+    threshold = uniform * sums.sum(1)
+    group = _invert(sums, threshold)
+    rows = torch.arange(n)
+    before = (sums.cumsum(1) - sums)[rows, group]
+    return group * _GROUP + _invert(weight[rows, group], threshold - before)
+
+
+def _invert(weight: Tensor, threshold: Tensor) -> Tensor:
+    """The column at which a row's cumulative weight passes ``threshold``, one of weight > 0."""
+    cumulative = weight.cumsum(1)
+    column = torch.searchsorted(cumulative, threshold.unsqueeze(1), right=True).squeeze(1)
+    column.clamp_(max=weight.shape[1] - 1)
+    # rounding may lead past the last column that has any weight
+    empty = weight.gather(1, column.unsqueeze(1)).squeeze(1) <= 0
+    return torch.where(empty, weight.argmax(1), column) if empty.any() else column

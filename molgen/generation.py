@@ -8,7 +8,6 @@ it and however many processes share the work.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import torch
 from rdkit import Chem, rdBase
 
 from molgen.batches import AtomGraphs, atom_graphs, motif_numbers
+from molgen.block_processes import draw_blocks
 from molgen.checkpoints import find_model, read_model
 from molgen.decoding import Writer
 from molgen.model import GraphVAE
@@ -119,18 +119,12 @@ class Generator:
 
         Args:
             temperature: below 1 more typical, above 1 more varied molecules.
-            n_workers: processes; worth their start for some thousands of molecules and more.
+            n_workers: processes, this one included; worth their start from some thousands of
+                molecules on.
         """
         check_count(n)
         check_temperature(temperature)
-        blocks = range(-(-n // _BLOCK))
-        if n_workers > 1 and len(blocks) > 1 and self.folder is not None:
-            arguments = [(b, seed, temperature) for b in blocks]
-            context = multiprocessing.get_context("spawn")
-            with context.Pool(n_workers, _start_worker, (self.folder,)) as pool:
-                parts = list(pool.imap(_work, arguments))
-        else:
-            parts = [self.sample_block(b, seed, temperature) for b in blocks]
+        parts = draw_blocks(self, -(-n // _BLOCK), seed, temperature, n_workers)
         smiles = [s for part, _ in parts for s in part]
         dropped = [d for _, part in parts for d in part]
         return Molecules(smiles[:n], dropped)
@@ -389,21 +383,6 @@ def to_canonical(tree: MotifTree) -> str | Refusal:
     if mol is None:
         return Refusal(0, text, "RDKit cannot read the assembled molecule")
     return Chem.MolToSmiles(mol)
-
-
-_worker_model: Generator | None = None
-
-
-def _start_worker(folder: Path) -> None:
-    global _worker_model
-    torch.set_num_threads(1)
-    _worker_model = load_model(folder)
-
-
-def _work(arguments: tuple[int, int, float]) -> tuple[list[str], list[Refusal]]:
-    assert _worker_model is not None
-    block, seed, temperature = arguments
-    return _worker_model.sample_block(block, seed, temperature)
 
 
 def check_count(n: int) -> None:

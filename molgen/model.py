@@ -21,6 +21,7 @@ matching (the path from latent to noise); Hu et al. (2020), GINE convolution; Vi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,22 +130,34 @@ class Block(nn.Module):
         self.condition = nn.Linear(width, 4 * width)
 
     def modulation(self, condition: Tensor) -> tuple[Tensor, ...]:
-        """Scales and shifts of the two norms, each (n, 1, width)."""
-        return self.condition(condition).unsqueeze(1).chunk(4, dim=-1)
+        """Gains and shifts of the two norms, each (n, 1, width)."""
+        gain_a, shift_a, gain_b, shift_b = self.condition(condition).unsqueeze(1).chunk(4, dim=-1)
+        return 1 + gain_a, shift_a, 1 + gain_b, shift_b
 
-    def forward(self, x: Tensor, modulation, mask: Tensor, past=None):
-        """x: (n, t, width); mask: (t, t_total) additive; past: earlier keys and values."""
-        scale_a, shift_a, scale_b, shift_b = modulation
+    def forward(
+        self,
+        x: Tensor,
+        modulation: tuple[Tensor, ...],
+        mask: Tensor | None,
+        remember: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+    ) -> Tensor:
+        """x: (n, t, width); mask: (t, t_total) additive.
+
+        remember: given the keys and values of ``x``, returns those of all positions so far.
+        """
+        gain_a, shift_a, gain_b, shift_b = modulation
         n, t, width = x.shape
-        h = F.layer_norm(x, (width,)) * (1 + scale_a) + shift_a
+        h = torch.addcmul(shift_a, F.layer_norm(x, (width,)), gain_a)
         q, k, v = self.qkv(h).view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        if past is not None:
-            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
-        attention = (q @ k.transpose(-2, -1)) / math.sqrt(width / self.heads) + mask
+        if remember is not None:
+            k, v = remember(k, v)
+        attention = (q @ k.transpose(-2, -1)) / math.sqrt(width / self.heads)
+        if mask is not None:
+            attention = attention + mask
         attended = (attention.float().softmax(-1).to(v.dtype) @ v).transpose(1, 2)
         x = x + self.project(attended.reshape(n, t, width))
-        h = F.layer_norm(x, (width,)) * (1 + scale_b) + shift_b
-        return x + self.down(F.gelu(self.up(h), approximate="tanh")), (k, v)
+        h = torch.addcmul(shift_b, F.layer_norm(x, (width,)), gain_b)
+        return x + self.down(F.gelu(self.up(h), approximate="tanh"))
 
 
 class MotifDecoder(nn.Module):
@@ -318,7 +331,7 @@ class GraphVAE(nn.Module):
         condition = decoder.condition(z, level)
         mask = torch.full((t + 1, t + 1), -1e9, device=device).triu(1)
         for block in decoder.layers:
-            x, _ = block(x, block.modulation(condition), mask)
+            x = block(x, block.modulation(condition), mask)
         hidden = decoder.norm(x)
 
         root = large_cross_entropy(

@@ -372,8 +372,7 @@ def to_smiles(tree: MotifTree) -> str:
     children: list[list[Edge]] = [[] for _ in tree.motifs]
     for edge in tree.edges:
         children[edge.parent].append(edge)
-    counter = [0]
-    return _splice(tree.motifs, children, 0, 0, False, counter)
+    return _splice(tree.motifs, children, 0, 0, False, 0)[0]
 
 
 def _splice(
@@ -382,11 +381,14 @@ def _splice(
     node: int,
     root_atom: int,
     attached: bool,
-    counter: list[int],
-) -> str:
-    pieces, n_rings = _rooted_pieces(motifs[node], root_atom)
-    offset = counter[0]
-    counter[0] += n_rings
+    n_rings: int,
+) -> tuple[str, int]:
+    """The text of a node and what hangs from it, and how many ring numbers are taken after it."""
+    if not children[node]:
+        return _bare(motifs[node], root_atom, attached, n_rings)
+    pieces, own_rings, tail = _split(motifs[node], root_atom)
+    offset = n_rings
+    n_rings += own_rings
     hanging: dict[int, list[Edge]] = {}
     for edge in children[node]:
         hanging.setdefault(edge.parent_atom, []).append(edge)
@@ -399,24 +401,28 @@ def _splice(
         for bond, ring in rings:
             out.append(bond + _ring_label(ring + offset))
         for edge in here:
-            branch = _splice(motifs, children, edge.child, edge.child_atom, True, counter)
+            branch, n_rings = _splice(motifs, children, edge.child, edge.child_atom, True, n_rings)
             out.append(f"({branch})")
-    tail = _rooted_tail(motifs[node], root_atom)
-    return "".join(out) + tail
+    out.append(tail)
+    return "".join(out), n_rings
+
+
+@lru_cache(maxsize=200_000)
+def _bare(smiles: str, root_atom: int, attached: bool, n_rings: int) -> tuple[str, int]:
+    """``_splice`` of a motif from which nothing hangs."""
+    pieces, own_rings, tail = _split(smiles, root_atom)
+    out = []
+    for atom, before, by_lost, rings in pieces:
+        out.append(before)
+        out.append(by_lost[min(int(attached and atom == root_atom), len(by_lost) - 1)])
+        out += [bond + _ring_label(ring + n_rings) for bond, ring in rings]
+    return "".join(out) + tail, n_rings + own_rings
 
 
 def _ring_label(number: int) -> str:
     if number > 99:
         raise MotifError("more than 99 rings: the molecule is too large for a SMILES text")
     return str(number) if number < 10 else f"%{number}"
-
-
-def _rooted_pieces(smiles: str, root_atom: int) -> tuple[tuple, int]:
-    return _split(smiles, root_atom)[:2]
-
-
-def _rooted_tail(smiles: str, root_atom: int) -> str:
-    return _split(smiles, root_atom)[2]
 
 
 @lru_cache(maxsize=200_000)

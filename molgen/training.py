@@ -111,6 +111,8 @@ def train(
         3
         >>> folder.cleanup()
     """
+    # no two batches have the same shapes; oneDNN would keep a kernel for each of the last 1,024
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     config = config or TrainingConfig()
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,54 @@
+"""The writer's choices follow the probabilities that the logits say, to the edges of [0, 1)."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from molgen.decoding import _choose, _Closing, _in_groups
+
+LAST = float(np.nextafter(np.float32(1), np.float32(0)))
+
+
+@given(st.integers(0, 2**31), st.sampled_from([5, 64, 128, 200, 5_376]), st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_choices_are_those_of_the_cumulative_probabilities(seed, width, closed_every) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (20, width))
+    logits[:, rng.random(width) < 1 - 1 / closed_every] = -np.inf
+    logits[:, rng.integers(width)] = 0.0
+    uniform = rng.random(20).astype(np.float32)
+    uniform[:2] = 0.0, LAST
+    chosen = _choose(torch.tensor(logits, dtype=torch.float32), torch.tensor(uniform), 1.0)
+    probability = np.exp(logits - logits.max(1, keepdims=True))
+    probability /= probability.sum(1, keepdims=True)
+    above = probability.cumsum(1)
+    for row, column in enumerate(chosen.tolist()):
+        assert probability[row, column] > 0
+        assert above[row, column] >= uniform[row] - 1e-5
+        assert above[row, column] - probability[row, column] <= uniform[row] + 1e-5
+
+
+def test_what_fills_up_a_group_is_never_chosen() -> None:
+    table, bias = _in_groups(torch.zeros(70, 3), torch.zeros(70))
+    assert table.shape == (3, 128)
+    logits = torch.addmm(bias, torch.ones(1_000, 3), table)
+    uniform = torch.linspace(0, LAST, 1_000)
+    chosen = _choose(logits, uniform, 1.0)
+    assert chosen.max() == 69 and torch.bincount(chosen).min() >= 13
+
+
+def test_temperature() -> None:
+    logits = torch.tensor([[0.0, 1.0]]).expand(1_000, 2)
+    uniform = torch.linspace(0, LAST, 1_000)
+    for temperature in (0.5, 2.0):
+        share = _choose(logits, uniform, temperature).float().mean().item()
+        assert abs(share - 1 / (1 + np.exp(-1 / temperature))) < 2e-3
+    assert _choose(logits, uniform, 0).min() == 1
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+def test_closing_keeps_the_rows_that_are_not_finished(finished) -> None:
+    closing = _Closing(torch.tensor(finished))
+    left = closing(torch.arange(len(finished)))
+    assert sorted(left.tolist()) == [i for i, done in enumerate(finished) if not done]
