@@ -348,4 +348,7 @@ def _invert(weight: Tensor, threshold: Tensor) -> Tensor:
     column.clamp_(max=weight.shape[1] - 1)
     # rounding may lead past the last column that has any weight
     empty = weight.gather(1, column.unsqueeze(1)).squeeze(1) <= 0
-    return torch.where(empty, weight.argmax(1), column) if empty.any() else column
+    if empty.any():
+        last = ((weight > 0) * torch.arange(weight.shape[1])).amax(1)
+        column = torch.where(empty, last, column)
+    return column
