@@ -1,5 +1,9 @@
 """The search on PMO and GuacaMol: ``python -m benchmarks.goal_directed [--suite pmo|guacamol]``.
 
+``--model moses`` lets the generator propose molecules, too (``none``, the default, is graph edits
+alone). ``--resume`` keeps a log of every call beside the output, so that a run of 10,000 calls may
+be stopped at any time and continued by the same command, as it would have gone on.
+
 Every task starts from random molecules of the MOSES training set; nothing is tuned per task, no
 molecule is labelled outside the budget, and every call to the oracle counts. Results are appended
 to a JSON-lines file (``--output``), one row a task and seed; rows already there are not run again,
@@ -7,6 +11,9 @@ so a benchmark that was stopped goes on. ``--table`` prints what the file holds.
 
 A run of fewer than 10,000 calls is reported by PMO's own rule for runs that end early (the last
 value is carried to 10,000), which can only understate the search.
+
+Every row has wall and CPU seconds and those of the oracle among them: their difference is the cost
+of the search itself (``--tasks qed`` has an oracle that costs next to nothing).
 
 Published per-task AUC top-10 of the peers: Graph GA and REINVENT of Gao et al. (arXiv 2206.12411),
 Mol GA of Tripp and Hernández-Lobato (arXiv 2310.09267), Genetic GFN of Kim et al. (arXiv
@@ -25,10 +32,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.goal_directed_tasks import GUACAMOL, PMO, Task, guacamol_task_score
+from molgen.generation import load_model
+from molgen.optimization import LATENT_SHARE, latent_proposer
 from molgen.oracle import Oracle, top_k_auc
+from molgen.proposers import Proposer, default_proposers
 from molgen.search import SearchSettings, search
 
 BUDGET = 10_000
+RESULTS = Path(__file__).parent / "results" / "goal_directed.jsonl"
 
 PEERS: dict[str, tuple[float, float, float, float]] = {
     # Graph GA, REINVENT, Mol GA, Genetic GFN
@@ -65,22 +76,46 @@ def read_library(path: str | None) -> list[str]:
     return list(load_dataset("moses", split="train"))
 
 
+def make_proposers(
+    model: str, library: list[str], seed: int
+) -> dict[str, tuple[Proposer, float]] | None:
+    """The proposers of ``molgen.optimize``: graph edits, and the generator if there is one."""
+    proposers = default_proposers(library, seed)
+    if model != "none":
+        proposers["latent"] = (latent_proposer(load_model(model)), LATENT_SHARE)
+    return proposers
+
+
 def run_task(
-    task: Task, library: list[str], n_calls: int, seed: int, settings: SearchSettings
+    task: Task,
+    library: list[str],
+    n_calls: int,
+    seed: int,
+    settings: SearchSettings,
+    model: str = "none",
+    log: Path | None = None,
 ) -> dict[str, Any]:
-    """Search one task and return the row that is written."""
-    oracle = Oracle(lambda smiles: [max(task.score_smiles(s), 0.0) for s in smiles], n_calls)
+    """Search one task and return the row that is written; ``log`` makes it one to go on with."""
+    oracle = Oracle(
+        lambda smiles: [max(task.score_smiles(s), 0.0) for s in smiles],
+        n_calls,
+        log=log,
+        identity=task.name,
+    )
+    resumed = oracle.used
     # Random molecules, a different draw for every seed; scores come only through the oracle.
     rng = np.random.default_rng([seed, 99])
     chosen = [library[int(i)] for i in rng.choice(len(library), size=20_000, replace=False)]
     wall, cpu = time.monotonic(), time.process_time()
-    outcome = search(oracle, chosen, settings=settings, seed=seed)
+    outcome = search(oracle, chosen, make_proposers(model, chosen, seed), settings, seed)
     wall, cpu = time.monotonic() - wall, time.process_time() - cpu
     best = oracle.best(250)
     return {
         "task": task.name,
         "seed": seed,
         "n_calls": n_calls,
+        "model": model,
+        "resumed_at": resumed,
         "auc": {str(k): round(oracle.auc(k), 4) for k in (1, 10, 100)},
         "auc_of_10000": {
             str(k): round(top_k_auc(oracle.scores, k, BUDGET), 4) for k in (1, 10, 100)
@@ -136,8 +171,12 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", help="names; all of the suite by default")
     parser.add_argument("--calls", type=int, default=BUDGET)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--model", default="none", help="a generator that proposes, or none")
+    parser.add_argument("--resume", action="store_true", help="log calls, go on from such a log")
     parser.add_argument("--library", help="file of SMILES in place of the MOSES training set")
-    parser.add_argument("--output", type=Path, default=Path("goal_directed.jsonl"))
+    parser.add_argument(
+        "--output", type=Path, default=Path("benchmarks/results/goal_directed.jsonl")
+    )
     parser.add_argument(
         "--table", action="store_true", help="print what the file holds, run nothing"
     )
@@ -150,27 +189,52 @@ def main() -> None:
         library = read_library(options.library)
         for seed in options.seeds:
             for name in options.tasks or suite:
-                key = (name, seed, options.calls)
-                rows = read_rows(options.output)
-                if key in {(row["task"], row["seed"], row["n_calls"]) for row in rows}:
-                    continue
-                row = run_task(suite[name], library, options.calls, seed, SearchSettings())
-                with options.output.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(
-                    f"{name:26s} seed {seed} top-10 {row['top_10']:.3f} "
-                    f"AUC/{options.calls} {row['auc']['10']:.3f} "
-                    f"AUC/{BUDGET} {row['auc_of_10000']['10']:.3f} cpu {row['cpu_seconds']:.0f} s",
-                    flush=True,
-                )
-    if options.suite == "pmo":
-        print_table(read_rows(options.output))
-    else:
-        rows = [row for row in read_rows(options.output) if row["task"] in suite]
-        for row in rows:
-            print(
-                f"{row['task']:26s} seed {row['seed']} calls {row['n_calls']} {row['guacamol']:.3f}"
-            )
+                run_missing(suite[name], library, seed, options)
+    print_suite(options.suite, suite, read_rows(options.output))
+
+
+def run_missing(task: Task, library: list[str], seed: int, options: argparse.Namespace) -> None:
+    """Run one task and append its row, unless the output has it."""
+    key = (task.name, seed, options.calls, options.model)
+    rows = read_rows(options.output)
+    if key in {(r["task"], r["seed"], r["n_calls"], r.get("model", "none")) for r in rows}:
+        return
+    log = None
+    if options.resume:
+        folder = options.output.with_suffix(".calls")
+        log = folder / f"{task.name}-{seed}-{options.calls}-{Path(options.model).name}.jsonl"
+    row = run_task(task, library, options.calls, seed, SearchSettings(), options.model, log)
+    with options.output.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    if log is not None:
+        log.unlink()
+    print(
+        f"{task.name:26s} seed {seed} top-10 {row['top_10']:.3f} guacamol {row['guacamol']:.3f} "
+        f"AUC/{options.calls} {row['auc']['10']:.3f} AUC/{BUDGET} {row['auc_of_10000']['10']:.3f} "
+        f"cpu {row['cpu_seconds']:.0f} s, of the oracle {row['oracle_seconds']:.0f} s",
+        flush=True,
+    )
+
+
+def print_suite(name: str, suite: dict[str, Task], rows: list[dict[str, Any]]) -> None:
+    """A table for each model that the rows name."""
+    for model in sorted({row.get("model", "none") for row in rows}):
+        mine = [row for row in rows if row.get("model", "none") == model and row["task"] in suite]
+        if not mine:
+            continue
+        print(f"generator: {model}")
+        if name == "pmo":
+            print_table(mine)
+            continue
+        total = 0.0
+        for task in suite:
+            of_task = [row for row in mine if row["task"] == task]
+            if of_task:
+                most = max(row["n_calls"] for row in of_task)
+                values = [row["guacamol"] for row in of_task if row["n_calls"] == most]
+                total += float(np.mean(values))
+                print(f"{task:26s} {most:6d} calls {len(values)} seeds {np.mean(values):.3f}")
+        print(f"{'sum of ' + str(len({row['task'] for row in mine})) + ' tasks':26s} {total:.3f}")
 
 
 if __name__ == "__main__":

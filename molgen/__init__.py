@@ -38,6 +38,7 @@ _HOMES = {
     "fit_qsar": "qsar",
     "load_qsar": "qsar",
     "optimize": "optimization",
+    "sample_balanced": "balancing",
     "evaluate": "evaluation",
     "audit": "auditing",
     "audit_samples": "auditing",

@@ -74,7 +74,7 @@ class Window:
         for name, value in wanted.items():
             if name in ("smarts", "chemotype"):
                 for text in [value] if isinstance(value, str) else list(value):  # type: ignore[call-overload]
-                    patterns.append(_pattern(name, text))
+                    patterns.append(find_pattern(name, text))
                 continue
             check_descriptors([name])
             if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
@@ -101,13 +101,17 @@ class Window:
         return result
 
 
-def _pattern(kind: str, text: str) -> str:
+def find_pattern(kind: str, text: str) -> str:
+    """The SMARTS of a ``"chemotype"`` by its name, or of a ``"smarts"``, checked.
+
+    Raises ValueError for an unknown name, with the nearest one, or a SMARTS that cannot be read.
+    """
     from difflib import get_close_matches
 
     if kind == "chemotype":
         if text not in CHEMOTYPES:
             near = get_close_matches(str(text), CHEMOTYPES, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"unknown chemotype {text!r}{hint} There are {', '.join(CHEMOTYPES)}")
         text = CHEMOTYPES[text]
     with rdBase.BlockLogs():

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LIBRARY = 4_096
 _RADII = (0.15, 0.3, 0.6, 1.0)
+LATENT_SHARE = 0.25
+"""Share of the generator's children, to the graph edits' 1."""
 
 
 def optimize(
@@ -77,7 +79,7 @@ def optimize(
     library = _library(generator, seed)
     proposers = default_proposers(library, seed)
     if generator is not None:
-        proposers["latent"] = (latent_proposer(generator), 0.25)
+        proposers["latent"] = (latent_proposer(generator), LATENT_SHARE)
     oracle = Oracle(
         scorer,
         n_calls,
