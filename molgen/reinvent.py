@@ -136,11 +136,11 @@ def _component(name: str, body: Mapping[str, Any], endpoint: Mapping[str, Any]) 
         return Component("similarity", params=_similarity_parameters(label, params), **common)
     if kind == "groupcount":
         _refuse_other(label, params, ("smarts",))
+        _smarts(label, params)
         return Component("substructure_count", params={"smarts": params["smarts"]}, **common)
     if kind == "customalerts":
         _refuse_other(label, params, ("smarts",))
-        given = params["smarts"]
-        patterns = [given] if isinstance(given, str) else given
+        patterns = _smarts(label, params)
         # One pattern that matches any of the alerts: recursive SMARTS joined by "or".
         joined = "[" + ",".join(f"$({pattern})" for pattern in patterns) + "]"
         return Component(
@@ -176,6 +176,15 @@ def _transform(plain: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "right_step":
         result.pop("low", None)
     return result
+
+
+def _smarts(label: str, params: Mapping[str, Any]) -> list[str]:
+    """The SMARTS of a component, one or several."""
+    given = params.get("smarts", ())
+    patterns = [given] if isinstance(given, str) else given
+    if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
+        raise ValueError(f"component {label!r} needs smarts, one text or a list; got {given!r}")
+    return patterns
 
 
 def _refuse_other(label: str, params: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -203,6 +203,8 @@ class Dropout(Record):
     by_arm: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.by_arm, Mapping):
+            raise ValueError(f"by_arm must be a mapping from arms to rates, got {self.by_arm!r}")
         rates = self._rates(self.rate, "dropout rate")
         object.__setattr__(self, "rate", rates[0] if np.ndim(self.rate) == 0 else rates)
         n_pieces = max([len(rates), *(np.size(r) for r in self.by_arm.values())])

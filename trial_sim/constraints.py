@@ -48,7 +48,7 @@ def holds(table: pd.DataFrame, rule: str) -> np.ndarray:
         raise ValueError(f"constraint {rule!r} speaks of {missing[0]!r}, which is not a column")
     try:
         value = _evaluate(tree, table, rule)
-    except TypeError as error:
+    except (TypeError, ArithmeticError) as error:
         raise ValueError(f"constraint {rule!r} cannot be evaluated: {error}") from error
     result = np.asarray(value)
     if result.dtype != bool or result.shape != (len(table),):

@@ -235,6 +235,11 @@ class Design(Record):
         adjust = (self.adjust,) if isinstance(self.adjust, str) else tuple(self.adjust)
         object.__setattr__(self, "adjust", adjust)
         if self.boundaries is not None:
+            if not hasattr(self.boundaries, "efficacy_bounds"):
+                raise ValueError(
+                    "boundaries must come from group_sequential or be Bounds, "
+                    f"got {self.boundaries!r}"
+                )
             n_bounds = len(np.atleast_1d(self.boundaries.efficacy_bounds))
             if n_bounds != self.looks.n_looks:
                 raise ValueError(
@@ -258,7 +263,11 @@ class Design(Record):
         object.__setattr__(self, "arms", arms)
 
     def _check_strata(self) -> None:
+        if not isinstance(self.strata, Mapping):
+            raise ValueError(f"strata must be a mapping from factors to levels, got {self.strata!r}")
         for factor, levels in self.strata.items():
+            if not isinstance(levels, Mapping):
+                raise ValueError(f"stratum {factor!r} must map levels to shares, got {levels!r}")
             if len(levels) < 2:
                 raise ValueError(f"stratum {factor!r} needs two or more levels, got {dict(levels)}")
             shares = as_floats(list(levels.values()), f"prevalences of {factor!r}")
