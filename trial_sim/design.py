@@ -264,7 +264,7 @@ class Design(Record):
 
     def _check_strata(self) -> None:
         if not isinstance(self.strata, Mapping):
-            raise ValueError(f"strata must be a mapping from factors to levels, got {self.strata!r}")
+            raise ValueError(f"strata must map factors to their levels, got {self.strata!r}")
         for factor, levels in self.strata.items():
             if not isinstance(levels, Mapping):
                 raise ValueError(f"stratum {factor!r} must map levels to shares, got {levels!r}")
