@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ from benchmarks import stored
 from trial_sim.auditing.comparison import Comparison, compare
 from trial_sim.auditing.error_rates import contrasts_of, many_trials, no_effect
 from trial_sim.datasets import list_trials
-from trial_sim.fitting import FittedTrial
 from trial_sim.trial import Trial
 
 LIMIT = float(stats.norm.isf(0.025))
@@ -39,7 +39,7 @@ def resumed(
     store: str,
     run: str,
     n_trials: int,
-    rows_of: Callable[[str, FittedTrial, Comparison], Iterator[dict]],
+    rows_of: Callable[[str, Any, Comparison], Iterator[dict]],
 ) -> pd.DataFrame:
     """Rows of every trial and endpoint, computed, or found stored under the name of the run."""
     table: list[dict] = []
@@ -68,7 +68,7 @@ def type_one(run: str, n_trials: int = 2000) -> pd.DataFrame:
     """
     mcse = (0.025 * 0.975 / n_trials) ** 0.5
 
-    def rows_of(endpoint: str, fitted: FittedTrial, comparison: Comparison) -> Iterator[dict]:
+    def rows_of(endpoint: str, fitted: Any, comparison: Comparison) -> Iterator[dict]:
         null = no_effect(comparison.real, endpoint)
         plain = many_trials(fitted, comparison, endpoint, n_trials, 81, null)
         drawn = many_trials(fitted, comparison, endpoint, n_trials, 82, null, trials_per_draw=20)
@@ -98,7 +98,7 @@ def spread(run: str, n_trials: int = 500) -> pd.DataFrame:
     but separated) are left out and counted in ``wild``.
     """
 
-    def rows_of(endpoint: str, fitted: FittedTrial, comparison: Comparison) -> Iterator[dict]:
+    def rows_of(endpoint: str, fitted: Any, comparison: Comparison) -> Iterator[dict]:
         real = contrasts_of(comparison.outcomes["real"][endpoint], comparison.arms)
         drawn = many_trials(fitted, comparison, endpoint, n_trials, 91, None, trials_per_draw=1)
         plain = many_trials(fitted, comparison, endpoint, 2 * n_trials, 92, None)

@@ -6,19 +6,25 @@
     python -m benchmarks.synthetic_arms privacy      # effect against epsilon
     python -m benchmarks.synthetic_arms coverage     # 95 % intervals where the truth is known
     python -m benchmarks.synthetic_arms intervals    # the same from the parameter draws alone
+    python -m benchmarks.synthetic_arms type_one     # 2,000 trials without an effect, each endpoint
+    python -m benchmarks.synthetic_arms spread       # 500 trials: spread of the effect
 
-Each prints a table and its pass or fail against the figures of the project.
+Each prints a table and its pass or fail against the figures of the project, and appends its rows
+to ``benchmarks/results/arms_<part>.jsonl``; the last two take up an interrupted run again.
 """
 
-import sys
+import argparse
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 import trial_sim as ts
+from benchmarks import stored
+from benchmarks.arm_error_rates import spread, type_one
 from trial_sim.auditing.curves import simultaneous_band, survival, unit_weights
 from trial_sim.datasets import list_trials
 from trial_sim.fitting import FittedTrial
@@ -279,31 +285,63 @@ def intervals(n_simulations: int = 500, n: int = 300, n_draws: int = 60) -> pd.D
     )
 
 
-def main(arguments: list[str]) -> None:
+PARTS: dict[str, Any] = {
+    "effects": effects,
+    "curves": curves,
+    "speed": speed,
+    "privacy": privacy,
+    "coverage": coverage,
+    "intervals": intervals,
+    "type_one": type_one,
+    "spread": spread,
+}
+RESUMED = ("type_one", "spread")
+
+
+def conclusion(part: str, table: pd.DataFrame) -> str:
+    """One line that holds a table against the figures to reach."""
+    if part == "effects":
+        worst = (table["bias"].abs() - 2 * table["mcse"]).max()
+        return (
+            f"bias within {GOAL} SE: {(table['bias'].abs() <= GOAL).sum()} of {len(table)}; "
+            f"within {FLOOR} SE: {(table['bias'].abs() <= FLOOR).sum()}; worst beyond two "
+            f"Monte-Carlo errors {worst:.3f}; plug-in within {GOAL}: "
+            f"{(table['plug_in'].abs() <= GOAL).sum()}, within {FLOOR}: "
+            f"{(table['plug_in'].abs() <= FLOOR).sum()}"
+        )
+    if part == "curves":
+        return f"inside the band: {(table['ratio'] <= 1).sum()} of {len(table)}"
+    if part == "type_one":
+        return (
+            f"within 3 Monte-Carlo errors of .025: {(table['worst'] <= 3).sum()} of {len(table)}; "
+            f"within 2: {(table['worst'] <= 2).sum()}"
+        )
+    if part == "spread":
+        off = ((table["ratio"] - 1).abs() / table["error"]).max()
+        return f"largest distance of the ratio from 1: {off:.1f} Monte-Carlo errors"
+    return ""
+
+
+def main() -> None:
     """Run the named parts (default: all)."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument(
+        "--run",
+        default=stored.today(),
+        help="name under which rows are stored and resumed (default: the date)",
+    )
+    given = parser.parse_args()
     warnings.simplefilter("ignore")
-    for part in arguments or ["effects", "curves", "speed", "privacy", "coverage", "intervals"]:
-        table = {
-            "effects": effects,
-            "curves": curves,
-            "speed": speed,
-            "privacy": privacy,
-            "coverage": coverage,
-            "intervals": intervals,
-        }[part]()
-        print(f"\n## {part}\n{table.round(3).to_string(index=False)}")
-        if part == "effects":
-            worst = (table["bias"].abs() - 2 * table["mcse"]).max()
-            print(
-                f"bias within {GOAL} SE: {(table['bias'].abs() <= GOAL).sum()} of {len(table)}; "
-                f"within {FLOOR} SE: {(table['bias'].abs() <= FLOOR).sum()}; worst beyond two "
-                f"Monte-Carlo errors {worst:.3f}; plug-in within {GOAL}: "
-                f"{(table['plug_in'].abs() <= GOAL).sum()}, within {FLOOR}: "
-                f"{(table['plug_in'].abs() <= FLOOR).sum()}"
-            )
-        if part == "curves":
-            print(f"inside the band: {(table['ratio'] <= 1).sum()} of {len(table)}")
+    for part in given.parts or PARTS:
+        if part in RESUMED:
+            table = PARTS[part](given.run)
+        else:
+            table = PARTS[part]()
+            for row in table.to_dict("records"):
+                stored.append(f"arms_{part}", {"run": given.run, **row})
+        print(f"\n## {part}\n{table.round(3).to_string(index=False)}\n{conclusion(part, table)}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

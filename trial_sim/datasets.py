@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from trial_sim.endpoints import endpoint_from_dict, nearest, numbers
+from trial_sim.column_checks import nearest, numbers
+from trial_sim.endpoints import endpoint_from_dict
 from trial_sim.trial import Trial
 
 # CDISC (ADSL/ADTTE) names that are taken without being spelt out.

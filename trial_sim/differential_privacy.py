@@ -26,8 +26,9 @@ from trial_sim.outcomes.hazard_grid import HazardGrid, midpoints, resolution_of
 from trial_sim.outcomes.hazards import HazardModel
 from trial_sim.outcomes.linear import LinearPart
 from trial_sim.outcomes.ordinal import OrdinalModel
+from trial_sim.schema import Column, TrialSchema
 from trial_sim.storage import storable
-from trial_sim.trial import Column, Trial, TrialSchema
+from trial_sim.trial import Trial
 
 INTERVALS = 8  # equal intervals of follow-up
 BINS = 10  # equal bins of a numeric covariate

@@ -15,41 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.covariates.conditions import balanced_counts, sample_codes, shifted
-from trial_sim.covariates.encoding import decode, encode
-from trial_sim.endpoints import Endpoint, nearest
+from trial_sim.column_checks import nearest
+from trial_sim.covariates.encoding import encode
+from trial_sim.endpoints import Endpoint
 from trial_sim.outcomes import registry
+from trial_sim.sampling import as_table, draw_codes
+from trial_sim.schema import TrialSchema
+from trial_sim.settings import Settings, check_count, stream
 from trial_sim.storage import read, storable, write
-from trial_sim.trial import Trial, TrialSchema
-
-TAILS = ("horizon", "parametric")
-
-
-@storable
-@dataclass(frozen=True)
-class Settings:
-    """Everything that `fit` was told, so that `FittedTrial.refit` can repeat it."""
-
-    endpoint: str | tuple[str, ...]
-    model: str = "auto"
-    covariate_model: str = "auto"
-    treatment_by: tuple[str, ...] = ()
-    stratify_by: str | None = None
-    tail: str = "horizon"
-    seed: int = 0
-    epsilon: float | None = None
-    delta: float = 1e-5
-
-    def __post_init__(self) -> None:
-        if self.tail not in TAILS:
-            raise ValueError(f"tail must be one of {', '.join(TAILS)}, received {self.tail!r}")
-
-
-def stream(seed: int, *purpose: int) -> np.random.Generator:
-    """A counter-based generator of its own for each purpose."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be a whole number at or above 0, received {seed!r}")
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([int(seed), *purpose])))
+from trial_sim.trial import Trial
 
 
 @storable
@@ -173,8 +147,8 @@ class FittedTrial:
         if patients is not None:
             codes = encode(self._baseline_of(patients), self.trial_schema.columns)
         else:
-            codes = self._codes(n, rng, drawn_x, where, balance, shift)
-        return self._table(codes, np.full(len(codes), index), stream(seed, 5, index), drawn_y)
+            codes = draw_codes(self, n, rng, drawn_x, where, balance, shift)
+        return as_table(self, codes, np.full(len(codes), index), stream(seed, 5, index), drawn_y)
 
     def sample_combined(
         self,
@@ -205,9 +179,10 @@ class FittedTrial:
             )
         drawn_x, drawn_y = self.parameters(seed, uncertainty)
         new = len(self.arms)
-        codes = self._codes(n, stream(seed, 4, new), drawn_x, where, None, None)
+        codes = draw_codes(self, n, stream(seed, 4, new), drawn_x, where, None, None)
         label = name or " and ".join(map(str, parts))
-        table = self._table(
+        table = as_table(
+            self,
             codes,
             np.full(len(codes), new),
             stream(seed, 5, new),
@@ -246,9 +221,9 @@ class FittedTrial:
         for a in override:
             self._check_override(a)
         drawn_x, drawn_y = self.parameters(seed, uncertainty, override)
-        codes = self._codes(sum(counts), stream(seed, 4, 99), drawn_x, where, balance, shift)
+        codes = draw_codes(self, sum(counts), stream(seed, 4, 99), drawn_x, where, balance, shift)
         arm = stream(seed, 6).permutation(np.repeat(order, counts))
-        table = self._table(codes, arm, stream(seed, 5, 99), drawn_y)
+        table = as_table(self, codes, arm, stream(seed, 5, 99), drawn_y)
         return self.as_trial(
             table, tuple(schema.arms[k] for k in sorted(set(order)) if schema.arms)
         )
@@ -365,77 +340,12 @@ class FittedTrial:
                 )
         return patients.reset_index(drop=True)
 
-    def _codes(
-        self,
-        n: int,
-        rng: np.random.Generator,
-        parameters: Any,
-        where: Mapping[str, Any] | None,
-        balance: Mapping[str, Mapping[Any, float]] | None,
-        shift: Mapping[str, float] | None,
-    ) -> np.ndarray:
-        n = check_count(n)
-        columns, rules = self.trial_schema.columns, self.constraints
-        parts = [(where or {}, n)]
-        if balance is not None:
-            parts = [
-                ({**(where or {}), **rule}, count)
-                for rule, count in balanced_counts(columns, balance, n)
-            ]
-        codes = np.concatenate(
-            [
-                sample_codes(self.covariate_model, count, rng, parameters, rule, rules)
-                for rule, count in parts
-                if count > 0
-            ]
-        )
-        if balance is not None:
-            codes = codes[rng.permutation(len(codes))]
-        return shifted(codes, columns, shift)
-
-    def _table(
-        self,
-        codes: np.ndarray,
-        arm: np.ndarray,
-        rng: np.random.Generator,
-        parameters: Any,
-        names: tuple[Any, ...] | None = None,
-    ) -> pd.DataFrame:
-        schema = self.trial_schema
-        outcome = self.outcome_model.sample(codes, arm, rng, parameters)
-        table = decode(codes, schema.columns)
-        if schema.id is not None:
-            number = np.arange(1, len(codes) + 1)
-            text = schema.id not in self.whole
-            table[schema.id] = [f"S{k:06d}" for k in number] if text else number
-        if schema.arm is not None:
-            names = names or schema.arms
-            labels = np.empty(len(names), dtype=object)
-            labels[:] = names
-            table[schema.arm] = pd.Series(labels[arm]).infer_objects()
-        rows = outcome.pop("row", None)
-        if rows is not None:
-            table = table.iloc[rows].reset_index(drop=True)
-        for name, values in outcome.items():
-            values = np.asarray(values)
-            if name in self.whole and values.dtype.kind == "f" and not np.isnan(values).any():
-                values = values.astype(np.int64)
-            table[name] = values
-        return table[list(self.columns)]
-
     def __repr__(self) -> str:
         names, arms = " and ".join(self.endpoint_names), ", ".join(map(str, self.arms))
         return (
             f"FittedTrial({names}: {self.outcome_model.name}, covariates by "
             f"{self.covariate_model.name}; arms {arms or 'none'})"
         )
-
-
-def check_count(n: Any) -> int:
-    """A number of patients, at least 1."""
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"n must be a whole number of patients, at least 1; received {n!r}")
-    return int(n)
 
 
 def load_fitted(path: str | Path) -> FittedTrial:

@@ -15,7 +15,8 @@ from trial_sim.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.outcomes import registry, stratified
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.features import FeatureMap
-from trial_sim.trial import Trial, TrialSchema
+from trial_sim.schema import TrialSchema
+from trial_sim.trial import Trial
 
 __all__ = ["FittedTrial", "Settings", "fit", "load_fitted", "stream"]
 

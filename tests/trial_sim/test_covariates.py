@@ -11,7 +11,7 @@ from trial_sim.covariates.conditions import balanced_counts, predicate, sample_c
 from trial_sim.covariates.copula import GaussianCopula, nearest_correlation
 from trial_sim.covariates.encoding import decode, encode
 from trial_sim.covariates.selection import fit_generator, resemblance
-from trial_sim.trial import Column, describe_column
+from trial_sim.schema import Column, describe_column
 
 GENERATORS = [SequentialCart, GaussianCopula, Bootstrap]
 

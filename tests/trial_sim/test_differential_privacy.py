@@ -4,7 +4,7 @@ import pytest
 import trial_sim as ts
 from trial_sim.differential_privacy import discrete_gaussian, histogram, rho_of
 from trial_sim.outcomes.effects import contrast
-from trial_sim.trial import Column
+from trial_sim.schema import Column
 
 
 def test_budget_matches_the_published_conversion():

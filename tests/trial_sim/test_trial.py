@@ -7,7 +7,7 @@ import pytest
 import trial_sim as ts
 from trial_sim.datasets import list_trials, read_trial, trial_from_cdisc
 from trial_sim.endpoints import endpoint_from_dict
-from trial_sim.trial import TrialSchema
+from trial_sim.schema import TrialSchema
 
 
 def table(**columns):

@@ -9,7 +9,7 @@ import numpy as np
 from trial_sim.auditing.outcomes import Outcome, read_outcome
 from trial_sim.auditing.patients import patient_frame, patient_schema
 from trial_sim.auditing.tables import MixedTable, Schema, as_text
-from trial_sim.endpoints import nearest
+from trial_sim.column_checks import nearest
 from trial_sim.trial import Ordinal, Trial
 
 MAX_ROWS = 2000  # rows of each table that distances are computed on

@@ -2,6 +2,7 @@
 
 encoding     tables as float arrays, and back with types, levels, bounds and digits restored
 bootstrap    rows drawn again (copies patients, and says so)
+smoothing    a smoothed bootstrap on the scale of ranks
 cart         sequential classification and regression trees
 copula       Gaussian copula with empirical margins
 conditions   where, balance, shift, constraints: what-if on who is sampled

@@ -1,8 +1,9 @@
 """Sequential trees: each column is drawn from a leaf of a tree grown on the columns before it.
 
-The method of synthpop (Nowok, Raab and Dibben 2016), with three changes: gaps are drawn by a tree
-of their own, values that few patients share are blurred, and the leaf weights can be drawn from
-their posterior (a Bayesian bootstrap within each leaf). A fitted generator holds, for each leaf,
+The method of synthpop (Nowok, Raab and Dibben 2016), with four changes: gaps are drawn by a tree
+of their own, numbers are smoothed within their leaf (see `smoothing`), values that few patients
+share are blurred, and the leaf weights can be drawn from their posterior (a Bayesian bootstrap
+within each leaf). A fitted generator holds, for each leaf,
 the values of one column in no order: no row of the table can be read from it.
 """
 
@@ -15,11 +16,14 @@ from typing import Any
 import numpy as np
 
 from trial_sim.covariates.encoding import blur_rare, support_of
+from trial_sim.covariates.smoothing import leaf_scores, smoothed
+from trial_sim.schema import Column
 from trial_sim.storage import storable
-from trial_sim.trial import Column
 
 Allowed = Mapping[str, Callable[[np.ndarray], np.ndarray]]
 SENTINEL_STEPS = 1.0  # a gap is coded this many ranges below the minimum
+PRUNE = 6.0  # chi-square that a split must gain (per leaf more) to be kept
+POOL = 512  # values of each leaf among which those that meet a condition are sought
 
 
 @storable
@@ -57,10 +61,9 @@ class Tree:
         return node
 
     def draw(
-        self, predictors: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+        self, leaf: np.ndarray, weights: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Values drawn from each row's leaf by ``weights`` (n,), and the weight of that leaf."""
-        leaf = self.leaves(predictors)
+        """Values drawn from each row's leaf (n,) by ``weights``, and the weight of that leaf."""
         cumulative = np.concatenate([[0.0], np.cumsum(weights)])
         low, high = cumulative[self.start[leaf]], cumulative[self.stop[leaf]]
         target = low + rng.random(len(leaf)) * (high - low)
@@ -80,8 +83,12 @@ def grow(predictors: np.ndarray, values: np.ndarray, classify: bool, leaf: int, 
         stop = np.array([len(values)], dtype=np.int32)
         return Tree(one, one, zero, np.zeros(1), zero, stop, np.sort(values))
     kind = DecisionTreeClassifier if classify else DecisionTreeRegressor
-    target = values.astype(int) if classify else rankdata(values)
-    model = kind(min_samples_leaf=leaf, random_state=seed).fit(predictors, target)
+    target: Any = values.astype(int) if classify else rankdata(values)
+    share = np.bincount(target) / len(target) if classify else None
+    impurity = float(target.var()) if share is None else 1 - float(share @ share)
+    model = kind(
+        min_samples_leaf=leaf, random_state=seed, ccp_alpha=PRUNE * impurity / len(values)
+    ).fit(predictors, target)
     inner = model.tree_
     at: Any = model.apply(predictors)
     order = np.lexsort((values, at))
@@ -183,26 +190,56 @@ class SequentialCart:
                 usable = gap_weights
                 if keep is not None and not bool(keep(np.array([np.nan]))[0]):
                     usable = np.where(gap.values > 0, 0.0, gap_weights)
-                drawn, mass = gap.draw(predictors, usable, rng)
+                leaf = gap.leaves(predictors)
+                drawn, mass = gap.draw(leaf, usable, rng)
                 missing = drawn > 0
                 if keep is not None:
-                    weight = weight * mass / gap.draw(predictors, gap_weights, rng)[1]
+                    weight = weight * mass / gap.draw(leaf, gap_weights, rng)[1]
             values = np.full(n, np.nan)
             if tree is not None:
-                usable = tree_weights
-                if keep is not None:
-                    usable = np.where(keep(tree.values), tree_weights, 0.0)
-                drawn, mass = tree.draw(predictors, usable, rng)
-                if keep is not None:
-                    total = tree.draw(predictors, tree_weights, rng)[1]
-                    weight = weight * np.where(missing, 1.0, mass / total)
-                blurred = blur_rare(drawn, column, self.supports[k], rng)
-                if keep is not None:
-                    blurred = np.where(keep(blurred), blurred, drawn)
-                values = np.where(missing, np.nan, blurred)
+                leaf = tree.leaves(predictors)
+                if keep is None:
+                    drawn = self._values(k, leaf, tree_weights, rng)
+                else:
+                    drawn, mass = self._kept(k, leaf, tree_weights, keep, rng)
+                    weight = weight * np.where(missing, 1.0, mass)
+                values = np.where(missing, np.nan, drawn)
             out[:, k] = values
             predictors = np.column_stack([predictors, *as_predictors(values, column)])
         return out, weight
+
+    def _values(
+        self, k: int, leaf: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Values (n,) of column ``k``: drawn from the leaves, smoothed, rare ones blurred."""
+        tree, column, support = self.value_trees[k], self.columns[k], self.supports[k]
+        assert tree is not None  # callers ask for columns that have values
+        drawn = tree.draw(leaf, weights, rng)[0]
+        if column.discrete or len(support) < 3:
+            return drawn
+        scores = leaf_scores(tree.values, tree.start, tree.stop, support)
+        return blur_rare(smoothed(drawn, leaf, scores, support, rng), column, support, rng)
+
+    def _kept(
+        self,
+        k: int,
+        leaf: np.ndarray,
+        weights: np.ndarray,
+        keep: Callable[[np.ndarray], np.ndarray],
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values (n,) that ``keep`` takes, and the share (n,) of their leaf's values that it takes.
+
+        They come from a pool of each leaf, since smoothing moves values across the condition.
+        """
+        used, which = np.unique(leaf, return_inverse=True)
+        pool = self._values(k, np.repeat(used, POOL), weights, rng)
+        taken = keep(pool).reshape(len(used), POOL)
+        count = taken.sum(axis=1)
+        first = np.concatenate([[0], np.cumsum(count)[:-1]])
+        good = np.append(pool[taken.ravel()], pool[0])  # one more: a place for leaves without any
+        place = first[which] + np.floor(rng.random(len(leaf)) * count[which]).astype(int)
+        return good[place], count[which] / POOL
 
 
 def as_predictors(values: np.ndarray, column: Column) -> list[np.ndarray]:

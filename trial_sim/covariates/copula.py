@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from trial_sim.covariates.encoding import blur_rare, support_of
+from trial_sim.schema import Column
 from trial_sim.storage import storable
-from trial_sim.trial import Column
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:

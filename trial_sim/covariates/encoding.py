@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from trial_sim.trial import Column
+from trial_sim.schema import Column
 
-KEPT_FROM = 3  # a value shared by this many patients is no one's own and may be given back exactly
+KEPT_FROM = 3  # a spike shared by this many patients is no one's own and may be given back exactly
+COMMON = 10  # so may any value that this many share
 
 
 def encode(table: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
@@ -87,13 +88,13 @@ def blur_rare(
         drawn: (n,) values without gaps, taken from the fitted data.
         support: (m, 2) sorted distinct values and how many patients had each.
 
-    Values that at least `KEPT_FROM` patients share stay, so that digit preference and spikes are
-    kept; a unique value (an outlier above all) is never given back for certain.
+    Values that `COMMON` patients share stay, and so do spikes (digit preference) that at least
+    `KEPT_FROM` share; a unique value (an outlier above all) is never given back for certain.
     """
     if column.discrete or len(support) < 3:
         return drawn
     place = np.clip(np.searchsorted(support[:, 0], drawn), 0, len(support) - 1)
-    rare = (support[place, 1] < KEPT_FROM) & (support[place, 0] == drawn)
+    rare = ~shared(support[:, 1])[place] & (support[place, 0] == drawn)
     # two values away: to the next one only, whole numbers would mostly come back unchanged
     below = support[np.maximum(place - 2, 0), 0]
     above = support[np.minimum(place + 2, len(support) - 1), 0]
@@ -101,9 +102,17 @@ def blur_rare(
     u = rng.random(len(drawn)) + rng.random(len(drawn)) - 1
     u = np.where(place == 0, np.abs(u), np.where(place == len(support) - 1, -np.abs(u), u))
     moved = drawn + np.where(u < 0, u * (drawn - below), u * (above - drawn))
-    if column.kind == "date" or column.kind == "integer":
-        moved = np.round(moved)
+    moved = np.round(moved, column.decimals if column.kind == "numeric" else 0)
     return np.where(rare, moved, drawn)
+
+
+def shared(counts: np.ndarray) -> np.ndarray:
+    """(m,) boolean: counts of `COMMON` or more, or of `KEPT_FROM` or more and two Poisson errors
+    above the mean of the two values to either side (a spike, not the run of the data)."""
+    padded = np.pad(counts.astype(float), 2, mode="reflect" if len(counts) > 2 else "edge")
+    around = (padded[:-4] + padded[1:-3] + padded[3:-1] + padded[4:]) / 4
+    spike = (counts >= KEPT_FROM) & (counts > around + 2 * np.sqrt(around))
+    return spike | (counts >= COMMON)
 
 
 def support_of(values: np.ndarray) -> np.ndarray:

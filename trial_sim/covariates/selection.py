@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.column_checks import nearest
 from trial_sim.covariates.bootstrap import Bootstrap
 from trial_sim.covariates.cart import SequentialCart
 from trial_sim.covariates.copula import GaussianCopula
-from trial_sim.endpoints import nearest
-from trial_sim.trial import Column
+from trial_sim.schema import Column
 
 GENERATORS: dict[str, Any] = {
     "cart": SequentialCart,
@@ -69,7 +69,10 @@ def resemblance(
 
     filled_real, filled_made = filled(real, columns), filled(made, columns)
     margin = np.mean(
-        [ks_2samp(filled_real[:, k], filled_made[:, k]).statistic for k in range(real.shape[1])]
+        [
+            ks_2samp(filled_real[:, k], filled_made[:, k], method="asymp").statistic
+            for k in range(real.shape[1])
+        ]
     )
     pairs = np.abs(rank_correlation(filled_real) - rank_correlation(filled_made))
     upper = pairs[np.triu_indices(len(pairs), 1)]

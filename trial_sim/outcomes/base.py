@@ -11,7 +11,7 @@ import pandas as pd
 
 from trial_sim.endpoints import Endpoint, Recurrent
 from trial_sim.outcomes.features import FeatureMap
-from trial_sim.trial import TrialSchema
+from trial_sim.schema import TrialSchema
 
 
 @dataclass(frozen=True)

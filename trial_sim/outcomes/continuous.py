@@ -17,8 +17,8 @@ from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
 from trial_sim.outcomes.glm import fit_glm
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
+from trial_sim.schema import decimals
 from trial_sim.storage import storable
-from trial_sim.trial import decimals
 
 MODELS = ("ancova_residuals", "ancova")
 QUANTILES = np.linspace(0.005, 0.995, 100)

@@ -20,8 +20,8 @@ from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.features import FeatureMap
 from trial_sim.outcomes.hazard_grid import HazardGrid, choose_knots, midpoints
 from trial_sim.outcomes.hazards import HazardModel, HazardParameters, censoring_times
+from trial_sim.schema import Column
 from trial_sim.storage import storable
-from trial_sim.trial import Column
 
 MODELS = ("illness_death",)
 PROGRESSED_AT = "time of progression"

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.column_checks import nearest
 from trial_sim.covariates.encoding import decode_column
-from trial_sim.endpoints import Binary, Continuous, Count, Endpoint, Longitudinal, nearest
+from trial_sim.endpoints import Binary, Continuous, Count, Endpoint, Longitudinal
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.effects import contrast
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trial_sim.endpoints import nearest
+from trial_sim.column_checks import nearest
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.hazard_grid import midpoints

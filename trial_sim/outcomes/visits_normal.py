@@ -13,8 +13,8 @@ from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.outcomes.mmrm import fit_mmrm
 from trial_sim.outcomes.visits import VisitParameters, overridden
+from trial_sim.schema import decimals
 from trial_sim.storage import storable
-from trial_sim.trial import decimals
 
 
 @storable
