@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint bench notebook docs clean
+.PHONY: demo test lint coverage bench licences docs notebook clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -26,6 +26,21 @@ test: lint
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
 
+# Branches that the quick tests reach; the slow ones start processes that are not followed.
+coverage: $(STAMP)
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 \
+	    --dist worksteal -m "not slow" --cov=molgen --cov=trial_sim --cov-branch \
+	    --cov-report=term-missing:skip-covered --cov-report=html
+
+licences: $(STAMP)
+	$(BIN)/python -m benchmarks licences --extras cluster dev
+
+# The site of docs/, into site/. Nothing is fetched while it is built or read.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
@@ -34,4 +49,4 @@ notebook: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 
 clean:
-	rm -rf .venv build dist demo-output .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv build dist site htmlcov demo-output .pytest_cache .ruff_cache .mypy_cache
