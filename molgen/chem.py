@@ -78,7 +78,10 @@ def _refusal_reason(smiles: str) -> str:
     mol = Chem.MolFromSmiles(smiles, sanitize=False)
     if mol is None:
         return _syntax_reason(smiles)
-    problems = Chem.DetectChemistryProblems(mol)
+    try:
+        problems = Chem.DetectChemistryProblems(mol)
+    except RuntimeError:  # impossible hydrogen counts, such as [C@H11000], break RDKit's own check
+        problems = ()
     if not problems:
         return "RDKit cannot sanitise it"
     message = problems[0].Message()
