@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.design import TIME_TESTS, Design
+from trial_sim.analysis_names import TIME_TESTS
+from trial_sim.design import Design
 from trial_sim.engine_kernels import count_looks
+from trial_sim.observed_spending import ObservedSpending
 from trial_sim.random_streams import Streams
 from trial_sim.survival_analyses import Analysis, survival_analysis
 from trial_sim.trial_batch import TrialBatch, draw_batch
@@ -43,6 +45,7 @@ class Conducted:
         z: (n, L, C) statistics; NaN where not held or the arm had stopped.
         decision: (n, L, C) int8, codes of :data:`DECISIONS`.
         last_look: (n,) index of the last look held.
+        efficacy, futility: (n, L) bounds on the z scale that were in force; NaN where not held.
         estimate, se: (n, C) effect and standard error at the look that settled the arm.
     """
 
@@ -54,6 +57,8 @@ class Conducted:
     z: np.ndarray
     decision: np.ndarray
     last_look: np.ndarray
+    efficacy: np.ndarray
+    futility: np.ndarray
     estimate: np.ndarray
     se: np.ndarray
 
@@ -125,7 +130,12 @@ def conduct(batch: TrialBatch, analysis: Analysis) -> Conducted:
     n, n_looks, n_arms = batch.n_trials, design.n_looks, len(design.arm_names)
     n_tests = n_arms - 1
     look_time, triggered, final = look_schedule(batch)
-    efficacy, futility = design.efficacy_bounds, design.futility_bounds
+    planned = design.efficacy_bounds, design.futility_bounds
+    spending = None
+    if design.max_information is not None:
+        spending = ObservedSpending(design.boundaries, float(design.max_information))
+    efficacy, futility = np.full((n, n_looks), np.nan), np.full((n, n_looks), np.nan)
+    fractions = np.full((n, n_looks), np.nan)
     event_arm = batch.event_arm
     events = np.full((n, n_looks, n_arms), -1, np.int64)
     patients = np.full((n, n_looks), -1, np.int64)
@@ -147,9 +157,21 @@ def conduct(batch: TrialBatch, analysis: Analysis) -> Conducted:
         events[running, k] = held_events[running]
         patients[running, k] = held_patients[running]
         is_last = final == k
-        # A look that has become the last one is judged by the bound of the last look.
-        upper = np.where(is_last, efficacy[-1], efficacy[k])
-        lower = np.where(is_last, -np.inf, futility[k])
+        if spending is None:
+            # A look that has become the last one is judged by the bound of the last look.
+            upper = np.where(is_last, planned[0][-1], planned[0][k])
+            lower = np.where(is_last, -np.inf, planned[1][k])
+        else:
+            fractions[running, k] = spending.fraction(held_events[running].sum(axis=1))
+            is_last |= fractions[:, k] >= 1.0
+            upper, lower = np.full(n, np.nan), np.full(n, np.nan)
+            upper[running], lower[running] = spending.bounds(
+                fractions[running, : k + 1], efficacy[running, :k], futility[running, :k],
+                is_last[running],
+            )  # fmt: skip
+        efficacy[running, k], futility[running, k] = upper[running], lower[running]
+        if not design.follow_futility:
+            lower = np.full(n, -np.inf)
         for c in range(n_tests):
             active = running & open_arms[:, c]
             value, effect, error = analysis.evaluate(batch, c + 1, now, active)
@@ -182,6 +204,8 @@ def conduct(batch: TrialBatch, analysis: Analysis) -> Conducted:
         z=z,
         decision=decision,
         last_look=last_look,
+        efficacy=efficacy,
+        futility=futility,
         estimate=estimate,
         se=se,
     )

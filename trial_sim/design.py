@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.accrual import Accrual, Dropout
+from trial_sim.analysis_names import check_test
 from trial_sim.looks import (
     CalendarLooks,
     EnrolmentLooks,
@@ -22,6 +22,7 @@ from trial_sim.looks import (
     LastOf,
     Looks,
 )
+from trial_sim.plain_bounds import Bounds, as_bounds
 from trial_sim.random_streams import Streams
 from trial_sim.randomization import (
     BiasedCoin,
@@ -52,96 +53,6 @@ __all__ = [
     "ResponseAdaptive",
 ]
 
-# Test name → number of parameters that follow it in a tuple such as ("magirr_burman", 12).
-TESTS: dict[str, int] = {
-    "logrank": 0,
-    "fleming_harrington": 2,
-    "magirr_burman": 1,
-    "modestly_weighted": 1,
-    "max_combo": 1,
-    "cox": 0,
-    "rmst": 1,
-    "milestone": 1,
-    "gray": 0,
-    "lwyy": 0,
-    "t_test": 0,
-    "ancova": 0,
-    "chi_square": 0,
-    "fisher": 0,
-    "farrington_manning": 1,
-    "cmh": 0,
-    "wilcoxon": 0,
-    "negative_binomial": 0,
-    "mmrm": 0,
-}
-TIME_TESTS = (
-    "logrank",
-    "fleming_harrington",
-    "magirr_burman",
-    "modestly_weighted",
-    "max_combo",
-    "cox",
-    "rmst",
-    "milestone",
-)
-
-
-@dataclass(frozen=True)
-class Bounds(Record):
-    """Plain group-sequential boundaries on the z scale, for custom rules and for files.
-
-    Attributes:
-        efficacy_bounds: reject when z reaches these, one a look; inf (or None) for no bound.
-        futility_bounds: stop when z is at or below these; -inf (or None, or empty) for none.
-        information_fractions: planned information at each look; evenly spaced by default.
-        sided: 1 or 2. binding: whether futility was used in the efficacy bounds.
-    """
-
-    efficacy_bounds: Any
-    futility_bounds: Any = ()
-    information_fractions: Any = ()
-    sided: int = 1
-    binding: bool = False
-
-    def __post_init__(self) -> None:
-        efficacy = as_floats(_filled(self.efficacy_bounds, np.inf), "efficacy_bounds")
-        n = len(efficacy)
-        futility = as_floats(_filled(self.futility_bounds, -np.inf), "futility_bounds")
-        futility = futility or (-np.inf,) * n
-        fractions = as_floats(self.information_fractions, "information_fractions") or tuple(
-            (np.arange(n) + 1.0) / n
-        )
-        if len(futility) != n or len(fractions) != n:
-            raise ValueError(
-                f"bounds must have one value a look: {n} efficacy, {len(futility)} futility, "
-                f"{len(fractions)} information fractions"
-            )
-        if fractions[0] <= 0 or any(b <= a for a, b in itertools.pairwise(fractions)):
-            raise ValueError(
-                f"information_fractions must be positive and increasing, got {list(fractions)}"
-            )
-        for look, (low, high) in enumerate(zip(futility, efficacy), start=1):
-            if low > high:
-                raise ValueError(
-                    f"futility bound {low:g} is above efficacy bound {high:g} at look {look}"
-                )
-        if self.sided not in (1, 2):
-            raise ValueError(f"sided must be 1 or 2, got {self.sided!r}")
-        object.__setattr__(self, "efficacy_bounds", efficacy)
-        object.__setattr__(self, "futility_bounds", futility)
-        object.__setattr__(self, "information_fractions", fractions)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; a look without a bound has None, since JSON knows no infinity."""
-        plain = super().to_dict()
-        for name in ("efficacy_bounds", "futility_bounds"):
-            plain[name] = [v if np.isfinite(v) else None for v in plain[name]]
-        return plain
-
-
-def _filled(bounds: Any, missing: float) -> Any:
-    return [missing if b is None else b for b in bounds] if np.ndim(bounds) else bounds
-
 
 @dataclass(frozen=True)
 class Design(Record):
@@ -154,8 +65,8 @@ class Design(Record):
         accrual, dropout: how they come and go. looks: when the data are looked at.
         boundaries: a ``group_sequential`` object, :class:`Bounds`, or None: one test of level
             ``alpha`` at the last look.
-        test: a name of :data:`TESTS`, or a tuple of name and parameters, such as
-            ``("fleming_harrington", 0, 0.5)`` or
+        test: a name of ``trial_sim.analysis_names.TESTS``, or a tuple of name and parameters,
+            such as ``("fleming_harrington", 0, 0.5)`` or
             ``("max_combo", [("fleming_harrington", 0, 0), ("fleming_harrington", 0, 1)])``.
         strata: factor → {level: prevalence}.
         stratified: whether the test is stratified by the strata.
@@ -169,6 +80,10 @@ class Design(Record):
         endpoint: which endpoint of a scenario with several; None for its first.
         better: ``"higher"`` or ``"lower"`` responses; ignored for times, where later is better.
         control: name of the control arm; None for the first.
+        max_information: events (known responses, for endpoints that are not times) of a whole
+            trial. If given, each trial's boundaries come from its own information at each look by
+            the spending functions of ``boundaries``, and a look that reaches it is the last. None:
+            the planned boundaries hold whatever the information.
 
     Examples:
         >>> import trial_sim as ts
@@ -201,6 +116,7 @@ class Design(Record):
     endpoint: str | None = None
     better: str = "higher"
     control: str | None = None
+    max_information: float | None = None
 
     def __post_init__(self) -> None:
         self._check_arms()
@@ -231,7 +147,7 @@ class Design(Record):
             raise ValueError(f"readout must be 0 or more months, got {self.readout!r}")
         if self.better not in ("higher", "lower"):
             raise ValueError(f"better must be 'higher' or 'lower', got {self.better!r}")
-        object.__setattr__(self, "test", _check_test(self.test))
+        object.__setattr__(self, "test", check_test(self.test))
         adjust = (self.adjust,) if isinstance(self.adjust, str) else tuple(self.adjust)
         object.__setattr__(self, "adjust", adjust)
         if self.boundaries is not None:
@@ -245,7 +161,26 @@ class Design(Record):
                 raise ValueError(
                     f"boundaries have {n_bounds} look(s) but looks have {self.looks.n_looks}"
                 )
+        self._check_information()
         self._warn_unreachable()
+
+    def _check_information(self) -> None:
+        if self.max_information is None:
+            return
+        if not 0 < self.max_information < np.inf:
+            raise ValueError(
+                f"max_information must be a positive number, got {self.max_information!r}"
+            )
+        if not isinstance(self.boundaries, GroupSequential):
+            raise ValueError(
+                "max_information needs boundaries from group_sequential, whose spending functions "
+                f"it follows, got {self.boundaries!r}"
+            )
+        if self.boundaries.sided == 2 and self.boundaries.futility is not None:
+            raise ValueError(
+                "max_information follows one-sided futility bounds, got two-sided boundaries with "
+                "futility: give sided=1, or no futility"
+            )
 
     def _check_arms(self) -> None:
         arms = dict(self.arms)
@@ -405,39 +340,3 @@ class Design(Record):
                     )
                 value = {"type": found[0], **value}
         return from_plain(value)
-
-
-def as_bounds(boundaries: Any) -> Bounds:
-    """Any object with bounds and information fractions as plain :class:`Bounds`."""
-    futility = np.atleast_1d(np.asarray(boundaries.futility_bounds, dtype=float)).copy()
-    futility[np.isnan(futility)] = -np.inf
-    return Bounds(
-        efficacy_bounds=np.atleast_1d(boundaries.efficacy_bounds).tolist(),
-        futility_bounds=futility.tolist(),
-        information_fractions=np.atleast_1d(boundaries.information_fractions).tolist(),
-        sided=int(boundaries.sided),
-        binding=bool(boundaries.binding),
-    )
-
-
-def _check_test(test: Any) -> Any:
-    name, *parameters = (test,) if isinstance(test, str) else tuple(test)
-    if name not in TESTS:
-        raise ValueError(f"test {name!r} is unknown{nearest(name, TESTS)}")
-    if len(parameters) != TESTS[name]:
-        raise ValueError(f"test {name!r} takes {TESTS[name]} parameter(s), got {parameters}")
-    if name == "max_combo":
-        return (name, tuple(_check_weight(weight) for weight in parameters[0]))
-    if name in ("rmst", "milestone") and not parameters[0] > 0:
-        raise ValueError(f"test {name!r} needs a positive month, got {parameters[0]!r}")
-    return name if not parameters else (name, *parameters)
-
-
-def _check_weight(weight: Any) -> tuple[Any, ...]:
-    name, *parameters = (weight,) if isinstance(weight, str) else tuple(weight)
-    known = ("logrank", "fleming_harrington", "magirr_burman", "modestly_weighted")
-    if name not in known:
-        raise ValueError(f"weight {name!r} of max_combo is unknown{nearest(name, known)}")
-    if len(parameters) != TESTS[name]:
-        raise ValueError(f"weight {name!r} takes {TESTS[name]} parameter(s), got {parameters}")
-    return (name, *parameters)

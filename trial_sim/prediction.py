@@ -314,7 +314,7 @@ def _success(batch: TrialBatch, design: Design, looks_held: int) -> Estimate:
         efficacy, np.where(np.arange(n) == n - 1, -np.inf, futility), sided=design.sided
     )
     now = batch.__class__(
-        design.replace(boundaries=changed, stratified=False), batch.streams, batch.enrolment,
+        design.replace(boundaries=changed, stratified=False, max_information=None), batch.streams, batch.enrolment,
         batch.arm, batch.factors, batch.outcome, batch.time, batch.event, batch.exit,
         batch.calendar_event,
     )  # fmt: skip

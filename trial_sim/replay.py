@@ -74,11 +74,9 @@ def replay(result: SimulationResult, trial: int) -> TrialReplay:
     patients = pd.DataFrame(columns)
     mine = result.trials.loc[result.trials["trial"] == trial].copy()
     last = int(again.last_look[0])
-    bounds = np.append(design.efficacy_bounds[:last], design.efficacy_bounds[last])
-    if last == int(again.triggered.shape[1]) - 1 or not again.triggered[0, last]:
-        bounds[-1] = design.efficacy_bounds[-1]
-    mine["efficacy_bound"] = bounds[mine["look"].to_numpy() - 1]
-    mine["futility_bound"] = design.futility_bounds[mine["look"].to_numpy() - 1]
+    held = mine["look"].to_numpy() - 1
+    mine["efficacy_bound"] = again.efficacy[0, held]
+    mine["futility_bound"] = again.futility[0, held]
     data = tuple(
         _snapshot(batch, patients, float(month)) for month in again.look_time[0, : last + 1]
     )

@@ -32,14 +32,7 @@ def updated_design(
     if not np.array_equal(design.futility_spending_fractions, planned):
         futility_clock = _planned_clock(design.futility_spending_fractions, len(actual), len(clock))
     drift = design.drift * float(np.sqrt(top))
-    rule = design.efficacy
-    if rule.kind != "spending":
-        shares = np.minimum(design.alpha_spent / design.alpha_spent[-1], 1.0)
-        rule = BoundaryRule("user_spending", tuple(zip(planned.tolist(), shares.tolist())))
-    futility_rule = design.futility
-    if futility_rule is not None and futility_rule.kind != "spending":
-        shares = np.minimum(design.beta_spent / design.beta_spent[-1], 1.0)
-        futility_rule = BoundaryRule("user_spending", tuple(zip(planned.tolist(), shares.tolist())))
+    rule, futility_rule = spending_rules(design)
     fractions = information / top
     alone = efficacy_alone(rule, fractions, efficacy_clock, design.alpha, design.sided)
     bounds = np.full(len(fractions), -np.inf)
@@ -77,6 +70,23 @@ def updated_design(
         drift,
         design.relative_information * top,
     )
+
+
+def spending_rules(design: GroupSequential) -> tuple[BoundaryRule, BoundaryRule | None]:
+    """Spending functions of efficacy and futility (None without one).
+
+    A boundary without a spending function gets the one that spends, at the planned looks, what it
+    spends there, with straight lines between.
+    """
+    planned = design.information_fractions
+    rule, futility_rule = design.efficacy, design.futility
+    if rule.kind != "spending":
+        shares = np.minimum(design.alpha_spent / design.alpha_spent[-1], 1.0)
+        rule = BoundaryRule("user_spending", tuple(zip(planned.tolist(), shares.tolist())))
+    if futility_rule is not None and futility_rule.kind != "spending":
+        shares = np.minimum(design.beta_spent / design.beta_spent[-1], 1.0)
+        futility_rule = BoundaryRule("user_spending", tuple(zip(planned.tolist(), shares.tolist())))
+    return rule, futility_rule
 
 
 def _spending_clock(information: FloatArray) -> FloatArray:
