@@ -25,6 +25,7 @@ _HOMES = {
     "load_model": "generation",
     "GraphVAE": "model",
     "train": "training",
+    "plot_training": "learning_curve",
     "load_dataset": "datasets",
     "read_molecules": "datasets",
     "standardize": "chem",

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 import molgen
 from molgen.batches import atom_graphs, motif_numbers, writable
 from molgen.checkpoints import file_hash, read_model, save_model, write_text
+from molgen.learning_curve import LOG, plot_training
 from molgen.model import GraphVAE, ModelConfig
 from molgen.prior import VelocityField, fit_prior
 from molgen.tensors import Refusal, TreeTable, build_table
@@ -31,7 +32,6 @@ from molgen.training_step import GradientProcesses
 from molgen.vocabulary import build_vocabulary, choose_tokens
 
 logger = logging.getLogger(__name__)
-_LOG = "log.csv"
 _MAX_BAD_STEPS = 20
 
 
@@ -63,6 +63,9 @@ def train(
     progress: bool = True,
 ) -> TrainingReport:
     """Train a model and write it to ``output``, ready for ``molgen.load_model(output)``.
+
+    Beside it stand ``log.csv`` (losses of each 50 steps), their plot ``learning_curve.svg``, the
+    motif trees, and the state from which ``resume`` continues.
 
     Args:
         smiles: molecules, or the path of a file that ``molgen.read_molecules`` reads, or the
@@ -147,6 +150,8 @@ def train(
         prior = fit_latent_prior(run.averaged, table, usable, config, seed=seed, progress=progress)
     card |= {"steps": run.step, "minutes": round(run.minutes, 2), "stopped": stopped}
     save_model(output, run.averaged.cpu(), prior, card)
+    if (output / LOG).is_file():
+        plot_training(output, output / "learning_curve.svg")
     return TrainingReport(
         output, len(usable), tuple(refused), flattened, run.step, run.minutes, stopped
     )
@@ -260,7 +265,7 @@ def _loop(
 
 
 def _log(output: Path, run: Run, means: dict[str, float]) -> None:
-    path = output / _LOG
+    path = output / LOG
     row = {
         "step": run.step,
         "molecules": run.step * run.config.batch_size,

@@ -10,6 +10,7 @@ import torch
 
 from molgen.batches import atom_graphs, grow, motif_numbers, writable
 from molgen.checkpoints import read_model, read_tensors
+from molgen.learning_curve import plot_training, read_log
 from molgen.likelihood import negative_log_likelihood
 from molgen.tensors import build_table
 from molgen.training import TrainingConfig, train
@@ -34,6 +35,17 @@ def test_the_loss_falls(small_folder, small_model) -> None:
     before = np.nanmean(negative_log_likelihood(blank, read("moses_sample")[:100]))
     assert trained < 0.7 * before
     assert float(first["loss"]) > 0
+
+
+def test_the_log_is_read_and_drawn(small_folder, tmp_path) -> None:
+    table = read_log(small_folder)
+    assert list(table["step"]) == list(range(50, 50 * len(table) + 1, 50))
+    assert (small_folder / "learning_curve.svg").read_text(encoding="utf-8").count("<path") > 5
+    figure = plot_training(small_folder, tmp_path / "curve.png")
+    drawn = figure.axes[0].lines[0].get_ydata()
+    np.testing.assert_allclose(drawn, table["blind"])
+    with pytest.raises(ValueError, match="no training log"):
+        plot_training(tmp_path)
 
 
 def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path) -> None:
