@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rdkit import Chem
 
-from molgen.alert_screen import ScreenedMol, describe_fast, refuses
+from molgen.alert_screen import refuses
 from molgen.batch_checks import BatchError
 from molgen.batch_plan import BLOCK, Task
 from molgen.chem import parse, quiet_rdkit
+from molgen.fast_descriptors import describe_fast
 from molgen.filters import FilterSet, as_filter_set
 from molgen.fingerprints import fingerprints
+from molgen.mol_types import TypedMol
 from molgen.properties import compute
 from molgen.provenance import row_digests
 
@@ -100,7 +102,7 @@ def _draw_and_filter(
             counts["duplicates"] += 1
             continue
         seen.add(smiles)
-        molecule = ScreenedMol(parse(smiles))
+        molecule = TypedMol(parse(smiles), smiles)
         values = compute(molecule.mol, filters.descriptors)
         with quiet_rdkit():
             refused = next((f.name for f in filters.filters if refuses(f, molecule, values)), None)

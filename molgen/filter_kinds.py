@@ -23,6 +23,7 @@ from molgen.alerts import (
     compile_alerts,
     read_smarts_file,
 )
+from molgen.mol_types import TypedMol, as_typed
 from molgen.rings import find_ring_systems
 from molgen.rules import RULES, Condition
 
@@ -191,11 +192,12 @@ class Filter:
             return ALERT_SETS["moses_mcf"].citation
         return "MOSES training set and ChEMBL" if self.kind == "ring_systems" else ""
 
-    def refuse(self, mol: Chem.Mol, values: Mapping[str, float]) -> list[Reason]:
+    def refuse(self, mol: Chem.Mol | TypedMol, values: Mapping[str, float]) -> list[Reason]:
         """The reasons against a molecule; an empty list when it passes.
 
         Args:
-            mol: a sanitised molecule.
+            mol: a sanitised molecule; as a :class:`~molgen.mol_types.TypedMol` where the caller
+                has one, so that its atoms need not be read again.
             values: its descriptors, at least :attr:`descriptors`.
         """
         options = self.options
@@ -205,12 +207,13 @@ class Filter:
             condition = _window_condition(options)
             held = condition.holds(values)
             return [] if held else [Reason(self.name, condition.violation(values))]
+        if self.kind == "ring_systems":
+            return self._ring_reasons(as_typed(mol))
+        mol = mol.mol if isinstance(mol, TypedMol) else mol
         if self.kind == "alerts":
             return self._alert_reasons(alert_catalog(options["alerts"]), mol)
         if self.kind == "moses":
             return self._moses_reasons(mol)
-        if self.kind == "ring_systems":
-            return self._ring_reasons(mol)
         catalog = _smarts_catalog(tuple(options["patterns"].items()))
         if options["mode"] == "exclude":
             return self._alert_reasons(catalog, mol)
@@ -236,7 +239,7 @@ class Filter:
             reasons.extend(self._alert_reasons(alert_catalog(alerts), mol))
         return reasons
 
-    def _ring_reasons(self, mol: Chem.Mol) -> list[Reason]:
+    def _ring_reasons(self, mol: TypedMol) -> list[Reason]:
         reasons = []
         for system in find_ring_systems(mol):
             known = self.options["chembl"] and system.in_chembl

@@ -48,6 +48,20 @@ def _np_model() -> Any:
         return _contrib("NP_Score", "npscorer").readNPModel()
 
 
+def np_fragments() -> dict[int, float]:
+    """What each fragment (a bit of a Morgan fingerprint) adds to the NP score."""
+    return _np_model()  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def sa_fragments() -> dict[int, float]:
+    """What each fragment (a bit of a Morgan fingerprint) adds to the SA score."""
+    contrib = _contrib("SA_Score", "sascorer")
+    if contrib._fscores is None:
+        contrib.readFragmentScores()
+    return contrib._fscores  # type: ignore[no-any-return]
+
+
 def sa_score(mol: Chem.Mol) -> float:
     """Synthetic accessibility, 1 (easy) to 10 (hard)."""
     return float(_contrib("SA_Score", "sascorer").calculateScore(mol))

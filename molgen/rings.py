@@ -9,6 +9,7 @@ says whether a ring system occurs at all (one wrong yes in some hundred thousand
 from __future__ import annotations
 
 import gzip
+import hashlib
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from rdkit import Chem, rdBase
 
 from molgen.chem import parse, quiet_rdkit, ring_systems_with_atoms
+from molgen.mol_types import AtomType, TypedMol, as_typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,17 +108,22 @@ def chembl_ring_filter() -> BloomFilter:
     return BloomFilter(content)
 
 
-def find_ring_systems(smiles: str | Chem.Mol) -> list[RingSystem]:
+def find_ring_systems(smiles: str | Chem.Mol | TypedMol) -> list[RingSystem]:
     """The ring systems of one molecule, with how often each occurs in MOSES and ChEMBL.
 
     ChEMBL's filter holds ring systems with their stereo where ChEMBL has it, so a system is looked
     up both as drawn and without stereo; one that ChEMBL knows in one configuration only, and that
     is drawn without, may be missed.
     """
-    mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
+    molecule = as_typed(parse(smiles) if isinstance(smiles, str) else smiles)
     counts = moses_ring_counts()
-    flat = ring_systems_with_atoms(mol)
-    drawn = ring_systems_with_atoms(mol, stereo=True) if _has_stereo(mol) else flat
+    if not molecule.has_stereo:
+        return [
+            RingSystem(text, atoms, counts.get(text, 0), _in_chembl(text))
+            for text, atoms in _flat_systems(molecule)
+        ]
+    flat = ring_systems_with_atoms(molecule.mol)
+    drawn = ring_systems_with_atoms(molecule.mol, stereo=True)
     return [
         RingSystem(text, atoms, counts.get(text, 0), _in_chembl(text) or _in_chembl(with_stereo))
         for (text, atoms), (with_stereo, _) in zip(flat, drawn)
@@ -128,10 +135,74 @@ def _in_chembl(ring_system: str) -> bool:
     return ring_system in chembl_ring_filter()
 
 
-def _has_stereo(mol: Chem.Mol) -> bool:
-    return any(a.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for a in mol.GetAtoms()) or any(
-        b.GetStereo() != Chem.BondStereo.STEREONONE for b in mol.GetBonds()
-    )
+_MOST_KNOWN = 200_000
+_known: dict[bytes, str] = {}
+
+
+def _flat_systems(molecule: TypedMol) -> list[tuple[str, tuple[int, ...]]]:
+    """``ring_systems_with_atoms`` of a molecule without stereo, from memory where all of its
+    systems were met before: the same atoms in the same order, with the same bonds between them."""
+    if not molecule.is_plain:
+        return ring_systems_with_atoms(molecule.mol)
+    pieces = _pieces(molecule)
+    keys = [_piece_key(molecule, atoms) for atoms in pieces]
+    found = [_known.get(key) for key in keys]
+    if None not in found:
+        return [(text, atoms) for text, atoms in zip(found, pieces) if text is not None]
+    systems = ring_systems_with_atoms(molecule.mol)
+    if [atoms for _, atoms in systems] == pieces:  # or one of them could not be written
+        if len(_known) + len(keys) > _MOST_KNOWN:
+            _known.clear()
+        _known.update((key, text) for key, (text, _) in zip(keys, systems))
+    return systems
+
+
+def _pieces(molecule: TypedMol) -> list[tuple[int, ...]]:
+    """Atoms of each ring system, in the order in which ``ring_systems_with_atoms`` gives them."""
+    if not molecule.rings:
+        return []
+    root = list(range(len(molecule.atoms)))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            root[i] = root[root[i]]
+            i = root[i]
+        return i
+
+    for a, b, order, ring in molecule.bonds:
+        if ring or order != 1.0:
+            x, y = find(a), find(b)
+            root[max(x, y)] = min(x, y)
+    wanted = {find(ring[0]) for ring in molecule.rings}
+    pieces: dict[int, list[int]] = {r: [] for r in sorted(wanted)}
+    for i in range(len(root)):
+        top = find(i)
+        if top in pieces:
+            pieces[top].append(i)
+    return [tuple(atoms) for atoms in pieces.values()]
+
+
+def _piece_key(molecule: TypedMol, atoms: tuple[int, ...]) -> bytes:
+    """128 bits that tell a ring system from others: its atoms and bonds in order."""
+    place = {atom: k for k, atom in enumerate(atoms)}
+    bonds = [(place[a], place[b], o) for a, b, o, _ in molecule.bonds if a in place and b in place]
+    content = repr(([_letter(molecule, a) for a in atoms], bonds))
+    return hashlib.blake2b(content.encode(), digest_size=16).digest()
+
+
+_letters: dict[AtomType, tuple[int, ...]] = {}
+
+
+def _letter(molecule: TypedMol, i: int) -> tuple[int, ...]:
+    """What the ring system's SMILES takes from an atom; substituents count as hydrogens there."""
+    kind = molecule.atoms[i]
+    if kind not in _letters:
+        atom = molecule.mol.GetAtomWithIdx(i)
+        _letters[kind] = (
+            atom.GetAtomicNum(), atom.GetIsotope(), atom.GetFormalCharge(), atom.GetIsAromatic(),
+            atom.GetTotalDegree(), atom.GetNumRadicalElectrons(),
+        )  # fmt: skip
+    return _letters[kind]
 
 
 def ring_system_table(smiles: Iterable[str]) -> pd.DataFrame:
