@@ -228,8 +228,8 @@ def _check(name: str, parameters: Mapping[str, Any]) -> None:
     for key, value in parameters.items():
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
             raise TypeError(f"transform {name}: {key} is a number; got {value!r}")
-        if math.isnan(value):
-            raise ValueError(f"transform {name}: {key} is NaN")
+        if value != value or (isinstance(value, int) and abs(value) > 10**300):
+            raise ValueError(f"transform {name}: {key} is {value!r:.40}; expected a number")
     _check_numbers(name, parameters)
 
 

@@ -120,7 +120,7 @@ class Design(Record):
 
     def __post_init__(self) -> None:
         self._check_arms()
-        if self.n_patients != int(self.n_patients) or self.n_patients < 2:
+        if self.n_patients % 1 != 0 or self.n_patients < 2:
             raise ValueError(
                 f"n_patients must be a whole number of at least 2, got {self.n_patients!r}"
             )

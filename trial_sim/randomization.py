@@ -212,9 +212,7 @@ class PermutedBlocks(RandomizationRule):
     block_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.block_size is not None and (
-            self.block_size != int(self.block_size) or self.block_size < 2
-        ):
+        if self.block_size is not None and (self.block_size % 1 != 0 or self.block_size < 2):
             raise ValueError(f"block_size must be a whole number above 1, got {self.block_size!r}")
 
     def allocate(
@@ -410,7 +408,7 @@ class ResponseAdaptive(RandomizationRule):
     def __post_init__(self) -> None:
         if self.rule not in ("neyman", "rsihr"):
             raise ValueError(f"rule {self.rule!r} is unknown{nearest(self.rule, _ADAPTIVE)}")
-        if self.burn_in != int(self.burn_in) or self.burn_in < 1:
+        if self.burn_in % 1 != 0 or self.burn_in < 1:
             raise ValueError(f"burn_in must be a whole number of at least 1, got {self.burn_in!r}")
         if not 0 <= self.least < 0.5:
             raise ValueError(f"least must be in [0, 0.5), got {self.least!r}")
