@@ -1,4 +1,4 @@
-"""One offline HTML page about a set of molecules: structures, table, histograms, funnel, metrics.
+"""One offline HTML page about molecules: candidates, histograms, map, search, funnel, table.
 
 The page needs nothing from the network: structures and charts are inline SVG, sorting and searching
 are a few lines of script in the page. It follows the reader's light or dark setting and prints.
@@ -10,19 +10,20 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molgen.chem import as_smiles_list
+from molgen.candidates import Candidate, chemical_space, choose_candidates
+from molgen.chem import as_smiles_list, parse_or_none
 from molgen.datasets import load_dataset, write_atomically
 from molgen.drawing import draw_structure
 from molgen.filters import Reasons, filter_molecules
 from molgen.properties import DESCRIPTORS, check_descriptors, describe
 from molgen.provenance import Provenance, record, row_digests
+from molgen.report_charts import histogram_svg, space_svg, trajectory_svg
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,7 @@ HISTOGRAMS = (
     "rings",
     "heavy_atoms",
 )
+_MAP_MOLECULES = 1_000
 
 
 def report(
@@ -55,6 +57,7 @@ def report(
     provenance: Provenance | None = None,
     properties: Sequence[str] = HISTOGRAMS,
     max_structures: int = 1000,
+    max_cards: int = 12,
     n_jobs: int = 1,
     progress: bool = False,
 ) -> Path:
@@ -65,14 +68,17 @@ def report(
             other columns it has are shown, missing descriptors are computed.
         path: where the page goes.
         title: its heading.
-        reference: what histograms compare with: ``"moses"`` (a sample of its training set that
-            ships with the package), SMILES, or None for no comparison.
+        reference: what histograms, the map and "nearest known molecule" compare with: ``"moses"``
+            (a sample of 5,000 of its training set that ships with the package), SMILES (a house
+            collection, say), or None for no comparison.
         filters: apply these first (anything that ``filter_molecules`` takes), which makes the
             funnel; a table from ``filter_molecules`` brings its own.
         metrics: values from ``evaluate``, shown in a table.
         provenance: from ``provenance.record``; a record of this report by default.
         properties: descriptors to compute and to show as histograms.
         max_structures: molecules beyond this are counted, but neither drawn nor listed.
+        max_cards: molecules shown as cards at the top: by ``score`` where the table has it, with
+            its components as bars. A table from ``molgen.optimize`` brings the search's trajectory.
         n_jobs: processes.
         progress: show progress bars on standard error.
 
@@ -97,6 +103,8 @@ def report(
         files("molgen").joinpath("templates", "report.html").read_text("utf-8")
     )
     columns = _shown_columns(shown)
+    known = _known_molecules(reference)
+    reference_name = "MOSES" if reference == "moses" else "reference"
     page = template.render(
         title=title,
         columns=[
@@ -108,9 +116,13 @@ def report(
         n_shown=len(shown),
         n_distinct=int(table["smiles"].nunique()),
         n_passed=int(table["passed"].astype(bool).sum()) if "passed" in table else None,
-        histograms=_histograms(table, names, reference),
+        histograms=_histograms(_measured(table, names), names, reference),
+        candidates=[_card(c, table) for c in choose_candidates(table, max_cards, known)],
+        trajectory=_trajectory(table),
+        space=_space(table, known),
         has_reference=reference is not None,
-        reference_name="MOSES" if reference == "moses" else "reference",
+        reference_name=reference_name,
+        n_known=len(known),
         funnel=_funnel_steps(table.attrs.get("funnel", [])),
         metrics=[(k, f"{v:.4g}") for k, v in (metrics or {}).items()],
         provenance=made,
@@ -154,6 +166,15 @@ def _complete(
     return table
 
 
+def _measured(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The table with descriptors under their names: a score's component may bear one of them."""
+    scored = [n for n in names if f"{n} (raw)" in table.columns]
+    if not scored:
+        return table
+    values = describe([str(s) for s in table["smiles"]], properties=scored)
+    return table.assign(**{n: values[n].to_numpy() for n in scored})
+
+
 def _shown_columns(table: pd.DataFrame) -> list[str]:
     """Columns of the page's table: descriptors and scores; SMILES and verdict have their own."""
     return [str(c) for c in table.columns if c not in ("smiles", "passed", "reasons")]
@@ -187,6 +208,70 @@ def _cell(value: Any) -> dict[str, str]:
         return {"text": "", "sort": ""}
     whole = 1000 <= abs(number) < 1e6 or (number.is_integer() and abs(number) < 1e6)
     return {"text": f"{number:.0f}" if whole else f"{number:.3g}", "sort": f"{number:.10g}"}
+
+
+def _known_molecules(reference: Any) -> tuple[str, ...]:
+    """What candidates are compared with; texts that are not molecules are left out."""
+    if reference is None:
+        return ()
+    if isinstance(reference, str) and reference == "moses":
+        return tuple(load_dataset("moses", split="sample"))
+    return tuple(s for s in as_smiles_list(reference) if parse_or_none(s) is not None)
+
+
+def _card(candidate: Candidate, table: pd.DataFrame) -> dict[str, Any]:
+    """A candidate as the template shows it."""
+    import jinja2
+
+    row = table.iloc[candidate.row]
+    reasons = row.get("reasons", "")
+    items = reasons.items if isinstance(reasons, Reasons) else ()
+    picture = draw_structure(
+        str(row["smiles"]), width=250, height=170, atoms=[a for r in items for a in r.atoms]
+    )
+    small = "" if candidate.known is None else draw_structure(candidate.known, width=112, height=80)
+    texts = [f"{r.filter}: {r.what}" for r in items] if items else [str(reasons)]
+    texts += [str(row[c]) for c in ("problems", "problem", "notes") if row.get(c)]
+    return {
+        "number": candidate.row + 1,
+        "smiles": row["smiles"],
+        "svg": jinja2.filters.Markup(picture),
+        "score": candidate.score,
+        "bars": candidate.bars,
+        "reasons": "; ".join(t for t in texts if t and t != "None"),
+        "passed": None if "passed" not in table else bool(row["passed"]),
+        "known": candidate.known,
+        "known_svg": jinja2.filters.Markup(small),
+        "similarity": candidate.similarity,
+    }
+
+
+def _trajectory(table: pd.DataFrame) -> Any:
+    """The search behind the table, where it has call numbers and scores."""
+    import jinja2
+
+    if not {"call", "score"} <= set(table.columns) or len(table) < 2:
+        return None
+    calls, scores = (table[c].to_numpy(dtype=float) for c in ("call", "score"))
+    return jinja2.filters.Markup(trajectory_svg(calls, scores))
+
+
+def _space(table: pd.DataFrame, known: Sequence[str]) -> Any:
+    """Molecules of the page over the reference; None without one, or with hardly any molecules."""
+    import jinja2
+
+    smiles = [s for s in table["smiles"].astype(str) if parse_or_none(s) is not None]
+    smiles, others = _thinned(smiles), _thinned(known)
+    if len(smiles) < 3 or len(set(others)) < 20:
+        return None
+    points, reference, shares = chemical_space(smiles, others)
+    return jinja2.filters.Markup(space_svg(points, reference, smiles, shares))
+
+
+def _thinned(smiles: Sequence[str]) -> list[str]:
+    """At most a thousand, evenly spread over the list."""
+    step = max(len(smiles) / _MAP_MOLECULES, 1.0)
+    return [smiles[int(i * step)] for i in range(int(len(smiles) / step))]
 
 
 def _funnel_steps(funnel: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -237,72 +322,6 @@ def _histograms(table: pd.DataFrame, names: Sequence[str], reference: Any) -> li
             }
         )
     return charts
-
-
-def histogram_svg(
-    values: np.ndarray, reference: np.ndarray | None, name: str, n_bins: int = 24
-) -> str:
-    """Bars of the values and, as a line, the reference; each as a share of its own molecules.
-
-    Args:
-        values: (n,) finite numbers.
-        reference: (m,) numbers, or None.
-        name: for the accessible title.
-        n_bins: at most so many bars; whole numbers get one each where that is fewer.
-    """
-    other = np.array([]) if reference is None else reference[np.isfinite(reference)]
-    everything = np.concatenate([values, other])
-    low, high = np.quantile(everything, [0.002, 0.998])
-    if np.all(everything == np.round(everything)) and high - low < n_bins:
-        edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.5)
-    else:
-        low, high = (low - 0.5, high + 0.5) if high <= low else (low, high)
-        n_bins = int(np.clip(3 * np.sqrt(len(values)), 5, n_bins))  # fewer bars for few molecules
-        edges = np.linspace(low, high, n_bins + 1)
-    clipped = [np.clip(v, edges[0], edges[-1]) for v in (values, other)]
-    shares = [np.histogram(v, edges)[0] / max(len(v), 1) for v in clipped]
-    top = max(float(s.max()) for s in shares) or 1.0
-    width, height, base = 260.0, 110.0, 92.0
-
-    def x(edge: float) -> float:
-        return 6 + (width - 12) * (edge - edges[0]) / (edges[-1] - edges[0])
-
-    def y(share: float) -> float:
-        return base - 84 * share / top
-
-    parts = [
-        f'<svg class="chart" viewBox="0 0 {width:.0f} {height:.0f}" role="img">'
-        f"<title>{escape(name)}</title>"
-    ]
-    for share, left, right in zip(shares[0], edges[:-1], edges[1:]):
-        if share:
-            parts.append(
-                f'<rect class="bar" x="{x(left) + 0.6:.1f}" y="{y(share):.1f}" '
-                f'width="{max(x(right) - x(left) - 1.2, 0.5):.1f}" height="{base - y(share):.1f}"/>'
-            )
-    if len(other):
-        steps = "".join(
-            f"L{x(left):.1f},{y(share):.1f}L{x(right):.1f},{y(share):.1f}"
-            for share, left, right in zip(shares[1], edges[:-1], edges[1:])
-        )
-        line = f"M{x(edges[0]):.1f},{base:.1f}{steps}L{x(edges[-1]):.1f},{base:.1f}"
-        parts.append(f'<path class="line" d="{line}"/>')
-    parts.append(f'<path class="axis" d="M4,{base}H{width - 4}"/>')
-    for tick in _ticks(float(edges[0]), float(edges[-1])):
-        parts.append(f'<text x="{x(tick):.1f}" y="{base + 14}">{tick:g}</text>')
-    parts.append("</svg>")
-    return "".join(parts)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Three to six round numbers between the bounds."""
-    step = 10 ** math.floor(math.log10((high - low) / 3))
-    for factor in (1, 2, 5, 10):
-        if (high - low) / (step * factor) <= 5:
-            step *= factor
-            break
-    first = math.ceil(low / step)
-    return [round(i * step, 10) for i in range(first, math.floor(high / step) + 1)]
 
 
 def provenance_of_report(path: str | Path) -> Provenance:

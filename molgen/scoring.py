@@ -120,14 +120,19 @@ class Objective:
     def score_with_components(
         self, smiles: Sequence[str]
     ) -> list[tuple[float, dict[str, Any], str | None]]:
-        """(score, raw values by component name, reason for a missing value or None) each."""
+        """(score, values by component name, reason for a missing value or None) each.
+
+        As in the table of ``score``: ``"qed"`` is the transformed, ``"qed (raw)"`` the raw value.
+        """
         answers: list[tuple[float, dict[str, Any], str | None]] = []
         for _, entry in self._entries(smiles):
             if entry is None:
                 answers.append((0.0, {}, "not a molecule"))
                 continue
-            raw = dict(zip((part.name for part in self.components), entry.raw))
-            answers.append((entry.score, raw, "; ".join(entry.problems) or None))
+            values: dict[str, Any] = {}
+            for part, transformed, raw in zip(self.components, entry.transformed, entry.raw):
+                values |= {part.name: transformed, f"{part.name} (raw)": raw}
+            answers.append((entry.score, values, "; ".join(entry.problems) or None))
         return answers
 
     def _entries(self, smiles: Sequence[str]) -> list[tuple[str | None, _Scored | None]]:

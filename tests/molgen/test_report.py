@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rdkit import Chem
 
+from molgen.candidates import Bar, chemical_space, choose_candidates
 from molgen.filters import filter_molecules
+from molgen.properties import logp as rdkit_logp
 from molgen.provenance import record
-from molgen.report import histogram_svg, provenance_of_report, report
+from molgen.report import provenance_of_report, report
+from molgen.report_charts import _running_best, histogram_svg, trajectory_svg
 
 DATA = Path(__file__).parents[1] / "data"
 CHROMIUM = next(
@@ -83,9 +87,12 @@ def test_page_holds_everything(path, smiles):
     for text in ("Properties", "Filter funnel", "Metrics", "Molecules", "Provenance"):
         assert text in page.text
     assert all(s in page.text for s in smiles)
+    cards = [v for t, k, v in page.attributes if t == "article" and k == "class"]
+    assert cards == ["candidate"] * 12
     assert page.tags.count("tr") == len(smiles) + 1 + 10 + 2  # molecules, funnel, metrics, heads
     structures = [v for t, k, v in page.attributes if t == "svg" and k == "class"]
-    assert structures.count("mol") == len(smiles) - 1
+    # the table, and in each card the candidate beside its nearest known molecule
+    assert structures.count("mol") == len(smiles) - 1 + 2 * 12
     assert structures.count("chart") == 12
     assert "1.25" in page.text
     assert "not a molecule" in page.text
@@ -170,6 +177,71 @@ def test_tables_bring_their_own_columns(tmp_path):
     assert "0.25" in page.text
     assert "veber" in page.text
     assert "MOSES" not in page.text
+
+
+def test_cards_hold_scores_reasons_and_the_nearest_known_molecule(tmp_path):
+    known = ["CCO", "c1ccccc1C(=O)O", "CCCCN"]
+    table = pd.DataFrame(
+        {
+            "smiles": ["CCO", "CCCCO", "C1CC", "CCO"],
+            "score": [0.2, 0.75, 0.9, 0.2],
+            "logp": [0.5, 1.0, 0.0, 0.5],
+            "logp (raw)": [-0.1, 0.8, np.nan, -0.1],
+            "problems": ["", "qed: too slow", "", ""],
+        }
+    )
+    cards = choose_candidates(table, 5, known)
+    assert [c.row for c in cards] == [
+        1,
+        0,
+    ]  # best first, each once, no broken text
+    assert cards[1].known == "CCO" and cards[1].similarity == 1.0
+    assert 0 < cards[0].similarity < 1
+    assert cards[0].bars == (Bar("logp", 1.0, "0.8"),)
+    target = report(table, tmp_path / "r.html", properties=["logp"], reference=known)
+    page = Page(target.read_text())
+    assert "qed: too slow" in page.text and "0.750" in page.text
+    # the histogram is of logP, not of the component of that name
+    mean = np.mean([rdkit_logp(Chem.MolFromSmiles(s)) for s in ("CCO", "CCCCO", "CCO")])
+    assert f"mean {mean:.3g}" in page.text
+
+
+def test_candidates_that_passed_come_before_those_that_did_not():
+    table = pd.DataFrame(
+        {"smiles": ["CCO", "CCN", "CCC"], "score": [0.9, 0.1, 0.5], "passed": [False, True, True]}
+    )
+    assert [c.row for c in choose_candidates(table, 3, [])] == [2, 1, 0]
+    table["diverse"] = [True, True, False]
+    assert [c.row for c in choose_candidates(table, 2, [])] == [1, 2]
+
+
+def test_the_map_tells_two_chemistries_apart():
+    chains = ["C" * n + "O" for n in range(3, 20)]
+    rings = [f"c1ccccc1{'C' * n}N" for n in range(1, 18)]
+    points, reference, shares = chemical_space(chains[:5] + rings[:5], chains + rings)
+    assert points.shape == (10, 2) and reference.shape == (34, 2)
+    assert 1 > shares[0] >= shares[1] > 0
+    gap = np.abs(points[:5, 0].mean() - points[5:, 0].mean())
+    assert gap > 3 * max(points[:5, 0].std(), points[5:, 0].std())
+
+
+def test_a_search_brings_its_trajectory(tmp_path):
+    scores = np.random.default_rng(0).random(60)
+    best, top = _running_best(scores, 10)
+    for i in (0, 3, 9, 30, 59):
+        assert best[i] == scores[: i + 1].max()
+        assert top[i] == pytest.approx(np.sort(scores[: i + 1])[-10:].mean())
+    svg = trajectory_svg(np.arange(60, 0, -1), scores)  # rows come best first, not in call order
+    assert svg.count('class="dot"') == 60
+    table = pd.DataFrame(
+        {"smiles": ["C" * (i + 1) for i in range(60)], "score": scores, "call": range(1, 61)}
+    )
+    target = report(table, tmp_path / "r.html", properties=["mw"], reference=None)
+    assert "mean of the ten best" in Page(target.read_text()).text
+    target = report(
+        table.drop(columns="call"), tmp_path / "r.html", properties=["mw"], reference=None
+    )
+    assert "mean of the ten best" not in Page(target.read_text()).text
 
 
 def test_script_cannot_be_smuggled_in(tmp_path):
