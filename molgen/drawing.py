@@ -58,6 +58,14 @@ def draw_structure(
             f'<text x="{width / 2}" y="{height / 2}" text-anchor="middle" font-size="12" '
             'fill="#888">not a molecule</text></svg>'
         )
+    with quiet_rdkit():
+        rdDepictor.SetPreferCoordGen(False)
+        rdDepictor.Compute2DCoords(mol)
+    return draw_mol(mol, width, height, atoms)
+
+
+def draw_mol(mol: Chem.Mol, width: int, height: int, atoms: Iterable[int] = ()) -> str:
+    """A molecule that has coordinates, as they are; otherwise like :func:`draw_structure`."""
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
     options: Any = drawer.drawOptions()
     options.clearBackground = False
@@ -70,8 +78,6 @@ def draw_structure(
     options.highlightBondWidthMultiplier = 9
     marked = sorted({a for a in atoms if 0 <= a < mol.GetNumAtoms()})
     with quiet_rdkit():
-        rdDepictor.SetPreferCoordGen(False)
-        rdDepictor.Compute2DCoords(mol)
         prepared = rdMolDraw2D.PrepareMolForDrawing(mol, kekulize=True, addChiralHs=True)
         drawer.DrawMolecule(
             prepared, highlightAtoms=marked, highlightBonds=_bonds_between(prepared, marked)
