@@ -38,7 +38,7 @@ licences: $(STAMP)
 # The site of docs/, into site/. Nothing is fetched while it is built or read.
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "site/index.html"
 
 bench: $(STAMP)
