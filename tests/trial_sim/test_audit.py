@@ -112,6 +112,18 @@ def test_a_row_bootstrap_fails(colon):
     )
 
 
+@pytest.mark.parametrize("blur", [0, 1])
+def test_copied_baselines_with_fresh_outcomes_fail(colon, blur):
+    """Every patient's covariates are given out; arm and outcome are new (and numbers blurred)."""
+    cheat = ts.fit(colon, "death", model="cox", covariate_model="bootstrap")
+    made = cheat.sample_trial(seed=2).patients
+    moved = np.random.default_rng(0).integers(-blur, blur + 1, size=(2, len(made)))
+    made = made.assign(age=made["age"] + moved[0], nodes=(made["nodes"] + moved[1]).clip(0))
+    report = ts.audit(colon, cheat.as_trial(made), endpoint="death")
+    caught = "nearer to a patient than patients are, baseline"
+    assert (caught if blur else "identical baselines, excess share") in reds(report, "privacy")
+
+
 def test_a_generator_that_lost_the_effect_fails(colon):
     rng = np.random.default_rng(0)
     table = colon.patients.iloc[rng.integers(colon.n_patients, size=8 * colon.n_patients)].copy()

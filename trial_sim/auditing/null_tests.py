@@ -64,13 +64,13 @@ def pair_tests(part: Outcome, treated: np.ndarray, fits: dict[str, Contrast]) ->
             scale: t_as_z(fit, int(last if "last" in scale else any_seen) - lost)
             for scale, fit in fits.items()
         }
-    score = scores(part)
+    score = null_scores(part)
     seen = np.isfinite(score)
     z = permutation_z(score[seen], treated[seen])
     return dict.fromkeys(fits, z)
 
 
-def scores(part: Outcome) -> np.ndarray:
+def null_scores(part: Outcome) -> np.ndarray:
     """(n,) what each patient adds to the score statistic of no difference, NaN if nothing seen.
 
     Ranks of ordered values; else events less what the pooled rate (or share) expects in the
