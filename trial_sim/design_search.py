@@ -11,7 +11,7 @@ import pandas as pd
 
 from trial_sim.design import Design
 from trial_sim.engine import simulate
-from trial_sim.operating_characteristics import Estimate, share
+from trial_sim.monte_carlo import Estimate, share
 from trial_sim.records import nearest
 from trial_sim.scenario_fields import set_fields
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from trial_sim.design import Design
 from trial_sim.engine import Job, check_inputs, run_jobs
-from trial_sim.operating_characteristics import SimulationResult, average, share
+from trial_sim.monte_carlo import average, share
+from trial_sim.operating_characteristics import SimulationResult
 from trial_sim.records import nearest
 from trial_sim.scenario_fields import find_field, get_field, set_fields
 

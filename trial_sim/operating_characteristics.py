@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,74 +12,12 @@ import numpy as np
 
 from trial_sim.conduct import DECISIONS, EFFICACY, FUTILITY, Conducted
 from trial_sim.design import Design
+from trial_sim.monte_carlo import Estimate, average, quantile, share
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from trial_sim.replay import TrialReplay
-
-Z95 = 1.959963984540054
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A simulated quantity with its Monte-Carlo error.
-
-    Attributes:
-        estimate: the value. mcse: its Monte-Carlo standard error.
-        lower, upper: 95 % interval (Wilson for shares, normal otherwise).
-    """
-
-    estimate: float
-    mcse: float
-    lower: float
-    upper: float
-
-
-def share(hits: np.ndarray) -> Estimate:
-    """A proportion from 0/1 values, with Wilson's interval."""
-    n = len(hits)
-    p = float(np.mean(hits))
-    centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * np.sqrt(p * (1 - p) / n + Z95**2 / (4 * n * n))
-    lower, upper = max(float(centre - half), 0.0), min(float(centre + half), 1.0)
-    return Estimate(p, float(np.sqrt(p * (1 - p) / n)), lower, upper)
-
-
-def average(values: np.ndarray) -> Estimate:
-    """A mean; NaN values are left out."""
-    values = values[np.isfinite(values)]
-    n = len(values)
-    if n == 0:
-        return Estimate(np.nan, np.nan, np.nan, np.nan)
-    mean = float(values.mean())
-    mcse = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
-    return Estimate(mean, mcse, mean - Z95 * mcse, mean + Z95 * mcse)
-
-
-def quantile(values: np.ndarray, probability: float) -> Estimate:
-    """A quantile, with the distribution-free interval of order statistics.
-
-    The MCSE is that interval's width over twice 1.96.
-    """
-    values = np.sort(values[np.isfinite(values)])
-    n = len(values)
-    if n == 0:
-        return Estimate(np.nan, np.nan, np.nan, np.nan)
-    half = Z95 * np.sqrt(n * probability * (1 - probability))
-    low = int(np.clip(np.floor(n * probability - half), 0, n - 1))
-    high = int(np.clip(np.ceil(n * probability + half), 0, n - 1))
-    point = float(np.quantile(values, probability))
-    lower, upper = float(values[low]), float(values[high])
-    return Estimate(point, (upper - lower) / (2 * Z95), lower, upper)
-
-
-def root_mean_square(errors: np.ndarray) -> Estimate:
-    """Root of the mean of squares, MCSE by the delta method."""
-    squares = average(errors**2)
-    root = float(np.sqrt(squares.estimate))
-    mcse = squares.mcse / (2 * root) if root > 0 else np.nan
-    return Estimate(root, mcse, root - Z95 * mcse, root + Z95 * mcse)
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,34 +234,9 @@ class SimulationResult:
             truth: the true effect on the scale of :attr:`scale`, such as ``log(0.7)``.
             level: confidence level of the intervals.
         """
-        import pandas as pd
-        from scipy.special import ndtri
+        from trial_sim.estimation_quality import estimate_performance
 
-        half = float(ndtri(0.5 + level / 2))
-        rows = []
-        for c, arm in enumerate(self.design.arm_names[1:]):
-            effect, se = self.conducted.estimate[:, c], self.conducted.se[:, c]
-            known = np.isfinite(effect) & np.isfinite(se)
-            effect, se = effect[known], se[known]
-            methods = [("naive", effect, effect - half * se, effect + half * se)]
-            adjusted = self.adjusted_estimates(level, c)
-            if adjusted is not None:
-                table = adjusted[known]
-                methods.append(
-                    (
-                        "adjusted",
-                        *(table[name].to_numpy() for name in ("estimate", "lower", "upper")),
-                    )
-                )
-            for method, point, lower, upper in methods:
-                for name, value in (
-                    ("bias", average(point - truth)),
-                    ("median bias", quantile(point - truth, 0.5)),
-                    ("rmse", root_mean_square(point - truth)),
-                    ("coverage", share((lower <= truth) & (truth <= upper))),
-                ):
-                    rows.append({"arm": arm, "method": method, "quantity": name, **vars(value)})
-        return pd.DataFrame(rows)
+        return estimate_performance(self, truth, level)
 
     def adjusted_estimates(self, level: float = 0.95, comparison: int = 0) -> pd.DataFrame | None:
         """Median-unbiased estimate and interval of each trial, on the scale of :attr:`scale`.
@@ -332,26 +244,9 @@ class SimulationResult:
         From the stagewise ordering at the planned information fractions, scaled by each trial's own
         standard error at its stop; None without ``group_sequential`` boundaries.
         """
-        from trial_sim.sequential_planning import GroupSequential
+        from trial_sim.estimation_quality import adjusted_estimates
 
-        boundaries = self.design.boundaries
-        if not isinstance(boundaries, GroupSequential):
-            return None
-        from trial_sim.sequential_inference import adjusted_estimates
-
-        settled = self.conducted.decision[:, :, comparison] >= EFFICACY
-        look = settled.argmax(axis=1)
-        z = self.conducted.z[np.arange(self.n_trials), look, comparison]
-        table = adjusted_estimates(boundaries, look + 1, z, level)
-        # z = drift * sqrt(t): a drift of 1 is sqrt(t) standard errors of the effect at this look.
-        fraction = np.asarray(boundaries.information_fractions)[look]
-        unit = self.conducted.se[:, comparison] * np.sqrt(fraction)
-        unit = self.direction * unit
-        scaled = table[["estimate", "lower", "upper"]].mul(unit, axis=0)
-        if self.direction < 0:
-            scaled = scaled.rename(columns={"lower": "upper", "upper": "lower"})
-        scaled["p_value"] = table["p_value"].to_numpy()
-        return scaled[["estimate", "lower", "upper", "p_value"]]
+        return adjusted_estimates(self, level, comparison)
 
     # -- trials ---------------------------------------------------------------------------------
 
@@ -381,6 +276,8 @@ class SimulationResult:
             if len(arms) > 2:
                 part.insert(2, "arm", arm)
             part["z"] = c.z[row, look, k]
+            part["efficacy_bound"] = c.efficacy[row, look]
+            part["futility_bound"] = c.futility[row, look]
             part["decision"] = names[c.decision[row, look, k]]
             tables.append(part)
         table = pd.concat(tables, ignore_index=True)
@@ -429,44 +326,18 @@ class SimulationResult:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """Seeds, versions and hashes that identify the run."""
-        import platform
+        from trial_sim.result_files import provenance
 
-        import trial_sim
-        from trial_sim.records import plain_hash, to_plain
-
-        inputs = {"design": to_plain(self.design), "outcomes": to_plain(self.outcomes)}
-        return {
-            "seed": self.seed,
-            "scenario": self.scenario,
-            "n_trials": self.n_trials,
-            "n_requested": self.n_requested,
-            "seconds": self.seconds,
-            "hash": plain_hash({**inputs, "seed": self.seed, "scenario": self.scenario}),
-            "versions": {
-                "trial_sim": trial_sim.__version__,
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-            },
-        }
+        return provenance(self)
 
     def save(self, folder: str | Path) -> Path:
         """Write ``trials.parquet``, ``operating_characteristics.csv`` and ``run.json`` to a folder.
 
         ``run.json`` holds design, outcomes, seeds, versions and the hash of the inputs.
         """
-        from trial_sim.records import to_plain
+        from trial_sim.result_files import save
 
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        self.trials.to_parquet(target / "trials.parquet", index=False)
-        self.operating_characteristics.to_csv(target / "operating_characteristics.csv", index=False)
-        run = {
-            "design": to_plain(self.design),
-            "outcomes": to_plain(self.outcomes),
-            **self.provenance,
-        }
-        (target / "run.json").write_text(json.dumps(run, indent=2, default=str))
-        return target
+        return save(self, folder)
 
     def __repr__(self) -> str:
         power = share(self.success)

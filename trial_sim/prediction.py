@@ -20,8 +20,8 @@ from trial_sim.design import Bounds, Design
 from trial_sim.engine_kernels import observe
 from trial_sim.event_forecast import EventForecast
 from trial_sim.event_models import FittedHazard, cumulative, fit_hazard, invert
+from trial_sim.monte_carlo import Estimate, share
 from trial_sim.ongoing import DAYS_PER_MONTH, OngoingTrial, from_trial, read_ongoing
-from trial_sim.operating_characteristics import Estimate, share
 from trial_sim.random_streams import Streams
 from trial_sim.scenarios.protocol import OutcomeBatch
 from trial_sim.trial_batch import TrialBatch
@@ -314,8 +314,8 @@ def _success(batch: TrialBatch, design: Design, looks_held: int) -> Estimate:
         efficacy, np.where(np.arange(n) == n - 1, -np.inf, futility), sided=design.sided
     )
     now = batch.__class__(
-        design.replace(boundaries=changed, stratified=False, max_information=None), batch.streams, batch.enrolment,
-        batch.arm, batch.factors, batch.outcome, batch.time, batch.event, batch.exit,
+        design.replace(boundaries=changed, stratified=False, max_information=None),
+        batch.streams, batch.enrolment, batch.arm, batch.factors, batch.outcome, batch.time, batch.event, batch.exit,
         batch.calendar_event,
     )  # fmt: skip
     done = conduct(now, analysis_for(now.design, "time_to_event"))

@@ -74,9 +74,6 @@ def replay(result: SimulationResult, trial: int) -> TrialReplay:
     patients = pd.DataFrame(columns)
     mine = result.trials.loc[result.trials["trial"] == trial].copy()
     last = int(again.last_look[0])
-    held = mine["look"].to_numpy() - 1
-    mine["efficacy_bound"] = again.efficacy[0, held]
-    mine["futility_bound"] = again.futility[0, held]
     data = tuple(
         _snapshot(batch, patients, float(month)) for month in again.look_time[0, : last + 1]
     )

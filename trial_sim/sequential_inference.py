@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from trial_sim.arguments import between, number, one_of, positive
 from trial_sim.boundaries import continuation, efficacy_alone, exit_probabilities, power_of
@@ -307,11 +307,6 @@ def repeated_p_value(design: GroupSequential, look: int, z: float) -> float:
         gap, float(np.log(ratio / (1 - ratio))), 0.2, -60.0, 14.0, 1e-11, 1e-11, "alpha"
     )
     return upper / (1.0 + float(np.exp(-logit)))
-
-
-def naive_p_value(z: ArrayLike) -> FloatArray:
-    """One-sided p-value that ignores the interim looks. z: (n,). Returns (n,) float64."""
-    return ndtr(-np.atleast_1d(np.asarray(z, dtype=float)))
 
 
 def _check_look(design: GroupSequential, look: Any, last: bool) -> None:

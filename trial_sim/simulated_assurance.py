@@ -21,7 +21,7 @@ from trial_sim.assurance import DEFINITIONS
 from trial_sim.design import Design
 from trial_sim.engine import Job, check_inputs, run_jobs
 from trial_sim.exploration import latin_hypercube
-from trial_sim.operating_characteristics import Estimate, average
+from trial_sim.monte_carlo import Estimate, average
 from trial_sim.records import nearest
 from trial_sim.scenario_fields import find_field, get_field, set_fields
 

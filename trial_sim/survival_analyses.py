@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from trial_sim.design import Design
-from trial_sim.engine_kernels import logrank_looks
+from trial_sim.logrank_scan import logrank_looks
 from trial_sim.statistics import kernels
 from trial_sim.survival_looks import cox_looks, curve_looks, stratified_looks, weighted_looks
 from trial_sim.trial_batch import TrialBatch

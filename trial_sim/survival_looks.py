@@ -12,7 +12,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from trial_sim.engine_kernels import cox_newton_two_groups, data_at_look
+from trial_sim.engine_kernels import data_at_look
+from trial_sim.logrank_scan import cox_newton_two_groups
 from trial_sim.statistics.kernels import (
     cox_fast_z_sorted,
     cox_z_sorted,

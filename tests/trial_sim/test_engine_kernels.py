@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trial_sim.engine_kernels import data_at_look, logrank_looks, observe, sort_trials
-from trial_sim.statistics.kernels import logrank_at_cutoff
+from trial_sim.engine_kernels import data_at_look, kth_smallest, observe, sort_trials
+from trial_sim.logrank_scan import logrank_looks
+from trial_sim.statistics.kernels import logrank_sums_sorted
 
 
 def prepared(latent, dropout, enrolment, arm, follow_up=np.inf):
@@ -70,15 +71,30 @@ def test_any_trial_at_any_look(patients, look):
         ended = p["exit"][0][i] <= look
         assert time == (p["time"][0][i] if ended else look - enrolment[i])
         assert event == (ended and p["event"][0][i] == 1)
-    # the statistic, by the kernel of another author
+    # the statistic, from data cut and sorted by hand
     z, _, _ = statistics_of(p, look)
-    by_time, by_entry = np.argsort(p["time"][0], kind="stable"), np.arange(len(latent))
-    numerator, variance, n_events, entered = logrank_at_cutoff(
-        p["time"][0], p["event"][0], p["arm"][0], enrolment, by_time, by_entry, look
+    entered = enrolment <= look
+    ended = p["exit"][0] <= look
+    duration = np.where(ended, p["time"][0], look - enrolment)[entered]
+    event = ((p["event"][0] == 1) & ended)[entered]
+    order = np.argsort(duration, kind="stable")
+    numerator, variance = logrank_sums_sorted(
+        duration[order], event[order], p["arm"][0][entered][order]
     )
-    assert entered == found and n_events == rows[:found, 1].sum()
+    assert event.sum() == rows[:found, 1].sum()
     expected = numerator / np.sqrt(variance) if variance > 0 else 0.0
     assert z == pytest.approx(expected, abs=1e-10)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(times, min_size=1, max_size=80), st.sets(st.integers(1, 90), min_size=1))
+def test_order_statistics(values, ranks):
+    row, wanted = np.array([values], float), np.array(sorted(ranks))
+    out = np.empty((1, len(wanted)))
+    kth_smallest(row, wanted, out)
+    finite = np.sort(row[np.isfinite(row)])
+    expected = [finite[k - 1] if k <= len(finite) else np.inf for k in wanted]
+    assert out[0].tolist() == expected
 
 
 def test_a_look_at_an_event_counts_it_in_spite_of_rounding():

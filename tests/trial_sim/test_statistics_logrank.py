@@ -144,64 +144,6 @@ def test_invariances(seed, grid, n):
     assert z == pytest.approx(kernels.logrank_z(duration, event8, group), abs=1e-9)
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([0.0, 1.0, 4.0]), st.floats(0.5, 40.0))
-def test_cutoff_equals_cutting_by_hand(seed, grid, cutoff):
-    """The merge at a calendar cut-off gives the data and the statistic of an explicit cut."""
-    time, event, group = (a[0] for a in survival_trials(1, 40, seed, 0.8, grid))
-    rng = np.random.default_rng(seed)
-    entry = rng.uniform(0, 20, 40)
-    if grid:
-        entry = np.floor(entry)
-        cutoff = float(np.floor(cutoff))
-    by_time, by_entry = np.argsort(time), np.argsort(entry)
-    entered, ended = entry <= cutoff, entry + time <= cutoff
-    expected_duration = np.where(ended, time, cutoff - entry)[entered]
-    expected_event = (event & ended)[entered]
-    out, seen, who = np.empty(40), np.empty(40, bool), np.empty(40, np.int64)
-    n, n_events = kernels.sort_at_cutoff(
-        time, event, entry, by_time, by_entry, cutoff, out, seen, who
-    )
-    assert (n, n_events) == (entered.sum(), expected_event.sum())
-    assert np.all(np.diff(out[:n]) >= 0)
-    assert sorted(who[:n]) == list(np.flatnonzero(entered))
-    np.testing.assert_array_equal(np.sort(out[:n]), np.sort(expected_duration))
-    np.testing.assert_array_equal(seen[:n], event[who[:n]] & ended[who[:n]])
-    numerator, variance, events, patients = kernels.logrank_at_cutoff(
-        time, event, group, entry, by_time, by_entry, cutoff
-    )
-    assert (patients, events) == (n, n_events)
-    order = np.argsort(expected_duration)
-    wanted = kernels.logrank_sums_sorted(
-        expected_duration[order], expected_event[order], group[entered][order]
-    )
-    assert numerator == pytest.approx(wanted[0], abs=1e-9)
-    assert variance == pytest.approx(wanted[1], abs=1e-9)
-
-
-def test_planned_events_are_met_exactly():
-    """A cut-off computed as entry + time of the d-th event sees d events, never d − 1."""
-    rng = np.random.default_rng(3)
-    for seed in range(50):
-        time, event, _ = (a[0] for a in survival_trials(1, 200, seed))
-        entry = rng.uniform(0, 24, 200)
-        calendar = np.sort((entry + time)[event])
-        out, seen, who = np.empty(200), np.empty(200, bool), np.empty(200, np.int64)
-        for d in (1, 30, event.sum()):
-            _, n_events = kernels.sort_at_cutoff(
-                time,
-                event,
-                entry,
-                np.argsort(time),
-                np.argsort(entry),
-                calendar[d - 1],
-                out,
-                seen,
-                who,
-            )
-            assert n_events == d
-
-
 def test_type_one_error_and_batches():
     n_trials = 20_000
     duration, event, group = survival_trials(n_trials, 100, seed=11)

@@ -22,13 +22,10 @@ from trial_sim.statistics.kernels_cox_fast import (
 from trial_sim.statistics.kernels_curves import (
     milestone_batch,
     milestone_sorted,
-    milestone_z_sorted,
     reach_sorted,
     rmst_batch,
     rmst_sorted,
-    rmst_z_sorted,
 )
-from trial_sim.statistics.kernels_cutoff import logrank_at_cutoff, sort_at_cutoff
 from trial_sim.statistics.kernels_gray import gray_z_batch, gray_z_sorted
 from trial_sim.statistics.kernels_logrank import (
     FLEMING_HARRINGTON,
@@ -88,7 +85,6 @@ __all__ = [
     "gray_z_batch",
     "gray_z_sorted",
     "linear_model",
-    "logrank_at_cutoff",
     "logrank_stratified_sums_sorted",
     "logrank_stratified_z",
     "logrank_stratified_z_batch",
@@ -103,7 +99,6 @@ __all__ = [
     "maximum_tail",
     "milestone_batch",
     "milestone_sorted",
-    "milestone_z_sorted",
     "mmrm_batch",
     "mmrm_unstructured",
     "multivariate_normal_cdf",
@@ -116,8 +111,6 @@ __all__ = [
     "reach_sorted",
     "rmst_batch",
     "rmst_sorted",
-    "rmst_z_sorted",
-    "sort_at_cutoff",
     "standardise",
     "t_batch",
     "weighted_logrank_batch",

@@ -131,26 +131,6 @@ def milestone_sorted(duration, event, group, tau):
 
 
 @njit(cache=True, nogil=True)
-def rmst_z_sorted(duration, event, group, tau):
-    """z of the difference of restricted means (group 1 minus group 0), variance corrected."""
-    mean0, variance0, mean1, variance1 = rmst_sorted(duration, event, group, tau, True)
-    variance = variance0 + variance1
-    if variance > 0.0:
-        return (mean1 - mean0) / np.sqrt(variance)
-    return 0.0
-
-
-@njit(cache=True, nogil=True)
-def milestone_z_sorted(duration, event, group, tau):
-    """z of the difference of survival at tau (group 1 minus group 0), on the survival scale."""
-    survival0, greenwood0, survival1, greenwood1 = milestone_sorted(duration, event, group, tau)
-    variance = survival0 * survival0 * greenwood0 + survival1 * survival1 * greenwood1
-    if variance > 0.0:
-        return (survival1 - survival0) / np.sqrt(variance)
-    return 0.0
-
-
-@njit(cache=True, nogil=True)
 def _rmst_rows(duration, event, group, tau, order):
     out = np.empty((duration.shape[0], 4))
     for i in range(duration.shape[0]):
