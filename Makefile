@@ -39,7 +39,7 @@ licences: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "site/index.html"
+	@echo "site/index.html; with search: python -m http.server -d site"
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
