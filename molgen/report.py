@@ -98,10 +98,10 @@ def report(
     made = provenance if provenance is not None else record("report", {"title": title})
     made_json = json.loads(made.to_json())
     made_json["row_digests"] = list(row_digests(shown))
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(
-        files("molgen").joinpath("templates", "report.html").read_text("utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("molgen"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    template = environment.get_template("report.html")
     columns = _shown_columns(shown)
     known = _known_molecules(reference)
     reference_name = "MOSES" if reference == "moses" else "reference"

@@ -38,11 +38,10 @@ def render(report: AuditReport) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(
-        files("molgen").joinpath("templates", "audit.html").read_text("utf-8")
-    )
+        loader=jinja2.PackageLoader("molgen"), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    template = environment.get_template("audit.html")
     made = None if report.provenance is None else json.loads(report.provenance.to_json())
     text = "null" if made is None else json.dumps(made)
     return template.render(
