@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from molgen.auditing.intervals import Interval
