@@ -60,6 +60,7 @@ def main() -> None:
     print(report.table[columns].to_string(index=False, float_format=lambda v: f"{v:.4f}"))
     print(report)
     print(f"seconds: {report.about['seconds']}")
+    print(f"of the processor, in this process: {report.about['processor_seconds']}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{minutes:.1f} minutes, peak memory {peak:.1f} GB (this process)")
     if options.output:

@@ -74,3 +74,39 @@ def audit(
         typer.echo(str(report))
     if not report.passed:
         raise typer.Exit(1)
+
+
+@app.command("train-private")
+def train_private(
+    molecules: Annotated[str, typer.Argument(help="File of the secret molecules.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the model.")],
+    epsilon: Annotated[float, typer.Option(help="Privacy to spend: 1 is strong, 10 is weak.")],
+    delta: Annotated[
+        float | None, typer.Option(help="Chance that it fails; by default .1 / molecules.")
+    ] = None,
+    public_model: Annotated[
+        str, typer.Option(help="A model that never saw them: vocabulary, prior and first weights.")
+    ] = "moses",
+    steps: Annotated[int, typer.Option(help="Noisy steps.")] = 300,
+    batch_size: Annotated[int, typer.Option(help="Molecules a step, on average.")] = 128,
+    clip: Annotated[float, typer.Option(help="Longest gradient of a molecule.")] = 1.0,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-3,
+    jobs: Jobs = 1,
+) -> None:
+    """Train with differential privacy (DP-SGD): a promise about every molecule, in numbers.
+
+    Examples:
+
+        molgen train-private secret.smi --output private_model --epsilon 8
+    """
+    with plain_errors():
+        from molgen.private_training import PrivateConfig, train_privately
+
+        config = PrivateConfig(
+            n_steps=steps, batch_size=batch_size, clip=clip, learning_rate=learning_rate
+        )
+        report = train_privately(
+            read_input(molecules, None).smiles, output, epsilon=epsilon, delta=delta,
+            public_model=public_model, config=config, n_workers=jobs,
+        )  # fmt: skip
+        typer.echo(str(report))
