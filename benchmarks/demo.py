@@ -10,6 +10,7 @@ import html
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 
@@ -127,27 +128,33 @@ def what_if(output: Path) -> list[Made]:
 
 def index(output: Path, made: list[Made], seconds: float) -> Path:
     """One page that leads to all files."""
-    rows = "\n".join(
-        f'<li><a href="{html.escape(m.path.name)}">{html.escape(m.path.name)}</a>'
-        f"<p>{html.escape(m.what)}</p></li>"
-        for m in made
-    )
+    style = files("molgen").joinpath("templates", "style.css").read_text("utf-8")
+    groups = {"Molecules": "molecules", "A synthetic arm": "synthetic", "What if": ""}
+    left, sections = list(made), ""
+    for title, start in groups.items():
+        here = [m for m in left if m.path.name.startswith(start)]
+        left = [m for m in left if m not in here]
+        items = "".join(
+            f'<li><a href="{html.escape(m.path.name)}">{html.escape(m.path.name)}</a>'
+            f'<p class="soft">{html.escape(m.what)}</p></li>'
+            for m in here
+        )
+        sections += f'<section class="panel"><h2>{title}</h2><ul>{items}</ul></section>\n'
     page = output / "index.html"
     page.write_text(
         f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Digital Double: demonstration</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; }}
-main {{ max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }}
-li {{ margin: 0 0 1rem; }} li p {{ margin: 0; opacity: .75; }}
-a {{ font-weight: 600; }}
+{style}
+main {{ max-width:820px }} ul {{ margin:8px 0 0; padding:0; list-style:none }}
+li {{ margin:0 0 12px }} li p {{ margin:0 }} li a {{ font-weight:600 }}
 </style></head><body>
 <main><h1>Digital Double: demonstration</h1>
-<p>Made in {seconds:.0f} seconds on this machine, offline, with seeds: run it again and you get the
-same molecules, patients and trials.</p>
-<ul>{rows}</ul></main></body></html>
+<p class="lead">Made in {seconds:.0f} seconds on this machine, offline, with seeds: run it again and
+you get the same molecules, patients and trials.</p>
+{sections}</main></body></html>
 """,
         encoding="utf-8",
     )
