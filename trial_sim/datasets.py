@@ -31,6 +31,7 @@ SPEC_FIELDS = (
     "endpoints",
     "strata",
     "site",
+    "entry",
     "time_unit",
     "kinds",
     "levels",
@@ -239,10 +240,27 @@ def trial_from_table(table: pd.DataFrame, fields: Mapping[str, Any]) -> Trial:
         if control not in found:
             raise ValueError(f"control {control!r} is no arm{nearest(control, found)}")
         fields["arms"] = [control, *[a for a in found if a != control]]
-    for name, kind in fields.get("kinds", {}).items():
-        if kind == "date" and name in table.columns:
-            table[name] = pd.to_datetime(table[name])
+    dates = [name for name, kind in fields.get("kinds", {}).items() if kind == "date"]
+    entry = fields.get("entry")
+    if entry in table.columns and table[entry].dtype == object:
+        dates.append(entry)
+    for name in dates:
+        if name in table.columns:
+            table[name] = as_dates(table[name])
     return Trial(patients=table, endpoints=records, **fields)
+
+
+def as_dates(values: pd.Series) -> pd.Series:
+    """A column of dates, or a ValueError that names the first value that is none."""
+    parsed = pd.to_datetime(values, errors="coerce", format="mixed")
+    wrong = parsed.isna() & values.notna()
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise ValueError(
+            f"column {values.name!r} must hold dates such as 2024-03-31; row {row} holds "
+            f"{values.iloc[row]!r}"
+        )
+    return parsed
 
 
 def trial_from_cdisc(

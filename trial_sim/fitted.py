@@ -240,6 +240,7 @@ class FittedTrial:
             id=schema.id,
             strata=schema.strata,
             site=schema.site,
+            entry=schema.entry,
             time_unit=schema.time_unit,
             kinds={c.name: c.kind for c in schema.columns if c.name in table},
             levels={c.name: c.levels for c in schema.columns if c.discrete and c.name in table},

@@ -10,10 +10,11 @@ import pandas as pd
 from trial_sim.covariates.conditions import sample_codes
 from trial_sim.covariates.encoding import encode
 from trial_sim.covariates.selection import fit_generator
-from trial_sim.endpoints import Endpoint, TimeToEvent
+from trial_sim.endpoints import CompetingRisks, Endpoint, TimeToEvent
 from trial_sim.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.outcomes import registry, stratified
 from trial_sim.outcomes.base import FitData
+from trial_sim.outcomes.data_cutoff import find_cutoff
 from trial_sim.outcomes.features import FeatureMap
 from trial_sim.schema import TrialSchema
 from trial_sim.trial import Trial
@@ -107,12 +108,30 @@ def fit(
     arm = np.zeros(len(base), dtype=int)
     if trial.arm is not None:
         arm = pd.Categorical(base[trial.arm], categories=list(trial.arms)).codes.astype(int)
-    use = [n for n in trial.baseline_columns if n not in trial.strata]
+    cutoff, at_cutoff = None, None
+    noted: Sequence[str] = ()
+    if isinstance(record, TimeToEvent | CompetingRisks):
+        duration, event = (trial.patients[c].to_numpy(dtype=float) for c in record.columns)
+        cutoff, at_cutoff, noted = find_cutoff(schema, codes, duration, event == 0)
+    elif trial.entry is not None:
+        noted = (f"entry times are sampled; a {record.kind} endpoint takes no data cutoff",)
+    left_out = {*trial.strata, *([trial.entry] if cutoff is not None else [])}
+    use = [n for n in trial.baseline_columns if n not in left_out]
     exposure = getattr(record, "exposure", None)
     features = FeatureMap.fit(codes, columns, [n for n in use if n != exposure])
     reference = sample_codes(generator, REFERENCE, stream(seed, 3), generator.draw(None))
     data = FitData(
-        schema, record, trial.patients, codes, arm, features, reference, tuple(treatment_by), tail
+        schema,
+        record,
+        trial.patients,
+        codes,
+        arm,
+        features,
+        reference,
+        tuple(treatment_by),
+        tail,
+        cutoff,
+        at_cutoff,
     )
     if stratify_by is not None:
         outcome, selection = stratified.fit(data, model, stratify_by), pd.DataFrame()
@@ -128,7 +147,7 @@ def fit(
         columns=names,
         whole=whole,
         constraints=tuple(trial.constraints),
-        notes=tuple(dict.fromkeys([*trial.notes, *outcome.notes])),
+        notes=tuple(dict.fromkeys([*trial.notes, *noted, *outcome.notes])),
         selection=selection,
         covariate_selection=compared,
         real=trial,

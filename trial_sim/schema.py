@@ -68,6 +68,7 @@ class TrialSchema:
     title: str = ""
     citation: str = ""
     randomised: bool = True
+    entry: str | None = None
 
     def __getitem__(self, name: str) -> Column:
         for column in self.columns:

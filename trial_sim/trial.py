@@ -67,6 +67,8 @@ class Trial:
             kept by the generators.
         dictionary: what each column means, for reports.
         randomised: whether the arms were drawn at random.
+        entry: column of the time of entry (a date, or a number in ``time_unit``); it is sampled
+            with the covariates, and follow-up ends at the data cutoff where there is one.
 
     Raises:
         ValueError: one sentence that names the column and the row.
@@ -110,6 +112,7 @@ class Trial:
     citation: str = ""
     randomised: bool = True
     notes: Sequence[str] = ()
+    entry: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.patients, pd.DataFrame):
@@ -150,7 +153,7 @@ class Trial:
         recurrent = [e.id for e in self.endpoints.values() if isinstance(e, Recurrent)]
         if recurrent and self.id is None:
             object.__setattr__(self, "id", recurrent[0])
-        single = [name for name in (self.arm, self.id, self.site) if name is not None]
+        single = [n for n in (self.arm, self.id, self.site, self.entry) if n is not None]
         needed = [*single, *self.covariates, *self.strata, *recurrent]
         for endpoint in self.endpoints.values():
             needed += [*endpoint.columns, *endpoint.inputs]
@@ -160,6 +163,14 @@ class Trial:
                     f"patients has no column {name!r}{nearest(name, list(table.columns))}"
                 )
         outcome = {c for e in self.endpoints.values() for c in e.columns}
+        if self.entry is not None:
+            values = table[self.entry]
+            is_date = pd.api.types.is_datetime64_any_dtype(values)
+            if self.entry in outcome or not (is_date or pd.api.types.is_numeric_dtype(values)):
+                raise ValueError(
+                    f"column {self.entry!r} (the entry) must hold dates or numbers and be no "
+                    f"outcome; its type is {values.dtype}"
+                )
         for name in self.covariates:
             if name == self.arm or name in outcome:
                 raise ValueError(f"column {name!r} cannot be a covariate and the arm or an outcome")
@@ -235,9 +246,9 @@ class Trial:
 
     @property
     def baseline_columns(self) -> tuple[str, ...]:
-        """Covariates, strata, site and the baseline inputs of endpoints, each once."""
+        """Covariates, strata, site, entry and the baseline inputs of endpoints, each once."""
         names = [*self.covariates, *self.strata]
-        names += [self.site] if self.site else []
+        names += [name for name in (self.site, self.entry) if name]
         for endpoint in self.endpoints.values():
             names += endpoint.inputs
         return tuple(dict.fromkeys(names))
@@ -285,6 +296,7 @@ class Trial:
             id=self.id,
             strata=tuple(self.strata),
             site=self.site,
+            entry=self.entry,
             time_unit=self.time_unit,
             title=self.title,
             citation=self.citation,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.endpoints import Endpoint, Recurrent
+from trial_sim.outcomes.data_cutoff import DataCutoff
 from trial_sim.outcomes.features import FeatureMap
 from trial_sim.schema import TrialSchema
 
@@ -24,6 +25,8 @@ class FitData:
             index of the arm (0 for a cohort). features: of the codes. reference: (M, n_columns)
             codes from the covariate generator, over which margins are calibrated.
         by: covariates that modify the treatment effect. tail: "horizon" or "parametric".
+        cutoff: the data cutoff, if the trial names entry times; at_cutoff: (n,) boolean, the
+            patients censored at it.
         options: ``held_out`` is set for fits that only score other patients.
     """
 
@@ -36,7 +39,14 @@ class FitData:
     reference: np.ndarray
     by: tuple[str, ...] = ()
     tail: str = "horizon"
+    cutoff: DataCutoff | None = None
+    at_cutoff: np.ndarray | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def dropped_out(self, censored: np.ndarray) -> np.ndarray:
+        """(n,) 0/1: those of the ``censored`` (n,) whose follow-up ended before the cutoff."""
+        before = censored if self.at_cutoff is None else censored & ~self.at_cutoff
+        return before.astype(int)
 
     @property
     def n_arms(self) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 from trial_sim.contrasts import log_hazard_ratio
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.cox import fit_cox
+from trial_sim.outcomes.data_cutoff import DataCutoff
 from trial_sim.outcomes.hazard_grid import (
     HazardGrid,
     choose_knots,
@@ -72,6 +73,7 @@ class HazardModel:
     tail: str
     notes: tuple[str, ...]
     censor_part: LinearPart | None = None
+    cutoff: DataCutoff | None = None
 
     @classmethod
     def fit(cls, data: FitData, name: str, proportional: bool, most_knots: int = 40) -> HazardModel:
@@ -94,8 +96,8 @@ class HazardModel:
             fits.append((fit.coefficients, fit.covariance))
         knots = choose_knots(recorded, causes > 0, unit, most=most_knots)
         events = HazardGrid.build(times, causes, data.arm, data.n_arms, n_causes, knots)
-        c_knots = choose_knots(recorded, causes == 0, unit)
-        gone = (causes == 0).astype(int)
+        gone = data.dropped_out(causes == 0)
+        c_knots = choose_knots(recorded, gone, unit)
         censored = HazardGrid.build(times, gone, data.arm, data.n_arms, 1, c_knots)
         return cls(
             name,
@@ -111,6 +113,7 @@ class HazardModel:
             data.tail,
             tuple(notes),
             censor_covariates(data, times, gone),
+            data.cutoff,
         )
 
     def marginal(self, rng: np.random.Generator | None) -> np.ndarray:
@@ -165,7 +168,9 @@ class HazardModel:
         if self.censor_part is not None and p.censor_coefficients is not None:
             inside = np.minimum(arm, self.censor_part.n_arms - 1)
             risk = np.exp(self.censor_part.predictors(codes, inside, p.censor_coefficients))[:, 0]
-        return censoring_times(rng, arm, self.censored.knots, p.censoring, risk)
+        return censoring_times(
+            rng, arm, self.censored.knots, p.censoring, risk, cut_off(self.cutoff, codes)
+        )
 
     def _tail(self, hazards: np.ndarray) -> np.ndarray:
         """Hazards beyond the last knot: none, or those of the last third of the follow-up."""
@@ -283,13 +288,21 @@ def censoring_times(
     knots: np.ndarray,
     hazards: np.ndarray,
     risk: np.ndarray | None = None,
+    longest: np.ndarray | None = None,
 ) -> np.ndarray:
     """End of follow-up (n,), with relative risks ``risk`` (n,) of censoring if given; those left
-    at the horizon end within the last interval."""
+    at the horizon end within the last interval, or at their ``longest`` (n,) follow-up."""
     exponential = rng.standard_exponential(len(arm))
     end = invert(exponential if risk is None else exponential / risk, arm, knots, hazards)
     spread = knots[-1] - rng.random(len(arm)) * (knots[-1] - knots[-2])
+    if longest is not None:
+        return np.minimum(np.minimum(end, longest), knots[-1])
     return np.where(np.isinf(end), spread, end)
+
+
+def cut_off(cutoff: DataCutoff | None, codes: np.ndarray) -> np.ndarray | None:
+    """Longest follow-up (n,) of the patients, or None without a cutoff."""
+    return None if cutoff is None else cutoff.longest(codes)
 
 
 def shared_shape(counts: np.ndarray, exposure: np.ndarray) -> np.ndarray:

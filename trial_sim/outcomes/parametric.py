@@ -13,22 +13,22 @@ such patients (with the real censoring) is the real one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
 
-from trial_sim.contrasts import log_hazard_ratio
 from trial_sim.outcomes.base import FitData
+from trial_sim.outcomes.calibration import calibrated
+from trial_sim.outcomes.data_cutoff import DataCutoff
 from trial_sim.outcomes.hazard_grid import (
     HazardGrid,
     choose_knots,
     midpoints,
     resolution_of,
-    survival_on,
 )
-from trial_sim.outcomes.hazards import censoring_times, event_notes
+from trial_sim.outcomes.hazards import censoring_times, cut_off, event_notes
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.storage import storable
 
@@ -36,7 +36,6 @@ AFT = ("weibull", "lognormal", "loglogistic", "generalized_gamma")
 PH = ("gompertz", "royston_parmar")
 FAMILIES = (*AFT, *PH, "mixture_cure")
 SPLINE_KNOTS = 3  # inner knots of royston_parmar
-GRID = 240  # points of the inversion table and of the calibration
 
 
 def n_shapes(family: str, n_arms: int) -> int:
@@ -142,6 +141,7 @@ class ParametricModel:
     score_edges: np.ndarray
     tail: str
     notes: tuple[str, ...]
+    cutoff: DataCutoff | None = None
 
     def draw(self, rng: np.random.Generator | None) -> ParametricParameters:
         """Estimates, or one draw from the normal law of the maximum-likelihood estimate."""
@@ -207,7 +207,8 @@ class ParametricModel:
         p = parameters
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
         time, _ = self.latent_from_risk(risk, arm, rng.standard_exponential((len(arm), 1)), p)
-        end = censoring_times(rng, arm, self.censored.knots, p.censoring)
+        longest = cut_off(self.cutoff, codes)
+        end = censoring_times(rng, arm, self.censored.knots, p.censoring, longest=longest)
         seen = time <= end
         observed = np.where(seen, time, end)
         if self.unit:
@@ -251,8 +252,9 @@ def fit(data: FitData, family: str) -> ParametricModel:
     theta, covariance = maximise(family, times, seen, data.arm, data.n_arms, design, knots)
     a, s = data.n_arms, n_shapes(family, data.n_arms)
     linear = linear.with_fits([(theta[a + s :], covariance[a + s :, a + s :])])
-    c_knots = choose_knots(recorded, seen == 0, unit)
-    censored = HazardGrid.build(times, 1 - seen, data.arm, a, 1, c_knots)
+    gone = data.dropped_out(seen == 0)
+    c_knots = choose_knots(recorded, gone, unit)
+    censored = HazardGrid.build(times, gone, data.arm, a, 1, c_knots)
     model = ParametricModel(
         family,
         (duration, event),
@@ -268,8 +270,10 @@ def fit(data: FitData, family: str) -> ParametricModel:
         choose_knots(recorded, seen > 0, unit, most=5),
         data.tail,
         (*data.features.notes, *event_notes(seen, data.arm, data.schema.arms, 1)),
+        data.cutoff,
     )
-    return calibrated(model, recorded, seen, data)
+    direction = 1.0 if family in PH else -1.0
+    return calibrated(model, recorded, seen, data, direction)
 
 
 def maximise(family, times, event, arm, n_arms, design, knots):
@@ -349,51 +353,3 @@ def maximise(family, times, event, arm, n_arms, design, knots):
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
     inverse = (vectors / np.maximum(values, 1e-3)) @ vectors.T
     return x * units, inverse * np.outer(units, units)
-
-
-def calibrated(
-    model: ParametricModel, times: np.ndarray, event: np.ndarray, data: FitData
-) -> ParametricModel:
-    """Move each arm's level until the expected Cox estimate is the real one (secant steps)."""
-    for a in range(1, data.n_arms):
-        pair = (data.arm == 0) | (data.arm == a)
-        real, _ = log_hazard_ratio(times[pair], event[pair] > 0, data.arm[pair] == a)
-        if not np.isfinite(real):
-            continue
-        direction = 1.0 if model.name in PH else -1.0
-        for _ in range(12):
-            gap = real - expected_log_hazard_ratio(model, a, data)
-            nudge = model.nudge.copy()
-            nudge[a] += direction * gap
-            model = replace(model, nudge=nudge)
-            if abs(gap) < 1e-4:
-                break
-    return model
-
-
-def expected_log_hazard_ratio(model: ParametricModel, a: int, data: FitData) -> float:
-    """Solution of the expected Cox score of arm ``a`` against the control on a fine grid."""
-    p = model.draw(None)
-    grid = np.linspace(0, model.horizon, GRID + 1)
-    middle = (grid[1:] + grid[:-1]) / 2
-    share = [float((data.arm == k).mean()) for k in (0, a)]
-    at_risk, deaths = [], []
-    for k, part in zip((0, a), share):
-        index = np.full(len(model.reference), k)
-        eta = model.predictor(model.reference, index, p)
-        alive = np.exp(-model.hazard_at(grid[None, 1:], eta[:, None], index, p)).mean(axis=0)
-        alive = np.r_[1.0, alive]
-        followed = survival_on(model.censored.knots, p.censoring[k], middle)
-        at_risk.append(part * followed * (alive[:-1] + alive[1:]) / 2)
-        deaths.append(part * followed * -np.diff(alive))
-    total, beta = deaths[0] + deaths[1], 0.0
-    for _ in range(60):
-        weight = np.exp(beta) * at_risk[1]
-        chance = weight / np.maximum(weight + at_risk[0], 1e-300)
-        score = deaths[1].sum() - (total * chance).sum()
-        information = (total * chance * (1 - chance)).sum()
-        step = float(np.clip(score / max(information, 1e-12), -1, 1))
-        beta += step
-        if abs(step) < 1e-9:
-            break
-    return beta

@@ -148,6 +148,7 @@ def part_of(data: FitData, keep: np.ndarray) -> FitData:
         patients=data.rows_of(index),
         codes=data.codes[index],
         arm=data.arm[index],
+        at_cutoff=None if data.at_cutoff is None else data.at_cutoff[index],
         options={**data.options, "held_out": True},
     )
 

@@ -161,11 +161,18 @@ def fit(data: FitData, name: str, by: str) -> StratifiedModel:
             patients=data.patients.iloc[mine].reset_index(drop=True),
             codes=data.codes[mine],
             arm=data.arm[mine],
+            at_cutoff=None if data.at_cutoff is None else data.at_cutoff[mine],
             reference=pool[rng.integers(0, len(pool), len(data.reference))],
         )
         own = HazardModel.fit(part, str(allowed), proportional=False)
         models.append(
-            replace(own, linear=shared, censored=base.censored, censor_part=base.censor_part)
+            replace(
+                own,
+                linear=shared,
+                censored=base.censored,
+                censor_part=base.censor_part,
+                cutoff=base.cutoff,
+            )
         )
     models.append(replace(base, linear=shared))
     return StratifiedModel(
