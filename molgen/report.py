@@ -21,7 +21,7 @@ from molgen.datasets import load_dataset, write_atomically
 from molgen.drawing import draw_structure
 from molgen.filters import Reasons, filter_molecules
 from molgen.properties import DESCRIPTORS, check_descriptors, describe
-from molgen.provenance import Provenance, record, row_digests
+from molgen.provenance_records import Provenance, record, row_digests
 from molgen.report_charts import histogram_svg, space_svg, trajectory_svg
 
 if TYPE_CHECKING:
