@@ -1,4 +1,4 @@
-"""The exact law of the number of events of an ongoing trial, averaged over drawn parameters."""
+"""The exact law of the number of events, or responses, of an ongoing trial over draws."""
 
 from __future__ import annotations
 
@@ -11,18 +11,64 @@ from trial_sim.poisson_binomial import tails
 
 
 @dataclass(frozen=True, eq=False)
-class EventForecast:
+class Forecast:
+    """The law of a number of events of which each patient has a probability of his own.
+
+    Attributes:
+        seen: events so far. cutoff: month of the data cut.
+    """
+
+    seen: int
+    cutoff: float
+
+    def probabilities(self, month: float) -> np.ndarray:
+        """Chance of each patient's event between the cut-off and ``month``, (n_draws, m)."""
+        raise NotImplementedError
+
+    def reach(self, events: int, months: np.ndarray) -> np.ndarray:
+        """P(at least ``events`` in all by each month), averaged over the draws."""
+        wanted = events - self.seen
+        out = np.empty(len(months))
+        for k, month in enumerate(months):
+            each = self.probabilities(float(month))
+            chance = np.empty(len(each))
+            tails(each, wanted, chance)
+            out[k] = chance.mean()
+        return out
+
+    def quantiles(self, events: int, level: float) -> dict[str, float]:
+        """Months by which ``events`` have their median and band chance, by bisection."""
+        out = {}
+        for name, p in (("median", 0.5), ("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
+            low, high = self.cutoff, self.cutoff + 1.0
+            if self.reach(events, np.array([low]))[0] >= p:
+                out[name] = low
+                continue
+            while self.reach(events, np.array([high]))[0] < p and high < self.cutoff + 1200:
+                low, high = high, self.cutoff + 2 * (high - self.cutoff)
+            if self.reach(events, np.array([high]))[0] < p:
+                out[name] = np.nan
+                continue
+            for _ in range(16):  # to within a thousandth of a month
+                middle = (low + high) / 2
+                if self.reach(events, np.array([middle]))[0] < p:
+                    low = middle
+                else:
+                    high = middle
+            out[name] = (low + high) / 2
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class EventForecast(Forecast):
     """Everything that the exact law of the number of events needs, one row a draw.
 
     Attributes:
-        seen: events so far. cutoff: month.
         fits: model of each group; theta: its draws (n_draws, p). dropout: rates (n_draws,).
         group: (n_draws, m) group of each patient who can still have the event.
         entry: (n_draws, m) month of enrolment. now: (n_draws, m) months on study at the cut-off.
     """
 
-    seen: int
-    cutoff: float
     fits: list[FittedHazard]
     theta: list[np.ndarray]
     dropout: np.ndarray
@@ -72,34 +118,21 @@ class EventForecast:
                 out[draw, mine] = np.clip(1 - kept - lost, 0.0, 1.0)
         return out
 
-    def reach(self, events: int, months: np.ndarray) -> np.ndarray:
-        """P(at least ``events`` in all by each month), averaged over the draws."""
-        wanted = events - self.seen
-        out = np.empty(len(months))
-        for k, month in enumerate(months):
-            chance = np.empty(len(self.entry))
-            tails(self.probabilities(float(month)), wanted, chance)
-            out[k] = chance.mean()
-        return out
 
-    def quantiles(self, events: int, level: float) -> dict[str, float]:
-        """Months by which ``events`` have their median and band chance, by bisection."""
-        out = {}
-        for name, p in (("median", 0.5), ("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
-            low, high = self.cutoff, self.cutoff + 1.0
-            if self.reach(events, np.array([low]))[0] >= p:
-                out[name] = low
-                continue
-            while self.reach(events, np.array([high]))[0] < p and high < self.cutoff + 1200:
-                low, high = high, self.cutoff + 2 * (high - self.cutoff)
-            if self.reach(events, np.array([high]))[0] < p:
-                out[name] = np.nan
-                continue
-            for _ in range(16):  # to within a thousandth of a month
-                middle = (low + high) / 2
-                if self.reach(events, np.array([middle]))[0] < p:
-                    low = middle
-                else:
-                    high = middle
-            out[name] = (low + high) / 2
-        return out
+@dataclass(frozen=True, eq=False)
+class ResponseForecast(Forecast):
+    """The same for responses, which are known ``readout`` months after enrolment unless lost.
+
+    Attributes:
+        readout: months. dropout: rates (n_draws,). entry, now: (n_draws, m), as for events.
+    """
+
+    readout: float
+    dropout: np.ndarray
+    entry: np.ndarray
+    now: np.ndarray
+
+    def probabilities(self, month: float) -> np.ndarray:
+        """Chance that each response still to come is known by ``month``, (n_draws, m)."""
+        stay = np.exp(-self.dropout[:, None] * (self.readout - self.now))
+        return np.where(self.entry + self.readout <= month, stay, 0.0)

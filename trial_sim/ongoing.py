@@ -128,12 +128,25 @@ def _indicator(values: pd.Series, name: str) -> np.ndarray:
     return numbers.astype(bool)
 
 
-def from_trial(trial: Any, data: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Patients of a ``Trial``, with its arm and first time-to-event endpoint as our columns."""
+def from_trial(
+    trial: Any, data: dict[str, Any], kind: str = "time_to_event"
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Patients of a ``Trial``, with its arm and first endpoint of the kind as our columns.
+
+    Args:
+        kind: ``"time_to_event"``, ``"binary"`` or ``"continuous"``.
+    """
     if not hasattr(trial, "patients") or not hasattr(trial, "endpoints"):
         raise TypeError(f"trial_so_far must be a DataFrame or a Trial, got {trial!r}")
-    times = [e for e in trial.endpoints.values() if hasattr(e, "duration") and hasattr(e, "event")]
-    if not times:
-        raise ValueError("the trial has no time-to-event endpoint to predict")
-    columns = {"arm": trial.arm, "time": times[0].duration, "event": times[0].event}
+    wanted = {"time_to_event": "TimeToEvent", "binary": "Binary", "continuous": "Continuous"}[kind]
+    found = [e for e in trial.endpoints.values() if type(e).__name__ == wanted]
+    if not found:
+        raise ValueError(f"the trial has no {kind.replace('_', '-')} endpoint to predict")
+    columns = {"arm": trial.arm}
+    if kind == "time_to_event":
+        columns |= {"time": found[0].duration, "event": found[0].event}
+    else:
+        columns["response"] = found[0].column
+        if getattr(found[0], "baseline", None) is not None:
+            columns["baseline"] = found[0].baseline
     return trial.patients, {**data, "columns": {**columns, **data.get("columns", {})}}

@@ -1,8 +1,8 @@
 """An ongoing trial: when will it end, and will it succeed?
 
-Parameters of the event, dropout and enrolment models are drawn. Given them and the future
-enrolment, each patient has a probability of an event by a given month of his own, so that the
-number of future events is Poisson-binomial: it is computed exactly and averaged over the draws.
+Parameters of the outcome, dropout and enrolment models are drawn. Given them and the future
+enrolment, each patient has a probability of an event (or a known response) by a given month of his
+own, so that their number is Poisson-binomial: it is computed exactly and averaged over the draws.
 Look dates and the probability of success come from the same draws, each trial carried on patient by
 patient.
 """
@@ -15,16 +15,39 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.conduct import EFFICACY, analysis_for, conduct, look_schedule
-from trial_sim.design import Bounds, Design
-from trial_sim.engine_kernels import observe
-from trial_sim.event_forecast import EventForecast
-from trial_sim.event_models import FittedHazard, cumulative, fit_hazard, invert
-from trial_sim.monte_carlo import Estimate, share
-from trial_sim.ongoing import DAYS_PER_MONTH, OngoingTrial, from_trial, read_ongoing
+from trial_sim.analysis_names import TIME_TESTS
+from trial_sim.conduct import look_schedule
+from trial_sim.continuation import (
+    all_arms,
+    continue_events,
+    future_arms,
+    future_enrolment,
+    looks_already_held,
+    success_of,
+)
+from trial_sim.design import Design
+from trial_sim.event_forecast import Forecast, ResponseForecast
+from trial_sim.event_models import fit_hazard
+from trial_sim.event_prediction import assumptions, event_forecast
+from trial_sim.monte_carlo import Estimate
+from trial_sim.ongoing import OngoingTrial, from_trial, read_ongoing
+from trial_sim.ongoing_responses import OngoingResponses, read_responses
+from trial_sim.prediction_tables import curve, date_of, look_table, summary
 from trial_sim.random_streams import Streams
-from trial_sim.scenarios.protocol import OutcomeBatch
+from trial_sim.response_models import (
+    baselines,
+    continue_responses,
+    fit_responses,
+    planned_responses,
+    responses_to_come,
+)
 from trial_sim.trial_batch import TrialBatch
+
+_KINDS = {
+    "time_to_event": TIME_TESTS,
+    "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
+    "continuous": ("t_test", "ancova"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +59,8 @@ class Prediction:
         looks: one row a look still to come: look, probability that it is held, month (median,
             lower, upper), days from the cut-off, calendar dates if known.
         enrolment: month at which enrolment completes: median, lower, upper (and dates).
-        curve: month, and mean, median, lower, upper of patients and events.
+        curve: month, and mean, median, lower, upper of patients and events (for endpoints that
+            are not times, here and below: known responses).
         probability_of_success: share of continued trials that reject, parameters drawn.
         conditional_power: the same with parameters fixed, by assumption: ``trend`` (estimates),
             ``null`` (no difference, pooled), ``design`` (if design outcomes were given).
@@ -52,10 +76,12 @@ class Prediction:
     conditional_power: dict[str, Estimate]
     fits: dict[str, Any]
     level: float
-    _events: EventForecast
+    _events: Forecast
 
     def probability_of_events(self, events: int, month: float) -> float:
-        """Chance of at least ``events`` events in all by ``month``, exact given the draws.
+        """Chance of at least ``events`` events (or known responses) in all by ``month``.
+
+        Exact given the draws.
 
         Args:
             events: total, those seen included. month: since opening, at or after the cut-off.
@@ -71,7 +97,7 @@ class Prediction:
 
     def date(self, month: float) -> pd.Timestamp | None:
         """Calendar date of a month, if the trial's opening date is known."""
-        return _date(self.trial, month)
+        return date_of(self.trial, month)
 
     def plot(self, ax: Any = None) -> Any:
         """Enrolment and events, observed and predicted with bands; returns the Axes."""
@@ -95,12 +121,6 @@ class Prediction:
         return ax
 
 
-def _date(trial: OngoingTrial, month: float) -> pd.Timestamp | None:
-    if trial.opened is None or not np.isfinite(month):
-        return None
-    return (trial.opened + pd.Timedelta(days=month * DAYS_PER_MONTH)).normalize()
-
-
 def predict(
     trial_so_far: Any,
     design: Design,
@@ -115,15 +135,18 @@ def predict(
     seed: int = 0,
     **data: Any,
 ) -> Prediction:
-    """Predict the rest of an ongoing time-to-event trial.
+    """Predict the rest of an ongoing trial: times to an event, or binary or continuous responses.
 
     Args:
-        trial_so_far: patients so far, as :func:`read_ongoing` takes them, or a ``Trial`` whose
+        trial_so_far: patients so far, as :func:`read_ongoing` (times) or
+            :func:`trial_sim.ongoing_responses.read_responses` takes them, or a ``Trial`` whose
             patients have a column ``enrolment``.
         design: the design; its looks, boundaries, test, follow-up and accrual are obeyed.
         outcomes: the scenario the trial was planned with (with ``hazards``, such as
-            PiecewiseExponential), for conditional power under the design.
-        model: ``"exponential"``, ``"weibull"`` or ``"piecewise_exponential"`` with ``breakpoints``.
+            PiecewiseExponential, or of the endpoint's kind), for conditional power under the
+            design.
+        model: ``"exponential"``, ``"weibull"`` or ``"piecewise_exponential"`` with ``breakpoints``;
+            of times only.
         enrolment_window: months before the cut-off whose accrual is taken to go on; all by default.
         looks_held: looks that are over; by default those whose number of events has been seen.
         n_draws: draws of the parameters. level: of the bands. seed: of the random numbers.
@@ -158,279 +181,171 @@ def predict(
         >>> found.month_of_events(60)["median"] > 12
         True
     """
-    if design.test_name not in ("logrank", "fleming_harrington", "magirr_burman", "max_combo",
-                                "modestly_weighted", "cox", "rmst", "milestone"):  # fmt: skip
-        raise ValueError(f"prediction needs a time-to-event test, got {design.test_name!r}")
+    kind = _kind(design)
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level!r}")
     if n_draws != int(n_draws) or n_draws < 2:
         raise ValueError(f"n_draws must be a whole number of at least 2, got {n_draws!r}")
-    if isinstance(trial_so_far, OngoingTrial):
-        trial = trial_so_far
-    else:
-        if not isinstance(trial_so_far, pd.DataFrame):
-            trial_so_far, data = from_trial(trial_so_far, data)
-        trial = read_ongoing(trial_so_far, design, **data)
+    trial = _read(trial_so_far, design, kind, data)
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x9ED1])))
-    groups = [0] if trial.blinded else list(range(len(design.arm_names)))
+    streams = Streams.span(seed, 0, n_draws)
+    if isinstance(trial, OngoingResponses):
+        rest = _rest_of_responses(trial, design, kind, outcomes, enrolment_window, random, streams)
+    else:
+        rest = _rest_of_events(
+            trial, design, outcomes, model, breakpoints, enrolment_window, random, streams
+        )
+    if looks_held is None:
+        looks_held = looks_already_held(trial, design, rest.drawn)
+    look_time, triggered, final = look_schedule(rest.drawn)
+    success = None
+    if not trial.blinded:
+        success = success_of(rest.drawn, design, kind, looks_held)
+    return Prediction(
+        trial=trial,
+        design=design,
+        looks=look_table(trial, design, look_time, triggered, final, looks_held, level),
+        enrolment=summary(trial, rest.drawn.enrolment[:, -1], level),
+        curve=curve(trial, rest.drawn, look_time, final, level),
+        probability_of_success=success,
+        conditional_power={
+            name: success_of(batch, design, kind, looks_held)
+            for name, batch in rest.assumed.items()
+        },
+        fits=rest.fits,
+        level=level,
+        _events=rest.forecast,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rest:
+    """The rest of a trial: with drawn parameters, under fixed assumptions, and its exact law."""
+
+    drawn: TrialBatch
+    assumed: dict[str, TrialBatch]
+    forecast: Forecast
+    fits: dict[str, Any]
+
+
+def _kind(design: Design) -> str:
+    for kind, tests in _KINDS.items():
+        if design.test_name in tests:
+            return kind
+    known = [name for tests in _KINDS.values() for name in tests]
+    raise ValueError(
+        f"prediction needs a test of times, or of binary or continuous responses, got "
+        f"{design.test_name!r}; it knows {', '.join(known)}"
+    )
+
+
+def _read(trial_so_far: Any, design: Design, kind: str, data: dict[str, Any]) -> OngoingTrial:
+    """The data checked, whatever form they come in."""
+    wanted = OngoingTrial if kind == "time_to_event" else OngoingResponses
+    if isinstance(trial_so_far, OngoingTrial):
+        if not isinstance(trial_so_far, wanted):
+            raise TypeError(f"test {design.test_name!r} needs patients with responses, got times")
+        return trial_so_far
+    if not isinstance(trial_so_far, pd.DataFrame):
+        trial_so_far, data = from_trial(trial_so_far, data, kind)
+    if kind == "time_to_event":
+        return read_ongoing(trial_so_far, design, **data)
+    return read_responses(trial_so_far, design, kind, **data)
+
+
+def _rest_of_events(
+    trial: OngoingTrial,
+    design: Design,
+    outcomes: Any,
+    model: str,
+    breakpoints: tuple[float, ...],
+    window: float | None,
+    random: np.random.Generator,
+    streams: Streams,
+) -> _Rest:
+    n_draws = streams.n_trials
+    labels = ("pooled",) if trial.blinded else design.arm_names
     group = np.zeros(len(trial.arm), int) if trial.blinded else trial.arm
     fits = [
         fit_hazard(trial.time[group == g], trial.event[group == g], model, breakpoints)
-        for g in groups
+        for g in range(len(labels))
     ]
     dropout = fit_hazard(trial.time, trial.dropout)
     theta = [fit.draw(n_draws, random) for fit in fits]
     leaving = np.exp(dropout.draw(n_draws, random)[:, 0])
-    future, accrual = _future_enrolment(trial, design, enrolment_window, n_draws, random)
-    streams = Streams.span(seed, 0, n_draws)
-    arms = _future_arms(design, trial, streams)
-    label = np.array(["pooled"] if trial.blinded else list(design.arm_names))
-    continued = _continue(trial, design, fits, theta, leaving, future, arms, streams)
-    if looks_held is None:
-        looks_held = _looks_already_held(trial, design, continued)
-    look_time, triggered, final = look_schedule(continued)
-    forecast = _forecast(trial, design, fits, theta, leaving, future, arms)
-    success, conditional = None, {}
+    future, accrual = future_enrolment(trial, design, window, n_draws, random)
+    arms = future_arms(design, trial, streams)
+    drawn = continue_events(trial, design, fits, theta, leaving, future, arms, streams)
+    assumed = {}
     if not trial.blinded:
-        success = _success(continued, design, looks_held)
         fixed = np.exp(dropout.theta[0]) * np.ones(n_draws)
-        assumed = _assumptions(trial, design, fits, outcomes, model, breakpoints)
-        for name, (models, values) in assumed.items():
+        given = assumptions(trial, design, fits, outcomes, model, breakpoints)
+        for name, (models, values) in given.items():
             repeated = [np.tile(v, (n_draws, 1)) for v in values]
-            batch = _continue(trial, design, models, repeated, fixed, future, arms, streams)
-            conditional[name] = _success(batch, design, looks_held)
-    return Prediction(
-        trial=trial,
-        design=design,
-        looks=_look_table(trial, design, look_time, triggered, final, looks_held, level),
-        enrolment=_summary(trial, continued.enrolment[:, -1], level),
-        curve=_curve(trial, continued, look_time, final, level),
-        probability_of_success=success,
-        conditional_power=conditional,
-        fits={"events": dict(zip(label.tolist(), fits)), "dropout": dropout, "enrolment": accrual},
-        level=level,
-        _events=forecast,
+            assumed[name] = continue_events(
+                trial, design, models, repeated, fixed, future, arms, streams
+            )
+    return _Rest(
+        drawn,
+        assumed,
+        event_forecast(trial, design, fits, theta, leaving, future, arms),
+        {"events": dict(zip(labels, fits)), "dropout": dropout, "enrolment": accrual},
     )
 
 
-def _future_enrolment(
-    trial: OngoingTrial,
+def _rest_of_responses(
+    trial: OngoingResponses,
     design: Design,
-    window: float | None,
-    n_draws: int,
-    random: np.random.Generator,
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Enrolment months of the patients to come, (n_draws, m): Poisson with a drawn rate.
-
-    The log rate is normal with variance 1/n, n the patients it was estimated from, as in eventPred.
-    """
-    span = trial.cutoff if window is None else min(window, trial.cutoff)
-    recent = int((trial.enrolment > trial.cutoff - span).sum())
-    remaining = design.n_patients - len(trial.enrolment)
-    if remaining and (recent == 0 or span <= 0):
-        raise ValueError("nobody was enrolled in the window that is taken to go on")
-    fit = {
-        "log_rate": float(np.log(max(recent, 1) / max(span, 1e-12))),
-        "variance": 1 / max(recent, 1),
-    }
-    rate = np.exp(random.normal(fit["log_rate"], np.sqrt(fit["variance"]), (n_draws, 1)))
-    gaps = random.exponential(1.0, (n_draws, remaining)) / rate
-    return trial.cutoff + np.cumsum(gaps, axis=1), fit
-
-
-def _future_arms(design: Design, trial: OngoingTrial, streams: Streams) -> np.ndarray:
-    """Arms of the patients to come, (n_draws, m), by the design's rule."""
-    remaining = design.n_patients - len(trial.enrolment)
-    if remaining == 0:
-        return np.empty((streams.n_trials, 0), np.int8)
-    none = np.zeros((0, streams.n_trials, remaining), np.int8)
-    rule = design.randomization
-    if design.strata or rule.needs_outcomes:
-        from trial_sim.randomization import PermutedBlocks
-
-        rule = PermutedBlocks()
-    return rule.allocate(streams, design.quota, none, np.zeros(0, np.int64))
-
-
-def _all_arms(trial: OngoingTrial, design: Design, arms: np.ndarray) -> np.ndarray:
-    known = np.zeros(len(trial.arm), np.int8) if trial.blinded else trial.arm.astype(np.int8)
-    return np.ascontiguousarray(np.hstack([np.tile(known, (len(arms), 1)), arms]))
-
-
-def _continue(
-    trial: OngoingTrial,
-    design: Design,
-    fits: list[FittedHazard],
-    theta: list[np.ndarray],
-    leaving: np.ndarray,
-    future: np.ndarray,
-    arms: np.ndarray,
-    streams: Streams,
-) -> TrialBatch:
-    """The trial carried on to its end, once a draw; what has been observed is kept as it is."""
-    n_draws, old = len(leaving), len(trial.enrolment)
-    arm = _all_arms(trial, design, arms)
-    enrolment = np.hstack([np.tile(trial.enrolment, (n_draws, 1)), future])
-    n = enrolment.shape[1]
-    latent, lost = np.full((n_draws, n), np.inf), np.full((n_draws, n), np.inf)
-    event_draw, dropout_draw = streams.exponential("event", n), streams.exponential("dropout", n)
-    now = np.concatenate([trial.time, np.zeros(n - old)])
-    open_ = np.concatenate([trial.at_risk, np.ones(n - old, bool)])
-    for d in range(n_draws):
-        for g, fit in enumerate(fits):
-            mine = open_ if trial.blinded else open_ & (arm[d] == g)
-            start = cumulative(fit, theta[g][d], now[mine])
-            latent[d, mine] = invert(fit, theta[g][d], start + event_draw[d, mine])
-        lost[d, open_] = now[open_] + dropout_draw[d, open_] / leaving[d]
-    latent[:, :old][:, trial.event] = trial.time[trial.event]
-    lost[:, :old][:, trial.dropout] = trial.time[trial.dropout]
-    time, exit_, calendar = (np.empty((n_draws, n)) for _ in range(3))
-    event = np.empty((n_draws, n), np.int8)
-    limit = np.inf if design.follow_up is None else float(design.follow_up)
-    observe(latent, lost, limit, enrolment, time, event, exit_, calendar)
-    factors = {
-        name: np.zeros((n_draws, n), np.int8) for name in design.strata
-    }  # strata of patients are not part of the data of an ongoing trial
-    outcome = OutcomeBatch(time=latent)
-    return TrialBatch(
-        design, streams, enrolment, arm, factors, outcome, time, event, exit_, calendar
-    )
-
-
-def _looks_already_held(trial: OngoingTrial, design: Design, continued: TrialBatch) -> int:
-    """Looks whose time lies at or before the cut-off in every continuation."""
-    look_time, _, _ = look_schedule(continued)
-    return int((look_time <= trial.cutoff + 1e-9).all(axis=0).sum())
-
-
-def _success(batch: TrialBatch, design: Design, looks_held: int) -> Estimate:
-    """Share of continued trials that reject at a look still to come."""
-    efficacy, futility = design.efficacy_bounds.copy(), design.futility_bounds.copy()
-    if looks_held >= design.n_looks:
-        looks_held = design.n_looks - 1
-    efficacy[:looks_held], futility[:looks_held] = np.inf, -np.inf
-    n = design.n_looks
-    changed = Bounds(
-        efficacy, np.where(np.arange(n) == n - 1, -np.inf, futility), sided=design.sided
-    )
-    now = batch.__class__(
-        design.replace(boundaries=changed, stratified=False, max_information=None),
-        batch.streams, batch.enrolment, batch.arm, batch.factors, batch.outcome, batch.time, batch.event, batch.exit,
-        batch.calendar_event,
-    )  # fmt: skip
-    done = conduct(now, analysis_for(now.design, "time_to_event"))
-    return share((done.decision == EFFICACY).any(axis=(1, 2)))
-
-
-def _assumptions(
-    trial: OngoingTrial,
-    design: Design,
-    fits: list[FittedHazard],
+    kind: str,
     outcomes: Any,
-    model: str,
-    breakpoints: tuple[float, ...],
-) -> dict[str, tuple[list[FittedHazard], list[np.ndarray]]]:
-    """Fixed parameters: the estimates, no difference, and the design's own hazards."""
-    pooled = fit_hazard(trial.time, trial.event, model, breakpoints)
-    n_arms = len(design.arm_names)
-    out = {
-        "trend": (fits, [fit.theta for fit in fits]),
-        "null": ([pooled] * n_arms, [pooled.theta] * n_arms),
-    }
-    if outcomes is not None:
-        if not hasattr(outcomes, "hazards"):
-            raise TypeError(
-                f"outcomes must have hazards, as PiecewiseExponential does, got {outcomes!r}"
-            )
-        starts, hazards = outcomes.hazards(design.arm_names)
-        with np.errstate(divide="ignore"):
-            logs = np.maximum(np.log(hazards), -690.0)
-        planned = [
-            FittedHazard(
-                "piecewise_exponential", row, np.zeros((len(row),) * 2), tuple(starts[1:]), 0, 0.0
-            )
-            for row in logs
-        ]
-        out["design"] = (planned, list(logs))
-    return out
+    window: float | None,
+    random: np.random.Generator,
+    streams: Streams,
+) -> _Rest:
+    n_draws = streams.n_trials
+    adjust = design.test_name == "ancova"
+    if adjust and (trial.baseline is None or design.adjust not in ((), ("baseline",))):
+        raise ValueError(
+            "prediction of an ANCOVA needs a column 'baseline', the only covariate it adjusts for; "
+            f"got adjust={design.adjust!r}"
+        )
+    labels = ("pooled",) if trial.blinded else design.arm_names
+    group = np.zeros(len(trial.arm), int) if trial.blinded else trial.arm
+    dropout = fit_hazard(trial.time, trial.dropout)
+    leaving = np.exp(dropout.draw(n_draws, random)[:, 0])
+    future, accrual = future_enrolment(trial, design, window, n_draws, random)
+    arms = future_arms(design, trial, streams)
+    arm = all_arms(trial, arms)
+    baseline = baselines(trial, streams, arm.shape[1]) if adjust else None
+    fitted = fit_responses(trial, kind, group, labels, adjust)
+    index = np.zeros_like(arm) if trial.blinded else arm
 
+    def carried_on(parameters: Any, which: np.ndarray, rate: np.ndarray) -> TrialBatch:
+        response = responses_to_come(trial, kind, parameters, which, baseline, streams)
+        return continue_responses(trial, design, response, baseline, rate, future, arms, streams)
 
-def _forecast(
-    trial: OngoingTrial,
-    design: Design,
-    fits: list[FittedHazard],
-    theta: list[np.ndarray],
-    leaving: np.ndarray,
-    future: np.ndarray,
-    arms: np.ndarray,
-) -> EventForecast:
+    assumed = {}
+    fixed = np.exp(dropout.theta[0]) * np.ones(n_draws)
+    if not trial.blinded:
+        pooled = fit_responses(trial, kind, np.zeros(len(group), int), ("pooled",), adjust)
+        assumed["trend"] = carried_on(fitted.fixed(n_draws), index, fixed)
+        assumed["null"] = carried_on(pooled.fixed(n_draws), np.zeros_like(arm), fixed)
+        if outcomes is not None:
+            response, measured = planned_responses(
+                trial, design, outcomes, kind, arm, baseline, streams
+            )
+            assumed["design"] = continue_responses(
+                trial, design, response, measured, fixed, future, arms, streams
+            )
     risk = trial.at_risk
-    n_draws = len(leaving)
-    old = np.zeros(int(risk.sum()), int) if trial.blinded else trial.arm[risk]
-    new = np.zeros(arms.shape, int) if trial.blinded else arms.astype(int)
-    return EventForecast(
+    old = np.tile(trial.enrolment[risk], (n_draws, 1)), np.tile(trial.time[risk], (n_draws, 1))
+    forecast = ResponseForecast(
         seen=int(trial.event.sum()),
         cutoff=trial.cutoff,
-        fits=fits,
-        theta=theta,
+        readout=float(design.readout),
         dropout=leaving,
-        group=np.hstack([np.tile(old, (n_draws, 1)), new]),
-        entry=np.hstack([np.tile(trial.enrolment[risk], (n_draws, 1)), future]),
-        now=np.hstack([np.tile(trial.time[risk], (n_draws, 1)), np.zeros(future.shape)]),
-        follow_up=np.inf if design.follow_up is None else float(design.follow_up),
+        entry=np.hstack([old[0], future]),
+        now=np.hstack([old[1], np.zeros(future.shape)]),
     )
-
-
-def _summary(trial: OngoingTrial, months: np.ndarray, level: float) -> dict[str, Any]:
-    """Median and band of months, as days from the cut-off and dates too."""
-    out: dict[str, Any] = {}
-    for name, p in (("median", 0.5), ("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
-        month = float(np.quantile(months, p)) if len(months) else np.nan
-        out[f"month_{name}"] = month
-        out[f"days_{name}"] = (month - trial.cutoff) * DAYS_PER_MONTH
-        if trial.opened is not None:
-            out[f"date_{name}"] = _date(trial, month)
-    return out
-
-
-def _look_table(
-    trial: OngoingTrial,
-    design: Design,
-    look_time: np.ndarray,
-    triggered: np.ndarray,
-    final: np.ndarray,
-    looks_held: int,
-    level: float,
-) -> pd.DataFrame:
-    """When the looks still to come are due, if nothing stops the trial before."""
-    rows = []
-    for k in range(looks_held, design.n_looks):
-        due = final >= k
-        rows.append(
-            {
-                "look": k + 1,
-                "probability_reached": float((triggered[:, k]).mean()),
-                **_summary(trial, look_time[due, k], level),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _curve(
-    trial: OngoingTrial,
-    continued: TrialBatch,
-    look_time: np.ndarray,
-    final: np.ndarray,
-    level: float,
-) -> pd.DataFrame:
-    last = look_time[np.arange(len(final)), final]
-    months = np.linspace(trial.cutoff, max(float(np.quantile(last, 0.95)), trial.cutoff), 40)
-    tail = np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
-    table: dict[str, Any] = {"month": months}
-    for name, when in (("patients", continued.enrolment), ("events", continued.calendar_event)):
-        ordered = np.sort(when, axis=1)
-        counts = np.array([np.searchsorted(row, months, side="right") for row in ordered])
-        table[f"{name}_mean"] = counts.mean(axis=0)
-        for label, curve in zip(("lower", "median", "upper"), np.quantile(counts, tail, axis=0)):
-            table[f"{name}_{label}"] = curve
-    return pd.DataFrame(table)
+    fits = {"responses": fitted, "dropout": dropout, "enrolment": accrual}
+    return _Rest(carried_on(fitted.draw(n_draws, random), index, leaving), assumed, forecast, fits)

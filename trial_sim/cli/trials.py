@@ -199,7 +199,8 @@ def predict_command(
 ) -> None:
     """Predict the looks and the success of an ongoing trial from its patients so far.
 
-    Columns: enrolment (months or dates), time, event, dropout, arm.
+    Columns: enrolment (months or dates), dropout, arm; time and event, or for binary and
+    continuous endpoints response (empty until known) and baseline.
     """
     import pandas as pd
 
@@ -213,7 +214,8 @@ def predict_command(
         cut: Any = cutoff
         if cutoff is not None and cutoff.replace(".", "", 1).isdigit():
             cut = float(cutoff)
-        planned = loaded.outcomes if hasattr(loaded.outcomes, "hazards") else None
+        usable = hasattr(loaded.outcomes, "hazards") or loaded.outcomes.kind != "time_to_event"
+        planned = loaded.outcomes if usable else None
         prediction = trial_sim.predict(
             table, loaded.design, outcomes=planned, model=model, n_draws=n_draws, seed=seed,
             cutoff=cut, opened=opened,

@@ -1,0 +1,144 @@
+"""An ongoing trial carried on to its end: who still comes, what happens to them, the decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from trial_sim.conduct import EFFICACY, analysis_for, conduct, look_schedule
+from trial_sim.design import Bounds, Design
+from trial_sim.engine_kernels import observe
+from trial_sim.event_models import FittedHazard, cumulative, invert
+from trial_sim.monte_carlo import Estimate, share
+from trial_sim.ongoing import OngoingTrial
+from trial_sim.random_streams import Streams
+from trial_sim.scenarios.protocol import OutcomeBatch
+from trial_sim.trial_batch import TrialBatch
+
+
+def future_enrolment(
+    trial: OngoingTrial,
+    design: Design,
+    window: float | None,
+    n_draws: int,
+    random: np.random.Generator,
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Enrolment months of the patients to come, (n_draws, m): Poisson with a drawn rate.
+
+    The log rate is normal with variance 1/n, n the patients it was estimated from, as in eventPred.
+    """
+    span = trial.cutoff if window is None else min(window, trial.cutoff)
+    recent = int((trial.enrolment > trial.cutoff - span).sum())
+    remaining = design.n_patients - len(trial.enrolment)
+    if remaining and (recent == 0 or span <= 0):
+        raise ValueError("nobody was enrolled in the window that is taken to go on")
+    fit = {
+        "log_rate": float(np.log(max(recent, 1) / max(span, 1e-12))),
+        "variance": 1 / max(recent, 1),
+    }
+    rate = np.exp(random.normal(fit["log_rate"], np.sqrt(fit["variance"]), (n_draws, 1)))
+    gaps = random.exponential(1.0, (n_draws, remaining)) / rate
+    return trial.cutoff + np.cumsum(gaps, axis=1), fit
+
+
+def future_arms(design: Design, trial: OngoingTrial, streams: Streams) -> np.ndarray:
+    """Arms of the patients to come, (n_draws, m), by the design's rule."""
+    remaining = design.n_patients - len(trial.enrolment)
+    if remaining == 0:
+        return np.empty((streams.n_trials, 0), np.int8)
+    none = np.zeros((0, streams.n_trials, remaining), np.int8)
+    rule = design.randomization
+    if design.strata or rule.needs_outcomes:
+        from trial_sim.randomization import PermutedBlocks
+
+        rule = PermutedBlocks()
+    return rule.allocate(streams, design.quota, none, np.zeros(0, np.int64))
+
+
+def all_arms(trial: OngoingTrial, arms: np.ndarray) -> np.ndarray:
+    """Arms of everybody, (n_draws, n) int8: those so far (0 when blinded), then those to come."""
+    known = np.zeros(len(trial.arm), np.int8) if trial.blinded else trial.arm.astype(np.int8)
+    return np.ascontiguousarray(np.hstack([np.tile(known, (len(arms), 1)), arms]))
+
+
+def followed(
+    trial: OngoingTrial,
+    design: Design,
+    latent: np.ndarray,
+    lost: np.ndarray,
+    future: np.ndarray,
+    arms: np.ndarray,
+    streams: Streams,
+    outcome: OutcomeBatch,
+) -> TrialBatch:
+    """The trial as a batch, a draw a row, from everybody's months to the event and to dropout.
+
+    Args:
+        latent, lost: (n_draws, n) months from enrolment, patients so far first.
+        future: (n_draws, m) months of enrolment of the patients to come. arms: (n_draws, m).
+    """
+    enrolment = np.hstack([np.tile(trial.enrolment, (len(latent), 1)), future])
+    time, exit_, calendar = (np.empty(latent.shape) for _ in range(3))
+    event = np.empty(latent.shape, np.int8)
+    limit = np.inf if design.follow_up is None else float(design.follow_up)
+    observe(latent, lost, limit, enrolment, time, event, exit_, calendar)
+    factors = {
+        name: np.zeros(latent.shape, np.int8) for name in design.strata
+    }  # strata of patients are not part of the data of an ongoing trial
+    return TrialBatch(
+        design, streams, enrolment, all_arms(trial, arms), factors, outcome, time, event, exit_,
+        calendar,
+    )  # fmt: skip
+
+
+def continue_events(
+    trial: OngoingTrial,
+    design: Design,
+    fits: list[FittedHazard],
+    theta: list[np.ndarray],
+    leaving: np.ndarray,
+    future: np.ndarray,
+    arms: np.ndarray,
+    streams: Streams,
+) -> TrialBatch:
+    """The trial carried on to its end, once a draw; what has been observed is kept as it is."""
+    n_draws, old = len(leaving), len(trial.enrolment)
+    arm = all_arms(trial, arms)
+    n = arm.shape[1]
+    latent, lost = np.full((n_draws, n), np.inf), np.full((n_draws, n), np.inf)
+    event_draw, dropout_draw = streams.exponential("event", n), streams.exponential("dropout", n)
+    now = np.concatenate([trial.time, np.zeros(n - old)])
+    open_ = np.concatenate([trial.at_risk, np.ones(n - old, bool)])
+    for d in range(n_draws):
+        for g, fit in enumerate(fits):
+            mine = open_ if trial.blinded else open_ & (arm[d] == g)
+            start = cumulative(fit, theta[g][d], now[mine])
+            latent[d, mine] = invert(fit, theta[g][d], start + event_draw[d, mine])
+        lost[d, open_] = now[open_] + dropout_draw[d, open_] / leaving[d]
+    latent[:, :old][:, trial.event] = trial.time[trial.event]
+    lost[:, :old][:, trial.dropout] = trial.time[trial.dropout]
+    return followed(trial, design, latent, lost, future, arms, streams, OutcomeBatch(time=latent))
+
+
+def looks_already_held(trial: OngoingTrial, design: Design, continued: TrialBatch) -> int:
+    """Looks whose time lies at or before the cut-off in every continuation."""
+    look_time, _, _ = look_schedule(continued)
+    return int((look_time <= trial.cutoff + 1e-9).all(axis=0).sum())
+
+
+def success_of(batch: TrialBatch, design: Design, kind: str, looks_held: int) -> Estimate:
+    """Share of continued trials that reject at a look still to come."""
+    efficacy, futility = design.efficacy_bounds.copy(), design.futility_bounds.copy()
+    if looks_held >= design.n_looks:
+        looks_held = design.n_looks - 1
+    efficacy[:looks_held], futility[:looks_held] = np.inf, -np.inf
+    n = design.n_looks
+    changed = Bounds(
+        efficacy, np.where(np.arange(n) == n - 1, -np.inf, futility), sided=design.sided
+    )
+    now = replace(
+        batch, design=design.replace(boundaries=changed, stratified=False, max_information=None)
+    )
+    done = conduct(now, analysis_for(now.design, kind))
+    return share((done.decision == EFFICACY).any(axis=(1, 2)))
