@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from molgen.batches import ANY_ORDER, CANONICAL
+from molgen.growth import ANY_ORDER, CANONICAL
 from molgen.model import GraphVAE
 from molgen.motifs import Edge, MotifTree
 from molgen.vocabulary import Vocabulary
@@ -24,7 +24,7 @@ from molgen.vocabulary import Vocabulary
 class Prefix:
     """A partial molecule that every molecule of a call starts from.
 
-    token, parent, parent_site: (k,), as in ``batches.Growth``, in the Writer's vocabulary.
+    token, parent, parent_site: (k,), as in ``growth.Growth``, in the Writer's vocabulary.
     exits: (k, atoms) pairs ``(motif number, atom)`` where growth may start; None for anywhere.
     """
 

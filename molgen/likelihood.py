@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from molgen.batches import ANY_ORDER, CANONICAL, atom_graphs, grow, motif_numbers, writable
+from molgen.batches import atom_graphs, motif_numbers, writable
+from molgen.growth import ANY_ORDER, CANONICAL, grow
 from molgen.model import kl_divergence
 from molgen.tensors import TreeTable, build_table
 

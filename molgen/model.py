@@ -31,7 +31,8 @@ from torch.nn import functional as F
 from torch_geometric.nn import GINEConv
 from torch_geometric.utils import scatter, softmax
 
-from molgen.batches import AtomGraphs, Growth
+from molgen.batches import AtomGraphs
+from molgen.growth import Growth
 from molgen.large_softmax import large_cross_entropy
 from molgen.vocabulary import ELEMENTS, N_BOND_TYPES, Vocabulary
 

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molgen.batches import AtomGraphs, Growth, atom_graphs, grow
+from molgen.batches import AtomGraphs, atom_graphs
+from molgen.growth import Growth, grow
 from molgen.model import GraphVAE, kl_divergence
 from molgen.tensors import TreeTable
 from molgen.training_config import TrainingConfig

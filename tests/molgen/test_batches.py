@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from molgen.batches import atom_graphs, bucketed, grow, motif_numbers, writable
+from molgen.batches import atom_graphs, bucketed, motif_numbers, writable
+from molgen.growth import grow
 from molgen.motifs import Edge, MotifTree, to_smiles
 from molgen.tensors import TreeTable, build_table
 from molgen.vocabulary import Vocabulary, build_vocabulary, choose_tokens, extend

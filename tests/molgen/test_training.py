@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from molgen.batches import atom_graphs, grow, motif_numbers, writable
+from molgen.batches import atom_graphs, motif_numbers, writable
 from molgen.checkpoints import read_model, read_tensors
+from molgen.growth import grow
 from molgen.learning_curve import plot_training, read_log
 from molgen.likelihood import negative_log_likelihood
 from molgen.tensors import build_table
