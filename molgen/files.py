@@ -24,6 +24,8 @@ from molgen.chem import Rejected, quiet_rdkit
 
 #: Column names that are taken for SMILES when none is given, in this order, in any case.
 SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule", "mol")
+#: Bytes of a decompressed file, at most: a few kilobytes of gzip can hold terabytes.
+LARGEST = 2 * 1024**3
 NAME_COLUMNS = ("name", "id", "molecule_id", "compound", "compound_id", "title")
 SUFFIXES = (".smi", ".smiles", ".txt", ".csv", ".tsv", ".sdf", ".sd", ".parquet", ".pq")
 
@@ -148,9 +150,13 @@ def _read_bytes(path: Path) -> bytes:
         raise ValueError(f"Cannot read {path}: {error.strerror}.") from error
     if content[:2] == b"\x1f\x8b":
         try:
-            return gzip.decompress(content)
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+                text = stream.read(LARGEST + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"File {path} is damaged or cut off: {error}.") from error
+        if len(text) > LARGEST:
+            raise ValueError(f"File {path} holds more than {LARGEST:,} bytes; split it into parts.")
+        return text
     return content
 
 

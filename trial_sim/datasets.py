@@ -101,7 +101,7 @@ def load_trial(name: str) -> Trial:
     if name not in catalogue:
         raise ValueError(f"no built-in trial {name!r}{nearest(name, list(catalogue))}")
     entry = catalogue[name]
-    with (files("trial_sim") / "data" / f"{name}.csv").open() as handle:
+    with (files("trial_sim") / "data" / f"{name}.csv").open(encoding="utf-8") as handle:
         table = _read_csv(handle)
     return Trial(
         patients=table,
@@ -149,7 +149,7 @@ def read_spec(spec: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         import yaml
 
         try:
-            fields = yaml.safe_load(Path(spec).read_text())
+            fields = yaml.safe_load(Path(spec).read_text("utf-8"))
         except (OSError, yaml.YAMLError) as error:
             raise ValueError(f"{str(spec)!r} cannot be read as YAML: {error}") from error
         if not isinstance(fields, dict):

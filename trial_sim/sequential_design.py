@@ -370,7 +370,7 @@ class GroupSequential:
         """The design as JSON text, also written to `path` when given."""
         text = json.dumps(self.to_dict(), indent=1)
         if path is not None:
-            Path(path).write_text(text + "\n")
+            Path(path).write_text(text + "\n", encoding="utf-8", newline="\n")
         return text
 
     @classmethod
@@ -384,7 +384,7 @@ class GroupSequential:
 
         text = str(yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None))
         if path is not None:
-            Path(path).write_text(text)
+            Path(path).write_text(text, encoding="utf-8", newline="\n")
         return text
 
     @classmethod
@@ -401,5 +401,5 @@ class GroupSequential:
 
 def _text(source: str | Path) -> str:
     if isinstance(source, Path) or not ("\n" in source or source.lstrip().startswith("{")):
-        return Path(source).read_text()
+        return Path(source).read_text(encoding="utf-8")
     return source

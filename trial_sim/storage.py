@@ -18,6 +18,7 @@ import pandas as pd
 
 FORMAT = "digital-double fitted trial"
 VERSION = 1
+LARGEST = 1024**3  # bytes in a file once decompressed: a few kilobytes of zip can hold terabytes
 _REGISTRY: dict[str, type] = {}
 T = TypeVar("T", bound=type)
 
@@ -102,6 +103,8 @@ def read(path: str | Path) -> Any:
         raise ValueError(f"no file {str(path)!r}")
     try:
         with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > LARGEST:
+                raise ValueError(f"its parts hold more than {LARGEST:,} bytes")
             broken = archive.testzip()
         if broken is not None:
             raise ValueError(f"its part {broken!r} is damaged")
