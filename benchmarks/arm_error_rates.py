@@ -1,6 +1,6 @@
-"""Error rates of synthetic trials: rejections without an effect, spread of the effect.
+"""Many synthetic trials of every real one: effect and its spread, rejections without an effect.
 
-Parts of ``python -m benchmarks.synthetic_arms`` (``type_one``, ``spread``). Both store a row for
+Parts of ``python -m benchmarks.synthetic_arms`` (``effects``, ``type_one``). Both store a row for
 each contrast in ``benchmarks/results`` and take up where an interrupted run of the same name
 stopped.
 """
@@ -89,33 +89,37 @@ def type_one(run: str, n_trials: int = 2000) -> pd.DataFrame:
     return resumed("arms_type_one", run, n_trials, rows_of)
 
 
-def spread(run: str, n_trials: int = 500) -> pd.DataFrame:
-    """Spread of the effect over synthetic trials with parameters drawn for each.
+def effects(run: str, n_trials: int = 500) -> pd.DataFrame:
+    """Bias and spread of the effect over synthetic trials of the real sizes, for every contrast.
 
-    ``ratio`` is the standard deviation of the estimates over sqrt(SE² + sampling²), where SE is
-    the real standard error and sampling the spread of the same trials with estimated parameters;
-    ``error`` is its Monte-Carlo error. Estimates more than five spreads from the median (arms all
-    but separated) are left out and counted in ``wild``.
+    ``bias`` is the mean of ``n_trials`` estimates, parameters drawn for each, less the real one in
+    real standard errors, ``mcse`` its Monte-Carlo error; ``plug_in`` the bias of twice as many
+    trials with estimated parameters. ``ratio`` is the standard deviation of the former over
+    sqrt(SE² + sampling²), where sampling is that of the latter, ``error`` its Monte-Carlo error;
+    estimates more than five robust spreads from the median (arms all but separated) are left out
+    of it and counted in ``wild``.
     """
 
     def rows_of(endpoint: str, fitted: Any, comparison: Comparison) -> Iterator[dict]:
         real = contrasts_of(comparison.outcomes["real"][endpoint], comparison.arms)
         drawn = many_trials(fitted, comparison, endpoint, n_trials, 91, None, trials_per_draw=1)
         plain = many_trials(fitted, comparison, endpoint, 2 * n_trials, 92, None)
-        for label, (_, se) in real.items():
+        for label, (estimate, se) in real.items():
             total, lost = trimmed_spread(drawn[label].estimate)
             sampling, _ = trimmed_spread(plain[label].estimate)
             yield {
                 "contrast": label,
+                "real": estimate,
                 "se": se,
-                "sampling": sampling,
-                "total": total,
+                "bias": (np.nanmean(drawn[label].estimate) - estimate) / se,
+                "mcse": total / se / n_trials**0.5,
+                "plug_in": (np.nanmean(plain[label].estimate) - estimate) / se,
                 "ratio": total / float(np.hypot(se, sampling)),
                 "error": 1 / (2 * n_trials) ** 0.5,
                 "wild": lost,
             }
 
-    return resumed("arms_spread", run, n_trials, rows_of)
+    return resumed("arms_effects", run, n_trials, rows_of)
 
 
 def trimmed_spread(values: np.ndarray) -> tuple[float, int]:
