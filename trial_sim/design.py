@@ -32,7 +32,15 @@ from trial_sim.randomization import (
     RandomizationRule,
     ResponseAdaptive,
 )
-from trial_sim.records import Record, as_floats, from_plain, nearest, to_plain
+from trial_sim.records import (
+    Record,
+    as_floats,
+    as_number,
+    as_whole,
+    from_plain,
+    nearest,
+    to_plain,
+)
 from trial_sim.sequential_planning import GroupSequential
 
 __all__ = [
@@ -120,11 +128,7 @@ class Design(Record):
 
     def __post_init__(self) -> None:
         self._check_arms()
-        if self.n_patients % 1 != 0 or self.n_patients < 2:
-            raise ValueError(
-                f"n_patients must be a whole number of at least 2, got {self.n_patients!r}"
-            )
-        object.__setattr__(self, "n_patients", int(self.n_patients))
+        object.__setattr__(self, "n_patients", as_whole(self.n_patients, "n_patients", 2))
         for name, kind in (("accrual", Accrual), ("dropout", Dropout), ("looks", Looks)):
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(
@@ -137,13 +141,13 @@ class Design(Record):
         self.accrual.validate_for(self.n_patients)
         self.dropout.hazards(list(self.arms))
         self._check_strata()
-        if not 0 < self.alpha < 0.5:
+        if not 0 < as_number(self.alpha, "alpha") < 0.5:
             raise ValueError(f"alpha must be between 0 and 0.5 (one-sided), got {self.alpha!r}")
         for name in ("follow_up", "max_duration"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not as_number(value, name) > 0:
                 raise ValueError(f"{name} must be positive months or None, got {value!r}")
-        if not 0 <= self.readout < np.inf:
+        if not 0 <= as_number(self.readout, "readout") < np.inf:
             raise ValueError(f"readout must be 0 or more months, got {self.readout!r}")
         if self.better not in ("higher", "lower"):
             raise ValueError(f"better must be 'higher' or 'lower', got {self.better!r}")
@@ -167,7 +171,7 @@ class Design(Record):
     def _check_information(self) -> None:
         if self.max_information is None:
             return
-        if not 0 < self.max_information < np.inf:
+        if not 0 < as_number(self.max_information, "max_information") < np.inf:
             raise ValueError(
                 f"max_information must be a positive number, got {self.max_information!r}"
             )
@@ -183,11 +187,16 @@ class Design(Record):
             )
 
     def _check_arms(self) -> None:
+        if not isinstance(self.arms, Mapping):
+            raise TypeError(
+                'arms must be a mapping of arm to allocation, such as {"control": 1, "treatment": '
+                f"1}}, got {self.arms!r}"
+            )
         arms = dict(self.arms)
         if len(arms) < 2:
             raise ValueError(f"arms must name at least two arms, got {list(arms)}")
         for arm, share in arms.items():
-            if not np.isfinite(share) or share <= 0:
+            if not 0 < as_number(share, f"allocation of arm {arm!r}") < np.inf:
                 raise ValueError(f"allocation of arm {arm!r} must be positive, got {share!r}")
         if self.control is not None:
             if self.control not in arms:

@@ -24,7 +24,7 @@ from typing import Any
 from trial_sim.conduct import Conducted, analysis_for, run_trials
 from trial_sim.design import Design
 from trial_sim.operating_characteristics import SimulationResult
-from trial_sim.records import nearest
+from trial_sim.records import as_whole, nearest
 from trial_sim.survival_analyses import MAX_ARMS
 
 logger = logging.getLogger(__name__)
@@ -92,8 +92,7 @@ def simulate(
         ("scenario", scenario, 0), ("first_trial", first_trial, 0),
         ("chunk_trials", 1 if chunk_trials is None else chunk_trials, 1),
     ):  # fmt: skip
-        if isinstance(value, bool) or value != int(value) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        as_whole(value, name, least)
     if backend not in _BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown{nearest(backend, _BACKENDS)}")
     job = Job(design, outcomes, int(scenario))

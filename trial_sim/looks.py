@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.engine_kernels import kth_smallest
-from trial_sim.records import Record, as_floats
+from trial_sim.records import Record, as_floats, as_number
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ class LastOf(Looks):
 
 def check_lag(lag: float) -> None:
     """Raise ValueError unless ``lag`` is 0 or more months."""
-    if not 0 <= lag < np.inf:
+    if not 0 <= as_number(lag, "lag") < np.inf:
         raise ValueError(f"lag must be 0 or more months, got {lag!r}")
 
 

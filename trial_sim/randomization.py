@@ -9,140 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numba as nb
 import numpy as np
 
 from trial_sim.random_streams import Streams
+from trial_sim.randomization_kernels import (
+    adapt,
+    biased_coin,
+    blocks,
+    complete,
+    minimise,
+    two_arm_blocks,
+)
 from trial_sim.records import Record, nearest
-
-
-@nb.njit(nogil=True, cache=True)
-def _blocks(u, stratum, block, n_strata, out):
-    """Permuted blocks: draw without replacement from an urn that holds one block per stratum."""
-    n_trials, n = u.shape
-    n_arms = block.shape[0]
-    size = block.sum()
-    left = np.empty((n_strata, n_arms), np.int64)
-    total = np.empty(n_strata, np.int64)
-    for t in range(n_trials):
-        total[:] = 0
-        for i in range(n):
-            s = stratum[t, i]
-            if total[s] == 0:
-                left[s, :] = block
-                total[s] = size
-            pick = u[t, i] * total[s]
-            a = 0
-            reached = left[s, 0]
-            while reached <= pick and a < n_arms - 1:
-                a += 1
-                reached += left[s, a]
-            left[s, a] -= 1
-            total[s] -= 1
-            out[t, i] = a
-
-
-@nb.njit(nogil=True, cache=True)
-def _two_arm_blocks(u, block, out):
-    """The same for two arms and no strata, without branches; same uniforms, same arms."""
-    n_trials, n = u.shape
-    size = block[0] + block[1]
-    for t in range(n_trials):
-        i = 0
-        while i < n:
-            zero = block[0]
-            for j in range(i, min(i + size, n)):
-                a = np.int64(u[t, j] * (size - (j - i)) >= zero)
-                zero -= 1 - a
-                out[t, j] = a
-            i += size
-
-
-@nb.njit(nogil=True, cache=True)
-def _complete(u, shares, out):
-    n_trials, n = u.shape
-    for t in range(n_trials):
-        for i in range(n):
-            a = 0
-            reached = shares[0]
-            while u[t, i] >= reached and a < shares.shape[0] - 1:
-                a += 1
-                reached += shares[a]
-            out[t, i] = a
-
-
-@nb.njit(nogil=True, cache=True)
-def _biased_coin(u, stratum, quota, n_strata, probability, out):
-    """Efron's coin, for several arms: the arm furthest behind its quota with ``probability``."""
-    n_trials, n = u.shape
-    n_arms = quota.shape[0]
-    counts = np.empty((n_strata, n_arms), np.int64)
-    gap = np.empty(n_arms)
-    for t in range(n_trials):
-        counts[:, :] = 0
-        for i in range(n):
-            s = stratum[t, i]
-            for a in range(n_arms):
-                gap[a] = counts[s, a] / quota[a]
-            a = _favour_lowest(gap, quota, probability, u[t, i])
-            counts[s, a] += 1
-            out[t, i] = a
-
-
-@nb.njit(nogil=True, cache=True)
-def _minimise(u, codes, n_levels, quota, probability, out):
-    """Pocock and Simon (1975): least total range over the patient's factor levels."""
-    n_factors, n_trials, n = codes.shape
-    n_arms = quota.shape[0]
-    most = n_levels.max()
-    counts = np.empty((n_factors, most, n_arms), np.int64)
-    imbalance = np.empty(n_arms)
-    for t in range(n_trials):
-        counts[:, :, :] = 0
-        for i in range(n):
-            for a in range(n_arms):
-                total = 0.0
-                for f in range(n_factors):
-                    high = -np.inf
-                    low = np.inf
-                    for b in range(n_arms):
-                        share = (counts[f, codes[f, t, i], b] + (a == b)) / quota[b]
-                        high = max(high, share)
-                        low = min(low, share)
-                    total += high - low
-                imbalance[a] = total
-            a = _favour_lowest(imbalance, quota, probability, u[t, i])
-            for f in range(n_factors):
-                counts[f, codes[f, t, i], a] += 1
-            out[t, i] = a
-
-
-@nb.njit(nogil=True, cache=True)
-def _favour_lowest(score, quota, probability, u):
-    """An arm of the lowest score with ``probability``, ties and the rest by quota."""
-    n_arms = score.shape[0]
-    low = score.min()
-    favoured = 0.0
-    others = 0.0
-    for a in range(n_arms):
-        if score[a] <= low + 1e-12:
-            favoured += quota[a]
-        else:
-            others += quota[a]
-    reached = 0.0
-    last = 0
-    for a in range(n_arms):
-        if others == 0.0:
-            share = quota[a] / favoured
-        elif score[a] <= low + 1e-12:
-            share = probability * quota[a] / favoured
-        else:
-            share = (1.0 - probability) * quota[a] / others
-        reached += share
-        last = a
-        if u < reached:
-            break
-    return last
 
 
 @dataclass(frozen=True)
@@ -228,9 +106,9 @@ class PermutedBlocks(RandomizationRule):
         u = streams.uniform("allocation", codes.shape[2])
         out = np.empty(u.shape, np.int8)
         if len(quota) == 2 and len(n_levels) == 0:
-            _two_arm_blocks(u, block, out)
+            two_arm_blocks(u, block, out)
         else:
-            _blocks(u, joint_stratum(codes, n_levels), block, int(np.prod(n_levels)), out)
+            blocks(u, joint_stratum(codes, n_levels), block, int(np.prod(n_levels)), out)
         return out
 
 
@@ -257,7 +135,7 @@ class CompleteRandomization(RandomizationRule):
     ) -> np.ndarray:
         u = streams.uniform("allocation", codes.shape[2])
         out = np.empty(u.shape, np.int8)
-        _complete(u, quota / quota.sum(), out)
+        complete(u, quota / quota.sum(), out)
         return out
 
 
@@ -293,7 +171,7 @@ class BiasedCoin(RandomizationRule):
         u = streams.uniform("allocation", codes.shape[2])
         out = np.empty(u.shape, np.int8)
         stratum = joint_stratum(codes, n_levels)
-        _biased_coin(u, stratum, quota, int(np.prod(n_levels)), self.probability, out)
+        biased_coin(u, stratum, quota, int(np.prod(n_levels)), self.probability, out)
         return out
 
 
@@ -331,49 +209,8 @@ class Minimization(RandomizationRule):
             raise ValueError("minimisation needs strata in the design, got none")
         u = streams.uniform("allocation", codes.shape[2])
         out = np.empty(u.shape, np.int8)
-        _minimise(u, codes, n_levels, quota, self.probability, out)
+        minimise(u, codes, n_levels, quota, self.probability, out)
         return out
-
-
-@nb.njit(nogil=True, cache=True)
-def _adapt(u, potential, enrolment, readout, burn_in, rule, least, out):
-    """Allocate patient by patient, from the responses known when each one arrives.
-
-    Args:
-        u: (n_trials, n) uniforms. potential: (n_trials, n, n_arms) response under each arm.
-        rule: 0 Neyman, 1 RSIHR. least: smallest share of any arm.
-    """
-    n_trials, n, n_arms = potential.shape
-    successes = np.empty(n_arms)
-    known = np.empty(n_arms)
-    share = np.empty(n_arms)
-    for t in range(n_trials):
-        successes[:] = 0.0
-        known[:] = 0.0
-        arrived = 0
-        for i in range(n):
-            while arrived < i and enrolment[t, arrived] + readout <= enrolment[t, i]:
-                a = out[t, arrived]
-                successes[a] += potential[t, arrived, a]
-                known[a] += 1.0
-                arrived += 1
-            if i < burn_in * n_arms:
-                share[:] = 1.0
-            else:
-                for a in range(n_arms):
-                    p = (successes[a] + 1.0) / (known[a] + 2.0)
-                    share[a] = np.sqrt(p * (1.0 - p)) if rule == 0 else np.sqrt(p)
-            total = share.sum()
-            for a in range(n_arms):
-                share[a] = least + (1.0 - n_arms * least) * share[a] / total
-            reached = 0.0
-            last = n_arms - 1
-            for a in range(n_arms):
-                reached += share[a]
-                if u[t, i] < reached:
-                    last = a
-                    break
-            out[t, i] = last
 
 
 @dataclass(frozen=True)
@@ -440,7 +277,7 @@ class ResponseAdaptive(RandomizationRule):
         u = patients.streams.uniform("allocation", patients.arm.shape[1])
         out = np.zeros(u.shape, np.int8)
         code = _ADAPTIVE.index(self.rule)
-        _adapt(u, good, patients.enrolment, design.readout, self.burn_in, code, self.least, out)
+        adapt(u, good, patients.enrolment, design.readout, self.burn_in, code, self.least, out)
         return out
 
 

@@ -45,6 +45,31 @@ def as_floats(value: Any, what: str) -> tuple[float, ...]:
     return numbers
 
 
+def as_whole(value: Any, what: str, least: int) -> int:
+    """A whole number of at least ``least``.
+
+    Raises:
+        ValueError: for anything else, NaN and text among it.
+    """
+    whole = isinstance(value, int | np.integer) or (
+        isinstance(value, float | np.floating) and bool(np.isfinite(value)) and value == int(value)
+    )
+    if isinstance(value, bool) or not whole or value < least:
+        raise ValueError(f"{what} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def as_number(value: Any, what: str) -> float:
+    """A number; infinity and NaN pass, and are judged by whoever asks.
+
+    Raises:
+        TypeError: if it is not a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{what} must be a number, got {value!r}")
+    return float(value)
+
+
 def as_breakpoints(value: Any, n_pieces: int, what: str) -> tuple[float, ...]:
     """Increasing positive times at which a piecewise quantity changes, one fewer than pieces."""
     points = as_floats(value, f"breakpoints of {what}")

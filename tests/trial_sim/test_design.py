@@ -19,7 +19,8 @@ from trial_sim.design import (
     Minimization,
     PermutedBlocks,
 )
-from trial_sim.looks import Observed, kth_smallest
+from trial_sim.engine_kernels import kth_smallest
+from trial_sim.looks import Observed
 from trial_sim.random_streams import Streams
 
 ARMS = {"control": 1, "treatment": 1}
@@ -229,6 +230,8 @@ def test_yaml_with_bare_sections():
         ({"control": "contrl"}, "did you mean 'control'"),
         ({"dropout": ts.Dropout(by_arm={"treatmnt": 0.1})}, "did you mean 'treatment'"),
         ({"alpha": 2}, "alpha must be between 0 and 0.5"),
+        ({"n_patients": float("nan")}, "whole number of at least 2, got nan"),
+        ({"n_patients": "200"}, "whole number of at least 2, got '200'"),
         ({"test": "log_rank"}, "did you mean 'logrank'"),
         ({"test": ("fleming_harrington", 1)}, "takes 2 parameter"),
         ({"test": ("max_combo", ["cox"])}, "weight 'cox'"),
@@ -282,3 +285,19 @@ def test_block_size_must_fit_the_allocation():
 def test_unreachable_looks_are_named():
     with pytest.warns(UserWarning, match=r"look\(s\) 2 cannot be reached with 80 patients"):
         make(n_patients=80)
+
+
+@pytest.mark.parametrize(
+    ("make_it", "message"),
+    [
+        (lambda: make(arms="control"), "arms must be a mapping"),
+        (lambda: make(arms={"control": 1, "treatment": "one"}), "allocation of arm 'treatment'"),
+        (lambda: make(alpha="0.05"), "alpha must be a number, got '0.05'"),
+        (lambda: make(readout="3"), "readout must be a number"),
+        (lambda: make(max_duration="36"), "max_duration must be a number"),
+        (lambda: ts.EventLooks([5], lag="1"), "lag must be a number"),
+    ],
+)
+def test_text_where_numbers_belong(make_it, message):
+    with pytest.raises(TypeError, match=message):
+        make_it()

@@ -357,9 +357,16 @@ class SampledTimes(Record):
         """Latent event times from the user's function.
 
         Raises:
+            TypeError: if they are not numbers.
             ValueError: if they have the wrong shape, or are negative or NaN.
         """
-        time = np.asarray(self.sampler(batch), dtype=float)
+        drawn = self.sampler(batch)
+        try:
+            time = np.asarray(drawn, dtype=float)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"the sampler must return an array of times, got {type(drawn).__name__}"
+            ) from None
         if time.shape != batch.arm.shape:
             raise ValueError(
                 f"the sampler must return times of shape {batch.arm.shape} (trials, patients), "
