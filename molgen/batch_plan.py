@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from molgen.batch_checks import BatchError, between, check_cluster, texts, unknown, whole
+from molgen.plain_yaml import read_plain
 
 FORMAT = 1
 """Version of the YAML that this release writes and reads."""
@@ -160,7 +161,7 @@ class RunPlan:
 
         source = Path(path)
         try:
-            content = yaml.safe_load(source.read_text("utf-8"))
+            content = read_plain(source.read_text("utf-8"))
         except FileNotFoundError:
             raise BatchError(f"There is no run file {source}.") from None
         except (OSError, UnicodeDecodeError) as error:

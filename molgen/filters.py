@@ -25,6 +25,7 @@ from molgen.filter_kinds import (
     unknown_name,
 )
 from molgen.parallel import map_chunks
+from molgen.plain_yaml import read_plain
 from molgen.properties import compute
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class FilterSet:
             except OSError as error:
                 raise ValueError(f"Cannot read {source}: {error.strerror}.") from error
         try:
-            data = yaml.safe_load(text)
+            data = read_plain(text)
         except yaml.YAMLError as error:
             told = " ".join(str(error).split())
             raise ValueError(f"{where} is not YAML: {told}.") from error

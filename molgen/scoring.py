@@ -25,6 +25,7 @@ import numpy as np
 
 from molgen.chem import as_smiles_list, canonical, parse_or_none
 from molgen.components import Component
+from molgen.plain_yaml import read_plain
 from molgen.score_kinds import Evaluator, evaluate_all, kind_named
 from molgen.transforms import aggregate, aggregation_name, nearest_name
 
@@ -320,9 +321,7 @@ class Objective:
         text = path.read_text(encoding="utf-8")
         try:
             if _is_yaml(path):
-                import yaml
-
-                plain = yaml.safe_load(text)
+                plain = read_plain(text)
             else:
                 plain = json.loads(text)
         except (ValueError, yaml_error()) as error:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from trial_sim.column_checks import nearest, numbers
 from trial_sim.endpoints import endpoint_from_dict
+from trial_sim.plain_yaml import read_plain
 from trial_sim.trial import Trial
 
 # CDISC (ADSL/ADTTE) names that are taken without being spelt out.
@@ -149,7 +150,7 @@ def read_spec(spec: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         import yaml
 
         try:
-            fields = yaml.safe_load(Path(spec).read_text("utf-8"))
+            fields = read_plain(Path(spec).read_text("utf-8"))
         except (OSError, yaml.YAMLError) as error:
             raise ValueError(f"{str(spec)!r} cannot be read as YAML: {error}") from error
         if not isinstance(fields, dict):

@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from trial_sim.plain_yaml import read_plain
+
 _CLASSES: dict[str, type] = {}
 
 
@@ -195,7 +197,7 @@ class Record:
 
         path = Path(text_or_path) if "\n" not in str(text_or_path) else None
         text = path.read_text() if path is not None and path.is_file() else str(text_or_path)
-        return cls.from_dict(yaml.safe_load(text))
+        return cls.from_dict(read_plain(text))
 
 
 def record_class(name: str) -> type[Record]:

@@ -25,6 +25,7 @@ from trial_sim.boundaries import (
     power_of,
 )
 from trial_sim.integration import FloatArray
+from trial_sim.plain_yaml import read_plain
 from trial_sim.spending import BoundaryRule, parse_rule
 
 if TYPE_CHECKING:
@@ -393,7 +394,7 @@ class GroupSequential:
         import yaml
 
         try:
-            plain = yaml.safe_load(_text(source))
+            plain = read_plain(_text(source))
         except yaml.YAMLError as error:
             raise ValueError(f"the design is not valid YAML: {error}") from None
         return cls.from_dict(plain)

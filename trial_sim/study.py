@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trial_sim.design import Design
+from trial_sim.plain_yaml import read_plain
 from trial_sim.records import Record, from_plain, nearest
 
 _KEYS = ("title", "rationale", "design", "outcomes", "scenarios", "simulation", "what_if")
@@ -47,7 +48,7 @@ def read_study(path: str | Path) -> Study:
     import yaml
 
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = read_plain(Path(path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, Mapping):
