@@ -9,4 +9,13 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-from molgen.cli import audit, batch, chemistry, generate, objectives, optimize  # noqa: E402,F401
+from molgen.cli import (  # noqa: E402,F401
+    audit,
+    batch,
+    chemistry,
+    design,
+    generate,
+    objectives,
+    optimize,
+    reporting,
+)

@@ -1,4 +1,4 @@
-"""Commands about molecules that exist: standardize, describe, filter, evaluate, draw and more.
+"""Commands about molecules that exist: standardize, describe, filter and verify.
 
 Each command parses its arguments, calls one public function and writes the result. ``-`` stands for
 standard input, tables go to standard output or ``--output``, messages and progress to standard
@@ -9,7 +9,6 @@ Exit codes: 0 done, 1 done but nothing passed or a check failed, 2 wrong input o
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -35,9 +34,6 @@ from molgen.cli.common import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# the names under which the other command modules have imported these
-_read = read_input
 
 
 @app.command()
@@ -232,160 +228,6 @@ def _write_funnel(steps: pd.DataFrame, path: Path) -> None:
             raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
     else:
         plot_funnel(steps, path)
-
-
-@app.command()
-def evaluate(
-    molecules: Input = "-",
-    reference: Annotated[
-        str, typer.Option("--reference", "-r", help="'moses', or a file of molecules.")
-    ] = "moses",
-    train: Annotated[
-        str | None, typer.Option(help="File of training molecules that novelty is counted against.")
-    ] = None,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", "-m", help="Comma-separated; all by default.")
-    ] = None,
-    column: Column = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the metrics here as JSON.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Where ChemNet runs: auto, cpu, cuda.")] = "auto",
-    jobs: Jobs = 1,
-) -> None:
-    """MOSES's metrics: validity, uniqueness, novelty, FCD, SNN, Frag, Scaf, IntDiv and others.
-
-    Examples:
-
-      molgen evaluate generated.smi
-
-      molgen sample -n 30000 | molgen evaluate - -j -1 -o metrics.json
-
-      molgen evaluate mine.smi -r house.csv -m FCD,SNN,Novelty
-    """
-    from molgen.datasets import write_atomically
-    from molgen.evaluation import evaluate as evaluate_molecules
-
-    with plain_errors():
-        read = read_input(molecules, column)
-        generated = [*read.smiles, *(r.smiles for r in read.rejected)]
-        values = evaluate_molecules(
-            generated,
-            reference if reference == "moses" else Path(reference),
-            train=None if train is None else read_input(train, None),
-            metrics=None if metrics is None else [m.strip() for m in metrics.split(",")],
-            n_jobs=jobs,
-            device=device,
-            progress=show_progress(molecules),
-        )
-        text = json.dumps(values, indent=1)
-        if output is None:
-            width = max(map(len, values), default=0)
-            for name, value in values.items():
-                typer.echo(f"{name:<{width}}  {value:.4f}")
-            return
-        try:
-            write_atomically(output, text.encode())
-        except OSError as error:
-            raise ValueError(f"Cannot write {output}: {error.strerror}.") from error
-
-
-@app.command()
-def draw(
-    molecules: Input,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The SVG file.")],
-    scores: Annotated[
-        str | None, typer.Option("--scores", "-s", help="Properties to write beneath, by commas.")
-    ] = None,
-    highlight: Annotated[
-        str | None, typer.Option(help="Highlight what these filters object to, for example pains.")
-    ] = None,
-    columns: Annotated[int, typer.Option(help="Molecules in a row.")] = 4,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many molecules.")] = 100,
-    column: Column = None,
-) -> None:
-    """Draw molecules as a grid, with scores beneath and alerts highlighted.
-
-    Example:
-
-      molgen draw hits.smi -o hits.svg -s qed,sa_score --highlight brenk
-    """
-    from molgen.drawing import draw as draw_molecules
-    from molgen.properties import describe as describe_molecules
-
-    with plain_errors():
-        read = read_input(molecules, column)
-        smiles = list(read.smiles[:limit])
-        held: dict[str, list[float]] = {}
-        if scores:
-            names = [s.strip() for s in scores.split(",")]
-            table = describe_molecules(smiles, properties=names)
-            held = {n: table[n].tolist() for n in names}
-        draw_molecules(
-            smiles,
-            scores=held,
-            names=list(read.names[:limit]) if any(read.names[:limit]) else None,
-            highlight=highlight,
-            columns=columns,
-            path=output,
-        )
-        typer.echo(f"{len(smiles):,} molecules drawn in {output}", err=True)
-
-
-@app.command()
-def report(
-    molecules: Input,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")],
-    filters: Annotated[
-        str | None, typer.Option("--filters", "-f", help="Apply these, and show the funnel.")
-    ] = None,
-    metrics: Annotated[
-        Path | None, typer.Option("--metrics", help="JSON from molgen evaluate -o.")
-    ] = None,
-    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Molecules",
-    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many drawn.")] = 1000,
-    column: Column = None,
-    jobs: Jobs = 1,
-) -> None:
-    """Write one HTML page with structures, properties, filter funnel and metrics; opens offline.
-
-    Example:
-
-      molgen report generated.smi -o generated.html -f default --metrics metrics.json
-    """
-    from molgen.provenance import record
-    from molgen.report import report as write_report
-
-    with plain_errors():
-        read = read_input(molecules, column)
-        given: Any = (
-            [f.strip() for f in filters.split(",")] if filters and "," in filters else filters
-        )
-        values = None if metrics is None else _read_metrics(metrics)
-        write_report(
-            read.smiles,
-            output,
-            title=title,
-            filters=given,
-            metrics=values,
-            provenance=record("report", {"filters": given}, data_sha256=hash_input(read)),
-            max_structures=limit,
-            n_jobs=jobs,
-            progress=show_progress(molecules),
-        )
-        typer.echo(f"{len(read):,} molecules reported in {output}", err=True)
-
-
-def _read_metrics(path: Path) -> dict[str, float]:
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ValueError(f"Cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(data, dict) or not all(isinstance(v, int | float) for v in data.values()):
-        raise ValueError(f"{path} must hold metric names with numbers, as molgen evaluate writes.")
-    return data
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands that use a generator: sample, train, encode, decode, near, scaffold, link and others."""
+"""Commands that use a generator as it is: sample, encode, decode and train."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from molgen.cli import app
 from molgen.cli.common import Column, Input, Output, Rejects, plain_errors, write_rejects
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molgen.generation import Generator, Molecules
 
 Model = Annotated[str, typer.Option("--model", "-m", help="A shipped model or a model folder.")]
@@ -20,7 +22,8 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same molecules.
 Temperature = Annotated[float, typer.Option(help="Below 1 more typical, above 1 more varied.")]
 
 
-def _load(model: str) -> Generator:
+def load_generator(model: str) -> Generator:
+    """A shipped model by name, or a model folder."""
     from molgen.generation import load_model
 
     try:
@@ -29,13 +32,14 @@ def _load(model: str) -> Generator:
         raise ValueError(str(error)) from error
 
 
-def _write_smiles(
+def write_molecules(
     molecules: Molecules,
     output: Path | None,
     model: Generator,
     function: str,
     arguments: dict[str, Any],
     seed: int,
+    table: pd.DataFrame | None = None,
 ) -> None:
     """One SMILES a line to standard output, or a table with its provenance to a file."""
     for refusal in molecules.dropped:
@@ -48,7 +52,8 @@ def _write_smiles(
 
     from molgen.provenance import record, save_table
 
-    table = pd.DataFrame({"smiles": list(molecules)})
+    if table is None:
+        table = pd.DataFrame({"smiles": list(molecules)})
     checkpoint = str(model.card.get("sha256", ""))
     save_table(table, output, record(function, arguments, seed=seed, checkpoint_sha256=checkpoint))
     typer.echo(f"{len(table):,} molecules written to {output}", err=True)
@@ -60,6 +65,10 @@ def sample(
     model: Model = "moses",
     seed: Seed = 0,
     temperature: Temperature = 1.0,
+    balance: Annotated[
+        list[str] | None,
+        typer.Option(help="Least share of a class, spiro=0.3 or SMARTS=0.1; may be repeated."),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes.")] = 1,
     output: Output = None,
 ) -> None:
@@ -70,156 +79,46 @@ def sample(
         molgen sample -n 100 | molgen filter -
 
         molgen sample -n 10000 --seed 7 -o molecules.parquet
+
+        molgen sample -n 100 --balance macrocycle=0.2 --balance spiro=0.2 -o balanced.csv
     """
     with plain_errors():
-        generator = _load(model)
+        generator = load_generator(model)
+        if balance:
+            _sample_balanced(generator, balance, n, seed, temperature, model, output)
+            return
         molecules = generator.sample(n, seed=seed, temperature=temperature, n_workers=jobs)
         arguments = {"model": model, "n": n, "temperature": temperature}
-        _write_smiles(molecules, output, generator, "sample", arguments, seed)
+        write_molecules(molecules, output, generator, "sample", arguments, seed)
 
 
-@app.command()
-def near(
-    smiles: Annotated[str, typer.Argument(help="The molecule to stay near.")],
-    n: Count = 20,
-    radius: Annotated[float, typer.Option(help="Noise in units of a latent's spread.")] = 1.0,
-    keep: Annotated[str | None, typer.Option(help="SMARTS of a part that must stay.")] = None,
-    model: Model = "moses",
-    seed: Seed = 0,
-    output: Output = None,
+def _sample_balanced(
+    generator: Generator,
+    balance: list[str],
+    n: int,
+    seed: int,
+    temperature: float,
+    model: str,
+    output: Path | None,
 ) -> None:
-    """Analogues of a molecule.
+    """Sample with the shares asked for, and tell the balance that came out."""
+    from molgen.balancing import sample_balanced
+    from molgen.generation import Molecules
 
-    Examples:
-
-        molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" -n 10 --radius 0.5
-
-        molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" --keep "C(=O)N"
-    """
-    with plain_errors():
-        generator = _load(model)
-        molecules = generator.sample_near(smiles, n, radius=radius, seed=seed, keep=keep)
-        arguments = {"model": model, "smiles": smiles, "n": n, "radius": radius, "keep": keep}
-        _write_smiles(molecules, output, generator, "sample_near", arguments, seed)
-
-
-@app.command()
-def interpolate(
-    start: Annotated[str, typer.Argument(help="SMILES of one end.")],
-    end: Annotated[str, typer.Argument(help="SMILES of the other end.")],
-    steps: Annotated[int, typer.Option("--steps", "-n", help="Molecules, both ends included.")] = 8,
-    model: Model = "moses",
-    seed: Seed = 0,
-    output: Output = None,
-) -> None:
-    """A path of molecules from one to another.
-
-    Example:
-
-        molgen interpolate "Cc1ccccc1" "O=C(N)c1ccncc1" -n 6
-    """
-    with plain_errors():
-        generator = _load(model)
-        molecules = generator.interpolate(start, end, n_steps=steps, seed=seed)
-        arguments = {"model": model, "start": start, "end": end, "n_steps": steps}
-        _write_smiles(molecules, output, generator, "interpolate", arguments, seed)
-
-
-@app.command()
-def scaffold(
-    smiles: Annotated[
-        str, typer.Argument(help="The scaffold; [*:1] marks where growth may start.")
-    ],
-    n: Count = 100,
-    temperature: Temperature = 1.0,
-    model: Model = "moses",
-    seed: Seed = 0,
-    output: Output = None,
-) -> None:
-    """Different molecules that contain a scaffold.
-
-    Example:
-
-        molgen scaffold "c1ccc(C(=O)N[*:1])cc1" -n 50 -o grown.csv
-    """
-    with plain_errors():
-        generator = _load(model)
-        molecules = generator.sample_scaffold(smiles, n, seed=seed, temperature=temperature)
-        arguments = {"model": model, "scaffold": smiles, "n": n, "temperature": temperature}
-        _write_smiles(molecules, output, generator, "sample_scaffold", arguments, seed)
-
-
-@app.command()
-def where(
-    window: Annotated[
-        list[str],
-        typer.Argument(help="Conditions such as logp=1:3 qed=0.6: chemotype=spiro smarts=C#N."),
-    ],
-    n: Count = 100,
-    keep_scaffold: Annotated[
-        str | None, typer.Option("--scaffold", help="A scaffold that must be kept, too.")
-    ] = None,
-    model: Model = "moses",
-    seed: Seed = 0,
-    output: Output = None,
-) -> None:
-    """Different molecules inside a property window.
-
-    Examples:
-
-        molgen where logp=1:3 tpsa=40:90 qed=0.6: -n 200 -o window.csv
-
-        molgen where chemotype=spiro mw=:400
-    """
-    with plain_errors():
-        wanted = parse_window(window)
-        generator = _load(model)
-        molecules = generator.sample_where(wanted, n, seed=seed, scaffold=keep_scaffold)
-        typer.echo(f"{molecules.acceptance:.0%} of the proposals were inside", err=True)
-        arguments = {"model": model, "wanted": wanted, "n": n, "scaffold": keep_scaffold}
-        _write_smiles(molecules, output, generator, "sample_where", arguments, seed)
-
-
-def parse_window(conditions: list[str]) -> dict[str, Any]:
-    """``["logp=1:3", "smarts=C#N"]`` as the mapping that ``sample_where`` takes."""
-    wanted: dict[str, Any] = {}
-    for condition in conditions:
-        name, equals, value = condition.partition("=")
-        if not equals:
-            raise ValueError(f"{condition!r} is not a condition; expected for example logp=1:3")
-        if name in ("smarts", "chemotype"):
-            wanted.setdefault(name, []).append(value)
-            continue
-        low, colon, high = value.partition(":")
+    shares: dict[str, float] = {}
+    for text in balance:
+        name, equals, share = text.rpartition("=")
         try:
-            wanted[name] = (float(low) if low else None, float(high) if high else None)
+            shares[name] = float(share)
         except ValueError:
-            colon = ""
-        if not colon:
-            raise ValueError(f"{condition!r}: expected {name}=low:high, either end may be empty")
-    return wanted
-
-
-@app.command()
-def link(
-    fragment_a: Annotated[str, typer.Argument(help="SMILES with one exit, [*:1].")],
-    fragment_b: Annotated[str, typer.Argument(help="SMILES with one exit, [*:1].")],
-    n: Count = 20,
-    model: Model = "moses",
-    seed: Seed = 0,
-    output: Output = None,
-) -> None:
-    """Different molecules in which a linker joins two fragments.
-
-    Example:
-
-        molgen link "c1ccccc1[*:1]" "[*:1]N1CCOCC1" -n 20
-    """
-    with plain_errors():
-        generator = _load(model)
-        molecules = generator.link(fragment_a, fragment_b, n, seed=seed)
-        arguments = {"model": model, "fragment_a": fragment_a, "fragment_b": fragment_b, "n": n}
-        _write_smiles(molecules, output, generator, "link", arguments, seed)
+            equals = ""
+        if not equals or not name:
+            raise ValueError(f"{text!r} is not a share; expected for example spiro=0.3")
+    table = sample_balanced(generator, shares, n, seed=seed, temperature=temperature)
+    typer.echo(table.attrs["balance"].to_string(index=False), err=True)
+    molecules = Molecules(table["smiles"], table.attrs["dropped"])
+    arguments = {"model": model, "n": n, "balance": shares, "temperature": temperature}
+    write_molecules(molecules, output, generator, "sample_balanced", arguments, seed, table)
 
 
 @app.command()
@@ -243,7 +142,7 @@ def encode(
     with plain_errors():
         if output.suffix not in (".npz", ".parquet"):
             raise ValueError(f"{output} ends in {output.suffix!r}; expected .npz or .parquet")
-        generator = _load(model)
+        generator = load_generator(model)
         read = read_molecules(source, column=column)
         z = generator.encode(list(read.smiles))
         whole = np.isfinite(z).all(axis=1)
@@ -295,10 +194,10 @@ def decode(
     """
     with plain_errors():
         z = _read_latents(source)
-        generator = _load(model)
+        generator = load_generator(model)
         molecules = generator.decode(z, seed=seed, temperature=temperature)
         arguments = {"model": model, "source": str(source), "temperature": temperature}
-        _write_smiles(molecules, output, generator, "decode", arguments, seed)
+        write_molecules(molecules, output, generator, "decode", arguments, seed)
 
 
 def _read_latents(source: Path) -> Any:
@@ -330,12 +229,16 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Steps; by default by the data's size.")] = None,
     batch_size: Annotated[int, typer.Option(help="Molecules a step.")] = 512,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    prior_steps: Annotated[
+        int | None, typer.Option(help="Steps of training the latent prior; 0 for no prior.")
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue in the output folder.")
     ] = False,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes for preparation.")] = 1,
+    rejects: Rejects = None,
 ) -> None:
     """Train a model on SMILES, or fine-tune one.
 
@@ -355,12 +258,14 @@ def train(
         config = TrainingConfig(n_steps=steps, batch_size=batch_size)
         if from_model is not None:
             config = replace(config, learning_rate=3e-4, warmup=20)
+        if prior_steps is not None:
+            config = replace(config, prior_steps=prior_steps)
         if learning_rate is not None:
             config = replace(config, learning_rate=learning_rate)
-        molecules = list(read_molecules(source, column=column).smiles)
+        read = read_molecules(source, column=column)
         try:
             report = run_training(
-                molecules,
+                list(read.smiles),
                 output,
                 seed=seed,
                 max_minutes=max_minutes,
@@ -375,6 +280,10 @@ def train(
             raise typer.Exit(130) from None
         except (FileNotFoundError, FloatingPointError) as error:
             raise ValueError(str(error)) from error
+        refused = [
+            {"line": r.row + 1, "smiles": r.smiles, "reason": r.reason} for r in report.refused
+        ]
+        write_rejects(rejects, read, refused)
         typer.echo(
             f"{report.n_molecules:,} molecules used, {len(report.refused):,} refused; "
             f"{report.steps:,} steps in {report.minutes:.1f} minutes ({report.stopped}); "

@@ -165,7 +165,12 @@ def qsar_predict(
     output: Output = None,
     rejects: Rejects = None,
 ) -> None:
-    """Predict with a saved model: value, interval, similarity to the training set, domain."""
+    """Predict with a saved model: value, interval, similarity to the training set, domain.
+
+    Example:
+
+      molgen qsar predict model/ library.smi -o predicted.csv --rejects bad.csv
+    """
     from molgen.qsar import load_qsar
 
     with plain_errors():
