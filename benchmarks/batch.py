@@ -5,7 +5,8 @@ python -m benchmarks.batch kill --n 20000 --kills 10
 python -m benchmarks.batch dask --n 20000
 
 Each prints JSON. ``cost`` gives wall and processor time, peak memory of the leading process and of
-the largest worker, and peak disk; and from its last two sizes what ten million would take.
+the largest worker, peak disk, and processor time by stage; and from the slope between its last two
+sizes what one and ten million would take.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from typing import Any
 
 import yaml
 
+from benchmarks.batch_stages import stages
+
+SLOPES = ("wall s", "processor s", "peak disk, MB")
 RESULTS = ("molecules.parquet", "molecules.csv", "molecules.csv.provenance.json")
 
 
@@ -109,12 +113,15 @@ def cost(folder: Path, sizes: list[int], workers: int, keys: dict[str, Any]) -> 
     report: dict[str, Any] = {"workers": workers, "rows": rows}
     if len(rows) > 1:
         a, b = rows[-2], rows[-1]
-        slope = {k: (b[k] - a[k]) / (b["n"] - a["n"]) for k in ("wall s", "peak disk, MB")}
-        ahead = 10_000_000 - b["n"]
-        report["ten million, extrapolated"] = {
-            "wall h": round((b["wall s"] + ahead * slope["wall s"]) / 3600, 2),
-            "disk, GB": round((b["peak disk, MB"] + ahead * slope["peak disk, MB"]) / 1e3, 2),
-        }
+        slope = {k: (b[k] - a[k]) / (b["n"] - a["n"]) for k in SLOPES}
+        for name, target in (("one million", 1_000_000), ("ten million", 10_000_000)):
+            ahead = max(target - b["n"], 0)
+            report[f"{name}, by the slope"] = {
+                "wall min": round((b["wall s"] + ahead * slope["wall s"]) / 60, 1),
+                "processor min": round((b["processor s"] + ahead * slope["processor s"]) / 60, 1),
+                "disk, GB": round((b["peak disk, MB"] + ahead * slope["peak disk, MB"]) / 1e3, 2),
+            }
+    report["ms of the processor by stage"] = stages(keys["model"], 2)
     return report
 
 

@@ -11,6 +11,7 @@ Members and non-members of the shipped checkpoint are drawn from MOSES's trainin
 from __future__ import annotations
 
 import argparse
+import logging
 import resource
 import time
 
@@ -42,6 +43,8 @@ def main() -> None:
     parser.add_argument("--honest", action="store_true")
     parser.add_argument("--output")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("molgen.auditing").setLevel(logging.INFO)
     members = draw(options.members, "train", options.n, options.seed)
     others = draw(options.others, "test", 2 * options.n if options.honest else options.n, 1)
     started = time.perf_counter()

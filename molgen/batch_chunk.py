@@ -1,7 +1,7 @@
-"""One chunk of a batch: draw, deduplicate, filter, describe and score, as the bytes of a file.
+"""One chunk of a batch: draw, deduplicate, filter and describe, as the bytes of a file.
 
 A chunk is decided by the task and its number alone, whoever computes it and whenever. Each molecule
-is parsed once; what is dear (descriptors, InChIKey, scores) is computed for those that passed.
+is parsed once; what is dear (descriptors, InChIKey) is computed for those that passed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import pyarrow
 
     from molgen.generation import Generator
-    from molgen.scoring import Objective
 
 META = b"molgen_batch_chunk"
 HIDDEN = ("key", "digest", "fingerprint")
@@ -46,14 +45,9 @@ def compute_chunk(task: Task, number: int) -> bytes:
     """Chunk ``number`` of the task, as the content of a Parquet file.
 
     Columns: ``smiles``, ``inchikey`` (if asked for), ``draw`` (place in the endless sample of the
-    seed), descriptors, ``passed``, score columns; and hidden ones: ``key`` (uint64, equal for
-    equal molecules), ``digest`` of the row, ``fingerprint``. No molecule occurs twice.
-
-    Raises:
-        BatchError: a component of the objective has no value for any molecule.
+    seed), descriptors, ``passed``; and hidden ones: ``key`` (uint64, equal for equal molecules),
+    ``digest`` of the row, ``fingerprint``. No molecule occurs twice.
     """
-    import pandas as pd
-
     mols, table, counts = _draw_and_filter(task, number)
     with quiet_rdkit():
         if task.deduplicate == "inchikey":
@@ -70,8 +64,6 @@ def compute_chunk(task: Task, number: int) -> bytes:
     table["passed"] = np.ones(len(table), dtype=bool)
     lead = ["smiles", *(["inchikey"] if "inchikey" in table else []), "draw"]
     table = table[[*lead, *task.properties, "passed"]]
-    if task.objective is not None:
-        table = pd.concat([table, _scores(task, number, list(table["smiles"]))], axis=1)
     hidden = {
         "key": np.array([hash_key(k) for k in keys], dtype=np.uint64),
         "digest": np.array(row_digests(table), dtype=object),
@@ -133,30 +125,6 @@ def hash_key(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _scores(task: Task, number: int, smiles: list[str]) -> pd.DataFrame:
-    """``score``, ``score_<component>``, ``raw_<component>`` and ``score_problems``."""
-    import pandas as pd
-
-    from molgen.scoring import score
-
-    objective = _objective(json.dumps(task.objective))
-    scored = score(smiles, objective)
-    objective._cache.clear()  # it would grow by a chunk's molecules each time
-    columns: dict[str, Any] = {"score": scored["score"]}
-    for part in objective.components:
-        raw = scored[f"{part.name} (raw)"]
-        if len(smiles) and raw.isna().all():
-            told = next((p for p in scored["problems"] if p), "no reason given")
-            raise BatchError(
-                f"The component {part.name!r} of the objective has no value for any of the "
-                f"{len(smiles):,} molecules of chunk {number}: {told}."
-            )
-        columns[f"score_{part.name}"] = scored[part.name]
-        columns[f"raw_{part.name}"] = raw
-    columns["score_problems"] = scored["problems"]
-    return pd.DataFrame(columns)
-
-
 @lru_cache(maxsize=1)
 def _model(folder: str) -> Generator:
     from molgen.generation import load_model
@@ -167,13 +135,6 @@ def _model(folder: str) -> Generator:
 @lru_cache(maxsize=2)
 def _filters(plain: str) -> FilterSet:
     return as_filter_set(json.loads(plain) or [])
-
-
-@lru_cache(maxsize=2)
-def _objective(plain: str) -> Objective:
-    from molgen.scoring import Objective
-
-    return Objective.from_dict(json.loads(plain))
 
 
 @contextmanager
@@ -212,7 +173,7 @@ def _schema(columns: Sequence[str]) -> pyarrow.Schema:
     """The types of the columns by their names, so that an empty chunk has them too."""
     import pyarrow
 
-    text = ("smiles", "inchikey", "digest", "score_problems")
+    text = ("smiles", "inchikey", "digest")
     special = {"draw": pyarrow.int64(), "passed": pyarrow.bool_(), "key": pyarrow.uint64()}
     kinds = {**dict.fromkeys(text, pyarrow.string()), **special}
     return pyarrow.schema([(c, kinds.get(c, pyarrow.float64())) for c in columns])

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from molgen.batch_checks import BatchError
+from molgen.batch_job import Job, compute_job
 from molgen.batch_plan import Task
 
 
@@ -48,27 +49,27 @@ class DaskPool:
             raise BatchError(f"The Dask cluster cannot be reached: {error}.") from error
         # one chunk at work and one waiting for each worker: none is idle between chunks
         self.capacity = 2 * max(int(cluster.get("workers", 1)), self._count_workers())
-        self._futures: dict[int, Any] = {}
-        self._since: dict[int, float] = {}
-        self._failures: dict[int, int] = {}
+        self._futures: dict[Job, Any] = {}
+        self._since: dict[Job, float] = {}
+        self._failures: dict[Job, int] = {}
 
     def _count_workers(self) -> int:
         return max(len(self._client.scheduler_info(n_workers=-1)["workers"]), 1)
 
-    def submit(self, number: int) -> None:
-        """Ask for a chunk."""
-        self._since.pop(number, None)
-        self._futures[number] = self._client.submit(
-            compute_text, self._text, number, pure=False, retries=0
+    def submit(self, job: Job) -> None:
+        """Ask for something."""
+        self._since.pop(job, None)
+        self._futures[job] = self._client.submit(
+            compute_text, self._text, job.to_json(), pure=False, retries=0
         )
 
     @property
     def pending(self) -> int:
-        """Chunks asked for and not yet given back."""
+        """Jobs asked for and not yet given back."""
         return len(self._futures)
 
-    def next_chunk(self, patience: float) -> tuple[int, bytes] | None:
-        """Wait for any chunk, at most ``patience`` seconds; None if there is none by then."""
+    def next_result(self, patience: float) -> tuple[Job, bytes] | None:
+        """Wait for any job, at most ``patience`` seconds; None if there is none by then."""
         from distributed import wait
 
         if not self._futures:
@@ -78,24 +79,24 @@ class DaskPool:
         except TimeoutError:
             self._drop_overdue()
             return None
-        for number in sorted(self._futures):
-            if self._futures[number].done():
-                return self._take(number)
+        for job in sorted(self._futures, key=lambda j: j.key):
+            if self._futures[job].done():
+                return self._take(job)
         return None
 
-    def _take(self, number: int) -> tuple[int, bytes] | None:
+    def _take(self, job: Job) -> tuple[Job, bytes] | None:
         from distributed.scheduler import KilledWorker
 
-        future = self._futures.pop(number)
+        future = self._futures.pop(job)
         if future.status == "finished":
-            return number, future.result()
+            return job, future.result()
         problem = future.exception() if future.status == "error" else None
         if isinstance(problem, BatchError):
             raise problem
         if problem is not None and not isinstance(problem, KilledWorker | OSError):
             told = f"{type(problem).__name__}: {problem}"
-            raise BatchError(f"Chunk {number} failed: {told}.") from problem
-        self._again(number, "its workers died (out of memory?)")
+            raise BatchError(f"Chunk {job.number} failed: {told}.") from problem
+        self._again(job, "its workers died (out of memory?)")
         return None
 
     def _drop_overdue(self) -> None:
@@ -104,24 +105,24 @@ class DaskPool:
         at_work = {key: w for w, keys in self._client.processing().items() for key in keys}
         # Dask gives a worker its next chunk early: that one may wait for as long as the first takes
         limit = 2 * self._timeout
-        for number, future in list(self._futures.items()):
+        for job, future in list(self._futures.items()):
             if future.key not in at_work:
-                self._since.pop(number, None)
-            elif now - self._since.setdefault(number, now) > limit:
-                del self._futures[number]
+                self._since.pop(job, None)
+            elif now - self._since.setdefault(job, now) > limit:
+                del self._futures[job]
                 future.cancel(force=True)
                 with contextlib.suppress(ValueError):  # a worker without a nanny stays as it is
                     self._client.restart_workers([at_work[future.key]], raise_for_error=False)
-                self._again(number, f"it gave no answer within {limit:g} s")
+                self._again(job, f"it gave no answer within {limit:g} s")
 
-    def _again(self, number: int, why: str) -> None:
-        self._failures[number] = self._failures.get(number, 0) + 1
-        if self._failures[number] > self._retries:
+    def _again(self, job: Job, why: str) -> None:
+        failures = self._failures[job] = self._failures.get(job, 0) + 1
+        if failures > self._retries:
             raise BatchError(
-                f"Chunk {number} failed {self._failures[number]} times: {why}. What was done is "
+                f"Chunk {job.number} failed {failures} times: {why}. What was done is "
                 "kept; the same command goes on from there."
             )
-        self.submit(number)
+        self.submit(job)
 
     def close(self) -> None:
         """Leave the cluster, and end it if it was started here."""
@@ -135,12 +136,12 @@ class DaskPool:
             self._cluster.close()
 
 
-def compute_text(text: str, number: int) -> bytes:
-    """On a Dask worker: a chunk of the task that ``text`` describes."""
-    from molgen.batch_chunk import compute_chunk, single_thread
+def compute_text(task: str, job: str) -> bytes:
+    """On a Dask worker: a job of a task, both as JSON."""
+    from molgen.batch_chunk import single_thread
 
     with single_thread():
-        return compute_chunk(Task.from_json(text), number)
+        return compute_job(Task.from_json(task), Job.from_json(job))
 
 
 def _start(cluster: Mapping[str, Any]) -> Any:

@@ -48,6 +48,7 @@ def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
     import shutil
 
     from molgen.batch_chunk import compute_chunk, read_chunk, single_thread
+    from molgen.batch_job import compute_scores
 
     wanted = as_plan(plan)
     task = replace(resolve(wanted), blocks_per_chunk=1)
@@ -55,8 +56,10 @@ def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
         compute_chunk(task, 0)  # loads what is loaded once
         began = time.perf_counter()
         content = compute_chunk(task, 1)
+        table, _ = read_chunk(content, task, 1)
+        if task.objective is not None:
+            content += compute_scores(task, 1, tuple(table.column("smiles").to_pylist()))
         seconds = (time.perf_counter() - began) / BLOCK
-    table, _ = read_chunk(content, task, 1)
     share = len(table) / BLOCK
     draws = wanted.draws_allowed
     if share:

@@ -132,6 +132,10 @@ class BatchFolder:
         """Where a chunk lies."""
         return self.chunks / f"{number:08d}.parquet"
 
+    def scores_path(self, number: int) -> Path:
+        """Where the scores of a chunk lie."""
+        return self.chunks / f"{number:08d}.scores.parquet"
+
     def chunk_numbers(self) -> list[int]:
         """The chunks that are there, in order."""
         return sorted(int(p.stem) for p in self.chunks.glob("*.parquet") if p.stem.isdigit())

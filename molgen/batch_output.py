@@ -21,12 +21,14 @@ from molgen.batch_chunk import FINGERPRINT_BITS, HIDDEN
 from molgen.batch_plan import Selection
 from molgen.batch_selection import choose_maxmin, choose_spheres
 from molgen.provenance import Provenance, sidecar_path
+from molgen.provenance_records import MOST_LISTED, PackedDigests
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow
 
 _GROUP = 65_536
+_DIGEST = 16  # hexadecimal digits, see row_digests
 _PARQUET_KEY = b"molgen_provenance"
 _SHOWN, _COUNTED = 200, 5_000
 
@@ -55,7 +57,7 @@ class MoleculeWriter:
         self._folder, self._stem = folder, stem
         self._parquet: Any = None
         self._csv: Any = None
-        self._digests: list[str] = []
+        self._digests = bytearray()
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -78,11 +80,18 @@ class MoleculeWriter:
             self._csv = (self._folder / csv).open("w", encoding="utf-8", newline="\n")
         self._parquet.write_table(plain, row_group_size=_GROUP)
         plain.to_pandas().to_csv(self._csv, index=False, header=first, lineterminator="\n")
-        self._digests.extend(table.column("digest").to_pylist())
+        self._digests += "".join(table.column("digest").to_pylist()).encode()
 
     def close(self, provenance: Provenance) -> None:
         """Write the record into the Parquet file and beside the CSV file, and close both."""
-        text = replace(provenance, row_digests=tuple(self._digests)).to_json()
+        # (n, 16) characters; as millions of texts they would take as much memory as all else
+        rows = np.frombuffer(bytes(self._digests), dtype=np.uint8).reshape(-1, _DIGEST)
+        held: Sequence[str]
+        if len(rows) > MOST_LISTED:
+            held = PackedDigests(rows[:, : PackedDigests.WIDTH].tobytes().decode())
+        else:
+            held = tuple(row.tobytes().decode() for row in rows)
+        text = replace(provenance, row_digests=held).to_json()
         self._parquet.add_key_value_metadata({_PARQUET_KEY: text.encode()})
         self._parquet.close()
         self._csv.close()

@@ -1,4 +1,4 @@
-"""Workers of a batch on this machine: processes that compute chunks, die, hang, and are replaced.
+"""Workers of a batch on this machine: processes that do jobs, die, hang, and are replaced.
 
 A worker only computes: it sends the content of a chunk's file back and writes nothing, so that its
 death at any moment leaves nothing half done. Messages are plain bytes.
@@ -18,26 +18,27 @@ from pathlib import Path
 from typing import Protocol
 
 from molgen.batch_checks import BatchError
+from molgen.batch_job import Job, compute_job
 from molgen.batch_plan import Task
 
 
 class Pool(Protocol):
-    """What computes chunks: processes here, Dask elsewhere, or this process."""
+    """What does jobs: processes here, Dask elsewhere, or this process."""
 
     capacity: int
-    """Chunks worth handing over at a time."""
+    """Jobs worth handing over at a time."""
 
-    def submit(self, number: int) -> None:
-        """Ask for a chunk."""
+    def submit(self, job: Job) -> None:
+        """Ask for something."""
 
     @property
     def pending(self) -> int:
-        """Chunks asked for and not yet given back."""
+        """Jobs asked for and not yet given back."""
 
-    def next_chunk(self, patience: float) -> tuple[int, bytes] | None:
-        """Wait for any chunk, at most ``patience`` seconds; None if there is none by then.
+    def next_result(self, patience: float) -> tuple[Job, bytes] | None:
+        """Wait for any job, at most ``patience`` seconds; None if there is none by then.
 
-        Raises BatchError when a chunk cannot be had.
+        Raises BatchError when a job cannot be done.
         """
 
     def close(self) -> None:
@@ -45,31 +46,31 @@ class Pool(Protocol):
 
 
 class InProcess:
-    """Chunks computed in this process, one after another: for notebooks, tests and debuggers."""
+    """Jobs done in this process, one after another: for notebooks, tests and debuggers."""
 
     capacity = 1
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._asked: deque[int] = deque()
+        self._asked: deque[Job] = deque()
 
-    def submit(self, number: int) -> None:
-        """Ask for a chunk."""
-        self._asked.append(number)
+    def submit(self, job: Job) -> None:
+        """Ask for something."""
+        self._asked.append(job)
 
     @property
     def pending(self) -> int:
-        """Chunks asked for and not yet given back."""
+        """Jobs asked for and not yet given back."""
         return len(self._asked)
 
-    def next_chunk(self, patience: float) -> tuple[int, bytes] | None:
-        """The next chunk, computed now."""
-        from molgen.batch_chunk import compute_chunk, single_thread
+    def next_result(self, patience: float) -> tuple[Job, bytes] | None:
+        """The next job, done now."""
+        from molgen.batch_chunk import single_thread
 
         if not self._asked:
             return None
         with single_thread():
-            content = compute_chunk(self._task, self._asked[0])
+            content = compute_job(self._task, self._asked[0])
         return self._asked.popleft(), content
 
     def close(self) -> None:
@@ -77,7 +78,7 @@ class InProcess:
 
 
 class _Worker:
-    """One process, and the chunk that it is at."""
+    """One process, and the job that it is at."""
 
     def __init__(self, task: Task, log: Path) -> None:
         self.connection, other = Pipe()
@@ -99,7 +100,7 @@ class _Worker:
                 stderr=sink,
             )
         other.close()
-        self.chunk: int | None = None
+        self.job: Job | None = None
         self.started = time.monotonic()
         self._send(task.to_json().encode())
 
@@ -108,11 +109,11 @@ class _Worker:
         with contextlib.suppress(OSError):
             self.connection.send_bytes(content)
 
-    def start(self, number: int) -> None:
-        """Hand it a chunk."""
-        self.chunk = number
+    def start(self, job: Job) -> None:
+        """Hand it a job."""
+        self.job = job
         self.started = time.monotonic()
-        self._send(str(number).encode())
+        self._send(job.to_json().encode())
 
     def end(self) -> None:
         """Kill it, if it still runs, and take note of its end."""
@@ -131,7 +132,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """Processes on this machine; one that dies or hangs is replaced and its chunk tried again."""
+    """Processes on this machine; one that dies or hangs is replaced and its job tried again."""
 
     def __init__(
         self, task: Task, n_workers: int, folder: Path, timeout: float, retries: int
@@ -139,29 +140,29 @@ class WorkerPool:
         self.capacity = n_workers
         self._task, self._folder = task, folder
         self._timeout, self._retries = timeout, retries
-        self._queue: deque[int] = deque()
-        self._failures: dict[int, int] = {}
+        self._queue: deque[Job] = deque()
+        self._failures: dict[tuple[int, bool], int] = {}
         self._workers: list[_Worker] = []
 
-    def submit(self, number: int) -> None:
-        """Ask for a chunk."""
-        self._queue.append(number)
+    def submit(self, job: Job) -> None:
+        """Ask for something."""
+        self._queue.append(job)
 
     @property
     def pending(self) -> int:
-        """Chunks asked for and not yet given back."""
-        return len(self._queue) + sum(w.chunk is not None for w in self._workers)
+        """Jobs asked for and not yet given back."""
+        return len(self._queue) + sum(w.job is not None for w in self._workers)
 
     def process_ids(self) -> list[int]:
         """Of the workers that run."""
         return [w.process.pid for w in self._workers]
 
-    def next_chunk(self, patience: float) -> tuple[int, bytes] | None:
-        """Wait for any chunk, at most ``patience`` seconds; None if there is none by then."""
+    def next_result(self, patience: float) -> tuple[Job, bytes] | None:
+        """Wait for any job, at most ``patience`` seconds; None if there is none by then."""
         until = time.monotonic() + patience
         while True:
             self._hand_out()
-            busy = {w.connection: w for w in self._workers if w.chunk is not None}
+            busy = {w.connection: w for w in self._workers if w.job is not None}
             if not busy:
                 return None
             overdue = min(w.started for w in busy.values()) + self._timeout
@@ -178,7 +179,7 @@ class WorkerPool:
                 return None
 
     def _hand_out(self) -> None:
-        idle = [w for w in self._workers if w.chunk is None]
+        idle = [w for w in self._workers if w.job is None]
         while self._queue and (idle or len(self._workers) < self.capacity):
             if not idle:
                 log = self._folder / f"worker-{len(self._workers)}.log"
@@ -187,36 +188,36 @@ class WorkerPool:
             idle.pop().start(self._queue.popleft())
 
     def _is_overdue(self, worker: _Worker) -> bool:
-        return worker.chunk is not None and time.monotonic() - worker.started >= self._timeout
+        return worker.job is not None and time.monotonic() - worker.started >= self._timeout
 
-    def _take(self, worker: _Worker) -> tuple[int, bytes] | None:
+    def _take(self, worker: _Worker) -> tuple[Job, bytes] | None:
         try:
             answer = worker.connection.recv_bytes()
         except (EOFError, OSError):
             self._fail(worker, None)
             return None
-        assert worker.chunk is not None
-        number, worker.chunk = worker.chunk, None
+        assert worker.job is not None
+        job, worker.job = worker.job, None
         if answer[:1] == b"-":
             raise BatchError(answer[1:].decode())
-        return number, answer[1:]
+        return job, answer[1:]
 
     def _fail(self, worker: _Worker, why: str | None) -> None:
-        """Replace a worker; its chunk goes to the front of the queue, or the batch ends."""
-        number = worker.chunk
-        assert number is not None
+        """Replace a worker; its job goes to the front of the queue, or the batch ends."""
+        job = worker.job
+        assert job is not None
         if why is not None:
             worker.process.kill()
         why = why or worker.last_words()
         worker.end()
         self._workers.remove(worker)
-        self._failures[number] = self._failures.get(number, 0) + 1
-        if self._failures[number] > self._retries:
+        failures = self._failures[job.key] = self._failures.get(job.key, 0) + 1
+        if failures > self._retries:
             raise BatchError(
-                f"Chunk {number} failed {self._failures[number]} times: {why}. What was done is "
+                f"Chunk {job.number} failed {failures} times: {why}. What was done is "
                 "kept; the same command goes on from there."
             )
-        self._queue.appendleft(number)
+        self._queue.appendleft(job)
 
     def close(self) -> None:
         """End all workers, whatever they are doing."""
@@ -226,25 +227,25 @@ class WorkerPool:
 
 
 def serve(descriptor: int) -> None:
-    """A worker's life: read the task, then compute one chunk after another until the pipe ends."""
+    """A worker's life: read the task, then do one job after another until the pipe ends."""
     parent = os.getppid()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     connection = Connection(descriptor)
     try:
         task = Task.from_json(connection.recv_bytes().decode())
-        from molgen.batch_chunk import compute_chunk, single_thread
+        from molgen.batch_chunk import single_thread
 
         with single_thread():
             while True:
-                number = int(connection.recv_bytes())
+                job = Job.from_json(connection.recv_bytes().decode())
                 try:
-                    answer = b"+" + compute_chunk(task, number)
+                    answer = b"+" + compute_job(task, job)
                 except MemoryError:
                     raise
                 except BatchError as error:
                     answer = b"-" + str(error).encode()
                 except Exception as error:  # told to the user by the process that leads
-                    told = f"Chunk {number} failed: {type(error).__name__}: {error}."
+                    told = f"Chunk {job.number} failed: {type(error).__name__}: {error}."
                     answer = b"-" + told.encode()
                 connection.send_bytes(answer)
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -47,6 +47,9 @@ __all__ = [
 ]
 
 
+_ROWS_AT_ONCE = 100_000
+
+
 @dataclass(frozen=True)
 class Discrepancy:
     """One thing that does not agree: the row (from 1; 0 for the whole file), and what."""
@@ -123,9 +126,12 @@ def verify(
     if len(table) != len(provenance.row_digests):
         what = f"{len(table):,} rows, the record has {len(provenance.row_digests):,}"
         found.append(Discrepancy(0, what))
-    for i, (now, then) in enumerate(zip(row_digests(table), provenance.row_digests), start=1):
-        if now != then:
-            found.append(Discrepancy(i, "was changed after writing (digest differs)"))
+    for start in range(0, len(table), _ROWS_AT_ONCE):
+        digests = row_digests(table.iloc[start : start + _ROWS_AT_ONCE])
+        held = provenance.row_digests[start : start + _ROWS_AT_ONCE]
+        for i, (now, then) in enumerate(zip(digests, held), start=start + 1):
+            if now[: max(len(then), 8)] != then:  # millions are held short, see PackedDigests
+                found.append(Discrepancy(i, "was changed after writing (digest differs)"))
     checks.append(f"digests of {min(len(table), len(provenance.row_digests)):,} rows")
     drawn = _draw(len(table), n_rows, seed)
     for check in (_recompute_descriptors, _recompute_filters):

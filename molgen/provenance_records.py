@@ -7,8 +7,8 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,36 @@ import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class PackedDigests(Sequence[str]):
+    """Digests of millions of rows as one text, each cut to 8 hexadecimal digits.
+
+    Readers of Parquet refuse metadata of more than 100 MB; so packed, 12 million rows fit.
+    """
+
+    WIDTH = 8
+
+    def __init__(self, text: str) -> None:
+        if len(text) % self.WIDTH:
+            raise ValueError(
+                f"Packed digests have {len(text):,} characters, not a multiple of {self.WIDTH}."
+            )
+        self.text = text
+
+    def __len__(self) -> int:
+        return len(self.text) // self.WIDTH
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        at = range(len(self))[index] * self.WIDTH
+        return self.text[at : at + self.WIDTH]
+
+    @classmethod
+    def pack(cls, digests: Iterable[str]) -> PackedDigests:
+        """Digests of 8 digits or more, cut and joined."""
+        return cls("".join(d[: cls.WIDTH] for d in digests))
 
 
 @dataclass(frozen=True)
@@ -32,7 +62,8 @@ class Provenance:
         version: of this package.
         created: time of writing, UTC, ISO 8601.
         environment: versions of Python, RDKit, and PyTorch where it was in use.
-        row_digests: one short digest a row, filled in when a table is saved.
+        row_digests: one short digest a row, filled in when a table is saved; more than a million
+            are held as :class:`PackedDigests`.
     """
 
     function: str
@@ -43,7 +74,7 @@ class Provenance:
     version: str = ""
     created: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    row_digests: tuple[str, ...] = ()
+    row_digests: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.function:
@@ -57,7 +88,10 @@ class Provenance:
 
     def to_json(self) -> str:
         """The record as JSON text."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True)
+        data = asdict(replace(self, row_digests=()))
+        packed = isinstance(self.row_digests, PackedDigests)
+        data["row_digests"] = self.row_digests.text if packed else list(self.row_digests)  # type: ignore[attr-defined]
+        return json.dumps(data, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Provenance:
@@ -73,7 +107,8 @@ class Provenance:
         known = set(cls.__dataclass_fields__)
         if not isinstance(data, dict) or "function" not in data or set(data) - known:
             raise ValueError("The provenance record lacks its fields or has unknown ones.")
-        data["row_digests"] = tuple(data.get("row_digests", ()))
+        digests = data.get("row_digests", ())
+        data["row_digests"] = PackedDigests(digests) if isinstance(digests, str) else tuple(digests)
         return cls(**data)
 
 
@@ -123,6 +158,15 @@ def canonical_text(value: Any) -> str:
     except ValueError:
         return text
     return "" if math.isnan(number) else f"{number:.10g}"
+
+
+#: Rows above which digests are packed.
+MOST_LISTED = 1_000_000
+
+
+def held_digests(digests: Sequence[str]) -> Sequence[str]:
+    """Digests as a record holds them: a tuple, or packed where there are more than a million."""
+    return PackedDigests.pack(digests) if len(digests) > MOST_LISTED else tuple(digests)
 
 
 def row_digests(table: pd.DataFrame) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ The kernels count bits with the processor's own instruction: comparing 30,000 mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -42,10 +44,12 @@ def pack(fingerprints: np.ndarray) -> np.ndarray:
     return np.packbits(bits.astype(bool), axis=1, bitorder="little").view(np.uint64)
 
 
-@numba.njit(cache=True, parallel=True)
+# The kernels run in threads of Python's own: numba's would set the number of OpenMP's threads, and
+# so PyTorch's, for the rest of the process.
+@numba.njit(cache=True, nogil=True)
 def _nearest(queries, references, query_bits, reference_bits, similarity, index):  # type: ignore[no-untyped-def]
     n_words = queries.shape[1]
-    for i in numba.prange(queries.shape[0]):
+    for i in range(queries.shape[0]):
         best = -1.0
         best_j = -1
         a = query_bits[i]
@@ -67,10 +71,10 @@ def _nearest(queries, references, query_bits, reference_bits, similarity, index)
         index[i] = best_j
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 def _moments(queries, references, query_bits, reference_bits, first, second):  # type: ignore[no-untyped-def]
     n_words = queries.shape[1]
-    for i in numba.prange(queries.shape[0]):
+    for i in range(queries.shape[0]):
         total = 0.0
         squares = 0.0
         a = query_bits[i]
@@ -84,6 +88,33 @@ def _moments(queries, references, query_bits, reference_bits, first, second):  #
             squares += value * value
         first[i] = total / references.shape[0]
         second[i] = squares / references.shape[0]
+
+
+_PART = 1_024
+
+
+def _over_queries(
+    kernel: Callable[..., None],
+    queries: np.ndarray,
+    references: np.ndarray,
+    results: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Run a kernel over parts of the queries, in as many threads as numba would use."""
+    reference_bits = _count_bits(references)
+
+    def run(start: int) -> None:
+        part = slice(start, start + _PART)
+        some = queries[part]
+        kernel(some, references, _count_bits(some), reference_bits, *(r[part] for r in results))
+
+    starts = range(0, len(queries), _PART)
+    workers = min(numba.config.NUMBA_NUM_THREADS, len(starts))
+    if workers < 2:
+        for start in starts:
+            run(start)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, starts))
 
 
 def _count_bits(packed: np.ndarray) -> np.ndarray:
@@ -117,7 +148,7 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
     q, r = _check(queries, references)
     similarity = np.empty(len(q))
     index = np.empty(len(q), dtype=np.int64)
-    _nearest(q, r, _count_bits(q), _count_bits(r), similarity, index)
+    _over_queries(_nearest, q, r, (similarity, index))
     return similarity, index
 
 
@@ -135,5 +166,5 @@ def similarity_moments(
     """
     q, r = _check(queries, references)
     first, second = np.empty(len(q)), np.empty(len(q))
-    _moments(q, r, _count_bits(q), _count_bits(r), first, second)
+    _over_queries(_moments, q, r, (first, second))
     return first, second

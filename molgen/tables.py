@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molgen.datasets import write_atomically
-from molgen.provenance_records import Provenance, canonical_text, row_digests
+from molgen.provenance_records import Provenance, canonical_text, held_digests, row_digests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def save_table(
     if suffix == ".smi":
         table = table[[smiles_column]]
     table = _plain(table)
-    complete = replace(provenance, row_digests=row_digests(table))
+    complete = replace(provenance, row_digests=held_digests(row_digests(table)))
     content = _WRITERS[suffix](table, complete, smiles_column)
     if target.suffix.lower() == ".gz":
         content = gzip.compress(content, mtime=0)
@@ -180,6 +180,8 @@ def load_table(path: str | Path) -> tuple[pd.DataFrame, Provenance]:
     """
     source = Path(path)
     suffix = _suffix(source)
+    if suffix == ".parquet" and source.suffix.lower() != ".gz":
+        return _load_parquet(source, source)
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -203,23 +205,33 @@ def _parse_table(content: bytes, suffix: str, source: Path) -> tuple[pd.DataFram
         table = pd.DataFrame({"smiles": content.decode().splitlines()})
         return table, _sidecar(source)
     if suffix == ".parquet":
-        import pyarrow
-        import pyarrow.parquet as pq
-
-        try:
-            arrow = pq.read_table(io.BytesIO(content))
-        except pyarrow.ArrowException as error:
-            raise ValueError(f"{source} is not a readable Parquet file: {error}.") from error
-        metadata = arrow.schema.metadata or {}
-        if _PARQUET_KEY not in metadata:
-            raise ValueError(f"{source} has no provenance record in its metadata.")
-        return arrow.to_pandas(), Provenance.from_json(metadata[_PARQUET_KEY].decode())
+        return _load_parquet(io.BytesIO(content), source)
     if suffix == ".json":
         data = json.loads(content)
         if not isinstance(data, dict) or not {"provenance", "rows"} <= set(data):
             raise ValueError(f"{source} has no provenance record.")
         return pd.DataFrame(data["rows"]), Provenance.from_json(json.dumps(data["provenance"]))
     return _load_sdf(content.decode(), source)
+
+
+def _load_parquet(content: Path | io.BytesIO, source: Path) -> tuple[pd.DataFrame, Provenance]:
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    try:
+        # records of millions of rows are longer than pyarrow reads by default
+        arrow = pq.read_table(
+            content, thrift_string_size_limit=2**31 - 1, thrift_container_size_limit=2**31 - 1
+        )
+    except FileNotFoundError as error:
+        raise ValueError(f"Cannot read {source}: No such file or directory.") from error
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{source} is not a readable Parquet file: {error}.") from error
+    metadata = arrow.schema.metadata or {}
+    if _PARQUET_KEY not in metadata:
+        raise ValueError(f"{source} has no provenance record in its metadata.")
+    provenance = Provenance.from_json(metadata[_PARQUET_KEY].decode())
+    return arrow.to_pandas(), provenance
 
 
 def _sidecar(source: Path) -> Provenance:

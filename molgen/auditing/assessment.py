@@ -275,7 +275,7 @@ class _Clock:
         taken, used = time.perf_counter() - started, time.process_time() - used
         self.seconds[name] = self.seconds.get(name, 0.0) + taken
         self.processor[name] = self.processor.get(name, 0.0) + used
-        logger.info("audit: %s took %.1f s", name, taken)
+        logger.info("audit: %s took %.1f s, %.1f s of the processor", name, taken, used)
 
 
 def _check(

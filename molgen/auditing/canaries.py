@@ -215,7 +215,7 @@ def grown_from(model: Generator, core: str, seed: int, max_draws: int) -> set[st
     """Molecules that the model writes around ``core``; none where it cannot be a prefix."""
     from molgen.growing import sample_scaffold
 
-    with _quiet("molgen.growing"):
+    with quiet("molgen.growing"):
         try:
             return set(sample_scaffold(model, core, max_draws, seed=seed, max_draws=max_draws))
         except ValueError:  # a core that motifs cannot carry: nothing is recovered from it
@@ -223,7 +223,7 @@ def grown_from(model: Generator, core: str, seed: int, max_draws: int) -> set[st
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
+def quiet(name: str) -> Iterator[None]:
     """Hold back warnings of a logger: here fewer molecules than asked for are expected."""
     logger = logging.getLogger(name)
     before = logger.level

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from molgen.auditing.canaries import grown_from
+from molgen.auditing.canaries import grown_from, quiet
 from molgen.auditing.intervals import Interval
 from molgen.auditing.molecules import MoleculeSet
 from molgen.auditing.record import Measure, not_assessed
@@ -95,7 +95,8 @@ def _drawn_in_window(model: Generator, series: list[str], n_draws: int, seed: in
 
     table = describe(series, properties=list(_PROFILE))
     window = {name: (float(table[name].min()), float(table[name].max())) for name in _PROFILE}
-    return set(sample_where(model, window, n_draws, seed=seed, max_draws=4 * n_draws))
+    with quiet("molgen.conditioning"):
+        return set(sample_where(model, window, n_draws, seed=seed, max_draws=4 * n_draws))
 
 
 def _compare(

@@ -19,6 +19,7 @@ import molgen
 from molgen.batch import BatchError, RunPlan, estimate_batch, run_batch
 from molgen.batch_chunk import compute_chunk, read_chunk
 from molgen.batch_folder import BatchFolder
+from molgen.batch_job import Job
 from molgen.batch_plan import resolve
 from molgen.batch_verify import draw_again
 from molgen.batch_workers import WorkerPool
@@ -225,23 +226,23 @@ def test_a_worker_that_dies_or_hangs_is_replaced(small_folder, tmp_path):
     expected = compute_chunk(task, 0)
     pool = WorkerPool(task, 1, tmp_path, timeout=1e9, retries=2)
     try:
-        pool.submit(0)
-        assert pool.next_chunk(patience=0.0) is None
+        pool.submit(Job(0))
+        assert pool.next_result(patience=0.0) is None
         os.kill(pool.process_ids()[0], signal.SIGKILL)
-        assert pool.next_chunk(patience=0.2) is None
+        assert pool.next_result(patience=0.2) is None
         os.kill(pool.process_ids()[0], signal.SIGSTOP)
         time.sleep(0.15)
         pool._timeout = 0.1
-        assert pool.next_chunk(patience=0.0) is None
+        assert pool.next_result(patience=0.0) is None
         pool._timeout = 1e9
-        assert pool.next_chunk(patience=120.0) == (0, expected)
+        assert pool.next_result(patience=120.0) == (Job(0), expected)
         assert pool.pending == 0
-        pool.submit(1)
-        pool.next_chunk(patience=0.0)
+        pool.submit(Job(1))
+        pool.next_result(patience=0.0)
         pool._retries = 0
         os.kill(pool.process_ids()[0], signal.SIGKILL)
         with pytest.raises(BatchError, match=r"Chunk 1 failed 1 times: .*out of memory\?"):
-            pool.next_chunk(patience=60.0)
+            pool.next_result(patience=60.0)
     finally:
         pool.close()
 
@@ -269,6 +270,35 @@ def test_scores_are_those_of_score(small_folder, tmp_path, monkeypatch):
     np.testing.assert_allclose(table["score"], expected["score"])
     assert list(table["raw_mine"]) == [len(s) for s in table["smiles"]]
     assert (table["score_problems"] == "").all()
+
+
+def test_only_molecules_that_are_delivered_are_scored(whole, small_folder, tmp_path, monkeypatch):
+    """Not those that another chunk had before, are known, or are beyond n."""
+    log = tmp_path / "scored.txt"
+    objective = _objective(
+        tmp_path, monkeypatch, f"open({str(log)!r}, 'a').write(smiles + chr(10)); return 1.0"
+    )
+    table = pd.read_csv(whole / "molecules.csv")
+    (tmp_path / "known.smi").write_text("\n".join(table["smiles"][:30]))
+    keys = {"objective": objective, "known": [str(tmp_path / "known.smi")], "n": 900}
+    run_batch(plan_for(small_folder, **keys), tmp_path / "o")
+    delivered = list(pd.read_csv(tmp_path / "o" / "molecules.csv")["smiles"])
+    assert delivered == list(table["smiles"][30:930])
+    assert sorted(log.read_text().split()) == sorted(delivered)
+    assert verify(tmp_path / "o" / "molecules.parquet", n_rows=900).passed
+
+
+def test_scores_survive_an_interruption_and_damage(small_folder, tmp_path, monkeypatch):
+    objective = _objective(tmp_path, monkeypatch, "return float(len(smiles))")
+    plan = plan_for(small_folder, n=700, objective=objective)
+    run_batch(plan, tmp_path / "whole")
+    with pytest.raises(BatchError, match="disk"):
+        _run_with_failing_disk(plan, tmp_path / "o", after=4)
+    scores = sorted((tmp_path / "o" / "work" / "chunks").glob("*.scores.parquet"))
+    assert scores
+    scores[0].write_bytes(scores[0].read_bytes()[:-9])
+    run_batch(plan, tmp_path / "o")
+    assert contents(tmp_path / "o") == contents(tmp_path / "whole")
 
 
 def test_a_scorer_that_returns_strings_is_reported(small_folder, tmp_path, monkeypatch):

@@ -25,6 +25,7 @@ from molgen.provenance import (
     sidecar_path,
     verify,
 )
+from molgen.provenance_records import PackedDigests
 
 SMILES = ["CCO", "c1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", "C[N+](C)(C)C", "O=C1C=CC(=O)C=C1"]
 FORMATS = [".csv", ".csv.gz", ".tsv", ".parquet", ".json", ".sdf", ".sdf.gz"]
@@ -237,3 +238,54 @@ def test_any_values_survive_writing_and_reading(tmp_path_factory, values, ending
     save_table(table, path, record("x"))
     again, held = load_table(path)
     assert row_digests(again) == held.row_digests
+
+
+def test_digests_of_millions_of_rows_are_packed(tmp_path, monkeypatch):
+    """With the limit lowered: readers of Parquet refuse metadata of more than 100 MB."""
+    monkeypatch.setattr("molgen.provenance_records.MOST_LISTED", 50)
+    monkeypatch.setattr("molgen.provenance._ROWS_AT_ONCE", 40)
+    table = pd.DataFrame({"smiles": ["C" * (1 + i % 30) for i in range(120)], "x": range(120)})
+    for name in ("big.parquet", "big.csv", "big.json"):
+        save_table(table, tmp_path / name, record("made"))
+        read, provenance = load_table(tmp_path / name)
+        assert isinstance(provenance.row_digests, PackedDigests)
+        assert len(provenance.row_digests) == 120 and len(provenance.row_digests.text) == 960
+        assert verify(tmp_path / name).passed
+    read.loc[77, "x"] = 5_000
+    content = _parquet_with(tmp_path / "big.parquet", read)
+    (tmp_path / "forged.parquet").write_bytes(content)
+    found = verify(tmp_path / "forged.parquet").discrepancies
+    assert [d.row for d in found] == [78]
+    with pytest.raises(ValueError, match="not a multiple of 8"):
+        PackedDigests("123")
+    assert PackedDigests("aaaaaaaabbbbbbbb")[-1] == "bbbbbbbb"
+
+
+def _parquet_with(path, table) -> bytes:
+    """A Parquet file with the record of another and other rows."""
+    import io
+
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_schema(path).metadata
+    sink = io.BytesIO()
+    arrow = pyarrow.Table.from_pandas(table, preserve_index=False)
+    pq.write_table(arrow.replace_schema_metadata(metadata), sink)
+    return sink.getvalue()
+
+
+def test_comparing_fingerprints_leaves_the_threads_of_pytorch_alone():
+    import torch
+
+    from molgen.similarity import nearest
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        prints = np.random.default_rng(0).integers(0, 2**63, (3_000, 16)).astype(np.uint64)
+        similarity, index = nearest(prints, prints)
+        assert (similarity == 1).all() and (index == np.arange(3_000)).all()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
