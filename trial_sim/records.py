@@ -193,8 +193,6 @@ class Record:
     @classmethod
     def from_yaml(cls, text_or_path: str | Path) -> Self:
         """Read YAML text, or the YAML file at a path."""
-        import yaml
-
         path = Path(text_or_path) if "\n" not in str(text_or_path) else None
         text = path.read_text() if path is not None and path.is_file() else str(text_or_path)
         return cls.from_dict(read_plain(text))
