@@ -8,7 +8,8 @@
     python -m benchmarks.synthetic_arms type_one     # 2,000 trials without an effect, each endpoint
 
 Each prints a table and its pass or fail against the figures of the project, and appends its rows
-to ``benchmarks/results/arms_<part>.jsonl``; all but curves, speed and privacy take up an interrupted run again.
+to ``benchmarks/results/arms_<part>.jsonl``; effects, coverage and type_one take up an interrupted
+run again.
 """
 
 import argparse
