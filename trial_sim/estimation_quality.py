@@ -48,6 +48,11 @@ def adjusted_estimates(
     boundaries = result.design.boundaries
     if not isinstance(boundaries, GroupSequential):
         return None
+    bounds = result.conducted.efficacy
+    as_planned = np.isnan(bounds) | np.isclose(bounds, result.design.efficacy_bounds, atol=1e-6)
+    before_last = np.arange(bounds.shape[1]) < result.conducted.last_look[:, None]
+    if result.design.max_information is not None and not (as_planned | ~before_last).all():
+        return None  # each trial had boundaries, and so an ordering, of its own
     from trial_sim import sequential_inference
 
     settled = result.conducted.decision[:, :, comparison] >= EFFICACY

@@ -242,7 +242,8 @@ class SimulationResult:
         """Median-unbiased estimate and interval of each trial, on the scale of :attr:`scale`.
 
         From the stagewise ordering at the planned information fractions, scaled by each trial's own
-        standard error at its stop; None without ``group_sequential`` boundaries.
+        standard error at its stop; None without ``group_sequential`` boundaries, and where
+        ``max_information`` gave trials boundaries of their own.
         """
         from trial_sim.estimation_quality import adjusted_estimates
 

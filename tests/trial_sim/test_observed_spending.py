@@ -93,6 +93,14 @@ def test_event_looks_as_planned_keep_the_planned_bounds():
     np.testing.assert_allclose(done.efficacy[held], plain.efficacy[held], atol=1e-9)
 
 
+def test_adjusted_estimates_need_common_boundaries():
+    by_events = calendar(planned(), looks=ts.EventLooks([80, 160, 240]))
+    assert ts.simulate(by_events, EFFECT, 40, seed=4).adjusted_estimates() is not None
+    by_calendar = ts.simulate(calendar(planned()), EFFECT, 40, seed=4)
+    assert by_calendar.adjusted_estimates() is None
+    assert set(by_calendar.estimate_performance(np.log(0.75))["method"]) == {"naive"}
+
+
 def test_responses_count_as_information():
     gs = planned()
     design = calendar(
