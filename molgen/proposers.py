@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from molgen.graph_moves import FragmentTable, crossover, mutate, replace_branch
+from molgen.graph_edits import mutate
+from molgen.graph_moves import FragmentTable, crossover, replace_branch
 
 Proposer = Callable[[list[str], int, np.random.Generator], list[str]]
 """``propose(parents, n, rng)`` -> up to ``n`` SMILES; parents come best first."""

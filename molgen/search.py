@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from rdkit import Chem, DataStructs
@@ -24,6 +24,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from molgen.chem import quiet_rdkit
 from molgen.oracle import Oracle, parse
 from molgen.proposers import Proposer, default_proposers, library_proposer, propose_mutation
+from molgen.search_settings import SearchOutcome, SearchSettings
 from molgen.surrogate import (
     Features,
     Settings,
@@ -35,73 +36,6 @@ from molgen.surrogate import (
 )
 
 logger = logging.getLogger(__name__)
-
-
-# ---- settings and outcome ------------------------------------------------------------------------
-@dataclass(frozen=True)
-class SearchSettings:
-    """How a search runs. The defaults are those of the published benchmark, the same for all tasks.
-
-    Attributes:
-        n_initial: Random library molecules scored first.
-        batch_size: Oracle calls a generation (smaller at the start).
-        pool_size: Children a round.
-        rounds: Rounds of children a generation (1: no inner rounds).
-        parents: Parents drawn a round.
-        elite: How many of the best molecules parents are drawn from.
-        train_best: Best molecules in the surrogate's training set.
-        train_other: Others in it.
-        use_surrogate: False gives a plain evolutionary search.
-        explore: Share of a batch taken at random from the pool.
-        patience: Calls without progress of the best ten after which the search restarts.
-        max_restarts: Restarts before the search ends as exhausted; None for no limit.
-        niche_similarity: A molecule closer than this (Tanimoto on Morgan counts) to one already in
-            the batch waits until all others are taken; 1 asks for no such spacing.
-        screen_size: Library molecules that the surrogate (not the oracle) looks through.
-        screen_until: Number of calls up to which it does.
-    """
-
-    n_initial: int = 100
-    batch_size: int = 40
-    pool_size: int = 160
-    rounds: int = 3
-    parents: int = 50
-    elite: int = 500
-    train_best: int = 700
-    train_other: int = 300
-    use_surrogate: bool = True
-    explore: float = 0.05
-    patience: int = 1500
-    max_restarts: int | None = None
-    niche_similarity: float = 1.0
-    screen_size: int = 1500
-    screen_until: int = 600
-
-    def __post_init__(self) -> None:
-        for name in ("n_initial", "batch_size", "pool_size", "rounds", "parents", "elite"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1; got {getattr(self, name)}")
-        if not 0 <= self.explore <= 1:
-            raise ValueError(f"explore is a share between 0 and 1; got {self.explore}")
-        if not 0 < self.niche_similarity <= 1:
-            raise ValueError(
-                f"niche_similarity is a Tanimoto similarity in (0, 1]; got {self.niche_similarity}"
-            )
-
-
-@dataclass
-class SearchOutcome:
-    """Why and how a search ended.
-
-    Attributes:
-        reason: "budget", "time", "exhausted" or "no proposals".
-        restarts: Call numbers at which the search restarted.
-        events: What was noticed on the way, one sentence each.
-    """
-
-    reason: str
-    restarts: list[int] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
 
 
 # ---- the search ----------------------------------------------------------------------------------
