@@ -4,7 +4,9 @@ Values drawn straight from a leaf are a dozen patients' own: on a trial of a hun
 baselines come back, and an attacker sees who took part. Here a drawn value is turned into the
 normal score of its rank in the column, moved by a normal kernel of its leaf's width, and turned
 back into a value of the column at that rank. So the column keeps its margin with spikes, skewness
-and digit preference, the leaf keeps its mean and spread, and the single patient's value is lost.
+and digit preference, the leaf keeps its mean and spread, and the single patient's value is lost. A
+spike is one of the whole column: one that only some leaves have shows, weaker, in the others whose
+range covers it.
 """
 
 from __future__ import annotations
