@@ -10,6 +10,7 @@ Each case is drawn from (seed, parser, number), so that every fault can be seen 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 import traceback
 import warnings
@@ -77,7 +78,7 @@ def run(
         warnings.simplefilter("ignore")
         fuzz_targets.be_quiet()
         for target in targets:
-            count = max(1, round(cases * target.share / total))
+            count = max(1, math.ceil(cases * target.share / total))
             began = time.process_time()
             found: Counter[str] = Counter()
             mine = []
