@@ -55,8 +55,6 @@ def test_an_installed_copy_works_outside_the_clone(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2_000:]
     assert done.stdout.strip().endswith("works")
-    help_text = subprocess.run(
-        [python, "-c", f"import sys; sys.path.append({here!r})\nfrom trial_sim.cli import app; app(['--help'])"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert "simulate" in help_text.stdout
+    asked = f"import sys; sys.path.append({here!r})\nfrom trial_sim.cli import app; app(['--help'])"
+    shown = subprocess.run([python, "-c", asked], cwd=tmp_path, capture_output=True, text=True)
+    assert "simulate" in shown.stdout
