@@ -214,7 +214,7 @@ class _PrivateRun:
         )
         taken = draws.random(len(self.usable)) < config.batch_size / len(self.usable)
         keep = self.usable[taken]
-        parameters = list(self.network.parameters())
+        parameters: list[Tensor] = list(self.network.parameters())
         total = [torch.zeros_like(p) for p in parameters]
         if len(keep):
             loss_seed = np.random.SeedSequence([self._seed, 3]).generate_state(1, np.uint64)
@@ -233,16 +233,17 @@ class _PrivateRun:
             np.random.Philox(np.random.SeedSequence([self._seed, 2, self._step]))
         )
         scale = self.noise * config.clip
-        for parameter, gradient in zip(parameters, total):
+        for parameter, summed in zip(parameters, total):
             noise = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
             # over the expected number, not the number taken, which is a secret too
-            parameter.grad = (gradient + scale * torch.from_numpy(noise)) / config.batch_size
+            parameter.grad = (summed + scale * torch.from_numpy(noise)) / config.batch_size
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._step += 1
         decay = min(config.average, self._step / (self._step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.averaged.parameters()), parameters, 1 - decay)
+            averaged: list[Tensor] = list(self.averaged.parameters())
+            torch._foreach_lerp_(averaged, parameters, 1 - decay)
 
 
 def clipped_gradient(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from molgen.auditing.intervals import Interval
+    from molgen.auditing.molecules import MoleculeSet
     from molgen.generation import Generator
     from molgen.model import ModelConfig
     from molgen.training_config import TrainingConfig
@@ -136,7 +137,9 @@ def train_audited(
     config = config or TrainingConfig()
     longest = config.n_steps or max(20 * len(inside) // config.batch_size, 2_000)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 82])))
-    audited = [x.take(np.sort(rng.permutation(len(x))[:_AUDITED])) for x in (inside, outside)]
+    some_inside, some_outside = (
+        x.take(np.sort(rng.permutation(len(x))[:_AUDITED])) for x in (inside, outside)
+    )
     rows = []
     kept = 0
     final = Path(output)
@@ -151,7 +154,7 @@ def train_audited(
                 texts, work, seed=seed, resume=steps > piece, start_from=start_from, config=plan,
                 model_config=model_config, progress=progress,
             )  # fmt: skip
-            name, area = strongest_attack(load_model(work), *audited, seed=seed)
+            name, area = strongest_attack(load_model(work), some_inside, some_outside, seed)
             rows.append((steps, area.estimate, area.lower, area.upper, name))
             if area.estimate > limit:
                 break
@@ -176,14 +179,10 @@ def train_audited(
 
 
 def strongest_attack(
-    model: Generator, members: object, others: object, seed: int = 0
+    model: Generator, members: MoleculeSet, others: MoleculeSet, seed: int = 0
 ) -> tuple[str, Interval]:
     """The attack by likelihood (without a latent, or the evidence lower bound) with the largest
-    area, and that area with its interval.
-
-    Args:
-        members, others: :class:`molgen.auditing.molecules.MoleculeSet`.
-    """
+    area, and that area with its interval."""
     from molgen.auditing.intervals import attack_result
     from molgen.likelihood import negative_log_likelihood
 
@@ -194,7 +193,7 @@ def strongest_attack(
     ):
         scores = []
         for x in (members, others):
-            found = -negative_log_likelihood(model, list(x.smiles), given, seed=seed)  # type: ignore[attr-defined]
+            found = -negative_log_likelihood(model, list(x.smiles), given, seed=seed)
             scores.append(np.where(np.isnan(found), -np.inf, found))
         area = attack_result(scores[0], scores[1], seed, n_resamples=300).auc
         if best is None or area.estimate > best[1].estimate:

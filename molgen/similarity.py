@@ -108,7 +108,7 @@ def _over_queries(
         kernel(some, references, _count_bits(some), reference_bits, *(r[part] for r in results))
 
     starts = range(0, len(queries), _PART)
-    workers = min(numba.config.NUMBA_NUM_THREADS, len(starts))
+    workers = min(int(getattr(numba.config, "NUMBA_NUM_THREADS")), len(starts))  # noqa: B009
     if workers < 2:
         for start in starts:
             run(start)

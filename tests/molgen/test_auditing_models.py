@@ -196,34 +196,6 @@ def test_inversion_compares_secret_with_unseen_series(small_model) -> None:
     assert measure.interval.lower <= measure.interval.estimate <= measure.interval.upper
 
 
-def _series(cores: list[str]) -> list[str]:
-    return [c.replace("X", e) for c in cores for e in ("C", "F", "Cl", "O", "N")]
-
-
-def test_inversion_brings_out_what_a_model_has_learned_by_heart(tmp_path) -> None:
-    """Three secret series, seen 150 times: their scaffold, or their range of weight, logP and
-    TPSA alone, brings members out; those of series that were never seen stay in."""
-    secret = _series(["Xc1ccc(-c2ccccc2)cc1", "Xc1ccc(-c2cccnc2)cc1", "Xc1ccc(C2CC2)cc1"])
-    unseen = _series(["Xc1ccc(-c2ccccn2)cc1", "Xc1ccc(-c2ccsc2)cc1", "Xc1ccc(C2CCC2)cc1"])
-    filler = read("moses_sample")
-    config = replace(
-        QUICK, n_steps=150, batch_size=65, min_count=1, learning_rate=8e-3, average=0.9,
-        prior_steps=0,
-    )  # fmt: skip
-    members = [*secret, *filler[:50]]
-    train(members, tmp_path / "m", config=config, model_config=SMALL, progress=False)
-    inside, outside, _ = read_sets(members, [*unseen, *filler[100:150]])
-    measures = inversion.measure_inversion(
-        molgen.load_model(tmp_path / "m"), inside, outside, n_series=3, n_draws=128, n_profiles=2
-    )
-    assert [m.subject for m in measures] == ["given the scaffold", "given the property profile"]
-    for m in measures:
-        assert m.verdict == "fail", m.reading
-        assert m.interval.estimate > 0.2
-        assert "draws a series" in m.reading
-    assert "weight, logP and TPSA" in measures[1].attacker
-
-
 # ---- the command ---------------------------------------------------------------------------------
 def test_command(tmp_path, moses) -> None:
     for name, rows in (("in", moses[:120]), ("out", moses[200:320]), ("made", moses[:150])):
