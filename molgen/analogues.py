@@ -81,6 +81,12 @@ def compare_analogues(lead: str, analogues: str | Iterable[str]) -> pd.DataFrame
 
     Raises:
         ValueError: for a text that is not a molecule.
+
+    Examples:
+        >>> import molgen
+        >>> table = molgen.compare_analogues("Cc1ccccc1", ["Clc1ccccc1"])
+        >>> int(table["common_atoms"][0])
+        6
     """
     import pandas as pd
 
@@ -120,6 +126,12 @@ def draw_pairs(
 
     Raises:
         ValueError: no analogues, or a text that is not a molecule.
+
+    Examples:
+        >>> import molgen
+        >>> picture = molgen.draw_pairs("Cc1ccccc1", ["Clc1ccccc1", "Oc1ccccc1"])
+        >>> "</svg>" in picture
+        True
     """
     texts = as_smiles_list(analogues)
     if not texts:
@@ -150,6 +162,12 @@ def draw_path(
 
     Raises:
         ValueError: fewer than two molecules, or a text that is not one.
+
+    Examples:
+        >>> import molgen
+        >>> picture = molgen.draw_path(["Cc1ccccc1", "CCc1ccccc1", "CCc1ccncc1"])
+        >>> "</svg>" in picture
+        True
     """
     if len(molecules) < 2:
         raise ValueError(f"a path has at least two molecules; got {len(molecules)}")

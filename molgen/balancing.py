@@ -39,6 +39,13 @@ def sample_balanced(
 
     Raises:
         ValueError: no class, an unknown one, a share outside (0, 1], or shares above 1 in all.
+
+    Examples:
+        >>> import molgen
+        >>> model = molgen.load_model("moses")
+        >>> table = molgen.sample_balanced(model, {"spiro": 0.25}, 8)
+        >>> len(table), bool(table["spiro"].mean() >= 0.25)
+        (8, True)
     """
     import pandas as pd
 

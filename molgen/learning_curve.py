@@ -47,6 +47,19 @@ def plot_training(
         smooth: rows of the log that the bold lines average.
 
     Raises ValueError if there is no log, or ``path`` cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import molgen
+        >>> header = "step,molecules,minutes,lr,clean,blind,kl"
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> rows = [header, "50,25600,1,0.001,30,40,200", "100,51200,2,0.002,20,30,180"]
+        >>> written = (Path(folder.name) / "log.csv").write_text(chr(10).join(rows))
+        >>> figure = molgen.plot_training(folder.name)
+        >>> figure.axes[1].get_xlabel()
+        'molecules seen, millions'
+        >>> folder.cleanup()
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter

@@ -132,6 +132,20 @@ def train_privately(
 
     Raises:
         ValueError: an impossible epsilon or delta, or too few molecules that can be written.
+
+    Examples:
+        >>> import tempfile
+        >>> import molgen
+        >>> from molgen.private_training import PrivateConfig
+        >>> secret = molgen.load_model("moses").sample(60, seed=0)
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> quick = PrivateConfig(n_steps=2, batch_size=4)
+        >>> report = molgen.train_privately(
+        ...     secret, folder.name, epsilon=8, config=quick, progress=False
+        ... )
+        >>> bool(0 < report.epsilon <= 8)
+        True
+        >>> folder.cleanup()
     """
     config = config or PrivateConfig()
     started = time.monotonic()

@@ -120,6 +120,25 @@ def train_audited(
     Raises:
         ValueError: overlapping or too small sets, a limit that is not above .5, or a first piece
             that already exceeds it (nothing is written then).
+
+    Examples:
+        >>> import tempfile
+        >>> import molgen
+        >>> from molgen.training import TrainingConfig
+        >>> model = molgen.load_model("moses")
+        >>> molecules = sorted(set(model.sample(400, seed=0)))
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> run = molgen.train_audited(
+        ...     molecules[::2],
+        ...     molecules[1::2],
+        ...     folder.name,
+        ...     limit=0.9,
+        ...     piece=2,
+        ...     config=TrainingConfig(n_steps=2, batch_size=16, prior_steps=0),
+        ...     start_from="moses",
+        ...     progress=False,
+        ... )
+        >>> folder.cleanup()
     """
     import pandas as pd
 

@@ -32,7 +32,8 @@ NAMES = public_names()
 NEEDS_A_MODEL = {
     "molgen." + name
     for name in ("audit", "audit_samples", "evaluate", "fit_qsar", "load_qsar", "load_model",
-                 "optimize", "run_batch", "train", "GraphVAE")
+                 "optimize", "run_batch", "train", "GraphVAE", "train_audited",
+                 "train_privately")
 }  # fmt: skip
 
 

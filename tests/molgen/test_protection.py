@@ -204,7 +204,7 @@ def test_early_stopping_refuses_what_cannot_be(moses, tmp_path) -> None:
     with pytest.raises(ValueError, match="both members and non-members"):
         train_audited(moses[:100], moses[50:150], tmp_path / "m")
     config = replace(QUICK, n_steps=20, min_count=1)
-    with pytest.raises(ValueError, match="after 20 steps .* above the limit"):
+    with pytest.raises(ValueError, match=r"after 20 steps .* above the limit"):
         # a vocabulary of its own names the members: nobody else can be written
         train_audited(
             moses[:100], moses[1_000:1_300], tmp_path / "n", piece=20, config=config,
