@@ -24,7 +24,8 @@ from molgen.block_processes import draw_blocks
 from molgen.checkpoints import find_model, read_model
 from molgen.decoding import Writer
 from molgen.model import GraphVAE
-from molgen.motifs import MotifTree, to_smiles
+from molgen.motif_assembly import to_smiles
+from molgen.motifs import MotifTree
 from molgen.prior import VelocityField, flow
 from molgen.tensors import Refusal, build_table
 from molgen.vocabulary import extend

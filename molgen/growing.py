@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from rdkit import Chem, rdBase
 
-from molgen.motifs import MotifTree, to_smiles
+from molgen.motif_assembly import to_smiles
+from molgen.motifs import MotifTree
 from molgen.prefixes import prepare_prefix
 from molgen.scaffolds import (
     Scaffold,

@@ -6,7 +6,8 @@ from rdkit import Chem
 
 from molgen.batches import atom_graphs, bucketed, motif_numbers, writable
 from molgen.growth import grow
-from molgen.motifs import Edge, MotifTree, to_smiles
+from molgen.motif_assembly import to_smiles
+from molgen.motifs import Edge, MotifTree
 from molgen.tensors import TreeTable, build_table
 from molgen.vocabulary import Vocabulary, build_vocabulary, choose_tokens, extend
 from tests.molgen.test_motifs import read
