@@ -19,8 +19,8 @@ from rdkit import Chem
 from rdkit.Chem import rdchem
 
 TETRAHEDRAL = (
-    rdchem.ChiralType.CHITETRAHEDRAL_CW,
-    rdchem.ChiralType.CHITETRAHEDRAL_CCW,
+    rdchem.ChiralType.CHI_TETRAHEDRAL_CW,
+    rdchem.ChiralType.CHI_TETRAHEDRAL_CCW,
 )
 _DOUBLE_STEREO = {
     rdchem.BondStereo.STEREOCIS: "cis",
@@ -219,7 +219,7 @@ def _read_stereo(mol: Chem.Mol, place: list[tuple[int, int]]) -> tuple[tuple, tu
             continue
         # RDKit's tag refers to the order of the atom's bonds.
         neighbours = tuple(place[b.GetOtherAtomIdx(atom.GetIdx())] for b in atom.GetBonds())
-        clockwise = tag == rdchem.ChiralType.CHITETRAHEDRAL_CW
+        clockwise = tag == rdchem.ChiralType.CHI_TETRAHEDRAL_CW
         centres.append((*place[atom.GetIdx()], neighbours, clockwise))
     for bond in mol.GetBonds():
         stereo = bond.GetStereo()
