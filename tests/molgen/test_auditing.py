@@ -237,7 +237,7 @@ def test_report_of_samples_is_whole_offline_and_names_no_member(moses, tmp_path)
     page = report.to_html(tmp_path / "audit.html")
     assert (tmp_path / "audit.html").read_text("utf-8") == page
     assert "http" not in page.replace("http-equiv", "")
-    assert "prefers-color-scheme: dark" in page
+    assert "prefers-color-scheme:dark" in page
     data = json.loads(report.to_json(tmp_path / "deep" / "audit.json"))
     assert json.loads((tmp_path / "deep" / "audit.json").read_text()) == data
     assert data["passed"] is False
