@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+from rdkit import Chem
+from rdkit.Chem import QED, Crippen
 
 from molgen.oracle import Oracle, top_k_auc
 
@@ -119,7 +121,11 @@ def test_components_are_logged(tmp_path):
     path = tmp_path / "log.jsonl"
     Oracle(objective, log=path, identity=objective.identity)(["CCO"])
     row = json.loads(path.read_text().splitlines()[1])
-    assert set(row["components"]) == {"qed", "logp"}
+    assert set(row["components"]) == {"qed", "logp", "qed (raw)", "logp (raw)"}
+    ethanol = Chem.MolFromSmiles("CCO")
+    assert row["components"]["qed (raw)"] == pytest.approx(QED.qed(ethanol))
+    assert row["components"]["logp (raw)"] == pytest.approx(Crippen.MolLogP(ethanol))
+    assert 0 < row["components"]["logp"] <= 1
     assert 0 < row["score"] < 1
 
 
