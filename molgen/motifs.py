@@ -131,6 +131,7 @@ def locate(mol: Chem.Mol) -> tuple[MotifTree, list[tuple[int, int]]]:
 
 
 def output_order(mol: Chem.Mol) -> list[int]:
+    """Atom indices in the order of the SMILES that ``MolToSmiles`` last wrote of ``mol``."""
     return [int(i) for i in mol.GetProp("_smilesAtomOutputOrder")[1:-1].rstrip(",").split(",")]
 
 

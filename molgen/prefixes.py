@@ -21,7 +21,7 @@ from molgen.decoding import Prefix, Writer
 from molgen.model import GraphVAE
 from molgen.motifs import motif
 from molgen.scaffolds import MAX_HEAVY_ATOMS, Scaffold, parse_scaffold
-from molgen.vocabulary import Vocabulary, build_vocabulary, first_equivalent
+from molgen.vocabulary import Vocabulary, attachments, build_vocabulary
 
 if TYPE_CHECKING:
     from molgen.generation import Generator
@@ -156,12 +156,7 @@ class _RoomyTables:
         added = [m for m in dict.fromkeys(motifs) if not self._is_complete(m)]
         if not added:
             return
-        tokens = [
-            (m, a)
-            for m in added
-            for a, hydrogens in enumerate(motif(m).hydrogens)
-            if hydrogens and first_equivalent(m, a) == a
-        ]
+        tokens = [(m, a) for m in added for a in attachments(m)]
         new = self._with_known_rows(build_vocabulary(added, tokens))
         old = self.writer.vocabulary
         full = old.n_tokens + new.n_tokens > len(
@@ -177,9 +172,7 @@ class _RoomyTables:
     def _is_complete(self, smiles: str) -> bool:
         vocabulary = self.writer.vocabulary
         return _token(vocabulary, smiles, -1) >= 0 and all(
-            _token(vocabulary, smiles, atom) >= 0
-            for atom, hydrogens in enumerate(motif(smiles).hydrogens)
-            if hydrogens and first_equivalent(smiles, atom) == atom
+            _token(vocabulary, smiles, atom) >= 0 for atom in attachments(smiles)
         )
 
     def _with_known_rows(self, new: Vocabulary) -> Vocabulary:

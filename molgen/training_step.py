@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -179,14 +180,19 @@ class GradientProcesses:
 
 
 def _add_gradient(network: GraphVAE, flat: Tensor) -> None:
-    start = 0
-    for parameter in network.parameters():
-        part = flat[start : start + parameter.numel()].view_as(parameter)
-        start += parameter.numel()
+    for parameter, part in _with_parts(network, flat):
         if parameter.grad is None:
             parameter.grad = part.clone()
         else:
             parameter.grad.add_(part)
+
+
+def _with_parts(network: GraphVAE, flat: Tensor) -> Iterator[tuple[torch.nn.Parameter, Tensor]]:
+    """Each parameter with its part of ``flat``, in its shape."""
+    start = 0
+    for parameter in network.parameters():
+        yield parameter, flat[start : start + parameter.numel()].view_as(parameter)
+        start += parameter.numel()
 
 
 def _serve(
@@ -206,10 +212,7 @@ def _serve(
         network.zero_grad(set_to_none=True)
         loss, sums = shard_loss(network, shard, kl_weight, half)
         loss.backward()
-        start = 0
-        for parameter in network.parameters():
-            part = gradient[start : start + parameter.numel()].view_as(parameter)
-            start += parameter.numel()
+        for parameter, part in _with_parts(network, gradient):
             if parameter.grad is None:
                 part.zero_()
             else:

@@ -149,6 +149,15 @@ def first_equivalent(smiles: str, atom: int) -> int:
     return min(permutation[atom] for permutation in motif(smiles).automorphisms)
 
 
+def attachments(smiles: str) -> list[int]:
+    """Atoms by which a motif can attach: those with a hydrogen, one of each equivalent class."""
+    return [
+        atom
+        for atom, hydrogens in enumerate(motif(smiles).hydrogens)
+        if hydrogens and first_equivalent(smiles, atom) == atom
+    ]
+
+
 def choose_tokens(table: TreeTable, min_count: int = 5) -> tuple[list[str], list[tuple[str, int]]]:
     """Motifs and tokens seen at least ``min_count`` times, most frequent first."""
     counts = count_tokens(table)
@@ -283,12 +292,7 @@ def extend(vocabulary: Vocabulary, motifs: Sequence[str]) -> Vocabulary:
     added = [m for m in dict.fromkeys(motifs) if not _is_complete(vocabulary, m)]
     if not added:
         return vocabulary
-    tokens = [
-        (m, a)
-        for m in added
-        for a, hydrogens in enumerate(motif(m).hydrogens)
-        if hydrogens and first_equivalent(m, a) == a
-    ]
+    tokens = [(m, a) for m in added for a in attachments(m)]
     return _join(vocabulary, build_vocabulary(added, tokens, vocabulary.environment))
 
 
@@ -298,11 +302,7 @@ def _is_complete(vocabulary: Vocabulary, smiles: str) -> bool:
     except ValueError:
         return False
     start = vocabulary.atom_offset[index]
-    return all(
-        vocabulary.atom_token[start + atom] >= 0
-        for atom, hydrogens in enumerate(motif(smiles).hydrogens)
-        if hydrogens and first_equivalent(smiles, atom) == atom
-    )
+    return all(vocabulary.atom_token[start + atom] >= 0 for atom in attachments(smiles))
 
 
 def _join(v: Vocabulary, w: Vocabulary) -> Vocabulary:

@@ -53,6 +53,7 @@ def two_arm_blocks(u, block, out):
 
 @nb.njit(nogil=True, cache=True)
 def complete(u, shares, out):
+    """Complete randomisation: each patient's arm into ``out`` (trials, patients) by one uniform."""
     n_trials, n = u.shape
     for t in range(n_trials):
         for i in range(n):
