@@ -3,6 +3,7 @@
 python -m benchmarks fuzz                              100,000 cases over all parsers
 python -m benchmarks fuzz --cases 2000 --target study  2,000 cases of one parser
 python -m benchmarks fuzz --target study --case 17     one case again, with what it was
+python -m benchmarks fuzz --until 1000000              new cases until so many are on record
 
 Each case is drawn from (seed, parser, number), so that every fault can be seen again.
 """
@@ -23,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks import fuzz_targets
+from benchmarks import fuzz_targets, stored
 
 REFUSALS = (ValueError, TypeError, OSError)  # what the commands turn into "Error: a sentence"
 SLOW = 5.0  # seconds; a parser that takes longer over a few kilobytes is a fault as well
@@ -99,6 +100,36 @@ def run(
     return done, faults
 
 
+def recorded() -> tuple[int, int]:
+    """Cases on record in ``results/fuzz.jsonl``, and how many of them ended in a fault."""
+    rows = stored.rows("fuzz")
+    return sum(row["cases"] for row in rows), sum(row["faults"] for row in rows)
+
+
+def record(targets: list[fuzz_targets.Target], done: int, faults: list[Fault], seed: int,
+           first: int, seconds: float) -> None:  # fmt: skip
+    """Add a finished block of cases to ``results/fuzz.jsonl``."""
+    stored.append("fuzz", {"cases": done, "faults": len(faults), "seed": seed,
+                           "first": first, "targets": [t.name for t in targets],
+                           "cpu_seconds": round(seconds, 1)})  # fmt: skip
+
+
+def run_until(wanted: int, targets: list[fuzz_targets.Target], block: int, seed: int) -> int:
+    """Blocks of unseen cases until ``wanted`` are on record; killed, it loses one block.
+
+    Returns how many faults the blocks of this call had.
+    """
+    found = 0
+    while recorded()[0] < wanted:
+        first = max((r["first"] + r["cases"] for r in stored.rows("fuzz", seed=seed)), default=0)
+        began = time.process_time()
+        done, faults = run(targets, block, seed, first)
+        record(targets, done, faults, seed, first, time.process_time() - began)
+        found += len(faults)
+        print(f"{recorded()[0]:,} cases on record, {found} faults in this run\n", flush=True)
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="benchmarks fuzz", description=__doc__,
@@ -110,6 +141,7 @@ def main() -> int:
     parser.add_argument("--target", nargs="*", help="parsers; all by default")
     parser.add_argument("--case", type=int, help="run one case of one target and show it")
     parser.add_argument("--record", action="store_true", help="add the count to results/")
+    parser.add_argument("--until", type=int, help="record blocks of cases until there are so many")
     given = parser.parse_args()
     known = {t.name: t for t in fuzz_targets.make_targets()}
     unknown = set(given.target or ()) - set(known)
@@ -122,16 +154,16 @@ def main() -> int:
             with TemporaryDirectory() as name:
                 print(run_case(target, given.seed, given.case, Path(name)))
         return 0
+    if given.until is not None:
+        faults_found = run_until(given.until, targets, min(given.cases, 50_000), given.seed)
+        print("{:,} cases on record, {} faults among them".format(*recorded()))
+        return 1 if faults_found else 0
     began = time.process_time()
     done, faults = run(targets, given.cases, given.seed, given.first)
     seconds = time.process_time() - began
     print(f"\n{done:,} cases, {len(faults)} faults, {seconds:.0f} CPU seconds")
     if given.record:
-        from benchmarks.stored import append
-
-        append("fuzz", {"cases": done, "faults": len(faults), "seed": given.seed,
-                        "first": given.first, "targets": [t.name for t in targets],
-                        "cpu_seconds": round(seconds, 1)})  # fmt: skip
+        record(targets, done, faults, given.seed, given.first, seconds)
     return 1 if faults else 0
 
 

@@ -242,6 +242,7 @@ def molecule_targets() -> list[Target]:
     from molgen.filter_kinds import Filter
     from molgen.properties import describe
     from molgen.provenance_records import Provenance, record
+    from molgen.standardization import standardize
 
     sdf = _sdf()
     lines = "smiles,name,pIC50\n" + "".join(f'{s},"m, {i}",{i / 3}\n' for i, s in enumerate(SMILES))
@@ -263,7 +264,7 @@ def molecule_targets() -> list[Target]:
 
     return [
         Target("smiles", 16, texts(*SMILES), lambda t, _: chem.parse(t)),
-        Target("standardize", 2, texts(*SMILES), lambda t, _: chem.standardize([t])),
+        Target("standardize", 2, texts(*SMILES), lambda t, _: standardize([t])),
         Target("scaffold", 5, texts(*SMILES), lambda t, _: scaffolds.parse_scaffold(t)),
         Target("smarts", 5, texts(*SMARTS),
                lambda t, _: Filter.from_dict({"smarts": {"patterns": [t]}})),

@@ -2,7 +2,7 @@
 
 The modules, in the order in which data flows:
 
-    chem          the border with RDKit: parse, standardise, fingerprints
+    chem, standardization    the border with RDKit: parse, salts and charges, scaffolds
     motifs        molecule <-> motif tree; vocabulary; assembly
     datasets      MOSES and user files, splits, hashes, cache
     tensors       motif trees as flat arrays and as batches
@@ -31,7 +31,7 @@ _HOMES = {
     "thin": "protection",
     "load_dataset": "datasets",
     "read_molecules": "datasets",
-    "standardize": "chem",
+    "standardize": "standardization",
     "describe": "properties",
     "filter_molecules": "filters",
     "Filter": "filters",

@@ -20,7 +20,8 @@ from typing import Any, overload
 
 from rdkit import Chem
 
-from molgen.chem import Rejected, quiet_rdkit
+from molgen.chem import quiet_rdkit
+from molgen.standardization import Rejected
 
 #: Column names that are taken for SMILES when none is given, in this order, in any case.
 SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule", "mol")

@@ -59,7 +59,7 @@ def standardize(
 
       molgen standardize drugs.smi | molgen filter -
     """
-    from molgen.chem import standardize as standardize_molecules
+    from molgen.standardization import standardize as standardize_molecules
 
     with plain_errors():
         read = read_input(molecules, column)

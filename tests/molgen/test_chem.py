@@ -1,4 +1,4 @@
-"""The border with RDKit: reading, standardising, stereoisomers."""
+"""The border with RDKit: reading, stereoisomers."""
 
 from __future__ import annotations
 
@@ -96,101 +96,6 @@ def test_rdkit_is_silent_inside_and_speaks_again_outside():
     before, after = done.stderr.split("between")
     assert before == ""
     assert "unclosed ring" in after
-
-
-# --- standardise ---
-
-
-@pytest.mark.parametrize(
-    ("text", "expected", "changes"),
-    [
-        ("CC(=O)[O-].[Na+]", "CC(=O)O", {"fragments removed": 1, "neutralised": 1}),
-        (
-            "[Na]OC(=O)c1ccccc1",
-            "O=C(O)c1ccccc1",
-            {"metal bonds broken": 1, "fragments removed": 1, "neutralised": 1},
-        ),
-        ("C[N+](C)(C)CC([O-])=O", "C[N+](C)(C)CC(=O)[O-]", {}),
-        ("c1ccccc1[N+](=O)[O-]", "O=[N+]([O-])c1ccccc1", {}),
-        ("[13CH3]O", "CO", {"isotope labels removed": 1}),
-        ("[2H]OC([2H])([2H])C", "CCO", {"isotope labels removed": 1}),
-        ("C", "C", {}),
-        ("CCO.CCCO.O", "CCCO", {"fragments removed": 1}),
-    ],
-)
-def test_standardize_steps(text, expected, changes):
-    result = chem.standardize(text)
-    assert result.smiles == (expected,)
-    assert result.changes == changes
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("[Fe]", "metal or unusual element Fe"),
-        ("[Na+].[Cl-]", "no carbon atom"),
-        ("O", "no carbon atom"),
-        ("[CH3]", "radical on C"),
-        ("*CC", "dummy atom"),
-        ("not smiles at all", "blank or control character at position 4"),
-        ("", "empty"),
-    ],
-)
-def test_standardize_reports_what_it_cannot_keep(text, reason):
-    result = chem.standardize(["CC", text, "CCC"])
-    assert result.smiles == ("CC", "CCC")
-    assert result.lines == (1, 3)
-    assert [(r.line, r.smiles) for r in result.rejected] == [(2, text)]
-    assert reason in result.rejected[0].reason
-    assert (result.n_in, result.n_out) == (3, 2)
-
-
-def test_standardize_options():
-    assert chem.standardize("CC.O", largest_fragment=False).smiles == ("CC.O",)
-    assert chem.standardize("CC(=O)[O-]", neutralize=False).smiles == ("CC(=O)[O-]",)
-    assert chem.standardize("[13CH4]", keep_isotopes=True).smiles == ("[13CH4]",)
-    assert chem.standardize("Oc1ccccn1", canonical_tautomer=True).smiles == ("O=c1cccc[nH]1",)
-    twice = chem.standardize(["CCO", "OCC", "CC"], deduplicate=True)
-    assert twice.smiles == ("CCO", "CC")
-    assert twice.rejected[0].reason == "duplicate of line 1"
-    numbered = chem.standardize(["C1CC"], lines=[41])
-    assert numbered.rejected[0].line == 41
-    with pytest.raises(ValueError, match="lines has 1 numbers for 2 SMILES"):
-        chem.standardize(["C", "CC"], lines=[1])
-
-
-def test_tautomers_keep_their_stereocentres():
-    alanine = "C[C@H](N)C(=O)O"
-    assert chem.standardize(alanine, canonical_tautomer=True).smiles == (chem.canonical(alanine),)
-
-
-@pytest.mark.parametrize("source", ["moses_sample", "approved_drugs", "chembl_sample"])
-def test_standardize_twice_changes_nothing_more(source):
-    once = chem.standardize(rows(source, 500))
-    again = chem.standardize(once.smiles)
-    assert again.smiles == once.smiles
-    assert not again.rejected
-    assert not again.changes
-    if source == "moses_sample":
-        assert not once.rejected
-        assert not once.changes
-
-
-def test_standardize_report_reads_well():
-    result = chem.standardize(["CC.Cl", "C1CC", None, "[Fe]"])
-    assert str(result).splitlines() == [
-        "4 rows in, 1 out, 3 rejected",
-        "  changed: fragments removed: 1",
-        "  rejected: ring closure 1 is never closed: 1",
-        "  rejected: not a string (NoneType): 1",
-        "  rejected: metal or unusual element Fe: 1",
-    ]
-    assert result.rejected_table()["line"].tolist() == [2, 3, 4]
-
-
-def test_several_processes_give_the_same_result():
-    smiles = rows("chembl_sample", 1100)
-    assert chem.standardize(smiles, n_jobs=2) == chem.standardize(smiles, n_jobs=1)
 
 
 def test_enumerate_stereo():
