@@ -76,49 +76,71 @@ class Writer:
         prefix: Prefix | None = None,
         max_motifs: int | None = None,
     ) -> list[MotifTree]:
-        """Grow one molecule for each row of ``z``.
+        """Grow one molecule for each row of ``uniforms``.
 
         Args:
-            z: (n, latent_dim) latents noised to ``level`` (n,).
+            z: (n, latent_dim) latents noised to ``level`` (n,); or one, (1, latent_dim), that all
+                molecules share, so that what they begin with is worked out once.
             uniforms: (n, 2 * max_motifs + 1) numbers in [0, 1) that decide every choice.
             temperature: 1 draws from the model, 0 takes the most probable choice at each step.
             prefix: a partial molecule to start from; growth is in any order then.
             max_motifs: stop there at the latest; by default what the model was built for.
         """
         limit = min(max_motifs or self.network.config.max_motifs, self.network.config.max_motifs)
-        n, decoder = len(z), self.decoder
-        order = ANY_ORDER if prefix is not None else CANONICAL
+        n, decoder = len(uniforms), self.decoder
+        canonical = prefix is None
         condition = decoder.condition(z, level)
         modulations = [block.modulation(condition) for block in decoder.layers]
         draws = torch.from_numpy(np.array(uniforms))
-        state = _State(n, limit, self.network.config)
-        start = decoder.start.weight[order] + decoder.position.weight[0]
-        x = start.expand(n, 1, -1)
+        state = _State(len(z), limit, self.network.config)
+        start = decoder.start.weight[CANONICAL if canonical else ANY_ORDER]
+        x = (start + decoder.position.weight[0]).expand(len(z), 1, -1)
+        alone = len(z) == n  # each molecule has a row of the state to itself
+        molecule = torch.arange(n)
+        at = torch.arange(n) if alone else torch.zeros(n, dtype=torch.long)
         if prefix is None:
             hidden = self._advance(state, x, modulations)[:, 0]
             logits = torch.addmm(self.root_output[1], decoder.root(hidden), self.root_output[0])
-            root = _choose(logits, draws[:, 0], temperature)
-            state.token[:, 0] = root + self.vocabulary.n_attached
-            inputs = self.token_input[state.token[:, 0]] + decoder.parent.weight[0]
+            root = _choose(logits, draws[:, 0], temperature, at) + self.vocabulary.n_attached
+            kept, root, at = _alike(at, root, self.vocabulary.n_tokens, alone)
+            state.take(kept)
+            state.token[:, 0] = root
+            inputs = self.token_input[root] + decoder.parent.weight[0]
             x = (inputs + decoder.position.weight[1]).unsqueeze(1)
             state.placed = 1
-            self._open_sites(state, state.token[:, 0], 1)
+            self._open_sites(state, root, 1)
         else:
             x = self._place_prefix(state, prefix, x)
         hidden = self._advance(state, x, modulations)[:, -1]
+        # one room for all steps: fresh memory of this size costs as much as what is put into it
+        state.logits = torch.empty(n, self.token_output[0].shape[1])
         done: list[MotifTree | None] = [None] * n
         while True:
-            slot, finished = self._choose_site(state, hidden, draws, temperature, limit)
-            self._finish(state, finished, done)
+            if not alone and len(state.token) > _SHARED * len(molecule):
+                state.take(at)
+                hidden, at, alone = hidden[at], torch.arange(len(molecule)), True
+            slot, finished = self._choose_site(state, hidden, draws, temperature, limit, at)
             if finished.any():
-                closing = _Closing(finished)
-                if not closing.n:
+                self._finish(state, at[finished], molecule[finished], done)
+                if finished.all():
                     break
-                state.close(closing)
-                slot, hidden, draws = (closing(part) for part in (slot, hidden, draws))
-                modulations = [tuple(closing(part) for part in m) for m in modulations]
-            self._choose_token(state, slot, hidden, draws, temperature, order)
-            hidden = self._place(state, modulations)
+                if alone:
+                    closing = _Closing(finished)
+                    state.close(closing)
+                    slot, hidden, draws, molecule = map(closing, (slot, hidden, draws, molecule))
+                    at = at[: closing.n]
+                    if len(z) > 1:
+                        modulations = [tuple(map(closing, m)) for m in modulations]
+                else:
+                    slot, draws, molecule, at = (v[~finished] for v in (slot, draws, molecule, at))
+            row, slot, at = _alike(at, slot, state.site.shape[1], alone)
+            logits = self._token_logits(state, row, slot, hidden)
+            token = _choose(logits, draws[:, 2 * state.placed], temperature, at)
+            pair, token, at = _alike(at, token, self.vocabulary.n_tokens, alone)
+            if not alone:
+                state.take(row[pair])
+                slot = slot[pair]
+            hidden = self._place(state, slot, token, canonical, modulations)
         assert all(tree is not None for tree in done)
         return done  # type: ignore[return-value]
 
@@ -135,7 +157,7 @@ class Writer:
         return hidden
 
     def _place_prefix(self, state: _State, prefix: Prefix, start: Tensor) -> Tensor:
-        n, k = len(state.row), len(prefix.token)
+        n, k = len(state.token), len(prefix.token)
         decoder = self.decoder
         token = torch.from_numpy(prefix.token.astype(np.int64))
         parent = torch.from_numpy(prefix.parent.astype(np.int64))
@@ -179,65 +201,77 @@ class Writer:
         )
 
     def _choose_site(
-        self, state: _State, hidden: Tensor, draws: Tensor, temperature: float, limit: int
+        self,
+        state: _State,
+        hidden: Tensor,
+        draws: Tensor,
+        temperature: float,
+        limit: int,
+        at: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Where each molecule grows next, (rows,) of its sites, and (rows,) bool: it stops."""
+        """Where each molecule grows next, of the sites of its row ``at``; and whether it stops."""
         placed = state.placed
         query = self.decoder.query(hidden).unsqueeze(2) / math.sqrt(state.key.values.shape[-1])
         logits = (state.key.values @ query).squeeze(2).masked_fill(state.left <= 0, -math.inf)
         logits = torch.cat([self.decoder.stop(hidden), logits], dim=1)
-        choice = _choose(logits, draws[:, 2 * placed - 1], temperature)
+        choice = _choose(logits, draws[:, 2 * placed - 1], temperature, at)
         finished = choice == 0 if placed < limit else torch.ones_like(choice, dtype=torch.bool)
         return choice - 1, finished
 
-    def _choose_token(
-        self,
-        state: _State,
-        slot: Tensor,
-        hidden: Tensor,
-        draws: Tensor,
-        temperature: float,
-        order: int,
-    ) -> None:
-        """What each molecule gets at its site ``slot``."""
-        placed = state.placed
-        rows = torch.arange(len(slot))
-        site, above = state.site[rows, slot], state.site_position[rows, slot]
-        parent_hidden = state.hidden.values[rows, above]
-        joined = torch.addmm(self.choose_site[site], hidden, self.choose_hidden)
+    def _token_logits(self, state: _State, row: Tensor, slot: Tensor, hidden: Tensor) -> Tensor:
+        """Of what may hang from the site ``slot`` of each ``row``; in memory that is used again."""
+        site, above = state.site[row, slot], state.site_position[row, slot]
+        parent_hidden = state.hidden.values[row, above]
+        joined = torch.addmm(self.choose_site[site], hidden[row], self.choose_hidden)
         joined = F.gelu(joined.addmm_(parent_hidden, self.choose_parent), approximate="tanh")
         table, bias = self.token_output
-        logits = torch.addmm(bias, self.decoder.write(joined), table)
-        state.token[:, placed] = _choose(logits, draws[:, 2 * placed], temperature)
-        state.parent[:, placed] = above
-        state.parent_site[:, placed] = site
-        state.left[rows, slot] -= 1
-        if order == CANONICAL:  # depth-first: what was placed after the parent is finished
-            state.left *= state.site_position <= above.unsqueeze(1)
+        logits = state.logits[: len(row)]
+        return torch.addmm(bias, self.decoder.write(joined), table, out=logits)
 
-    def _place(self, state: _State, modulations) -> Tensor:
-        decoder, i = self.decoder, state.placed
-        token, above, site = state.token[:, i], state.parent[:, i], state.parent_site[:, i]
+    def _place(
+        self, state: _State, slot: Tensor, token: Tensor, canonical: bool, modulations
+    ) -> Tensor:
+        """Hang ``token`` from the site ``slot`` of each row; returns the new hidden states."""
+        decoder, i, rows = self.decoder, state.placed, torch.arange(len(slot))
+        site, above = state.site[rows, slot], state.site_position[rows, slot]
+        state.token[:, i], state.parent[:, i], state.parent_site[:, i] = token, above, site
+        state.left[rows, slot] -= 1
+        if canonical:  # depth-first: what was placed after the parent is finished
+            state.left *= state.site_position <= above.unsqueeze(1)
         x = self.token_input[token] + self.site_input[site] + decoder.parent(above)
         x = (x + decoder.position.weight[i + 1]).unsqueeze(1)
         state.placed += 1
         self._open_sites(state, token, state.placed)
         return self._advance(state, x, modulations)[:, 0]
 
-    def _finish(self, state: _State, finished: Tensor, done: list[MotifTree | None]) -> None:
+    def _finish(
+        self, state: _State, which: Tensor, molecule: Tensor, done: list[MotifTree | None]
+    ) -> None:
+        """The rows ``which`` are the finished trees of ``molecule``."""
         v, k = self.vocabulary, state.placed
-        which = finished.nonzero().squeeze(1)
         tokens = state.token[which, :k].numpy()
         parents = state.parent[which, :k].numpy()
         sites = state.parent_site[which, :k].numpy()
         motifs, atoms, child_atoms = v.token_motif[tokens], v.site_atom[sites], v.token_atom[tokens]
         columns = ((parents - 1)[:, 1:], atoms[:, 1:], child_atoms[:, 1:], motifs)
         numbers = range(1, k)
-        for row, above, atom, child, chosen in zip(
-            state.row[which].tolist(), *(column.tolist() for column in columns)
+        for number, above, atom, child, chosen in zip(
+            molecule.tolist(), *(column.tolist() for column in columns)
         ):
             edges = tuple(map(Edge, above, atom, numbers, child))
-            done[row] = MotifTree(tuple([v.motifs[m] for m in chosen]), edges)
+            done[number] = MotifTree(tuple([v.motifs[m] for m in chosen]), edges)
+
+
+def _alike(at: Tensor, chosen: Tensor, n_choices: int, alone: bool) -> tuple[Tensor, ...]:
+    """Molecules that stood at one row and chose the same go on as one.
+
+    Returns the row that each new row comes from, what was chosen there, and the new row of each
+    molecule. ``alone``: each molecule has a row of its own, so that nothing changes.
+    """
+    if alone:
+        return at, chosen, at
+    code, now = torch.unique(at * n_choices + chosen, return_inverse=True)
+    return code // n_choices, code % n_choices, now
 
 
 class _Rows:
@@ -262,6 +296,10 @@ class _Rows:
         self._held.narrow(self.axis, start, self.length - start).copy_(new)
         return self.values
 
+    def take(self, rows: Tensor) -> None:
+        size = min(self.length + 3, self._held.shape[self.axis])
+        self._held = self._held.narrow(self.axis, 0, size).index_select(0, rows)
+
     def close(self, closing: _Closing) -> None:
         closing(self.values)
         self._held = self._held[: closing.n]
@@ -283,11 +321,13 @@ class _Closing:
         return rows[: self.n]
 
 
+_BY_ROW = ("token", "parent", "parent_site", "site", "site_position", "left")
+
+
 class _State:
     """The partial molecules of a batch."""
 
     def __init__(self, n: int, limit: int, config):
-        self.row = torch.arange(n)
         self.placed = 0
         self.token = torch.zeros(n, limit, dtype=torch.long)
         self.parent = torch.zeros(n, limit, dtype=torch.long)
@@ -300,15 +340,24 @@ class _State:
         heads = (n, config.heads, config.width // config.heads)
         self.keys = [_Rows(heads, 2) for _ in range(config.layers)]
         self.values = [_Rows(heads, 2) for _ in range(config.layers)]
+        self.logits = torch.empty(0, 0)
+
+    def take(self, rows: Tensor) -> None:
+        """The new rows are the old ones of these numbers."""
+        for name in _BY_ROW:
+            setattr(self, name, getattr(self, name)[rows])
+        for held in (self.key, self.hidden, *self.keys, *self.values):
+            held.take(rows)
 
     def close(self, closing: _Closing) -> None:
-        for name in ("row", "token", "parent", "parent_site", "site", "site_position", "left"):
+        for name in _BY_ROW:
             setattr(self, name, closing(getattr(self, name)))
-        for rows in (self.key, self.hidden, *self.keys, *self.values):
-            rows.close(closing)
+        for held in (self.key, self.hidden, *self.keys, *self.values):
+            held.close(closing)
 
 
 _GROUP = 64
+_SHARED = 0.85
 
 
 def _in_groups(vectors: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -319,26 +368,25 @@ def _in_groups(vectors: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return table, F.pad(bias, (0, missing), value=-math.inf)
 
 
-def _choose(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    """One choice a row of ``logits``, by inversion of the cumulative probabilities.
+def _choose(logits: Tensor, uniform: Tensor, temperature: float, at: Tensor) -> Tensor:
+    """A choice for each of ``uniform``, by inversion of the cumulative probabilities.
 
-    Where there are many, in two strides: among groups of 64, then within one.
+    ``at`` is the row of ``logits`` (which are overwritten) that each chooses from. Where there are
+    many columns, in two strides: among groups of 64, then within one.
     """
     if temperature == 0:
-        return logits.argmax(1)
+        return logits.argmax(1)[at]
     if temperature != 1:
-        logits = logits / temperature
-    weight = (logits - logits.amax(1, keepdim=True)).exp_()
-    n, width = weight.shape
-    if width % _GROUP:
-        return _invert(weight, uniform * weight.sum(1))
-    weight = weight.view(n, -1, _GROUP)
+        logits.div_(temperature)
+    weight = logits.sub_(logits.amax(1, keepdim=True)).exp_()
+    if weight.shape[1] % _GROUP:
+        return _invert(weight[at], uniform * weight.sum(1)[at])
+    weight = weight.view(len(weight), -1, _GROUP)
     sums = weight.sum(2)
-    threshold = uniform * sums.sum(1)
-    group = _invert(sums, threshold)
-    rows = torch.arange(n)
-    before = (sums.cumsum(1) - sums)[rows, group]
-    return group * _GROUP + _invert(weight[rows, group], threshold - before)
+    threshold = uniform * sums.sum(1)[at]
+    group = _invert(sums[at], threshold)
+    before = (sums.cumsum(1) - sums)[at, group]
+    return group * _GROUP + _invert(weight[at, group], threshold - before)
 
 
 def _invert(weight: Tensor, threshold: Tensor) -> Tensor:

@@ -150,16 +150,15 @@ class Generator:
                     smiles[i] = result
         return [s for s in smiles if s is not None], dropped
 
-    def _draw_latents(
-        self, n: int, rng: np.random.Generator, settings: PriorSettings | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        settings = settings or self.settings
+    def _draw_latents(self, n: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, latent_dim) and (n,); one row for all where the decoder writes without a latent."""
+        settings = self.settings
+        if self.prior is None or settings.level >= 1:
+            noise = rng.standard_normal((1, self.latent_dim), dtype=np.float32)
+            return torch.from_numpy(noise), torch.ones(1)
         z = torch.from_numpy(rng.standard_normal((n, self.latent_dim), dtype=np.float32))
-        level = 1.0
-        if self.prior is not None and settings.level < 1:
-            z = flow(self.prior, z, 1.0, settings.level, settings.steps)
-            level = settings.level
-        return z, torch.full((n,), level)
+        z = flow(self.prior, z, 1.0, settings.level, settings.steps)
+        return z, torch.full((n,), settings.level)
 
     def uniforms(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """The numbers that decide every choice of ``n`` molecules, (n, 2 max_motifs + 1)."""

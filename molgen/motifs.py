@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from rdkit import Chem
 from rdkit.Chem import rdchem
@@ -37,8 +38,7 @@ class MotifError(ValueError):
     """A molecule or a tree that cannot be written as motifs; the message says which and why."""
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):
     """One cut bond: ``child`` hangs from ``parent``; atoms are indices into the motifs' SMILES."""
 
     parent: int

@@ -19,7 +19,7 @@ def test_choices_are_those_of_the_cumulative_probabilities(seed, width, closed_e
     logits[:, rng.integers(width)] = 0.0
     uniform = rng.random(20).astype(np.float32)
     uniform[:2] = 0.0, LAST
-    chosen = _choose(torch.tensor(logits, dtype=torch.float32), torch.tensor(uniform), 1.0)
+    chosen = _choose(torch.tensor(logits, dtype=torch.float32), torch.tensor(uniform), 1.0, torch.arange(20))
     probability = np.exp(logits - logits.max(1, keepdims=True))
     probability /= probability.sum(1, keepdims=True)
     above = probability.cumsum(1)
@@ -34,17 +34,25 @@ def test_what_fills_up_a_group_is_never_chosen() -> None:
     assert table.shape == (3, 128)
     logits = torch.addmm(bias, torch.ones(1_000, 3), table)
     uniform = torch.linspace(0, LAST, 1_000)
-    chosen = _choose(logits, uniform, 1.0)
+    chosen = _choose(logits, uniform, 1.0, torch.arange(1_000))
     assert chosen.max() == 69 and torch.bincount(chosen).min() >= 13
 
 
+def test_one_row_of_logits_serves_all() -> None:
+    rng = np.random.default_rng(0)
+    logits = torch.tensor(rng.normal(0, 3, (1, 128)), dtype=torch.float32)
+    uniform = torch.tensor(rng.random(500), dtype=torch.float32)
+    one = _choose(logits.clone(), uniform, 1.0, torch.zeros(500, dtype=torch.long))
+    assert one.tolist() == _choose(logits.repeat(500, 1), uniform, 1.0, torch.arange(500)).tolist()
+    assert one.unique().numel() > 5
+
+
 def test_temperature() -> None:
-    logits = torch.tensor([[0.0, 1.0]]).expand(1_000, 2)
-    uniform = torch.linspace(0, LAST, 1_000)
+    uniform, first = torch.linspace(0, LAST, 1_000), torch.zeros(1_000, dtype=torch.long)
     for temperature in (0.5, 2.0):
-        share = _choose(logits, uniform, temperature).float().mean().item()
+        share = _choose(torch.tensor([[0.0, 1.0]]), uniform, temperature, first).float().mean().item()
         assert abs(share - 1 / (1 + np.exp(-1 / temperature))) < 2e-3
-    assert _choose(logits, uniform, 0).min() == 1
+    assert _choose(torch.tensor([[0.0, 1.0]]), uniform, 0, first).tolist() == [1] * 1_000
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30))
