@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from molgen.score_kinds import Scale, check_parameters, kind_named
+from molgen.score_basis import Scale
+from molgen.score_kinds import check_parameters, kind_named
 from molgen.transforms import Transform, make_transform, nearest_name
 
 GOALS: tuple[str, ...] = ("maximise", "minimise", "within", "at least", "at most")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from rdkit import Chem
@@ -34,6 +35,9 @@ _REFUSED = [
     )
 ]
 
+_CUTTABLE = Chem.MolFromSmarts("*-;!@*")
+
+_Item = TypeVar("_Item")
 Mutation = Callable[[Chem.RWMol, np.random.Generator], Chem.RWMol | None]
 
 
@@ -90,7 +94,7 @@ def finished_smiles(mol: Chem.RWMol | None, max_heavy_atoms: int = MAX_HEAVY_ATO
 
 
 # ---- mutations -----------------------------------------------------------------------------------
-def pick(rng: np.random.Generator, items: Sequence[int]) -> int | None:
+def pick(rng: np.random.Generator, items: Sequence[_Item]) -> _Item | None:
     """A random item, or None of none."""
     return items[int(rng.integers(len(items)))] if items else None
 
@@ -234,13 +238,9 @@ def toggle_aromatic(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | N
     return mol
 
 
-def cuttable_bonds(mol: Chem.Mol) -> list[int]:
-    """Indices of the acyclic single bonds."""
-    return [
-        bond.GetIdx()
-        for bond in mol.GetBonds()
-        if bond.GetBondType() == Chem.BondType.SINGLE and not bond.IsInRing()
-    ]
+def cuttable_bonds(mol: Chem.Mol) -> list[tuple[int, int]]:
+    """The acyclic single bonds, each as the indices of its atoms."""
+    return list(mol.GetSubstructMatches(_CUTTABLE, maxMatches=10_000))
 
 
 def branch_side(mol: Chem.Mol, start: int, without: int) -> set[int]:
@@ -262,8 +262,7 @@ def move_substituent(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | 
     chosen = pick(rng, cuttable_bonds(mol))
     if chosen is None:
         return None
-    bond = mol.GetBondWithIdx(chosen)
-    begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+    begin, end = chosen
     branch = branch_side(mol, end, begin)
     if len(branch) * 2 > mol.GetNumAtoms():
         begin, end = end, begin

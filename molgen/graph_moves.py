@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from rdkit import Chem
@@ -21,7 +22,6 @@ from molgen.graph_edits import (
     finished_smiles,
     kekule_copy,
     normalised,
-    pick,
 )
 
 
@@ -47,9 +47,7 @@ class FragmentTable:
             mol = kekule_copy(smiles)
             if mol is None:
                 continue
-            for index in cuttable_bonds(mol):
-                bond = mol.GetBondWithIdx(index)
-                ends = (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
+            for ends in cuttable_bonds(mol):
                 for start, other in (ends, ends[::-1]):
                     atoms = branch_side(mol, start, other)
                     if len(atoms) <= max_heavy_atoms:
@@ -89,6 +87,22 @@ def _part(mol: Chem.Mol, atoms: set[int], anchor: int) -> tuple[Chem.RWMol, int]
     return part, sum(index < anchor for index in atoms)
 
 
+@lru_cache(maxsize=10_000)  # parents are cut many times
+def _cuts(smiles: str) -> list[tuple[int, int]]:
+    """The bonds at which a molecule may be cut."""
+    mol = kekule_copy(smiles)
+    return [] if mol is None else cuttable_bonds(mol)
+
+
+@lru_cache(maxsize=20_000)
+def _side(smiles: str, cut: int, side: int) -> tuple[Chem.Mol, int]:
+    """What is left on one side of a cut, and its atom that was cut."""
+    mol = kekule_copy(smiles)
+    assert mol is not None  # it had cuts
+    ends = _cuts(smiles)[cut]
+    return _part(mol, branch_side(mol, ends[side], ends[1 - side]), ends[side])
+
+
 def replace_branch(smiles: str, table: FragmentTable, rng: np.random.Generator) -> str | None:
     """Put a branch of the table in place of a branch, or of a hydrogen, of the molecule."""
     mol = kekule_copy(smiles)
@@ -98,29 +112,21 @@ def replace_branch(smiles: str, table: FragmentTable, rng: np.random.Generator) 
     if rng.random() < 0.3:
         at = atom_with_hydrogen(mol, rng)
         return None if at is None else finished_smiles(_joined(mol, at, branch, 0))
-    chosen = pick(rng, cuttable_bonds(mol))
-    if chosen is None:
+    cuts = _cuts(smiles)
+    if not cuts:
         return None
-    bond = mol.GetBondWithIdx(chosen)
-    keep, drop = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-    kept = branch_side(mol, keep, drop)
-    if (len(kept) * 2 < mol.GetNumAtoms()) != (rng.random() < 0.1):
-        keep, kept = drop, set(range(mol.GetNumAtoms())) - kept
-    part, anchor = _part(mol, kept, keep)
+    chosen, larger = int(rng.integers(len(cuts))), rng.random() >= 0.1
+    part, anchor = _side(smiles, chosen, 0)
+    if (part.GetNumAtoms() * 2 < mol.GetNumAtoms()) == larger:
+        part, anchor = _side(smiles, chosen, 1)
     product = finished_smiles(_joined(part, anchor, branch, 0))
     return None if product == smiles else product
 
 
 # ---- crossover -----------------------------------------------------------------------------------
-def _random_cut(mol: Chem.RWMol, rng: np.random.Generator) -> tuple[Chem.RWMol, int] | None:
-    chosen = pick(rng, cuttable_bonds(mol))
-    if chosen is None:
-        return None
-    bond = mol.GetBondWithIdx(chosen)
-    ends = [bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]
-    if rng.random() < 0.5:
-        ends.reverse()
-    return _part(mol, branch_side(mol, ends[0], ends[1]), ends[0])
+def _random_cut(smiles: str, rng: np.random.Generator) -> tuple[Chem.Mol, int] | None:
+    cuts = _cuts(smiles)
+    return _side(smiles, int(rng.integers(len(cuts))), int(rng.integers(2))) if cuts else None
 
 
 def _ring_cut(mol: Chem.RWMol, rng: np.random.Generator) -> list[tuple[Chem.RWMol, int, int]]:
@@ -154,7 +160,7 @@ def crossover(first: str, second: str, rng: np.random.Generator) -> str | None:
     if left is None or right is None:
         return None
     if rng.random() < 0.75:
-        cut_left, cut_right = _random_cut(left, rng), _random_cut(right, rng)
+        cut_left, cut_right = _random_cut(first, rng), _random_cut(second, rng)
         if cut_left is None or cut_right is None:
             return None
         child = _joined(cut_left[0], cut_left[1], cut_right[0], cut_right[1])

@@ -21,31 +21,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from molgen.chem import as_smiles_list, canonical, parse_or_none
 from molgen.components import Component
+from molgen.objective_values import Scored, evaluate, keeps_bounds
 from molgen.plain_yaml import read_plain
-from molgen.score_kinds import Evaluator, evaluate_all, kind_named
-from molgen.transforms import aggregate, aggregation_name, nearest_name
+from molgen.score_basis import Evaluator
+from molgen.score_kinds import kind_named
+from molgen.transforms import aggregation_name, nearest_name
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COSTLY_KINDS: frozenset[str] = frozenset({"qsar", "admet", "python", "program", "shape"})
-"""Kinds of property that are never asked before an oracle call."""
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """What is remembered of one molecule."""
-
-    raw: tuple[float, ...]
-    transformed: tuple[float, ...]
-    score: float
-    passed: bool
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -76,10 +61,10 @@ class Objective:
     filters: Any = None
     missing: str = "zero"
     name: str = "objective"
-    _cache: dict[str, _Scored] = field(
+    _cache: dict[str, Scored] = field(
         default_factory=dict, init=False, repr=False, compare=False, hash=False
     )
-    _filter_set: Any = field(default=None, init=False, repr=False, compare=False, hash=False)
+    _filters: Any = field(default=None, init=False, repr=False, compare=False, hash=False)
     _evaluators: list[Evaluator] = field(
         default_factory=list, init=False, repr=False, compare=False, hash=False
     )
@@ -109,7 +94,7 @@ class Objective:
         if self.filters is not None:
             from molgen.filters import as_filter_set
 
-            object.__setattr__(self, "_filter_set", as_filter_set(self.filters))
+            object.__setattr__(self, "_filters", as_filter_set(self.filters))
         # Evaluators are built now, so that a wrong SMARTS or path is reported before any run.
         self._evaluators.extend(kind_named(p.property).build(p.params) for p in parts)
 
@@ -136,7 +121,7 @@ class Objective:
             answers.append((entry.score, values, "; ".join(entry.problems) or None))
         return answers
 
-    def _entries(self, smiles: Sequence[str]) -> list[tuple[str | None, _Scored | None]]:
+    def _entries(self, smiles: Sequence[str]) -> list[tuple[str | None, Scored | None]]:
         keys: list[str | None] = []
         for text in smiles:
             mol = parse_or_none(text)
@@ -147,78 +132,10 @@ class Objective:
         return [(key, None if key is None else self._cache[key]) for key in keys]
 
     def _evaluate(self, smiles: list[str]) -> None:
-        answers = [
-            evaluate_all(evaluator, smiles, part.name)
-            for part, evaluator in zip(self.components, self._evaluators)
-        ]
-        raw = np.array([[answer.value for answer in column] for column in answers]).T
-        problems: list[list[str]] = [[] for _ in smiles]
-        notes: list[list[str]] = [[] for _ in smiles]
-        for part, column in zip(self.components, answers):
-            for row, answer in enumerate(column):
-                if answer.problem is not None:
-                    problems[row].append(f"{part.name}: {answer.problem} (for {smiles[row]})")
-                if answer.note is not None:
-                    notes[row].append(f"{part.name}: {answer.note}")
-        transformed = np.full_like(raw, np.nan)
-        for index, part in enumerate(self.components):
-            transformed[:, index] = self._transformed(part, raw[:, index], smiles, problems)
-        scores = aggregate(transformed, [part.weight for part in self.components], self.aggregation)
-        if self.missing == "zero":
-            scores = np.where(np.isnan(transformed).any(1), 0.0, scores)
-        scores = np.nan_to_num(scores, nan=0.0)
-        passed = self._passes(smiles, raw, notes)
-        scores = np.where(passed, scores, 0.0)
-        for row, text in enumerate(smiles):
-            self._cache[text] = _Scored(
-                tuple(raw[row].tolist()),
-                tuple(transformed[row].tolist()),
-                float(scores[row]),
-                bool(passed[row]),
-                tuple(problems[row]),
-                tuple(notes[row]),
-            )
-
-    def _transformed(
-        self, part: Component, values: np.ndarray, smiles: list[str], problems: list[list[str]]
-    ) -> np.ndarray:
-        shape = part.resolved_transform()
-        if shape.name != "custom":
-            return shape(values)
-        result = np.full(len(values), np.nan)
-        for row, value in enumerate(values):
-            if math.isnan(value):
-                continue
-            try:
-                result[row] = shape(np.array([value]))[0]
-            except Exception as error:  # a custom transform is the user's code
-                problems[row].append(
-                    f"{part.name}: transform raised {type(error).__name__}: {error} "
-                    f"(for {smiles[row]})"
-                )
-                continue
-            if math.isnan(result[row]):
-                problems[row].append(f"{part.name}: transform gave NaN (for {smiles[row]})")
-        return result
-
-    def _passes(self, smiles: list[str], raw: np.ndarray, notes: list[list[str]]) -> np.ndarray:
-        passed = np.ones(len(smiles), dtype=bool)
-        for index, part in enumerate(self.components):
-            if not part.hard:
-                continue
-            kept = part.satisfied(raw[:, index])
-            for missed in np.flatnonzero(~kept):
-                notes[int(missed)].append(f"refused: not {part.statement}")
-            passed &= kept
-        if self.filters is not None:
-            from molgen.filters import filter_molecules
-
-            table = filter_molecules(smiles, filters=self._filter_set)
-            for row, (good, reasons) in enumerate(zip(table["passed"], table["reasons"])):
-                if not good:
-                    passed[row] = False
-                    notes[row].append(f"refused: {reasons}")
-        return passed
+        outcomes = evaluate(
+            smiles, self.components, self._evaluators, self.aggregation, self.missing, self._filters
+        )
+        self._cache.update(zip(smiles, outcomes, strict=True))
 
     def accepts(self, smiles: Sequence[str]) -> list[bool]:
         """Whether each molecule keeps the filters and those hard bounds that are cheap to ask.
@@ -226,21 +143,7 @@ class Objective:
         A search asks this before it pays for a call. Bounds on models, functions and programs are
         not asked here: they cost as much as the score itself.
         """
-        texts = list(smiles)
-        good = [parse_or_none(text) is not None for text in texts]
-        for part, evaluator in zip(self.components, self._evaluators):
-            if part.hard and part.property not in COSTLY_KINDS:
-                asked = [text for text, fine in zip(texts, good) if fine]
-                values = [a.value for a in evaluate_all(evaluator, asked, part.name)]
-                kept = iter(part.satisfied(np.array(values, dtype=float)))
-                good = [fine and bool(next(kept)) for fine in good]
-        if self.filters is not None and any(good):
-            from molgen.filters import filter_molecules
-
-            asked = [text for text, fine in zip(texts, good) if fine]
-            passed = iter(filter_molecules(asked, filters=self._filter_set)["passed"])
-            good = [fine and bool(next(passed)) for fine in good]
-        return good
+        return keeps_bounds(list(smiles), self.components, self._evaluators, self._filters)
 
     # ---- showing and files -----------------------------------------------------------------------
     def table(self) -> pd.DataFrame:

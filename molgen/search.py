@@ -24,16 +24,9 @@ from rdkit.Chem import rdFingerprintGenerator
 from molgen.chem import quiet_rdkit
 from molgen.oracle import Oracle, parse
 from molgen.proposers import Proposer, default_proposers, library_proposer, propose_mutation
+from molgen.search_ranking import Ranker
 from molgen.search_settings import SearchOutcome, SearchSettings
-from molgen.surrogate import (
-    Features,
-    Settings,
-    Surrogate,
-    choose_settings,
-    concatenate,
-    featurize,
-    similarities,
-)
+from molgen.surrogate import Features, concatenate, featurize, similarities
 
 logger = logging.getLogger(__name__)
 
@@ -112,14 +105,12 @@ class _Search:
         self.seed = seed
         self.accept = accept
         self.start = start
-        self.features: list[Features] = []
         self.outcome = SearchOutcome("budget")
         self.since = 0  # first call of the present restart
         self.progress_at = 0
         self.progress_value = -1.0
         self.watched = 0
-        self.fitted: tuple[int, Settings] | None = None
-        self.surrogate: Surrogate | None = None
+        self.ranker = Ranker(oracle, settings, seed)
         self.screened: tuple[list[_Child], Features] | None = None
 
     # ---- loop ------------------------------------------------------------------------------------
@@ -282,14 +273,13 @@ class _Search:
         settings = self.settings
         size = min(settings.batch_size, self.oracle.remaining, max(10, self.oracle.used // 10))
         parents = self._draw_parents(rng)
-        if not settings.use_surrogate or self._flat():
+        if not settings.use_surrogate or self.ranker.flat:
             offspring = self._children(parents, 2 * size, rng)
             return [
                 (offspring[i].smiles, offspring[i].origin)
                 for i in rng.permutation(len(offspring))[:size]
             ]
-        self._fit(rng)
-        assert self.surrogate is not None
+        self.ranker.fit()
         pool: list[_Child] = []
         known: set[str] = set()
         beta = 10.0 ** rng.uniform(-2.0, 0.3)
@@ -308,7 +298,7 @@ class _Search:
             if fresh:
                 known.update(child.smiles for child in fresh)
                 part = featurize([child.mol for child in fresh])
-                mean, spread = self.surrogate.predict(part)
+                mean, spread = self.ranker.predict(part)
                 pool += fresh
                 parts.append(part)
                 means, spreads = np.concatenate([means, mean]), np.concatenate([spreads, spread])
@@ -322,7 +312,6 @@ class _Search:
         self, rng: np.random.Generator
     ) -> tuple[list[_Child], Features, np.ndarray, np.ndarray]:
         """The library molecules that the surrogate likes best, as a part of the pool."""
-        assert self.surrogate is not None
         if self.screened is None:
             draw = np.random.default_rng(np.random.SeedSequence([self.seed, 0, 7]))
             number = min(self.settings.screen_size, len(self.library))
@@ -333,7 +322,7 @@ class _Search:
         children, features = self.screened
         if not children:
             return [], features, np.zeros(0), np.zeros(0)
-        means, spreads = self.surrogate.predict(features)
+        means, spreads = self.ranker.predict(features)
         bound = means + 10.0 ** rng.uniform(-2.0, 0.3) * spreads
         order = [
             int(i)
@@ -373,42 +362,3 @@ class _Search:
             if features is not None:
                 crowded |= similarities(features, index) > niche
         return [(pool[index].smiles, pool[index].origin) for index in taken]
-
-    # ---- surrogate -------------------------------------------------------------------------------
-    def _flat(self) -> bool:
-        scores = self.oracle.scores
-        return float(scores.max() - scores.min()) < 1e-9
-
-    def _fit(self, rng: np.random.Generator) -> None:
-        done = sum(len(part) for part in self.features)
-        if done < self.oracle.used:
-            self.features.append(
-                featurize([call.smiles for call in self.oracle.history[done : self.oracle.used]])
-            )
-            if len(self.features) > 50:
-                self.features = [concatenate(self.features)]
-        features = concatenate(self.features)
-        self.features = [features]
-        scores = self.oracle.scores
-        order = np.argsort(-scores, kind="stable")
-        best, others = order[: self.settings.train_best], order[self.settings.train_best :]
-        if len(others) > self.settings.train_other:
-            others = rng.choice(others, size=self.settings.train_other, replace=False)
-        chosen = np.concatenate([best, others])
-        self._choose_settings(features, scores)
-        assert self.fitted is not None
-        self.surrogate = Surrogate(features.rows(chosen), scores[chosen], self.fitted[1])
-
-    def _choose_settings(self, features: Features, scores: np.ndarray) -> None:
-        """Choose hyper-parameters anew at milestones, from the calls before the milestone alone."""
-        milestone = 150 if self.oracle.used < 600 else 600
-        stage = max(self.oracle.used // milestone * milestone, self.settings.n_initial)
-        stage = min(stage, self.oracle.used)
-        if self.fitted is not None and self.fitted[0] == stage:
-            return
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, stage, 3]))
-        order = np.argsort(-scores[:stage], kind="stable")
-        if len(order) > 260:
-            others = rng.choice(order[160:], 100, replace=False)
-            order = np.concatenate([order[:160], others])
-        self.fitted = (stage, choose_settings(features.rows(order), scores[order]))

@@ -26,6 +26,7 @@ from scipy.stats import norm, rankdata
 N_BITS = 2048
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=3)
 _ATOM_PAIRS = rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10)
+_ROTATABLE = rdMolDescriptors.NumRotatableBondsOptions.NonStrict  # a fifth of the strict one's cost
 _COUNTED = ("C", "N", "O", "F", "P", "S", "Cl", "Br")
 _FORMULA = re.compile(r"([A-Z][a-z]?)(\d*)")
 _MAX_COUNT = 16
@@ -93,7 +94,7 @@ def _describe(mol: Chem.Mol) -> list[float]:
         rdMolDescriptors.CalcNumAromaticRings(mol),
         rdMolDescriptors.CalcNumHBD(mol),
         rdMolDescriptors.CalcNumHBA(mol),
-        rdMolDescriptors.CalcNumRotatableBonds(mol),
+        rdMolDescriptors.CalcNumRotatableBonds(mol, _ROTATABLE),
         float(mol.GetNumHeavyAtoms()),
         float(counts.get("H", 0)),
         *(float(counts.get(symbol, 0)) for symbol in _COUNTED),
@@ -121,6 +122,40 @@ def _min_max(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return shared / np.maximum(x.sum(1)[:, None] + y.sum(1)[None, :] - shared, 1.0)
 
 
+class Overlaps:
+    """Similarities within a training set that changes little from one fit to the next."""
+
+    def __init__(self) -> None:
+        self._index = np.zeros(0, dtype=int)
+        self._grams = (np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32))
+
+    def of(self, features: Features, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Similarities, on Morgan and on atom-pair counts, among some of the molecules.
+
+        Args:
+            features: Features of all molecules; those asked for before stand where they stood.
+            index: (n,) which of them.
+
+        Returns:
+            Two (n, n) float32 arrays; only what the last call did not have is worked out.
+        """
+        place = np.full(len(features), -1)
+        place[self._index] = np.arange(len(self._index))
+        known = place[index] >= 0
+        old = place[index[known]]
+        grams = []
+        for view, before in zip((features.morgan, features.pairs), self._grams, strict=True):
+            gram = np.empty((len(index), len(index)), np.float32)
+            gram[np.ix_(known, known)] = before[np.ix_(old, old)]
+            if not known.all():
+                fresh = _min_max(view[index[~known]], view[index])
+                gram[~known] = fresh
+                gram[:, ~known] = fresh.T
+            grams.append(gram)
+        self._index, self._grams = index, (grams[0], grams[1])
+        return self._grams
+
+
 def _warp(scores: np.ndarray, name: str) -> np.ndarray:
     if name == "raw":
         warped = scores.astype(float)
@@ -146,14 +181,19 @@ def _kernels(
     a: Features, b: Features, centre: np.ndarray, scale: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Morgan kernel, atom-pair kernel and squared descriptor distance per dimension."""
+    return (
+        _min_max(a.morgan, b.morgan),
+        _min_max(a.pairs, b.pairs),
+        _squared_distances(a, b, centre, scale),
+    )
+
+
+def _squared_distances(
+    a: Features, b: Features, centre: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
     x = (a.descriptors - centre) / scale
     y = (b.descriptors - centre) / scale
-    squared = np.maximum((x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * x @ y.T, 0.0)
-    return (
-        _min_max(a.morgan, b.morgan).astype(float),
-        _min_max(a.pairs, b.pairs).astype(float),
-        squared,
-    )
+    return np.maximum((x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * x @ y.T, 0.0)
 
 
 def _mixed(kernels: tuple[np.ndarray, np.ndarray, np.ndarray], settings: Settings) -> np.ndarray:
@@ -232,9 +272,17 @@ class Surrogate:
         features: Features of the n training molecules.
         scores: (n,) their scores.
         settings: Hyper-parameters, from :func:`choose_settings`.
+        overlaps: (n, n) Tanimoto similarities of the training molecules on Morgan and on
+            atom-pair counts, where they are at hand (:class:`Overlaps`).
     """
 
-    def __init__(self, features: Features, scores: np.ndarray, settings: Settings) -> None:
+    def __init__(
+        self,
+        features: Features,
+        scores: np.ndarray,
+        settings: Settings,
+        overlaps: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
         self.settings = settings
         # Converted once: every prediction compares with all of them.
         features = Features(
@@ -245,7 +293,13 @@ class Surrogate:
         self._features = features
         self._centre, self._scale = standard(features)
         warped = _warp(scores, settings.warp)
-        gram = _mixed(_kernels(features, features, self._centre, self._scale), settings)
+        standardised = (self._centre, self._scale)
+        if overlaps is None:
+            kernels = _kernels(features, features, *standardised)
+        else:
+            squared = _squared_distances(features, features, *standardised)
+            kernels = (*overlaps, squared)
+        gram = _mixed(kernels, settings)
         gram[np.diag_indices_from(gram)] += settings.noise
         self._factor = cholesky(gram, lower=True)
         self._alpha = cho_solve((self._factor, True), warped)

@@ -11,7 +11,8 @@ from rdkit import Chem
 from rdkit.Chem import QED, Crippen
 
 import molgen
-from molgen.score_kinds import KINDS, reference_quantiles
+from molgen.score_basis import reference_quantiles
+from molgen.score_kinds import KINDS
 from molgen.scoring import Component, Objective, as_objective, score
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
