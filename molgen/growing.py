@@ -215,17 +215,18 @@ def _grown(
     stop = None if max_motifs is None else len(prefix.token) + max_motifs
     n_units = -(-limit // _UNIT)
     together = min(-(-wanted // _UNIT), _MOST_UNITS)
+    # without a guide the latent says nothing: one serves all, and the prefix is read once
+    free = torch.from_numpy(seeded(seed, 0, 4).standard_normal((1, model.latent_dim), np.float32))
     for first in range(0, n_units, together):
-        latents, uniforms = [], []
-        for unit in range(first, min(first + together, n_units)):
-            rng = seeded(seed, unit, 2)
-            latents.append(rng.standard_normal((_UNIT, model.latent_dim), dtype=np.float32))
-            uniforms.append(model.uniforms(_UNIT, rng))
-        z = torch.from_numpy(np.concatenate(latents))
+        streams = [seeded(seed, u, 2) for u in range(first, min(first + together, n_units))]
+        z = free
         if mu is not None:
-            z = torch.lerp(mu.expand(len(z), -1), z, level)
+            shape = (_UNIT, model.latent_dim)
+            noise = np.concatenate([rng.standard_normal(shape, np.float32) for rng in streams])
+            z = torch.lerp(mu.expand(len(noise), -1), torch.from_numpy(noise), level)
+        uniforms = np.concatenate([model.uniforms(_UNIT, rng) for rng in streams])
         levels = torch.full((len(z),), level)
-        yield from writer.write(z, levels, np.concatenate(uniforms), temperature, prefix, stop)
+        yield from writer.write(z, levels, uniforms, temperature, prefix, stop)
 
 
 def _join(
