@@ -224,14 +224,15 @@ class _Source:
         rng = seeded(self.seed, self.block, 4)
         self.block += 1
         self.drawn += _BLOCK
-        z = torch.from_numpy(rng.standard_normal((_BLOCK, self.model.latent_dim), np.float32))
+        shape = (1 if seeds is None else _BLOCK, self.model.latent_dim)
+        z = torch.from_numpy(rng.standard_normal(shape, np.float32))
         if seeds is not None:
             chosen = [seeds[i] for i in rng.integers(len(seeds), size=_BLOCK)]
             unique = list(dict.fromkeys(chosen))
             row = {s: i for i, s in enumerate(unique)}
             mu = torch.from_numpy(self.model.encode(unique))[[row[s] for s in chosen]]
             z = torch.lerp(mu, z, level)
-        levels = torch.full((_BLOCK,), level)
+        levels = torch.full((len(z),), level)
         uniforms = self.model.uniforms(_BLOCK, rng)
         trees = self.writer.write(z, levels, uniforms, self.temperature, self.prefix)
         results = map(to_canonical, trees)

@@ -181,7 +181,7 @@ def draw_scaffold(
 ) -> list[str]:
     """The first ``n`` raw draws behind ``sample_scaffold``, repetitions included.
 
-    A draw that added nothing is the scaffold itself; one that RDKit refuses is left out.
+    One that RDKit refuses is left out.
     """
     from molgen.generation import check_count
 
@@ -215,15 +215,14 @@ def _grown(
     stop = None if max_motifs is None else len(prefix.token) + max_motifs
     n_units = -(-limit // _UNIT)
     together = min(-(-wanted // _UNIT), _MOST_UNITS)
-    # without a guide the latent says nothing: one serves all, and the prefix is read once
-    free = torch.from_numpy(seeded(seed, 0, 4).standard_normal((1, model.latent_dim), np.float32))
+    shape = (1 if mu is None else _UNIT, model.latent_dim)  # without a guide one serves a unit
     for first in range(0, n_units, together):
         streams = [seeded(seed, u, 2) for u in range(first, min(first + together, n_units))]
-        z = free
+        z = torch.from_numpy(
+            np.concatenate([r.standard_normal(shape, np.float32) for r in streams])
+        )
         if mu is not None:
-            shape = (_UNIT, model.latent_dim)
-            noise = np.concatenate([rng.standard_normal(shape, np.float32) for rng in streams])
-            z = torch.lerp(mu.expand(len(noise), -1), torch.from_numpy(noise), level)
+            z = torch.lerp(mu.expand(len(z), -1), z, level)
         uniforms = np.concatenate([model.uniforms(_UNIT, rng) for rng in streams])
         levels = torch.full((len(z),), level)
         yield from writer.write(z, levels, uniforms, temperature, prefix, stop)

@@ -17,7 +17,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from molgen.decoding import Prefix, Writer
+from molgen.decoding import (
+    SITE_TABLES,
+    TOKEN_TABLES,
+    InputTables,
+    Prefix,
+    Writer,
+    input_tables,
+)
 from molgen.model import GraphVAE
 from molgen.motifs import motif
 from molgen.scaffolds import MAX_HEAVY_ATOMS, Scaffold, parse_scaffold
@@ -28,8 +35,6 @@ if TYPE_CHECKING:
 
 _ROOM_FOR_TOKENS = 1_024
 _ROOM_FOR_SITES = 8_192
-_TOKEN_TABLES = ("token_input", "sites_of", "capacity_of", "site_count")
-_SITE_TABLES = ("site_input", "key_scale", "key_shift", "choose_site")
 
 
 def prepare_prefix(model: Generator, scaffold: str | Scaffold) -> tuple[Writer, Prefix]:
@@ -139,11 +144,11 @@ class _RoomyTables:
     def _allocate(self, writer: Writer, tokens: int = 0, sites: int = 0) -> None:
         self.tables: dict[str, torch.Tensor] = {}
         for names, room in (
-            (_TOKEN_TABLES, max(tokens, _ROOM_FOR_TOKENS)),
-            (_SITE_TABLES, max(sites, _ROOM_FOR_SITES)),
+            (TOKEN_TABLES, max(tokens, _ROOM_FOR_TOKENS)),
+            (SITE_TABLES, max(sites, _ROOM_FOR_SITES)),
         ):
             for name in names:
-                old = getattr(writer, name)
+                old = getattr(writer.tables, name)
                 shape = [len(old) + room, *old.shape[1:]]
                 if name in ("sites_of", "capacity_of"):
                     shape[1] = max(shape[1], MAX_HEAVY_ATOMS)
@@ -184,38 +189,21 @@ class _RoomyTables:
         names = ("atom_row", "token_row", "site_row")
         return replace(new, **{name: row_of[getattr(new, name)] for name in names})
 
-    @torch.no_grad()
     def _fill(self, new: Vocabulary, first_token: int, first_site: int) -> None:
-        """Work out the new rows as ``Writer`` does its own."""
-        base, tables = self.base, self.tables
-        decoder, network = base.decoder, base.network
-        tokens = slice(first_token, first_token + new.n_tokens)
-        sites = slice(first_site, first_site + new.n_sites)
-        tables["token_input"][tokens] = decoder.token(network.describe_rows(new.token_row))
-        described = network.describe_rows(new.site_row)
-        tables["site_input"][sites] = decoder.site(described)
-        scale, shift = decoder.site_key(described).chunk(2, dim=1)
-        tables["key_scale"][sites], tables["key_shift"][sites] = scale, shift
-        weight = decoder.choose.weight[:, 2 * network.config.width :]
-        tables["choose_site"][sites] = described @ weight.T + decoder.choose.bias
-        offset = torch.from_numpy(new.site_offset.astype(np.int64))
-        count = offset.diff()
-        slots = torch.arange(tables["sites_of"].shape[1])
-        held = slots < count.unsqueeze(1)
-        local = torch.where(held, offset[:-1].unsqueeze(1) + slots, 0)
-        capacity = torch.from_numpy(new.site_capacity.astype(np.int64))
-        tables["sites_of"][tokens] = torch.where(held, local + first_site, 0)
-        tables["capacity_of"][tokens] = torch.where(held, capacity[local], 0)
-        tables["site_count"][tokens] = count
+        room = self.tables["sites_of"].shape[1]
+        made = vars(input_tables(self.base.network, new, room))
+        held = torch.arange(room) < made["site_count"].unsqueeze(1)
+        made["sites_of"] += first_site * held
+        for names, first in ((TOKEN_TABLES, first_token), (SITE_TABLES, first_site)):
+            for name in names:
+                self.tables[name][first : first + len(made[name])] = made[name]
 
     def _view(self, vocabulary: Vocabulary) -> Writer:
         writer = copy.copy(self.base)
         writer.vocabulary = vocabulary
-        for name in _TOKEN_TABLES:
-            setattr(writer, name, self.tables[name][: vocabulary.n_tokens])
-        for name in _SITE_TABLES:
-            setattr(writer, name, self.tables[name][: vocabulary.n_sites])
-        writer.most_sites = int(writer.site_count.max())
+        sizes = dict.fromkeys(TOKEN_TABLES, vocabulary.n_tokens)
+        sizes |= dict.fromkeys(SITE_TABLES, vocabulary.n_sites)
+        writer.tables = InputTables(**{k: self.tables[k][:size] for k, size in sizes.items()})
         return writer
 
 
