@@ -236,11 +236,8 @@ class Writer:
         site, at = state.site[:, new], state.site_position[:, new] - first
         tables, node_key = self.tables, self.decoder.node_key(hidden)
         of_motif = node_key.gather(1, at.unsqueeze(-1).expand(-1, -1, node_key.shape[-1]))
-        state.key.append(
-            torch.addcmul(
-                of_motif + self.tables.key_shift[site], of_motif, self.tables.key_scale[site]
-            )
-        )
+        scale, shift = tables.key_scale[site], tables.key_shift[site]
+        state.key.append(torch.addcmul(of_motif + shift, of_motif, scale))
 
     def _choose_site(
         self,

@@ -22,26 +22,22 @@ def test_new_motifs_have_the_vectors_of_a_decoder_built_anew(small_model, scaffo
     tree = parse_scaffold(scaffold).tree
     whole = extend(small_model.network.vocabulary, tree.motifs)
     fresh = Writer(small_model.network, whole)
+    mine_of, theirs_of = vars(writer.tables), vars(fresh.tables)
     for token in prefix.token:
         motif = int(writer.vocabulary.token_motif[token])
         smiles, atom = writer.vocabulary.motifs[motif], int(writer.vocabulary.token_atom[token])
         index = len(whole.motifs) - 1 - whole.motifs[::-1].index(smiles)
         same = (whole.token_motif == index) & (whole.token_atom == atom)
         (other,) = np.flatnonzero(same)
-        torch.testing.assert_close(
-            writer.tables.token_input[token], fresh.tables.token_input[other]
-        )
+        torch.testing.assert_close(mine_of["token_input"][token], theirs_of["token_input"][other])
         mine, theirs = site_rows(writer.vocabulary, token), site_rows(whole, other)
         assert int(writer.tables.site_count[token]) == mine.stop - mine.start
         assert writer.vocabulary.site_atom[mine].tolist() == whole.site_atom[theirs].tolist()
         n = int(writer.tables.site_count[token])
         assert writer.tables.sites_of[token, :n].tolist() == list(range(mine.start, mine.stop))
-        assert torch.equal(
-            writer.tables.capacity_of[token, :n], fresh.tables.capacity_of[other, :n]
-        )
-        mine_of = vars(writer.tables)
+        assert torch.equal(mine_of["capacity_of"][token, :n], theirs_of["capacity_of"][other, :n])
         for name in ("site_input", "key_scale", "key_shift", "choose_site"):
-            torch.testing.assert_close(mine_of[name][mine], vars(fresh.tables)[name][theirs])
+            torch.testing.assert_close(mine_of[name][mine], theirs_of[name][theirs])
 
 
 def test_every_table_of_a_decoder_that_knows_more_is_longer(small_model) -> None:
