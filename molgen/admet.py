@@ -12,6 +12,8 @@ import contextlib
 import io
 import logging
 import math
+import re
+import textwrap
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 RADAR_ENDPOINTS: tuple[str, ...] = ("BBB_Martins", "HIA_Hou", "hERG", "ClinTox", "AMES", "DILI")
 """Endpoints of the radar picture unless others are named; all are probabilities."""
 
-_UNFAVOURABLE = ("hERG", "ClinTox", "AMES", "DILI", "Carcinogens_Lagunin", "Skin_Reaction")
+_INHIBITION = re.compile(r"CYP\w+_Veith|Pgp_Broccatelli")
 
 
 class AdmetMissing(ImportError):
@@ -126,6 +128,9 @@ def _model() -> Any:
         return ADMETModel(num_workers=0)
 
 
+known_endpoints = endpoints  # parameters are called the same
+
+
 def predict(
     smiles: str | Iterable[str],
     endpoints: Sequence[str] | None = None,
@@ -178,8 +183,8 @@ def radar(
 ) -> Figure:
     """A radar picture of one molecule's percentiles against approved drugs.
 
-    Endpoints where a high value is bad (toxicity) are turned round, so that outward is good on
-    every axis.
+    Endpoints of which less is better (the category toxicity; inhibition of CYPs and of
+    P-glycoprotein) are turned round and say so, so that outward is better on these axes, too.
 
     Args:
         smiles: The molecule.
@@ -196,21 +201,34 @@ def radar(
     if parse_or_none(smiles) is None:
         raise ValueError(f"{smiles!r} is not a molecule")
     table = predict([smiles], endpoints=endpoints, percentiles=True)
+    known = known_endpoints()
     heights, labels = [], []
     for name in endpoints:
-        value = float(table[f"{name} (percentile)"].iloc[0])
-        turned = name in _UNFAVOURABLE or name.startswith(("NR-", "SR-"))
-        heights.append(100.0 - value if turned else value)
-        labels.append(f"no {name}" if turned else name)
+        percentile = float(table[f"{name} (percentile)"].iloc[0])
+        turned = known.loc[name, "category"] == "Toxicity" or _INHIBITION.fullmatch(name)
+        heights.append(100.0 - percentile if turned else percentile)
+        label = textwrap.fill(str(known.loc[name, "meaning"]), 18)
+        labels.append(f"{label}\n(less is better)" if turned else label)
     angles = [2.0 * math.pi * i / len(labels) for i in range(len(labels))]
-    figure = Figure(figsize=(5, 5), layout="constrained")
+    figure = Figure(figsize=(6, 6), layout="constrained")
     axes = figure.add_subplot(projection="polar")
-    axes.plot([*angles, angles[0]], [*heights, heights[0]], linewidth=2)
+    axes.set_theta_zero_location("N")  # type: ignore[attr-defined]
+    axes.set_theta_direction(-1)  # type: ignore[attr-defined]
+    axes.plot([*angles, angles[0]], [*heights, heights[0]], linewidth=2, marker="o", markersize=4)
     axes.fill([*angles, angles[0]], [*heights, heights[0]], alpha=0.25)
-    axes.set_xticks(angles, labels)
+    axes.set_xticks(angles, labels, fontsize=9)
+    for text, angle in zip(axes.get_xticklabels(), angles, strict=True):
+        # Beside the circle, not across it.
+        side, height = math.sin(angle), math.cos(angle)
+        text.set_horizontalalignment("left" if side > 0.1 else "right" if side < -0.1 else "center")
+        text.set_verticalalignment(
+            "bottom" if height > 0.9 else "top" if height < -0.9 else "center"
+        )
     axes.set_ylim(0, 100)
     axes.set_yticks([25, 50, 75], ["25 %", "50 %", "75 %"], fontsize=7)
-    axes.set_title("Percentile among approved drugs (outward is better)", fontsize=9)
+    axes.set_rlabel_position(180.0 / len(labels))  # type: ignore[attr-defined]
+    shown = smiles if len(smiles) <= 70 else smiles[:67] + "..."
+    axes.set_title(f"Percentile among approved drugs of DrugBank\n{shown}", fontsize=10, pad=24)
     if path is not None:
         figure.savefig(str(path), dpi=150)
     return figure

@@ -271,7 +271,9 @@ class _Search:
 
     def _next_batch(self, rng: np.random.Generator) -> list[tuple[str, str]]:
         settings = self.settings
-        size = min(settings.batch_size, self.oracle.remaining, max(10, self.oracle.used // 10))
+        used = self.oracle.used
+        grown = min(settings.largest_batch, int(settings.batch_share * used))
+        size = min(max(10, used // 10), max(settings.batch_size, grown), self.oracle.remaining)
         parents = self._draw_parents(rng)
         if not settings.use_surrogate or self.ranker.flat:
             offspring = self._children(parents, 2 * size, rng)

@@ -12,6 +12,8 @@ class SearchSettings:
     Attributes:
         n_initial: Random library molecules scored first.
         batch_size: Oracle calls a generation (smaller at the start).
+        batch_share: Later on a generation is this share of the calls so far, if that is more.
+        largest_batch: The most that it grows to.
         pool_size: Children a round.
         rounds: Rounds of children a generation (1: no inner rounds).
         parents: Parents drawn a round.
@@ -30,6 +32,8 @@ class SearchSettings:
 
     n_initial: int = 100
     batch_size: int = 40
+    batch_share: float = 0.0
+    largest_batch: int = 100
     pool_size: int = 160
     rounds: int = 3
     parents: int = 50
