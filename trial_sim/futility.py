@@ -2,12 +2,14 @@
 
 For a trial drift the bounds follow; the drift is then moved until efficacy and futility meet at the
 last look with the wanted type II error. Spending rules settle both bounds look by look in a single
-pass. Rules of the Wang-Tsiatis family tie all looks to the last bound, which is solved for.
+pass. Rules of the Wang-Tsiatis family tie all looks to the last bound: it and the drift are solved
+for together, or one inside the other where the guess is too far off for that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtri
@@ -15,7 +17,10 @@ from scipy.special import ndtri
 from trial_sim.boundaries import (
     NoErrorLeft,
     NullPaths,
+    constant_guess,
     continuation,
+    efficacy_alone,
+    error_and_power,
     error_increments,
     error_of,
     exit_probabilities,
@@ -30,7 +35,7 @@ from trial_sim.integration import (
     tail_above,
     z_for_tail,
 )
-from trial_sim.roots import find_root
+from trial_sim.roots import find_root, solve_pair
 from trial_sim.spending import BoundaryRule
 
 
@@ -61,20 +66,100 @@ class FutilityProblem:
     sided: int
     binding: bool
 
-    def bounds_for(self, drift: float, alone: FloatArray, near: Solution | None = None) -> Solution:
+    @cached_property
+    def alone(self) -> FloatArray:
+        """(n_looks,) efficacy bounds without futility."""
+        return efficacy_alone(
+            self.efficacy_rule, self.information, self.efficacy_spending, self.alpha, self.sided
+        )
+
+    @property
+    def tied(self) -> bool:
+        """Whether one unknown number ties all looks: a Wang-Tsiatis rule beside binding futility.
+
+        Of efficacy, it is the last efficacy bound; of futility alone, the bound where both meet.
+        """
+        rules = self.efficacy_rule.kind, self.futility_rule.kind
+        return self.binding and rules[0] != "custom" and "wang_tsiatis" in rules
+
+    def bounds_for(self, drift: float, near: Solution | None = None) -> Solution:
         """Bounds for a drift, and the power they have at it.
 
-        alone: efficacy bounds without futility. The last futility bound is left at -inf.
-        near: the solution for a drift close by, whose bounds the search starts from.
+        near: the solution for a drift close by, whose bounds the search starts from. The last
+        futility bound is left at -inf.
         Raises NoErrorLeft when binding futility stops too much.
         """
         if not self.binding or self.efficacy_rule.kind == "custom":
-            return self._given_efficacy(drift, alone, near)
-        if self.efficacy_rule.kind == "wang_tsiatis":
-            return self._shaped_efficacy(drift, alone, near)
+            return self._given_efficacy(drift, self.alone, near)
+        if not self.tied:
+            return self._look_by_look(drift, near)
+
+        def gap(last: float) -> float:
+            try:
+                return self.tied_bounds(drift, last)[0]
+            except NoErrorLeft:
+                return 8.0 + last  # so much futility calls for a lower bound
+
+        guess = self.guesses()[0] if near is None else float(near.efficacy[-1])
+        least = 0.0 if self.efficacy_rule.kind == "wang_tsiatis" else -8.0
+        last = find_root(
+            gap, guess, -0.02, least, 40.0, 1e-13, 1e-12, "the last efficacy bound", slope=1.0
+        )
+        return self.tied_bounds(drift, last)[1]
+
+    def guesses(self) -> tuple[float, float]:
+        """About the number that ties the looks, and the drift.
+
+        Lines through solved designs of 3 and 10 equal looks; within a few hundredths of them.
+        """
+        looks = float(np.log(len(self.information)))
+        fixed = float(ndtri(1.0 - self.beta) - ndtri(self.alpha / self.sided))
+        if self.efficacy_rule.kind != "wang_tsiatis":
+            return float(self.alone[-1]) * (1.0 - 0.03 * looks), 1.04 * fixed
+        efficacy = self.efficacy_rule.delta
+        alone = constant_guess(efficacy, len(self.information), self.alpha / self.sided)
+        if self.futility_rule.kind != "wang_tsiatis":
+            return alone * (1.0 - 0.01 * looks), 1.04 * fixed
+        futility = self.futility_rule.delta
+        lower = 0.016 - 0.023 * efficacy + 0.062 * futility - 0.1 * efficacy * futility
+        higher = 0.028 + 0.117 * efficacy + 0.11 * futility
+        return alone * (1.0 - lower * looks), fixed * (1.0 + higher * looks)
+
+    def tied_slopes(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Rough derivatives of the gaps in alpha and power by the tying number and the drift.
+
+        Middle values of designs of 3 to 10 looks.
+        """
+        if self.efficacy_rule.kind != "wang_tsiatis":
+            return (1.4, -0.1), (-0.45, 1.1)
+        if self.futility_rule.kind != "wang_tsiatis":
+            return (0.95, 0.1), (-0.7, 0.6)
+        return (1.05, 0.05), (-1.15, 1.1)
+
+    def tied_bounds(
+        self, drift: float, last: float, near: Solution | None = None
+    ) -> tuple[float, Solution]:
+        """Bounds for a drift where `last` is the number that ties the looks.
+
+        Returns how far `last` lies above the value at which alpha is spent, roughly and of the
+        right sign, and the bounds.
+        """
+        if self.efficacy_rule.kind != "wang_tsiatis":
+            efficacy, futility = self._beside_shaped_futility(drift, last, near)
+            return last - float(efficacy[-1]), self._measured(drift, efficacy, futility)
+        efficacy = last * self.information ** (self.efficacy_rule.delta - 0.5)
         if self.futility_rule.kind == "wang_tsiatis":
-            return self._shaped_futility(drift, alone, near)
-        return self._look_by_look(drift, near)
+            futility = self._wang_tsiatis(drift, efficacy)
+            error, power = error_and_power(self.information, efficacy, futility, drift, self.sided)
+            found = Solution(efficacy, futility, power)
+        else:
+            found = self._given_efficacy(drift, efficacy, near)
+            error = error_of(
+                exit_probabilities(self.information, efficacy, found.futility, 0.0, self.sided)
+            )
+        # On the probit scale the error is nearly a straight line in the constant.
+        reached = float(ndtri(min(max(error / self.sided, 1e-300), 1.0 - 1e-16)))
+        return float(ndtri(self.alpha / self.sided)) - reached, found
 
     def _look_by_look(self, drift: float, near: Solution | None) -> Solution:
         n = len(self.information)
@@ -119,53 +204,21 @@ class FutilityProblem:
             bounds[bounds <= 0.0] = -np.inf
         return np.minimum(bounds, efficacy)
 
-    def _shaped_futility(self, drift: float, alone: FloatArray, near: Solution | None) -> Solution:
-        """Spending efficacy with Wang-Tsiatis futility: solve for the bound where they meet."""
-
-        def bounds(last: float) -> tuple[FloatArray, FloatArray]:
-            futility = self._wang_tsiatis(drift, np.full(len(alone), np.inf), last)
-            null = NullPaths(
-                self.efficacy_rule,
-                self.information,
-                self.efficacy_spending,
-                self.alpha,
-                self.sided,
-            )
-            efficacy = np.empty(len(alone))
-            for k in range(len(alone)):
-                efficacy[k] = null.bound(k)
-                futility[k] = min(futility[k], efficacy[k])
-                null.pass_look(k, efficacy[k], futility[k])
-            return efficacy, futility
-
-        def gap(last: float) -> float:
-            try:
-                return float(bounds(last)[0][-1]) - last
-            except NoErrorLeft:
-                return -8.0 - last  # so much futility calls for a lower bound
-
-        guess = float(alone[-1] if near is None else near.efficacy[-1])
-        found = find_root(
-            gap, guess, -0.02, -8.0, 40.0, 1e-13, 1e-12, "the last efficacy bound", slope=-1.2
+    def _beside_shaped_futility(
+        self, drift: float, last: float, near: Solution | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Spending efficacy beside Wang-Tsiatis futility that would meet it at `last`."""
+        n = len(self.information)
+        futility = self._wang_tsiatis(drift, np.full(n, np.inf), last)
+        null = NullPaths(
+            self.efficacy_rule, self.information, self.efficacy_spending, self.alpha, self.sided
         )
-        return self._measured(drift, *bounds(found))
-
-    def _shaped_efficacy(self, drift: float, alone: FloatArray, near: Solution | None) -> Solution:
-        """Wang-Tsiatis efficacy: solve for the constant that spends alpha beside futility."""
-        shape = self.information ** (self.efficacy_rule.delta - 0.5)
-
-        def gap(constant: float) -> float:
-            futility = self._given_efficacy(drift, constant * shape).futility
-            exits = exit_probabilities(
-                self.information, constant * shape, futility, 0.0, self.sided
-            )
-            return float(np.log(max(error_of(exits), 1e-300) / self.alpha))
-
-        guess = float(alone[-1] if near is None else near.efficacy[-1])
-        constant = find_root(
-            gap, guess, -0.02, 0.0, 40.0, 1e-13, 1e-12, "the efficacy constant", slope=-2.3
-        )
-        return self._given_efficacy(drift, constant * shape)
+        efficacy = np.empty(n)
+        for k in range(n):
+            efficacy[k] = null.bound(k, None if near is None else float(near.efficacy[k]))
+            futility[k] = min(futility[k], efficacy[k])
+            null.pass_look(k, efficacy[k], futility[k])
+        return efficacy, futility
 
 
 class _AlternativePaths:
@@ -228,30 +281,13 @@ def _extrapolated(tried: dict[float, Solution], drift: float) -> Solution | None
         )
 
 
-def solve_with_futility(
-    problem: FutilityProblem, alone: FloatArray, guess: float
-) -> tuple[FloatArray, FloatArray, float]:
+def solve_with_futility(problem: FutilityProblem) -> tuple[FloatArray, FloatArray, float]:
     """Bounds that meet at the last look with type II error `beta`, and the drift at which they do.
 
-    alone: (n_looks,) efficacy bounds without futility. guess: drift to start from.
     Returns efficacy (n_looks,), futility (n_looks,), drift.
     """
-    target = float(ndtri(1.0 - problem.beta))
-    tried: dict[float, Solution] = {}
-
-    def gap(drift: float) -> float:
-        try:
-            found = problem.bounds_for(drift, alone, _extrapolated(tried, drift))
-        except NoErrorLeft:
-            return 8.0  # futility rises with the drift: this one is too large
-        tried[drift] = found
-        return float(ndtri(min(max(found.power, 1e-300), 1 - 1e-16))) - target
-
-    meeting = (
-        "a drift at which futility meets efficacy (weaker or non-binding futility may have one)"
-    )
-    drift = find_root(gap, guess, 0.05, 1e-6, 60.0, 1e-13, 1e-12, meeting, slope=0.9)
-    found = tried[drift]
+    solved = _solve_both(problem) if problem.tied else None
+    found, drift = _solve_drift(problem) if solved is None else solved
     efficacy, futility = found.efficacy, found.futility.copy()
     futility[-1] = efficacy[-1]
     crossed = np.flatnonzero(futility[:-1] >= efficacy[:-1])
@@ -262,3 +298,49 @@ def solve_with_futility(
             f"at look {k + 1}: this futility rule ends the trial before its last look"
         )
     return efficacy, futility, drift
+
+
+def _solve_drift(problem: FutilityProblem) -> tuple[Solution, float]:
+    """The drift at which the power is right; bounds are solved anew for every drift tried."""
+    tried: dict[float, Solution] = {}
+
+    def gap(drift: float) -> float:
+        try:
+            found = problem.bounds_for(drift, _extrapolated(tried, drift))
+        except NoErrorLeft:
+            return 8.0  # futility rises with the drift: this one is too large
+        tried[drift] = found
+        return _power_gap(problem, found)
+
+    meeting = (
+        "a drift at which futility meets efficacy (weaker or non-binding futility may have one)"
+    )
+    guess = 1.04 * float(ndtri(1.0 - problem.beta) - ndtri(problem.alpha / problem.sided))
+    drift = find_root(gap, guess, 0.05, 1e-6, 60.0, 1e-13, 1e-12, meeting, slope=0.9)
+    return tried[drift], drift
+
+
+def _solve_both(problem: FutilityProblem) -> tuple[Solution, float] | None:
+    """Drift and tied bounds at once; None where they lie too far from the guess for that."""
+    latest: list[Solution] = []
+    drifts: list[float] = []
+
+    def gaps(last: float, drift: float) -> tuple[float, float]:
+        if drift <= 0.0 or last <= 0.0:
+            return np.nan, np.nan
+        try:
+            spent, found = problem.tied_bounds(drift, last, latest[-1] if latest else None)
+        except NoErrorLeft:
+            return np.nan, np.nan
+        latest.append(found)
+        drifts.append(drift)
+        return spent, _power_gap(problem, found)
+
+    reached = solve_pair(gaps, problem.guesses(), problem.tied_slopes(), 1e-11)
+    return (latest[-1], drifts[-1]) if reached else None
+
+
+def _power_gap(problem: FutilityProblem, found: Solution) -> float:
+    """Power less that wanted, on the probit scale, where it is nearly straight in the drift."""
+    reached = float(ndtri(min(max(found.power, 1e-300), 1 - 1e-16)))
+    return reached - float(ndtri(1.0 - problem.beta))

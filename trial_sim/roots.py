@@ -1,4 +1,4 @@
-"""One root finder for smooth monotone functions of one number, without scipy.optimize's import."""
+"""Root finders for smooth functions of one number or two, without scipy.optimize's import."""
 
 from __future__ import annotations
 
@@ -77,6 +77,54 @@ def solve_between(
     if np.sign(f_lower) == np.sign(f_upper):
         raise ValueError(f"no solution for {what} between {lower:g} and {upper:g}")
     return _close_in(function, lower, upper, f_lower, f_upper, xtol, ftol)
+
+
+def solve_pair(
+    function: Callable[[float, float], tuple[float, float]],
+    guess: tuple[float, float],
+    slopes: tuple[tuple[float, float], tuple[float, float]],
+    ftol: float,
+    largest_step: float = 1.0,
+    limit: int = 25,
+) -> bool:
+    """Move two numbers until both values of `function` are within `ftol` of zero.
+
+    Broyden's method (1965): Newton's with derivatives that every step corrects, so that each round
+    costs one call. For functions that are nearly straight and a guess that is near.
+
+    function: may return NaN where it has no value. slopes: rough derivatives of (first, second)
+        value by (first, second) number, a row a value.
+    largest_step: no number moves further than this in one round.
+
+    Returns whether it got there; the last call of `function` was at the answer.
+    """
+    x, y = guess
+    (a, b), (c, d) = slopes
+    f, g = function(x, y)
+    for _ in range(limit):
+        if abs(f) <= ftol and abs(g) <= ftol:
+            return True
+        determinant = a * d - b * c
+        if determinant == 0.0 or not np.isfinite(f + g + determinant):
+            return False
+        u, v = (b * g - d * f) / determinant, (c * f - a * g) / determinant
+        shrink = largest_step / max(abs(u), abs(v), largest_step)
+        before = f, g
+        for _ in range(6):
+            f, g = function(x + shrink * u, y + shrink * v)
+            if np.isfinite(f + g):
+                break
+            shrink *= 0.5  # beyond where `function` is defined: less far that way
+        u, v = u * shrink, v * shrink
+        x, y = x + u, y + v
+        size = u * u + v * v
+        if size == 0.0:
+            return False
+        # What the straight lines did not foresee, laid along the step just taken.
+        miss_f = (f - before[0] - a * u - b * v) / size
+        miss_g = (g - before[1] - c * u - d * v) / size
+        a, b, c, d = a + miss_f * u, b + miss_f * v, c + miss_g * u, d + miss_g * v
+    return False
 
 
 def _close_in(

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from trial_sim.arguments import MAX_LOOKS, between, fractions_of
 from trial_sim.boundaries import (
@@ -84,29 +83,10 @@ def group_sequential(
     if futility_rule is not None and futility_rule.kind == "haybittle_peto":
         raise ValueError("futility cannot be 'haybittle_peto': it is a family of efficacy bounds")
 
-    bounds = np.full(n, -np.inf)
-    known = None
-    if futility_rule is not None and futility_rule.kind == "custom":
-        if len(futility_rule.parameter) not in (n - 1, n):
-            raise ValueError(
-                f"custom futility needs {n - 1} or {n} bounds, got {len(futility_rule.parameter)}"
-            )
-        bounds[:-1] = futility_rule.parameter[: n - 1]
-        known = bounds if binding else None
-    alone = efficacy_alone(rule, information, spending, alpha, sided, known)
-    if rule.kind == "custom":
-        reached = error_of(
-            exit_probabilities(
-                information,
-                alone,
-                np.full(n, -np.inf) if known is None else known,
-                0.0,
-                sided,
-            )
-        )
-        alpha = between("alpha spent by the custom efficacy bounds", reached, 0.0, 0.5 * sided)
     drift = None
     if futility_rule is not None and futility_rule.kind != "custom" and n > 1:
+        if rule.kind == "custom":
+            alpha = _alpha_of(information, np.array(rule.parameter), sided)
         problem = FutilityProblem(
             rule,
             futility_rule,
@@ -118,9 +98,21 @@ def group_sequential(
             sided,
             bool(binding),
         )
-        fixed = float(ndtri(power) - ndtri(alpha / sided))
-        alone, bounds, drift = solve_with_futility(problem, alone, 1.04 * fixed)
+        alone, bounds, drift = solve_with_futility(problem)
     else:
+        bounds = np.full(n, -np.inf)
+        known = None
+        if futility_rule is not None and futility_rule.kind == "custom":
+            if len(futility_rule.parameter) not in (n - 1, n):
+                raise ValueError(
+                    f"custom futility needs {n - 1} or {n} bounds, got "
+                    f"{len(futility_rule.parameter)}"
+                )
+            bounds[:-1] = futility_rule.parameter[: n - 1]
+            known = bounds if binding else None
+        alone = efficacy_alone(rule, information, spending, alpha, sided, known)
+        if rule.kind == "custom":
+            alpha = _alpha_of(information, alone, sided, known)
         if futility_rule is not None:
             _check_below(bounds, alone)
             bounds[-1] = alone[-1]
@@ -138,6 +130,15 @@ def group_sequential(
         futility_spending,
         drift,
     )
+
+
+def _alpha_of(
+    information: FloatArray, efficacy: FloatArray, sided: int, futility: FloatArray | None = None
+) -> float:
+    """Error that custom efficacy bounds spend, beside known binding futility or none."""
+    none = np.full(len(information), -np.inf) if futility is None else futility
+    reached = error_of(exit_probabilities(information, efficacy, none, 0.0, sided))
+    return between("alpha spent by the custom efficacy bounds", reached, 0.0, 0.5 * sided)
 
 
 def _check_below(futility: FloatArray, efficacy: FloatArray) -> None:

@@ -34,9 +34,10 @@ def updated_design(
     drift = design.drift * float(np.sqrt(top))
     rule, futility_rule = spending_rules(design)
     fractions = information / top
-    alone = efficacy_alone(rule, fractions, efficacy_clock, design.alpha, design.sided)
-    bounds = np.full(len(fractions), -np.inf)
-    if futility_rule is not None:
+    if futility_rule is None:
+        bounds = np.full(len(fractions), -np.inf)
+        alone = efficacy_alone(rule, fractions, efficacy_clock, design.alpha, design.sided)
+    else:
         problem = FutilityProblem(
             rule,
             futility_rule,
@@ -48,7 +49,7 @@ def updated_design(
             design.sided,
             design.binding,
         )
-        solution = problem.bounds_for(drift, alone)
+        solution = problem.bounds_for(drift)
         alone, bounds = solution.efficacy, solution.futility
         bounds = bounds.copy()
         # With more information than planned futility may reach efficacy: the look ends the trial

@@ -16,7 +16,7 @@ from trial_sim.integration import (
     z_for_tail,
 )
 from trial_sim.multiplicity import normal_orthant
-from trial_sim.roots import find_root
+from trial_sim.roots import find_root, solve_pair
 
 NONE = np.full(3, -np.inf)
 
@@ -208,3 +208,18 @@ def test_root_finder():
     assert find_root(lambda x: x - 1, 0.0, 0.5, lower=0, upper=1) == pytest.approx(1.0)
     with pytest.raises(ValueError, match="no solution for the thing between 0 and 1"):
         find_root(lambda x: x + 1, 0.2, 0.1, 0.0, 1.0, what="the thing")
+
+
+def test_two_equations_are_solved_within_their_domain():
+    calls = []
+
+    def circle_and_line(x, y):
+        calls.append((x, y))
+        if x <= 0.5:
+            return np.nan, np.nan
+        return x * x + y * y - 2.0, x - y
+
+    assert solve_pair(circle_and_line, (0.6, 1.4), ((2.0, 2.0), (1.0, -1.0)), 1e-12)
+    np.testing.assert_allclose(calls[-1], (1.0, 1.0), atol=1e-12)
+    assert len(calls) < 12
+    assert not solve_pair(lambda x, y: (x * x + 1.0, y), (1.0, 1.0), ((2.0, 0.0), (0.0, 1.0)), 1e-9)

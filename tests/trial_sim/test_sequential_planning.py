@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from trial_sim.boundaries import exit_probabilities
+from trial_sim.boundaries import error_and_power, exit_probabilities
 from trial_sim.sequential_planning import GroupSequential, group_sequential
 
 LD_OF = "lan_demets_obrien_fleming"
@@ -466,3 +466,48 @@ def test_exit_probabilities_add_up_under_any_drift():
             1,
         )
         assert found.upper.sum() + found.futility.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("sided", [1, 2])
+@pytest.mark.parametrize("drift", [0.5, 3.4, 4.9, 7.0])
+def test_one_walk_gives_the_error_and_power_of_two(sided, drift):
+    times = np.array([0.05, 0.3, 0.45, 0.9, 1.0])
+    efficacy, futility = 2.1 / np.sqrt(times), np.array([-np.inf, 0.1, 0.4, 1.2, -np.inf])
+    error, power = error_and_power(times, efficacy, futility, drift, sided)
+    null, alternative = (
+        exit_probabilities(times, efficacy, futility, d, sided) for d in (0.0, drift)
+    )
+    assert error == pytest.approx(null.rejection.sum(), abs=1e-11)
+    assert power == pytest.approx(alternative.upper.sum(), abs=1e-10)
+
+
+def test_pampallona_tsiatis_bounds_of_ten_looks():
+    """rpact 3.3.4: typeOfDesign "PT", both deltas 0, bindingFutility = TRUE, tolerance 1e-10."""
+    design = group_sequential(
+        np.arange(1, 11) / 10, efficacy="obrien_fleming", futility="obrien_fleming", binding=True
+    )
+    efficacy = [
+        6.36087632821,
+        4.49781878596,
+        3.67245366037,
+        3.18043816410,
+        2.84467037327,
+        2.59681688684,
+        2.40418526927,
+        2.24890939298,
+        2.12029210940,
+        2.01148571118,
+    ]
+    futility = [
+        -3.4567101695268,
+        -1.6729207584208,
+        -0.7361356119405,
+        -0.0920906684746,
+        0.4054713972770,
+        0.8154778183174,
+        1.1672856336545,
+        1.4775669499336,
+        1.7566777946711,
+    ]
+    np.testing.assert_allclose(design.efficacy_bounds, efficacy, atol=1e-8)
+    np.testing.assert_allclose(design.futility_bounds[:-1], futility, atol=3e-8)
