@@ -28,7 +28,7 @@ from molgen.motif_assembly import to_smiles
 from molgen.motifs import MotifTree
 from molgen.prior import VelocityField, flow
 from molgen.tensors import Refusal, build_table
-from molgen.vocabulary import extend
+from molgen.vocabulary_growth import extend
 
 logger = logging.getLogger(__name__)
 _BLOCK = 512

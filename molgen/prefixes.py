@@ -29,6 +29,7 @@ from molgen.model import GraphVAE
 from molgen.motifs import motif
 from molgen.scaffolds import MAX_HEAVY_ATOMS, Scaffold, parse_scaffold
 from molgen.vocabulary import Vocabulary, attachments, build_vocabulary
+from molgen.vocabulary_growth import append
 
 if TYPE_CHECKING:
     from molgen.generation import Generator
@@ -172,7 +173,7 @@ class _RoomyTables:
             self._allocate(self.base, new.n_tokens, new.n_sites)
             old = self.base.vocabulary
         self._fill(new, old.n_tokens, old.n_sites)
-        self.writer = self._view(_append(old, new))
+        self.writer = self._view(append(old, new))
 
     def _is_complete(self, smiles: str) -> bool:
         vocabulary = self.writer.vocabulary
@@ -205,26 +206,3 @@ class _RoomyTables:
         sizes |= dict.fromkeys(SITE_TABLES, vocabulary.n_sites)
         writer.tables = InputTables(**{k: self.tables[k][:size] for k, size in sizes.items()})
         return writer
-
-
-def _append(v: Vocabulary, w: Vocabulary) -> Vocabulary:
-    """The motifs, tokens and sites of ``v``, then those of ``w``."""
-
-    def after(name: str) -> np.ndarray:
-        a, b = getattr(v, name), getattr(w, name)
-        return np.concatenate([a, b[1:] + a[-1]]).astype(a.dtype)
-
-    plain = (
-        "atom_feature", "atom_row", "bond_begin", "bond_end", "bond_type", "symmetry",
-        "symmetry_count", "token_atom", "token_row", "site_atom", "site_capacity", "site_row",
-    )  # fmt: skip
-    atom_token = np.where(w.atom_token >= 0, w.atom_token + v.n_tokens, -1)
-    return Vocabulary(
-        motifs=v.motifs + w.motifs,
-        environment=v.environment,
-        atom_token=np.concatenate([v.atom_token, atom_token]).astype(np.int32),
-        symmetry_start=np.concatenate([v.symmetry_start, w.symmetry_start + len(v.symmetry)]),
-        token_motif=np.concatenate([v.token_motif, w.token_motif + v.n_motifs]),
-        **{name: after(name) for name in ("atom_offset", "bond_offset", "site_offset")},
-        **{name: np.concatenate([getattr(v, name), getattr(w, name)]) for name in plain},
-    )

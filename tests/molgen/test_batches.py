@@ -9,7 +9,8 @@ from molgen.growth import grow
 from molgen.motif_assembly import to_smiles
 from molgen.motifs import Edge, MotifTree
 from molgen.tensors import TreeTable, build_table
-from molgen.vocabulary import Vocabulary, build_vocabulary, choose_tokens, extend
+from molgen.vocabulary import Vocabulary, build_vocabulary, choose_tokens
+from molgen.vocabulary_growth import extend
 from tests.molgen.test_motifs import read
 
 

@@ -7,7 +7,8 @@ import torch
 from molgen.decoding import Writer
 from molgen.prefixes import prepare_prefix
 from molgen.scaffolds import parse_scaffold
-from molgen.vocabulary import Vocabulary, extend
+from molgen.vocabulary import Vocabulary
+from molgen.vocabulary_growth import extend
 
 SELENIUM = "c1ccc2c(c1)[se]c1ccccc12"
 
