@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from rdkit import Chem, rdBase
 
+from molgen.cutting import connected_pieces, cut_core, find_part, read_molecule
 from molgen.motif_assembly import to_smiles
 from molgen.motifs import MotifTree
 from molgen.prefixes import prepare_prefix
@@ -109,7 +110,7 @@ def replace_substituents(
 ) -> Molecules:
     """``n`` different molecules that keep the ``core`` of ``smiles`` (SMILES or SMARTS) and grow
     new substituents where it had them. ``near``: guided by the molecule itself."""
-    scaffold = _core_of(smiles, core)
+    scaffold = cut_core(smiles, core)
     guide = smiles if near else None
     return sample_scaffold(model, scaffold, n, seed, temperature, guide, radius)
 
@@ -128,12 +129,12 @@ def replace_core(
     Raises ValueError if the core is not in the molecule, cannot be cut out by single bonds, or
     has no substituents.
     """
-    mol = _read(smiles)
-    matched = _match(mol, core, smiles)
+    mol = read_molecule(smiles)
+    matched = find_part(mol, core, smiles)
     rest = set(range(mol.GetNumAtoms())) - set(matched)
     if not rest:
         raise ValueError(f"{core!r} is all of {smiles}; there is no substituent to keep")
-    pieces = _connected(mol, rest)
+    pieces = connected_pieces(mol, rest)
     parts = [cut_scaffold(mol, piece, f"substituent {i + 1}") for i, piece in enumerate(pieces)]
     parts.sort(key=lambda s: -s.mol.GetNumAtoms())
     if any(len(p.exits) != 1 for p in parts):
@@ -154,9 +155,9 @@ def change_part(
     temperature: float = 1.0,
 ) -> Molecules:
     """Analogues of ``smiles`` in which the part ``keep`` (SMARTS, or atom indices) stays."""
-    mol = _read(smiles)
+    mol = read_molecule(smiles)
     if isinstance(keep, str):
-        atoms: Sequence[int] = _match(mol, keep, smiles)
+        atoms: Sequence[int] = find_part(mol, keep, smiles)
     else:
         atoms = [int(a) for a in keep]
         bad = [a for a in atoms if not 0 <= a < mol.GetNumAtoms()]
@@ -354,50 +355,3 @@ def _finished(tree: MotifTree) -> _Candidate:
     if mol is None:
         return Refusal(0, text, "RDKit cannot read the assembled molecule")
     return Chem.MolToSmiles(mol), mol
-
-
-def _read(smiles: str) -> Chem.Mol:
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(smiles) if smiles else None
-    if mol is None:
-        raise ValueError(f"{smiles!r} is not a SMILES that RDKit can read")
-    return mol
-
-
-def _match(mol: Chem.Mol, pattern: str, smiles: str) -> tuple[int, ...]:
-    with rdBase.BlockLogs():
-        query = Chem.MolFromSmarts(pattern) if pattern else None
-    if query is None:
-        raise ValueError(f"{pattern!r} is not a SMARTS that RDKit can read")
-    matches = mol.GetSubstructMatches(query)
-    if not matches:
-        with rdBase.BlockLogs():
-            as_smiles = Chem.MolFromSmiles(pattern)
-        matches = mol.GetSubstructMatches(as_smiles) if as_smiles is not None else ()
-    if not matches:
-        raise ValueError(f"{pattern!r} is not a part of {smiles}")
-    return matches[0]
-
-
-def _core_of(smiles: str, core: str) -> Scaffold:
-    mol = _read(smiles)
-    scaffold = cut_scaffold(mol, _match(mol, core, smiles), core)
-    if not scaffold.exits:
-        raise ValueError(f"{core!r} is all of {smiles}; there is no substituent to replace")
-    return scaffold
-
-
-def _connected(mol: Chem.Mol, atoms: set[int]) -> list[set[int]]:
-    """The connected pieces of ``atoms`` in ``mol``."""
-    left, pieces = set(atoms), []
-    while left:
-        stack, piece = [left.pop()], set()
-        while stack:
-            atom = stack.pop()
-            piece.add(atom)
-            for neighbour in mol.GetAtomWithIdx(atom).GetNeighbors():
-                if neighbour.GetIdx() in left:
-                    left.discard(neighbour.GetIdx())
-                    stack.append(neighbour.GetIdx())
-        pieces.append(piece)
-    return pieces
