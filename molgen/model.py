@@ -23,13 +23,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.nn import GINEConv
-from torch_geometric.utils import scatter, softmax
 
 from molgen.batches import AtomGraphs
 from molgen.growth import Growth
@@ -66,6 +65,32 @@ class ModelConfig:
             )
 
 
+class _Convolution(nn.Module):
+    """GINE convolution around ``network``.
+
+    PyTorch Geometric takes seconds to import, and molecules are written without it: it is loaded
+    when the first graph is encoded.
+    """
+
+    eps: Tensor
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.nn = network
+        self.register_buffer("eps", torch.zeros(1))
+
+    @cached_property
+    def _layer(self) -> Callable[..., Tensor]:
+        from torch_geometric.nn import GINEConv
+
+        layer = GINEConv(nn.Identity())  # it would draw the weights of what it is given anew
+        layer.nn = self.nn
+        return layer
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge: Tensor) -> Tensor:
+        return self._layer(x, edge_index, edge)
+
+
 class GraphEncoder(nn.Module):
     """Atom graphs to the mean and log variance of the latent."""
 
@@ -82,7 +107,7 @@ class GraphEncoder(nn.Module):
             network = nn.Sequential(
                 nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
             )
-            self.convolutions.append(GINEConv(network, edge_dim=None))
+            self.convolutions.append(_Convolution(network))
             self.norms.append(nn.LayerNorm(width))
             self.bonds.append(nn.Embedding(N_BOND_TYPES, width))
         self.score = nn.Linear(width, self.heads)
@@ -95,6 +120,8 @@ class GraphEncoder(nn.Module):
 
     def forward(self, graphs: AtomGraphs, rows: Tensor) -> tuple[Tensor, Tensor]:
         """``rows``: (n_atoms, row_dim) environment vectors. Returns mu, logvar: (n, latent_dim)."""
+        from torch_geometric.utils import scatter, softmax
+
         feature, molecule = torch.from_numpy(graphs.feature), torch.from_numpy(graphs.molecule)
         edge_index = torch.from_numpy(graphs.edge_index)
         edge_type = torch.from_numpy(graphs.edge_type)

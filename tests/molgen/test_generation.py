@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 from rdkit import Chem
 
 import molgen
@@ -120,3 +123,23 @@ def test_damaged_and_foreign_checkpoints_are_named(small_folder, tmp_path) -> No
     (swapped / "model.json").write_text(json.dumps(card))
     with pytest.raises(ValueError, match="does not fit its card"):
         read_model(swapped)
+
+
+def test_the_encoder_convolves_as_gine_does() -> None:
+    convolution = molgen.load_model("moses").network.encoder.convolutions[0]
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 128, generator=generator)
+    edge = torch.randn(8, 128, generator=generator)
+    edge_index = torch.tensor([[0, 1, 1, 2, 2, 3, 3, 4], [1, 0, 2, 1, 3, 2, 4, 3]])
+    weights = convolution.nn[0].weight.clone()
+    summed = x.clone().index_add_(0, edge_index[1], torch.relu(x[edge_index[0]] + edge))
+    torch.testing.assert_close(convolution(x, edge_index, edge), convolution.nn(summed))
+    assert torch.equal(convolution.nn[0].weight, weights)  # which are not drawn anew
+
+
+def test_writing_molecules_loads_no_graph_library() -> None:
+    code = (
+        "import sys, molgen; molgen.load_model('moses').sample(1); "
+        "print(sorted(m for m in sys.modules if m == 'torch_geometric'))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
