@@ -32,7 +32,7 @@ class SearchSettings:
 
     n_initial: int = 100
     batch_size: int = 40
-    batch_share: float = 0.0
+    batch_share: float = 0.03
     largest_batch: int = 100
     pool_size: int = 160
     rounds: int = 3
@@ -49,9 +49,19 @@ class SearchSettings:
     screen_until: int = 600
 
     def __post_init__(self) -> None:
-        for name in ("n_initial", "batch_size", "pool_size", "rounds", "parents", "elite"):
+        for name in (
+            "n_initial",
+            "batch_size",
+            "pool_size",
+            "rounds",
+            "parents",
+            "elite",
+            "largest_batch",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1; got {getattr(self, name)}")
+        if not 0 <= self.batch_share <= 1:
+            raise ValueError(f"batch_share is a share between 0 and 1; got {self.batch_share}")
         if not 0 <= self.explore <= 1:
             raise ValueError(f"explore is a share between 0 and 1; got {self.explore}")
         if not 0 < self.niche_similarity <= 1:
