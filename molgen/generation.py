@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from rdkit import Chem, rdBase
+from rdkit import Chem
 
 from molgen.batches import AtomGraphs, atom_graphs, motif_numbers
 from molgen.block_processes import draw_blocks
 from molgen.checkpoints import find_model, read_model
 from molgen.decoding import Writer
 from molgen.model import GraphVAE
-from molgen.motif_assembly import to_smiles
+from molgen.molecules import Molecules, check_count, check_temperature, seeded, to_canonical
 from molgen.motifs import MotifTree
 from molgen.prior import VelocityField, flow
 from molgen.tensors import Refusal, build_table
@@ -44,19 +44,6 @@ class PriorSettings:
 
     level: float = 0.5
     steps: int = 4
-
-
-class Molecules(list[str]):
-    """A list of canonical SMILES that also says what was dropped on the way.
-
-    dropped: strings that RDKit refused, with the reason; each was replaced by a new draw.
-    acceptance: share of proposals that met the conditions asked for.
-    """
-
-    def __init__(self, smiles: Iterable[str], dropped: Sequence[Refusal] = ()):
-        super().__init__(smiles)
-        self.dropped = tuple(dropped)
-        self.acceptance = 1.0
 
 
 def load_model(name: str | os.PathLike = "moses") -> Generator:
@@ -368,30 +355,3 @@ class Generator:
                 f"{smiles!r} cannot be encoded: expected one valid, connected molecule"
             )
         return torch.from_numpy(z)
-
-
-def seeded(seed: int, block: int, stream: int) -> np.random.Generator:
-    """The random stream of a block; ``stream`` tells uses apart."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, block, stream])))
-
-
-def to_canonical(tree: MotifTree) -> str | Refusal:
-    """Canonical SMILES of a tree without stereo, or why there is none."""
-    text = to_smiles(tree)
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(text)
-    if mol is None:
-        return Refusal(0, text, "RDKit cannot read the assembled molecule")
-    return Chem.MolToSmiles(mol)
-
-
-def check_count(n: int) -> None:
-    """Raise ValueError unless ``n`` is a whole number of at least 0."""
-    if not isinstance(n, int | np.integer) or n < 0:
-        raise ValueError(f"n is {n!r}; expected a whole number of at least 0")
-
-
-def check_temperature(temperature: float) -> None:
-    """Raise ValueError unless ``temperature`` is a number of at least 0."""
-    if not temperature >= 0:
-        raise ValueError(f"temperature is {temperature!r}; expected a number of at least 0")

@@ -16,6 +16,7 @@ import torch
 from rdkit import Chem, rdBase
 
 from molgen.cutting import connected_pieces, cut_core, find_part, read_molecule
+from molgen.molecules import Molecules, check_count, check_temperature, seeded
 from molgen.motif_assembly import to_smiles
 from molgen.motifs import MotifTree
 from molgen.prefixes import prepare_prefix
@@ -29,7 +30,7 @@ from molgen.scaffolds import (
 from molgen.tensors import Refusal
 
 if TYPE_CHECKING:
-    from molgen.generation import Generator, Molecules
+    from molgen.generation import Generator
 
 logger = logging.getLogger(__name__)
 _BLOCK = 256
@@ -60,8 +61,6 @@ def sample_scaffold(
 
     Raises ValueError for a scaffold that cannot be used, naming what is wrong with it.
     """
-    from molgen.generation import check_count, check_temperature
-
     check_count(n)
     check_temperature(temperature)
     parsed = parse_scaffold(scaffold) if isinstance(scaffold, str) else scaffold
@@ -168,8 +167,6 @@ def change_part(
         raise ValueError(f"keep covers all of {smiles}; nothing is left to change")
     grown = sample_scaffold(model, scaffold, n + 1, seed, temperature, smiles, radius)
     own = Chem.CanonSmiles(smiles, useChiral=0)
-    from molgen.generation import Molecules
-
     return Molecules([s for s in grown if s != own][:n], grown.dropped)
 
 
@@ -184,8 +181,6 @@ def draw_scaffold(
 
     One that RDKit refuses is left out.
     """
-    from molgen.generation import check_count
-
     check_count(n)
     parsed = parse_scaffold(scaffold) if isinstance(scaffold, str) else scaffold
     trees = islice(_grown(model, parsed, seed, temperature, limit=n, wanted=n), n)
@@ -208,8 +203,6 @@ def _grown(
 
     Random numbers belong to units of 64 molecules, however many units are written together.
     """
-    from molgen.generation import seeded
-
     writer, prefix = prepare_prefix(model, scaffold)
     mu = None if near is None else model.encode_one(near)
     level = radius / (1 + radius) if near is not None else 1.0
@@ -239,8 +232,6 @@ def _join(
     without: Chem.Mol | None = None,
 ) -> Molecules:
     """Grow from the first part, and hang the others where the model finds it likeliest."""
-    from molgen.generation import check_count
-
     check_count(n)
     first, others = parts[0], parts[1:]
     limit = max_draws or max(10 * n, 4_000)
@@ -273,7 +264,6 @@ def _hang(
     model: Generator, trees: list[MotifTree], others: list[Scaffold], n_first: int, seed: int
 ) -> Iterator[_Candidate]:
     """Each tree with all other fragments, hung one after another on the likeliest free site."""
-    from molgen.generation import seeded
     from molgen.likelihood import negative_log_likelihood
 
     for number, other in enumerate(others):
@@ -308,8 +298,6 @@ def _collect(
     limit: int,
 ) -> Molecules:
     """The first ``n`` different candidates with all ``patterns``, and why there are fewer."""
-    from molgen.generation import Molecules
-
     patterns = patterns if isinstance(patterns, list) else [patterns]
     found: dict[str, None] = {}
     dropped: list[Refusal] = []
