@@ -53,6 +53,17 @@ class Component:
         'logp within 1 and 3'
         >>> wish.satisfied(2.0), wish.satisfied(5.0)
         (True, False)
+        >>> molgen.Component.minimise("sa_score").goal, molgen.Component.at_most("mw", 450).high
+        ('minimise', 450.0)
+        >>> molgen.Component.maximise("qed").resolved_transform().to_dict()
+        {'type': 'identity'}
+        >>> tpsa = molgen.Component.parse("tpsa at least 40")
+        >>> tpsa == molgen.Component.at_least("tpsa", 40)
+        True
+        >>> molgen.Component.from_dict(tpsa.to_dict()) == tpsa
+        True
+        >>> molgen.Component.from_function(len, "letters", goal="within", low=0, high=40).name
+        'letters'
     """
 
     property: str

@@ -23,7 +23,16 @@ HIGHLIGHT = (0.99, 0.72, 0.42)
 
 
 class Drawing(str):
-    """SVG text that notebooks show as a picture."""
+    """SVG text that notebooks show as a picture.
+
+    Examples:
+        >>> import molgen
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     print(molgen.draw(["CCO"]).save(Path(folder) / "ethanol.svg").name)
+        ethanol.svg
+    """
 
     def _repr_svg_(self) -> str:
         return str(self)

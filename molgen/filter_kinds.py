@@ -91,6 +91,14 @@ class Filter:
 
     >>> Filter("window", {"property": "logp", "high": 3}).name
     'logp <= 3'
+    >>> from rdkit.Chem import MolFromSmiles
+    >>> pains = Filter.from_dict("pains")
+    >>> pains.to_dict(), pains.source[:17]
+    ('pains', 'Baell and Hollowa')
+    >>> [str(reason)[:5] for reason in pains.refuse(MolFromSmiles("O=C1C=CC(=O)C=C1"), {})]
+    ['pains']
+    >>> Filter.from_dict({"logp": [None, 3]}).descriptors
+    ['logp']
     """
 
     kind: str

@@ -77,6 +77,11 @@ class FilterSet:
         2
         >>> molgen.FilterSet.from_yaml(rules.to_yaml()) == rules
         True
+        >>> rules.to_list(), rules.descriptors
+        (['veber', 'pains'], ['rotatable_bonds', 'tpsa'])
+        >>> from rdkit.Chem import MolFromSmiles
+        >>> rules.refuse(MolFromSmiles("CCO"))
+        []
     """
 
     filters: tuple[Filter, ...]

@@ -77,6 +77,25 @@ class QsarModel:
         held_out_spread: (n,) float64 their spreads.
         domain_threshold: Similarity to the training set below which a molecule is outside.
         path: Where it was saved or loaded, or None.
+
+    Examples:
+        >>> import molgen
+        >>> smiles = ["C" * n + end for n in range(1, 9) for end in ("O", "N", "Cl")]
+        >>> logs = [0.5 * (len(text) - 4) for text in smiles]
+        >>> model = molgen.fit_qsar(smiles, logs, seed=0)
+        >>> model.task, len(model.y)
+        ('regression', 24)
+        >>> list(model.metrics)
+        ['metric', 'estimate', 'lower', 'upper']
+        >>> model.predict(["CCCCN"]).columns.tolist()
+        ['smiles', 'prediction', 'lower', 'upper', 'similarity', 'in_domain']
+        >>> 0 <= model.coverage_check() <= 1
+        True
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save(folder + "/solubility")
+        ...     print(molgen.load_qsar(folder + "/solubility").task)
+        regression
     """
 
     def __init__(

@@ -43,6 +43,9 @@ HISTOGRAMS = (
     "heavy_atoms",
 )
 _MAP_MOLECULES = 1_000
+#: Drawings are four fifths of a page. Rows past so many bytes of them are listed with their SMILES
+#: alone, so that a page of the default length stays under 5 MB.
+_DRAWN_BYTES = 3_300_000
 
 
 def report(
@@ -75,7 +78,8 @@ def report(
         metrics: values from ``evaluate``, shown in a table.
         provenance: from ``provenance.record``; a record of this report by default.
         properties: descriptors to compute and to show as histograms.
-        max_structures: molecules beyond this are counted, but neither drawn nor listed.
+        max_structures: molecules beyond this are counted, but neither drawn nor listed. Of those
+            listed, as many are drawn as fit into a page of 5 MB: the first 500 to 600, usually.
         max_cards: molecules shown as cards at the top: by ``score`` where the table has it, with
             its components as bars. A table from ``molgen.optimize`` brings the search's trajectory.
         n_jobs: processes.
@@ -104,13 +108,15 @@ def report(
     columns = _shown_columns(shown)
     known = _known_molecules(reference)
     reference_name = "MOSES" if reference == "moses" else "reference"
+    rows, n_drawn = _rows(shown, columns)
     page = template.render(
         title=title,
         columns=[
             {"name": c, "meaning": DESCRIPTORS[c].meaning if c in DESCRIPTORS else ""}
             for c in columns
         ],
-        rows=[_row(i, dict(r), columns) for i, r in enumerate(shown.to_dict("records"), start=1)],
+        rows=rows,
+        n_drawn=n_drawn,
         n_total=len(table),
         n_shown=len(shown),
         n_distinct=int(table["smiles"].nunique()),
@@ -179,12 +185,27 @@ def _shown_columns(table: pd.DataFrame) -> list[str]:
     return [str(c) for c in table.columns if c not in ("smiles", "passed", "reasons")]
 
 
-def _row(number: int, row: Mapping[Any, Any], columns: Sequence[str]) -> dict[str, Any]:
+def _rows(table: pd.DataFrame, columns: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
+    """The rows as the template shows them, and how many of them have a drawing."""
+    rows: list[dict[str, Any]] = []
+    n_drawn = size = 0
+    for number, row in enumerate(table.to_dict("records"), start=1):
+        drawn = size < _DRAWN_BYTES
+        rows.append(_row(number, row, columns, drawn))
+        size += len(rows[-1]["svg"])
+        n_drawn += drawn
+    return rows, n_drawn
+
+
+def _row(
+    number: int, row: Mapping[Any, Any], columns: Sequence[str], drawn: bool
+) -> dict[str, Any]:
     import jinja2
 
     reasons = row.get("reasons", "")
     atoms = [a for r in reasons.items for a in r.atoms] if isinstance(reasons, Reasons) else []
-    svg = draw_structure(str(row["smiles"]), width=190, height=130, atoms=atoms)
+    smiles = str(row["smiles"])
+    svg = draw_structure(smiles, width=190, height=130, atoms=atoms) if drawn else ""
     return {
         "number": number,
         "smiles": row["smiles"],
@@ -230,7 +251,9 @@ def _card(candidate: Candidate, table: pd.DataFrame) -> dict[str, Any]:
     )
     small = "" if candidate.known is None else draw_structure(candidate.known, width=112, height=80)
     texts = [f"{r.filter}: {r.what}" for r in items] if items else [str(reasons)]
-    texts += [str(row[c]) for c in ("problems", "problem", "notes") if row.get(c)]
+    # an empty text comes back from a CSV file as NaN
+    said = [row.get(c) for c in ("problems", "problem", "notes")]
+    texts += [t for t in said if isinstance(t, str)]
     return {
         "number": candidate.row + 1,
         "smiles": row["smiles"],

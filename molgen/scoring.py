@@ -54,6 +54,21 @@ class Objective:
         ['qed', 'sa_score']
         >>> molgen.Objective.from_dict(wishes.to_dict()) == wishes
         True
+        >>> wishes.table()["statement"].tolist()
+        ['maximise qed', 'minimise sa_score']
+        >>> score, values, reason = wishes.score_with_components(["CCO"])[0]
+        >>> round(score, 3), sorted(values), reason
+        (0.598, ['qed', 'qed (raw)', 'sa_score', 'sa_score (raw)'], None)
+        >>> wishes.accepts(["CCO"])
+        [True]
+        >>> wishes.renamed("mine").name, len(wishes.identity)
+        ('mine', 16)
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     wishes.save(Path(folder) / "wishes.yaml")
+        ...     print(molgen.Objective.load(Path(folder) / "wishes.yaml") == wishes)
+        True
     """
 
     components: tuple[Component, ...]

@@ -60,6 +60,14 @@ class Standardized:
         lines: their line numbers, same length as ``smiles``.
         rejected: the rows not kept, with line number and reason.
         changes: how many kept rows each step changed, for example ``{"fragments removed": 12}``.
+
+    Examples:
+        >>> from molgen.standardization import standardize
+        >>> result = standardize(["CC(=O)[O-].[Na+]", "C1CC"])
+        >>> result.n_in, result.n_out, result.reasons
+        (2, 1, {'ring closure 1 is never closed': 1})
+        >>> result.rejected_table()["line"].tolist()
+        [2]
     """
 
     smiles: tuple[str, ...]

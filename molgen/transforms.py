@@ -132,6 +132,12 @@ class Transform:
     Attributes:
         name: One of :data:`TRANSFORMS`.
         parameters: Its numbers (a mapping for "value_mapping", a callable for "custom").
+
+    Examples:
+        >>> from molgen.transforms import make_transform
+        >>> shape = make_transform({"type": "sigmoid", "low": 0, "high": 1})
+        >>> shape.to_dict(), shape.describe()
+        ({'type': 'sigmoid', 'low': 0.0, 'high': 1.0}, 'sigmoid(low 0, high 1)')
     """
 
     name: str

@@ -138,6 +138,8 @@ class BetaMixture:
         >>> prior = ts.BetaMixture([0.8, 0.2], [12, 1], [28, 1])
         >>> round(prior.mean, 3), round(prior.posterior(4, 20).mean, 3)
         (0.34, 0.263)
+        >>> prior.cdf([0.5]).round(3).tolist(), prior.robust(0.2).weights.round(2).tolist()
+        ([0.896], [0.64, 0.16, 0.2])
     """
 
     weights: FloatArray

@@ -37,6 +37,18 @@ class SurvivalScenario:
     breakpoints: (n_pieces - 1,) follow-up times at which the hazards change.
     control_dropout, treatment_dropout: (n_pieces,) dropout hazards per month; scalars are repeated.
     allocation: treatment patients per control patient.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> scenario = ts.survival_scenario(
+        ...     accrual_rates=20, accrual_durations=10, control_median=12, hazard_ratio=0.7
+        ... )
+        >>> scenario.treatment_hazards.round(4).tolist(), scenario.accrual_duration
+        ([0.0404], 10.0)
+        >>> scenario.n_patients, scenario.treatment_share, scenario.enrolled(5).tolist()
+        (200.0, 0.5, [100.0])
+        >>> scenario.scaled_to(100).n_patients
+        100.0
     """
 
     accrual_rates: FloatArray

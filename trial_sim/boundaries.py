@@ -35,6 +35,13 @@ class StageProbabilities:
 
     upper: rejection in favour of the treatment. lower: rejection in the other direction (two-sided
     designs; zero otherwise). futility: stopped at a futility bound (zero at a look without one).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> gs = ts.group_sequential(information_fractions=(0.5, 1), alpha=0.025, power=0.9)
+        >>> at_design = gs.stage_probabilities(gs.drift)
+        >>> round(float(at_design.rejection.sum()), 3), round(float(at_design.stop.sum()), 3)
+        (0.9, 1.0)
     """
 
     upper: FloatArray

@@ -29,6 +29,11 @@ class FisherDesign:
     critical_values: reject at a stage when the product so far is at most this.
     stage_levels: the level of that product test by itself. alpha_spent: cumulative error.
     futility_p: stop for futility when a stage's own p-value is above this (1 for never).
+
+    Examples:
+        >>> from trial_sim.combination_tests import fisher_design
+        >>> fisher_design(n_stages=2, alpha=0.025).reject([0.04, 0.01])
+        (True, 2)
     """
 
     critical_values: FloatArray

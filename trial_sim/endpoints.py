@@ -29,7 +29,18 @@ FAMILIES = ("gaussian", "binomial", "poisson")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Base of the endpoint records: names of columns, and a check of their values."""
+    """Base of the endpoint records: names of columns, and a check of their values.
+
+    Examples:
+        >>> import pandas as pd
+        >>> import trial_sim as ts
+        >>> attacks = ts.Count("attacks", exposure="months")
+        >>> attacks.columns, attacks.inputs
+        (('attacks',), ('months',))
+        >>> attacks.to_dict()
+        {'kind': 'count', 'column': 'attacks', 'exposure': 'months'}
+        >>> attacks.check(pd.DataFrame({"attacks": [0, 2], "months": [3.0, 6.0]}))  # nothing to say
+    """
 
     kind: ClassVar[str] = ""
 
@@ -188,6 +199,10 @@ class Ordinal(Endpoint):
     Examples:
         >>> import trial_sim as ts
         >>> ts.Ordinal("grade", levels=("none", "mild", "severe")).levels
+        ('none', 'mild', 'severe')
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"grade": ["mild", "none", "severe"]})
+        >>> ts.Ordinal("grade", levels=("none", "mild", "severe")).ordered_levels(table)
         ('none', 'mild', 'severe')
     """
 

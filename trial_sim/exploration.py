@@ -30,6 +30,25 @@ class WhatIf(pd.DataFrame):
     ``duration_95`` with their ``_mcse``; and, for power and each cost, the paired difference from
     the base case, ``…_difference`` and ``…_difference_mcse``. Row by row, ``note`` says what
     could not be as planned. ``attrs`` hold the base case and the run.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.6)
+        >>> table = ts.what_if(design, outcomes, {"hazard_ratio": [0.6, 0.8]}, n_trials=100, seed=1)
+        >>> table.parameters, sorted(table.base)[:2]
+        (['hazard_ratio'], ['duration_95', 'expected_duration'])
+        >>> float(table.cheapest(power=0.2)["hazard_ratio"])
+        0.6
+        >>> list(table.levers())[:2]
+        ['change', 'power_gain']
+        >>> table.plot().get_xlabel()
+        'hazard ratio'
     """
 
     @property

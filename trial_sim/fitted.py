@@ -47,6 +47,29 @@ class FittedTrial:
         >>> synthetic = fitted.sample_trial({"control": 20, "6-MP": 20}, seed=0)
         >>> synthetic.n_patients
         40
+        >>> fitted.endpoint, fitted.endpoint_names
+        (TimeToEvent(duration='time', event='event'), ('relapse',))
+        >>> fitted.arms, fitted.tail, fitted.arm_index("6-MP")
+        (('control', '6-MP'), 'horizon', 1)
+        >>> arm = fitted.sample_arm("6-MP", 5, seed=0)
+        >>> len(arm), fitted.as_trial(arm, arms=("6-MP",)).n_patients
+        (5, 5)
+        >>> fitted.refit(synthetic, seed=0).arms
+        ('control', '6-MP')
+        >>> generator, outcome_model = fitted.parameters(seed=0, uncertainty=True)
+        >>> fitted.outcomes(control="control", treatment="6-MP").kind
+        'time_to_event'
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = fitted.save(Path(folder) / "gehan.fitted", allow_copies=True)
+        ...     print(ts.load_fitted(path).arms)
+        ('control', '6-MP')
+        >>> colon = ts.fit(
+        ...     ts.load_trial("colon"), "death", model="weibull", covariate_model="bootstrap"
+        ... )
+        >>> len(colon.sample_combined(["Lev", "Lev+5FU"], 20, name="both", seed=0))
+        20
     """
 
     trial_schema: TrialSchema

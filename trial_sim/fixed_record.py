@@ -28,6 +28,16 @@ class SampleSize:
         first patient to the final analysis. accrual_duration: months of enrolment.
     inflation_factor: maximum over fixed size, already in n and events (1 for a fixed design).
     details: further numbers of the method, by name.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> size = ts.sample_size_means(0.5)
+        >>> round(size.n_per_arm, 2), round(size.n_treatment, 2), round(size.n_total, 2)
+        (85.03, 85.03, 170.06)
+        >>> size.rounded().n_total
+        172.0
+        >>> type(size).from_dict(size.to_dict()) == type(size).from_json(size.to_json())
+        True
     """
 
     method: str

@@ -32,7 +32,19 @@ class Observed:
 
 @dataclass(frozen=True)
 class Looks(Record):
-    """Base of the rules that say when the looks are taken."""
+    """Base of the rules that say when the looks are taken.
+
+    Examples:
+        >>> import numpy as np
+        >>> import trial_sim as ts
+        >>> from trial_sim.looks import Observed
+        >>> enrolled = np.array([[0.0, 1.0, 2.0]])
+        >>> events = np.array([[4.0, 9.0, 6.0]])
+        >>> seen = Observed(enrolled, events, events, np.ones((1, 3), bool))
+        >>> looks = ts.EventLooks([2, 3])
+        >>> looks.n_looks, looks.times(seen).tolist(), looks.unreachable(2)
+        (2, [[6.0, 9.0]], [2])
+    """
 
     @property
     def n_looks(self) -> int:

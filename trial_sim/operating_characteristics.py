@@ -31,6 +31,48 @@ class SimulationResult:
         n_requested: trials asked for; fewer are there if the run was interrupted.
         seconds: time taken.
         scale: what the estimates estimate. direction: -1 where a negative estimate is the good one.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.6)
+        >>> result = ts.simulate(design, outcomes, n_trials=100, seed=1)
+        >>> result.n_trials, result.interrupted, result.rejected.shape, result.success.shape
+        (100, False, (100, 1), (100,))
+        >>> bool(result.power == result.stage_rejection.sum()), result.stage_futility.tolist()
+        (True, [0.0, 0.0])
+        >>> result.duration.shape, result.events.shape, result.patients.shape
+        ((100,), (100,), (100,))
+        >>> result.look_times.shape
+        (2,)
+        >>> bool(result.expected_duration > 0 and result.expected_events <= 120)
+        True
+        >>> result.expected_patients <= 200, len(result.selected_arm)
+        (True, 100)
+        >>> list(result.operating_characteristics)
+        ['quantity', 'estimate', 'mcse', 'lower', 'upper']
+        >>> result.quantity("power").estimate == result.power, round(result.mcse("power"), 2) < 0.1
+        (True, True)
+        >>> result.power_to(0.005) > 0, list(result.trials)[:3]
+        (True, ['trial', 'look', 'month'])
+        >>> list(result.estimate_performance(truth=0.6))[:2]
+        ['arm', 'method']
+        >>> result.adjusted_estimates() is None
+        True
+        >>> result.replay(0).looks.shape[0] >= 1, list(result.curves(n_trials=20))[:2]
+        (True, ['month', 'patients_mean'])
+        >>> null = ts.simulate(design, outcomes.replace(hazard_ratio=1.0), n_trials=100, seed=1)
+        >>> bool(result.compare(null).estimate > 0), result.provenance["seed"]
+        (True, 1)
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     print(sorted(path.name for path in result.save(folder).iterdir()))
+        ['operating_characteristics.csv', 'run.json', 'trials.parquet']
     """
 
     design: Design

@@ -65,6 +65,37 @@ class Prediction:
         conditional_power: the same with parameters fixed, by assumption: ``trend`` (estimates),
             ``null`` (no difference, pooled), ``design`` (if design outcomes were given).
         fits: fitted models by arm, dropout and enrolment. level: of the bands.
+
+    Examples:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.6)
+        >>> rng = np.random.default_rng(0)
+        >>> entered = np.sort(rng.uniform(0, 10, 150))
+        >>> followed = 12 - entered
+        >>> time = rng.exponential(17.0, 150)
+        >>> so_far = pd.DataFrame(
+        ...     {
+        ...         "enrolment": entered,
+        ...         "time": np.minimum(time, followed),
+        ...         "event": time <= followed,
+        ...         "arm": ["control", "treatment"] * 75,
+        ...     }
+        ... )
+        >>> expected = ts.predict(so_far, design, cutoff=12.0, opened="2026-01-01", n_draws=50)
+        >>> 0 <= expected.probability_of_events(60, month=20.0) <= 1
+        True
+        >>> sorted(expected.month_of_events(60)), expected.date(12.0).year
+        (['lower', 'median', 'upper'], 2027)
+        >>> expected.plot().get_ylabel()
+        'number'
     """
 
     trial: OngoingTrial

@@ -109,7 +109,20 @@ def to_plain(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Base of the declarative records of designs and scenarios."""
+    """Base of the declarative records of designs and scenarios.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> dropout = ts.Dropout(rate=0.01)
+        >>> dropout.to_dict()
+        {'type': 'Dropout', 'rate': 0.01, 'breakpoints': [], 'by_arm': {}}
+        >>> dropout.replace(rate=0.02) == dropout, len(dropout.hash)
+        (False, 64)
+        >>> ts.Dropout.from_dict(dropout.to_dict()) == dropout
+        True
+        >>> ts.Dropout.from_json(dropout.to_json()) == ts.Dropout.from_yaml(dropout.to_yaml())
+        True
+    """
 
     aliases: ClassVar[Mapping[str, Callable[..., Any]]] = {}
 

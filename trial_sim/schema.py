@@ -53,7 +53,14 @@ class Column:
 @storable
 @dataclass(frozen=True)
 class TrialSchema:
-    """A trial without its rows: names, levels, bounds, endpoints, provenance."""
+    """A trial without its rows: names, levels, bounds, endpoints, provenance.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> schema = ts.load_trial("gehan").schema()
+        >>> schema.control, schema.from_dict(schema.to_dict()) == schema
+        ('control', True)
+    """
 
     columns: tuple[Column, ...]
     arm: str | None

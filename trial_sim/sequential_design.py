@@ -76,6 +76,34 @@ class GroupSequential:
         [2.7965, 1.9774]
         >>> round(gs.inflation_factor, 4), round(gs.conditional_power(1, 1.5), 3)
         (1.0071, 0.581)
+        >>> gs.n_looks, gs.has_futility, gs.alpha_spent.round(4).tolist(), gs.beta_spent.tolist()
+        (2, False, [0.0026, 0.025], [0.0, 0.10000000000000009])
+        >>> round(gs.drift, 3), round(gs.fixed_drift, 3), round(gs.power_at(gs.drift), 3)
+        (3.253, 3.242, 0.9)
+        >>> gs.expected_sample_size.round(3).tolist(), round(gs.average_sample_size(gs.drift), 3)
+        ([1.006, 0.982, 0.851], 0.851)
+        >>> gs.stage_probabilities(gs.drift).rejection.round(3).tolist()
+        [0.31, 0.59]
+        >>> round(gs.predictive_power(1, 1.5), 3), round(gs.stagewise_p_value(1, 3.0), 5)
+        (0.557, 0.00135)
+        >>> round(gs.median_unbiased_estimate(1, 3.0), 2)
+        4.24
+        >>> [round(x, 2) for x in gs.confidence_interval(1, 3.0)]
+        [1.47, 7.01]
+        >>> round(gs.inference(1, 3.0).p_value, 5)
+        0.00135
+        >>> [round(x, 2) for x in gs.repeated_confidence_interval(1, 3.0)]
+        [0.29, 8.2]
+        >>> round(gs.repeated_p_value(1, 3.0), 4)
+        0.0175
+        >>> gs.update([0.55]).information_fractions.round(2).tolist()
+        [0.55, 1.0]
+        >>> gs.table(events=331)["events"].round(1).tolist()
+        [165.5, 331.0]
+        >>> ts.GroupSequential.from_dict(gs.to_dict()) == ts.GroupSequential.from_json(gs.to_json())
+        True
+        >>> ts.GroupSequential.from_yaml(gs.to_yaml()).n_looks
+        2
     """
 
     information_fractions: FloatArray

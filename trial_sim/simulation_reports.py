@@ -31,6 +31,26 @@ class SimulationReport:
     Attributes:
         title, rationale: text. results: scenario name → result; the first is the planned one.
         what_if: sensitivity table, or None. examples: numbers of the trials shown.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.6)
+        >>> from trial_sim.simulation_reports import simulation_report
+        >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
+        >>> report = simulation_report(result, title="Mine")
+        >>> sorted(report.to_dict())[:2], report.to_json()[:1], report.to_markdown()[:6]
+        (['design', 'example_trials'], '{', '# Mine')
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     print(report.to_html(Path(folder) / "report.html")[:15])
+        <!DOCTYPE html>
     """
 
     title: str
@@ -88,21 +108,30 @@ class SimulationReport:
         context: dict[str, Any] = {
             "title": self.title,
             "rationale": self.rationale,
-            "design": {k: _text(v) for k, v in design.items() if k not in ("type", "boundaries")},
+            "design": {
+                k: _text(v)
+                for k, v in design.items()
+                if k not in ("type", "boundaries") and v not in (None, [], {})
+            },
+            "glance": [_at_a_glance(name, result) for name, result in self.results.items()],
             "looks": _look_rows(first),
             "scenarios": [
                 {
                     "name": name,
-                    "outcomes": {k: _text(v) for k, v in _plain_outcomes(result).items()},
+                    "outcomes": {
+                        k: _text(v)
+                        for k, v in _plain_outcomes(result).items()
+                        if v not in (None, [], {})
+                    },
                     "estimand": result.scale,
-                    "n_trials": result.n_trials,
+                    "n_trials": f"{result.n_trials:,}",
                     "interrupted": result.interrupted,
                     "rows": _formatted(result.operating_characteristics),
                     "provenance": _text(result.provenance["versions"]),
                     "hash": result.provenance["hash"],
                     "seed": result.seed,
                     "seconds": f"{result.seconds:.1f}",
-                    "more": result.power_to(0.001),
+                    "more": f"{result.power_to(0.001):,}",
                 }
                 for name, result in self.results.items()
             ],
@@ -213,6 +242,18 @@ def _text(value: Any) -> str:
 def _plain_outcomes(result: SimulationResult) -> dict[str, Any]:
     plain = to_plain(result.outcomes)
     return plain if isinstance(plain, dict) else {"outcomes": str(plain)}
+
+
+def _at_a_glance(name: str, result: SimulationResult) -> dict[str, str]:
+    """What a reader asks first, in one row a scenario."""
+    power = result.quantity("power")
+    return {
+        "scenario": name,
+        "power": f"{power.estimate:.3f} ({power.lower:.3f} to {power.upper:.3f})",
+        "expected months": f"{result.expected_duration:.1f}",
+        "expected patients": f"{result.expected_patients:.0f}",
+        "expected events": f"{result.expected_events:.0f}",
+    }
 
 
 def _look_rows(result: SimulationResult) -> list[dict[str, str]]:

@@ -34,6 +34,22 @@ class SurvivalExpectations:
     times: calendar time of each look. events, patients: expected by then. hazard_ratio: the Cox
     hazard ratio that the data of the look estimate. information: variance of the score, over that
     of the last look. probabilities: of each decision at each look.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> scenario = ts.survival_scenario(
+        ...     accrual_rates=20, accrual_durations=10, control_median=12, hazard_ratio=0.7
+        ... )
+        >>> gs = ts.group_sequential(information_fractions=(0.5, 1), alpha=0.025, power=0.9)
+        >>> expected = ts.survival_expectations(scenario, gs, events=120)
+        >>> 0 < expected.power < 1, expected.stage_rejection.shape
+        (True, (2,))
+        >>> 0 < expected.expected_events <= 120, expected.expected_duration > 0
+        (True, True)
+        >>> float(expected.expected_patients)
+        200.0
+        >>> list(expected.table())[:2]
+        ['time', 'events']
     """
 
     times: FloatArray

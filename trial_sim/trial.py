@@ -93,6 +93,14 @@ class Trial:
         ... )
         >>> trial.n_patients, trial.arms
         (8, ('A', 'B'))
+        >>> trial.is_long, trial.control, trial.baseline_columns
+        (False, 'A', ('age',))
+        >>> list(trial.baseline), trial.endpoint("death").event
+        (['drug', 'age'], 'dead')
+        >>> trial.subset(trial.baseline["age"].to_numpy() > 53).n_patients
+        4
+        >>> trial.with_patients(table.head(4)).n_patients, trial.schema().control
+        (4, 'A')
     """
 
     patients: pd.DataFrame

@@ -68,6 +68,19 @@ class Measure:
     baseline: what chance, or unseen molecules, would give.
     threshold, rule: see the module.
     attacker: what an attacker must have for this, or an empty string.
+
+    Examples:
+        >>> from molgen.auditing.record import Interval, Measure
+        >>> copies = Measure(
+        ...     "memorisation",
+        ...     "exact copies",
+        ...     Interval(0.01, 0.0, 0.02),
+        ...     "Share of samples that are training molecules.",
+        ...     threshold=0.05,
+        ...     rule="limit",
+        ... )
+        >>> copies.verdict, copies.row()["estimate"]
+        ('pass', 0.01)
     """
 
     section: str
@@ -143,6 +156,29 @@ class AuditReport:
     provenance: function, arguments, seed, versions, hashes, time.
 
     No molecule of the members stands in it, so that it can be shared with the model.
+
+    Examples:
+        >>> from molgen.auditing.record import AuditReport, Interval, Measure
+        >>> copies = Measure(
+        ...     "memorisation",
+        ...     "copies",
+        ...     Interval(0.1, 0.08, 0.12),
+        ...     "Share of samples that are training molecules.",
+        ...     threshold=0.05,
+        ...     rule="limit",
+        ... )
+        >>> report = AuditReport((copies,))
+        >>> report.passed, report.measure("copies").verdict, len(report.failures)
+        (False, 'fail', 1)
+        >>> report.table["measure"].tolist(), report.to_dict()["passed"]
+        (['copies'], False)
+        >>> report.to_json()[:17]
+        '{\n "passed": fals'
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     print(report.to_html(Path(folder) / "audit.html")[:15])
+        <!doctype html>
     """
 
     measures: tuple[Measure, ...]

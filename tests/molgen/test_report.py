@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
+import molgen.report as report_module
 from molgen.candidates import Bar, chemical_space, choose_candidates
 from molgen.filters import filter_molecules
 from molgen.properties import logp as rdkit_logp
@@ -299,3 +300,18 @@ def test_histograms_of_any_shape(values, reference):
     assert "nan" not in svg
     assert "inf" not in svg
     assert svg.count('class="bar"') >= 1
+
+
+def test_a_long_table_is_listed_whole_and_drawn_as_far_as_the_page_allows(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_module, "_DRAWN_BYTES", 1)
+    text = report(["CCO", "CCN", "CCC"], tmp_path / "r.html", reference=None).read_text()
+    table = text[text.index('<table id="molecules">') :]
+    assert table.count('<svg class="mol"') == 1
+    assert all(f"<code>{s}</code>" in table for s in ("CCO", "CCN", "CCC"))
+    assert "The first 1 rows are drawn" in table
+
+
+def test_a_problem_that_a_csv_file_lost_is_not_shown_as_nan(tmp_path):
+    table = pd.DataFrame({"smiles": ["CCO"], "score": [0.5], "problem": [np.nan]})
+    text = report(table, tmp_path / "r.html", reference=None).read_text()
+    assert ">nan<" not in text.lower()

@@ -129,6 +129,25 @@ class AuditReport:
             measure, subject, estimate, lower, upper, control, threshold, better, verdict, reading.
         figures: aggregate data behind the plots, by name.
         about: sizes, seed, endpoints and notes (what was compared and how).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> trial = ts.load_trial("gehan")
+        >>> fitted = ts.fit(trial, "relapse", model="weibull", covariate_model="bootstrap")
+        >>> report = ts.audit(trial, fitted.sample_trial(seed=1), endpoint="relapse", seed=0)
+        >>> list(report.table)[:2], report.passed == (len(report.failures) == 0)
+        (['section', 'measure'], True)
+        >>> list(report.counts())
+        ['green', 'amber', 'red', 'grey']
+        >>> sorted(report.to_dict())[:2]
+        ['about', 'balance']
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     print(report.to_html(Path(folder) / "audit.html").name)
+        ...     print(report.to_json(Path(folder) / "audit.json").name)
+        audit.html
+        audit.json
     """
 
     fidelity: pd.DataFrame

@@ -46,6 +46,8 @@ class LongitudinalResponse(Record):
         >>> result = ts.simulate(design, outcomes, n_trials=10, seed=1)
         >>> 0 <= result.power <= 1
         True
+        >>> outcomes.covariance().shape
+        (3, 3)
     """
 
     months: Any

@@ -54,6 +54,8 @@ class PatientBatch:
         ... )
         >>> ts.PiecewiseExponential(control_median=12).sample(batch).time.shape
         (1, 4)
+        >>> batch.n_trials, batch.n_patients
+        (1, 4)
     """
 
     streams: Streams
@@ -124,6 +126,16 @@ class OutcomeScenario(Protocol):
         >>> from trial_sim.scenarios import OutcomeScenario
         >>> isinstance(ts.PiecewiseExponential(control_median=12), OutcomeScenario)
         True
+        >>> import numpy as np
+        >>> from trial_sim.random_streams import Streams
+        >>> from trial_sim.scenarios import PatientBatch
+        >>> arm = np.array([[0, 1, 0, 1]], dtype=np.int8)
+        >>> batch = PatientBatch(
+        ...     Streams.span(0, 0, 1), ("control", "treatment"), arm, np.zeros((1, 4))
+        ... )
+        >>> scenario = ts.Weibull(control_median=12, shape=1.3, hazard_ratio=0.7)
+        >>> scenario.kind, scenario.sample(batch).time.shape
+        ('time_to_event', (1, 4))
     """
 
     @property

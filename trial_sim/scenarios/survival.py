@@ -69,6 +69,8 @@ class PiecewiseExponential(Record):
         >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
         >>> 0 <= result.power <= 1
         True
+        >>> [part.round(4).tolist() for part in outcomes.hazards(("control", "treatment"))]
+        [[0.0, 4.0], [[0.0578, 0.0578], [0.0578, 0.0347]]]
     """
 
     control_median: float | None = None

@@ -32,6 +32,10 @@ class CumulativeIncidence:
         >>> curve = ts.aalen_johansen([1, 2, 3, 4], [1, 2, 1, 0], of=2)
         >>> curve.time.tolist(), curve.incidence.round(3).tolist()
         ([1.0, 2.0, 3.0], [0.0, 0.25, 0.25])
+        >>> curve.at([2.5]).tolist(), curve.standard_error_at([2.5]).round(3).tolist()
+        ([0.25], [0.264])
+        >>> curve.to_frame().columns.tolist()
+        ['time', 'n_at_risk', 'incidence', 'standard_error', 'lower', 'upper']
     """
 
     time: Floats

@@ -35,6 +35,8 @@ class MixedModel(Comparison):
         >>> result = ts.mmrm(outcome, subject, visit, [0] * 6 + [1] * 6)
         >>> result.visits, result.n_rows
         ((1, 2), 12)
+        >>> result.to_frame().columns.tolist()
+        ['visit', 'estimate', 'se', 'df', 't']
     """
 
     visit: Any = None

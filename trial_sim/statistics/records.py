@@ -29,6 +29,12 @@ class Comparison:
         >>> result = ts.logrank([2, 4, 6, 3, 7, 9], [1, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1])
         >>> result.test, result.n, result.n_events, round(result.z, 3)
         ('log-rank', 6, 4, 1.291)
+        >>> round(result.chi_square, 3)
+        1.667
+        >>> import trial_sim.statistics as statistics
+        >>> means = statistics.t_test([1.0, 2, 3, 4, 5, 7], [0, 0, 0, 1, 1, 1])
+        >>> [round(x, 2) for x in means.interval(0.9)]
+        [1.09, 5.58]
     """
 
     test: str

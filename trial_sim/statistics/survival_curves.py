@@ -30,6 +30,10 @@ class SurvivalCurve:
         >>> curve = ts.kaplan_meier([2, 3, 5, 8], [1, 0, 1, 1])
         >>> curve.n_at_risk.tolist(), curve.n_events.tolist()
         ([4, 3, 2, 1], [1, 0, 1, 1])
+        >>> curve.at([4]).tolist(), curve.median, curve.quantile(0.25)
+        ([0.75], 5.0, 3.5)
+        >>> curve.to_frame().columns.tolist()
+        ['time', 'n_at_risk', 'n_events', 'survival', 'standard_error', 'lower', 'upper']
     """
 
     time: NDArray[np.float64]
