@@ -3,13 +3,16 @@
     python -m benchmarks.synthetic_arms effects      # 500 synthetic trials: bias and spread
     python -m benchmarks.synthetic_arms curves       # largest KM gap over the 95 % band
     python -m benchmarks.synthetic_arms speed        # fit colon, sample 100,000 patients
-    python -m benchmarks.synthetic_arms privacy      # effect against epsilon
+    python -m benchmarks.synthetic_arms privacy      # membership inference, best of four attacks
+    python -m benchmarks.synthetic_arms propensity   # told apart from a real hold-out?
+    python -m benchmarks.synthetic_arms utility      # trained on synthetic, tested on unseen
+    python -m benchmarks.synthetic_arms epsilon      # effect against epsilon
     python -m benchmarks.synthetic_arms coverage     # 95 % intervals where the truth is known
     python -m benchmarks.synthetic_arms type_one     # 2,000 trials without an effect, each endpoint
 
 Each prints a table and its pass or fail against the figures of the project, and appends its rows
-to ``benchmarks/results/arms_<part>.jsonl``; effects, coverage and type_one take up an interrupted
-run again.
+to ``benchmarks/results/arms_<part>.jsonl``; all but curves, speed and epsilon take up an
+interrupted run again.
 """
 
 import argparse
@@ -21,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 import trial_sim as ts
-from benchmarks import stored
+from benchmarks import arm_holdouts, stored
 from benchmarks.arm_error_rates import effects, type_one
 from benchmarks.arm_intervals import coverage
 from trial_sim.auditing.curves import simultaneous_band, survival, unit_weights
@@ -116,16 +119,16 @@ def speed() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def privacy(n_trials: int = 200) -> pd.DataFrame:
+def epsilon(n_trials: int = 200) -> pd.DataFrame:
     """Colon, Lev+5FU against Obs: effect and spread against epsilon, mean of ten noisy fits."""
     trial = ts.load_trial("colon")
     args = (trial.endpoints["death"], "rx", "Obs", "Lev+5FU")
     real, error = contrast(trial.patients, *args)
     rows = [{"epsilon": np.inf, "estimate": real, "rmse": 0.0, "spread": error, "noise_error": 0.0}]
-    for epsilon in (1.0, 3.0, 10.0, 30.0):
+    for budget in (1.0, 3.0, 10.0, 30.0):
         means, spreads, noise = [], [], 0.0
         for seed in range(10):
-            fitted = ts.fit(trial, "death", epsilon=epsilon, noise_seed=seed)
+            fitted = ts.fit(trial, "death", epsilon=budget, noise_seed=seed)
             noise = fitted.privacy.noise_error
             found = [
                 contrast(fitted.sample_trial(seed=s).patients, *args)[0]
@@ -136,7 +139,7 @@ def privacy(n_trials: int = 200) -> pd.DataFrame:
         rmse = float(np.sqrt(np.mean((np.array(means) - real) ** 2)))
         rows.append(
             {
-                "epsilon": epsilon,
+                "epsilon": budget,
                 "estimate": float(np.mean(means)),
                 "rmse": rmse,
                 "spread": float(np.mean(spreads)),
@@ -150,11 +153,14 @@ PARTS: dict[str, Any] = {
     "effects": effects,
     "curves": curves,
     "speed": speed,
-    "privacy": privacy,
+    "privacy": arm_holdouts.privacy,
+    "propensity": arm_holdouts.propensity,
+    "utility": arm_holdouts.utility,
+    "epsilon": epsilon,
     "coverage": coverage,
     "type_one": type_one,
 }
-RESUMED = ("effects", "coverage", "type_one")
+RESUMED = ("effects", "coverage", "type_one", *arm_holdouts.FLOORS)
 
 
 def conclusion(part: str, table: pd.DataFrame) -> str:
@@ -168,6 +174,8 @@ def conclusion(part: str, table: pd.DataFrame) -> str:
             f"Monte-Carlo errors of 1: {(off <= 3).sum()}, {table['ratio'].min():.2f} to "
             f"{table['ratio'].max():.2f}"
         )
+    if part in arm_holdouts.FLOORS:
+        return arm_holdouts.conclusion(part, table)
     if part == "curves":
         return f"inside the band: {(table['ratio'] <= 1).sum()} of {len(table)}"
     if part == "type_one":
@@ -190,10 +198,17 @@ def main() -> None:
         default=stored.today(),
         help="name under which rows are stored and resumed (default: the date)",
     )
+    parser.add_argument(
+        "--covariate-model",
+        default="auto",
+        help="generator for privacy, propensity and utility (default: auto)",
+    )
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     for part in given.parts or PARTS:
-        if part in RESUMED:
+        if part in arm_holdouts.FLOORS:
+            table = PARTS[part](given.run, given.covariate_model)
+        elif part in RESUMED:
             table = PARTS[part](given.run)
         else:
             table = PARTS[part]()

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
@@ -22,6 +25,10 @@ from trial_sim.trial import Trial
 
 # CDISC (ADSL/ADTTE) names that are taken without being spelt out.
 CDISC_ID, CDISC_ARM, CDISC_TIME, CDISC_CENSOR = "USUBJID", "TRT01P", "AVAL", "CNSR"
+#: Bytes of a table's text, at most: a few kilobytes of gzip can hold terabytes.
+LARGEST = 512 * 1024**2
+MOST_CELLS = 100_000_000  # values of a Parquet table, at most, for the same reason
+TABLE_SUFFIXES = (".csv", ".txt", ".tsv", ".parquet", ".pq")
 SPEC_FIELDS = (
     "data",
     "arm",
@@ -50,9 +57,9 @@ def _catalogue() -> dict[str, dict[str, Any]]:
     return json.loads((files("trial_sim") / "data" / "trials.json").read_text())
 
 
-def _read_csv(source: Any) -> pd.DataFrame:
+def _read_csv(source: Any, separator: str = ",") -> pd.DataFrame:
     # Only an empty field is a gap: "None" and "NA" are levels in real trials.
-    return pd.read_csv(source, keep_default_na=False, na_values=[""])
+    return pd.read_csv(source, sep=separator, keep_default_na=False, na_values=[""])
 
 
 def list_trials() -> pd.DataFrame:
@@ -124,22 +131,57 @@ def load_trial(name: str) -> Trial:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """A CSV or Parquet file as a DataFrame.
+    """A CSV, TSV (each plain or with gzip) or Parquet file as a DataFrame.
 
     Raises:
-        ValueError: no such file, another ending, or a file that cannot be parsed.
+        ValueError: no such file, another ending, a file that cannot be parsed, or one that holds
+            more than `LARGEST` bytes of text or `MOST_CELLS` values.
     """
     path = Path(path)
     if not path.exists():
         raise ValueError(f"no file {str(path)!r}")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix not in TABLE_SUFFIXES:
+        raise ValueError(
+            f"{str(path)!r} must end in .csv, .txt or .tsv (each with or without .gz) or .parquet"
+        )
     try:
-        if path.suffix in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        if path.suffix in (".csv", ".gz", ".txt", ".tsv"):
-            return _read_csv(path) if path.suffix != ".tsv" else pd.read_csv(path, sep="\t")
-    except (ValueError, OSError) as error:
+        if suffix in (".parquet", ".pq"):
+            return _read_parquet(path)
+        return _read_csv(io.BytesIO(_text_of(path)), "\t" if suffix == ".tsv" else ",")
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{str(path)!r} cannot be read as a table: {error}") from error
-    raise ValueError(f"{str(path)!r} must end in .csv, .tsv or .parquet")
+
+
+def _text_of(path: Path) -> bytes:
+    """The bytes of a text file, decompressed when it is gzip, `LARGEST` of them at most."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        source: Any = gzip.GzipFile(fileobj=file) if packed else file
+        text: bytes = source.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        unpacked = " once decompressed" if packed else ""
+        raise ValueError(
+            f"it holds more than {LARGEST:,} bytes{unpacked}, the most that a table of patients "
+            "may have; keep the columns that the trial needs"
+        )
+    return text
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    from pyarrow.parquet import read_metadata
+
+    about = read_metadata(path)  # repeated values cost next to nothing in the file, not in memory
+    if about.num_rows * about.num_columns > MOST_CELLS:
+        raise ValueError(
+            f"it holds {about.num_rows:,} rows of {about.num_columns} columns, and a table of "
+            f"patients may have {MOST_CELLS:,} values; keep the columns that the trial needs"
+        )
+    return pd.read_parquet(path)
 
 
 def read_spec(spec: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -151,10 +193,20 @@ def read_spec(spec: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
         try:
             fields = read_plain(Path(spec).read_text("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{str(spec)!r} is not text: expected a YAML description of a trial"
+            ) from error
         except (OSError, yaml.YAMLError) as error:
             raise ValueError(f"{str(spec)!r} cannot be read as YAML: {error}") from error
         if not isinstance(fields, dict):
-            raise ValueError(f"{str(spec)!r} must hold a mapping of fields, such as 'arm: rx'")
+            table = Path(spec).suffix.lower() in (*TABLE_SUFFIXES, ".gz")
+            raise ValueError(
+                f"{str(spec)!r} is a table: a description (YAML) that says what its columns are "
+                "must go with it"
+                if table
+                else f"{str(spec)!r} must hold a mapping of fields, such as 'arm: rx'"
+            )
     for name in fields:
         if name not in SPEC_FIELDS:
             raise ValueError(

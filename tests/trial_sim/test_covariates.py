@@ -3,14 +3,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr, ndtri
 
 import trial_sim as ts
 from trial_sim.covariates.bootstrap import Bootstrap
 from trial_sim.covariates.cart import SequentialCart
 from trial_sim.covariates.conditions import balanced_counts, predicate, sample_codes
 from trial_sim.covariates.copula import GaussianCopula, nearest_correlation
-from trial_sim.covariates.encoding import decode, encode
-from trial_sim.covariates.selection import fit_generator, resemblance
+from trial_sim.covariates.encoding import decode, encode, smooth_quantiles, support_of
+from trial_sim.covariates.selection import fit_generator, membership_auc, resemblance
 from trial_sim.schema import Column, describe_column
 
 GENERATORS = [SequentialCart, GaussianCopula, Bootstrap]
@@ -68,6 +69,41 @@ def test_unique_values_are_not_given_back_and_shared_ones_are():
     assert (values == 5000.0).mean() < 0.002 and values.max() <= 5000.0
 
 
+def test_smooth_quantiles_keep_the_margin_and_forget_the_patient():
+    real = np.sort(np.exp(rng(8).normal(size=80)))
+    at, curve = smooth_quantiles(support_of(real))
+    z = np.linspace(-1.5, 1.5, 13)
+    assert np.allclose(np.interp(z, at, curve), np.quantile(real, ndtr(z)), rtol=0.2)
+    assert curve.min() >= real[0] and curve.max() <= real[-1]
+    # one patient's value moves the curve by far less than the empirical quantile, which follows it
+    moved = real.copy()
+    moved[60] = (real[60] + real[61]) / 2 + 0.1
+    change = np.abs(
+        np.interp(ndtri(60.5 / 80), at, curve)
+        - np.interp(ndtri(60.5 / 80), *smooth_quantiles(support_of(np.sort(moved))))
+    )
+    assert change < 0.3 * (moved[60] - real[60])
+
+
+def test_quantiles_of_few_distinct_values_are_finite():
+    for values in ([0.0, 1.0, 2.0], [5.0] * 30 + [6.0, 900.0], list(range(3)) * 40):
+        at, curve = smooth_quantiles(support_of(np.array(values)))
+        assert np.isfinite(curve).all() and len(at) == len(curve)
+        assert curve.min() >= min(values) and curve.max() <= max(values)
+
+
+def test_membership_of_copies_is_seen_and_of_fresh_rows_is_not():
+    g = rng(9)
+    table = pd.DataFrame(g.normal(size=(600, 3)), columns=list("abc")).assign(
+        d=g.choice(["x", "y"], 600)
+    )
+    columns = tuple(describe_column(table[c], None) for c in table)
+    codes = encode(table, columns)
+    inside, outside, fresh = codes[:200], codes[200:400], codes[400:]
+    assert membership_auc(inside, outside, inside, columns) == 1.0
+    assert abs(membership_auc(inside, outside, fresh, columns) - 0.5) < 0.09
+
+
 def test_draws_spread_like_a_bootstrap(colon):
     _, columns, codes = colon
     made = SequentialCart.fit(codes, columns, 0)
@@ -116,6 +152,7 @@ def test_auto_never_takes_the_bootstrap_and_shows_its_table(colon):
     _, columns, codes = colon
     made, table = fit_generator(codes, columns, "auto", 0)
     assert not made.copies_rows and table["chosen"].sum() == 1
+    assert (table["membership_auc"] < 0.55).all()
     with pytest.raises(ValueError, match="did you mean 'copula'"):
         fit_generator(codes, columns, "copulla", 0)
 

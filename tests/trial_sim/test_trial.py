@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -5,6 +6,7 @@ import pandas as pd
 import pytest
 
 import trial_sim as ts
+from trial_sim import datasets
 from trial_sim.datasets import list_trials, read_trial, trial_from_cdisc
 from trial_sim.endpoints import endpoint_from_dict
 from trial_sim.schema import TrialSchema
@@ -149,6 +151,38 @@ def test_read_trial_from_csv_and_yaml(tmp_path):
         read_trial(tmp_path / "t.csv", {"covariate": ["age"]})
     with pytest.raises(ValueError, match="no file"):
         read_trial(tmp_path / "missing.csv", {})
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.txt", "T.PARQUET"])
+def test_tables_of_every_kind_are_read_alike(tmp_path, name):
+    # "None" and "NA" are words that pandas takes for gaps unless told otherwise
+    real = table(grade=["None", "NA", "mild", "n/a"], dose=[1.5, np.nan, 2.0, 3.0])
+    if name.endswith("PARQUET"):
+        real.to_parquet(tmp_path / name)
+    else:
+        real.to_csv(tmp_path / name, index=False, sep="\t" if ".tsv" in name else ",")
+    pd.testing.assert_frame_equal(datasets.read_table(tmp_path / name), real)
+
+
+def test_a_table_that_unpacks_beyond_all_bounds_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "LARGEST", 1_000_000)
+    bomb = tmp_path / "bomb.csv.gz"
+    bomb.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 1_000_000))
+    assert bomb.stat().st_size < 10_000
+    with pytest.raises(ValueError, match="more than 1,000,000 bytes once decompressed"):
+        datasets.read_table(bomb)
+    (tmp_path / "plain.csv").write_bytes(b"a,b\n" + b"1,2\n" * 300_000)
+    with pytest.raises(ValueError, match="more than 1,000,000 bytes, the most"):
+        datasets.read_table(tmp_path / "plain.csv")
+    monkeypatch.setattr(datasets, "MOST_CELLS", 1_000)
+    pd.DataFrame({"a": np.ones(2_000)}).to_parquet(tmp_path / "constant.parquet")
+    with pytest.raises(ValueError, match="holds 2,000 rows of 1 columns"):
+        datasets.read_table(tmp_path / "constant.parquet")
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n" * 100)[:-20])
+    with pytest.raises(ValueError, match=r"cut\.csv\.gz' cannot be read as a table"):
+        datasets.read_table(tmp_path / "cut.csv.gz")
+    with pytest.raises(ValueError, match="must end in"):
+        datasets.read_table(tmp_path)
 
 
 def test_cdisc_censor_flag_is_inverted(tmp_path):

@@ -26,7 +26,7 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OSError) as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(2) from error
 
@@ -88,8 +88,9 @@ def fit(
         delta=delta,
     )
     typer.echo(str(fitted))
-    if len(fitted.selection):
-        typer.echo(fitted.selection.round(3).to_string(index=False))
+    for compared in (fitted.covariate_selection, fitted.selection):
+        if len(compared):
+            typer.echo(compared.round(3).to_string(index=False))
     for note in fitted.notes:
         typer.echo(f"note: {note}")
     typer.echo(f"saved {fitted.save(output, allow_copies=allow_copies)}")
@@ -130,7 +131,9 @@ def sample(
     }
     if arm is not None:
         by_text = {str(a): a for a in fitted.arms}
-        table = fitted.sample_arm(by_text.get(arm, arm), n or 100, effect=effect, **options)
+        table = fitted.sample_arm(
+            by_text.get(arm, arm), 100 if n is None else n, effect=effect, **options
+        )
     else:
         sizes = None if n is None else dict.fromkeys(fitted.arms or (None,), n)
         effects = None if effect is None else dict.fromkeys(fitted.arms[1:], effect)

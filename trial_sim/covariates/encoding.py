@@ -10,11 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from trial_sim.schema import Column
 
 KEPT_FROM = 3  # a spike shared by this many patients is no one's own and may be given back exactly
 COMMON = 10  # so may any value that this many share
+WIDTH = 1.0  # of the smoothing of quantiles, in normal scores, times n^(-1/5)
+GRID_END = 4.0  # of the normal scores at which they are smoothed
 
 
 def encode(table: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
@@ -82,28 +85,61 @@ def _as_dtype(values: pd.Series, column: Column, missing: bool) -> pd.Series:
 def blur_rare(
     drawn: np.ndarray, column: Column, support: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Move values that few patients share to a random place between their neighbours.
+    """Move values that few patients share to a smooth curve through the column's quantiles.
 
     Args:
         drawn: (n,) values without gaps, taken from the fitted data.
         support: (m, 2) sorted distinct values and how many patients had each.
 
     Values that `COMMON` patients share stay, and so do spikes (digit preference) that at least
-    `KEPT_FROM` share; a unique value (an outlier above all) is never given back for certain.
+    `KEPT_FROM` share; a unique value (an outlier above all) is never given back for certain. The
+    value comes from a random rank of those that the drawn one covers.
     """
     if column.discrete or len(support) < 3:
         return drawn
     place = np.clip(np.searchsorted(support[:, 0], drawn), 0, len(support) - 1)
     rare = ~shared(support[:, 1])[place] & (support[place, 0] == drawn)
-    # two values away: to the next one only, whole numbers would mostly come back unchanged
-    below = support[np.maximum(place - 2, 0), 0]
-    above = support[np.minimum(place + 2, len(support) - 1), 0]
-    # Triangular on the gap to each neighbour keeps the mean where gaps are alike.
-    u = rng.random(len(drawn)) + rng.random(len(drawn)) - 1
-    u = np.where(place == 0, np.abs(u), np.where(place == len(support) - 1, -np.abs(u), u))
-    moved = drawn + np.where(u < 0, u * (drawn - below), u * (above - drawn))
+    if not rare.any():
+        return drawn
+    upto = np.cumsum(support[:, 1]) / support[:, 1].sum()
+    rank = upto[place] - rng.random(len(drawn)) * support[place, 1] / support[:, 1].sum()
+    at, curve = smooth_quantiles(support)
+    moved = np.interp(ndtri(np.clip(rank, 1e-9, 1 - 1e-9)), at, curve)
     moved = np.round(moved, column.decimals if column.kind == "numeric" else 0)
     return np.where(rare, moved, drawn)
+
+
+def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The column's quantiles against normal scores, smoothed: scores (k,) and values (k,).
+
+    A line is fitted around each score with normal weights of the width `WIDTH` n^(-1/5) (Fan and
+    Gijbels 1996), so that no value of the curve hangs on one patient. Values enter as they are or
+    by their logarithm, whichever is nearer to normal, since a line overstates a convex curve; what
+    leaves the range of the data is reflected.
+    """
+    value, count = support[:, 0], support[:, 1]
+    n, low, width = count.sum(), value[0], value[-1] - value[0]
+    score = ndtri((np.cumsum(count) - count / 2) / n)
+    middle = np.interp(0.0, score, value) - low
+    logs = np.log(value - low + 0.1 * middle + 1e-3 * width)
+    skewed = abs(np.corrcoef(logs, score)[0, 1]) > abs(np.corrcoef(value, score)[0, 1])
+    at = np.linspace(-GRID_END, GRID_END, 161)
+    gap = score[None, :] - at[:, None]
+    scaled = (gap / (WIDTH * n**-0.2)) ** 2
+    # relative to the nearest value, so that weights do not vanish far from all of them
+    weight = count * np.exp((scaled.min(axis=1, keepdims=True) - scaled) / 2)
+    # weighted least squares of the values on the gap: its intercept is the curve
+    moments = [(weight * gap**k).sum(axis=1) for k in range(3)]
+    target = logs if skewed else value
+    first, second = ((weight * gap**k) @ target for k in range(2))
+    spread = moments[0] * moments[2] - moments[1] ** 2
+    flat = spread < 1e-6 * moments[0] * moments[2]
+    line = (moments[2] * first - moments[1] * second) / np.where(flat, 1.0, spread)
+    curve = np.where(flat, first / moments[0], line)
+    if skewed:
+        curve = np.exp(curve) + low - 0.1 * middle - 1e-3 * width
+    turned = np.mod(curve - low, 2 * width)
+    return at, low + np.minimum(turned, 2 * width - turned)
 
 
 def shared(counts: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The choice of a covariate generator: the most faithful one that copies nobody."""
+"""The choice of a covariate generator: the most faithful one that betrays nobody."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ GENERATORS: dict[str, Any] = {
     "bootstrap": Bootstrap,
 }
 CANDIDATES = ("cart", "copula")  # of "auto": the bootstrap copies patients and is never chosen
+SMALL = 400  # patients, up to which a comparison takes several divisions into halves
+MOST_DIVISIONS = 6
+HARMLESS = 0.52  # membership AUC that rules nothing out
+SLACK = 0.01  # two candidates' membership AUCs differ by as much by chance
 
 
 def fit_generator(
@@ -27,10 +31,16 @@ def fit_generator(
 ) -> tuple[Any, pd.DataFrame]:
     """Fit the generator named ``model``, or choose one with "auto".
 
+    "auto" fits each candidate to halves of the table that take turns. Those that betray who was
+    in the half (``membership_auc`` above `HARMLESS` and more than `SLACK` above the best
+    candidate's) are out; of the others the most faithful to the other half is taken.
+
     Returns:
         The generator, and the table of the comparison (one row a candidate: margin, the mean
         distance of margins; pairs, the mean error of rank correlations; propensity_auc, how well
-        trees tell synthetic rows from held-out real ones; chosen).
+        trees tell synthetic rows from held-out real ones; membership_auc, how well the distance
+        to the nearest synthetic row tells fitted rows from held-out ones; score, the sum of the
+        first three (less .5); chosen).
 
     Raises:
         ValueError: an unknown name.
@@ -43,19 +53,62 @@ def fit_generator(
         return GENERATORS[model].fit(codes, columns, seed), pd.DataFrame()
     if len(columns) <= 1 or len(codes) < 40:
         return SequentialCart.fit(codes, columns, seed), pd.DataFrame()
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 11])))
-    order = rng.permutation(len(codes))
-    half = order[: len(order) // 2], order[len(order) // 2 :]
-    rows = []
-    for name in CANDIDATES:
-        generator = GENERATORS[name].fit(codes[half[0]], columns, seed)
-        made = generator.sample(len(half[1]), rng, generator.draw(None))[0]
-        rows.append({"model": name, **resemblance(codes[half[1]], made, columns, seed)})
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([compared(name, codes, columns, seed) for name in CANDIDATES])
     table["score"] = table["margin"] + table["pairs"] + (table["propensity_auc"] - 0.5).clip(0)
-    table["chosen"] = table["score"] == table["score"].min()
-    best = str(table["model"].iloc[int(table["score"].argmin())])
-    return GENERATORS[best].fit(codes, columns, seed), table
+    limit = max(HARMLESS, table["membership_auc"].min() + SLACK)
+    best = int(table["score"].where(table["membership_auc"] <= limit).argmin())
+    table["chosen"] = np.arange(len(table)) == best
+    return GENERATORS[str(table["model"].iloc[best])].fit(codes, columns, seed), table
+
+
+def compared(
+    name: str, codes: np.ndarray, columns: Sequence[Column], seed: int
+) -> dict[str, float | str]:
+    """A row of the comparison: one candidate, fitted to halves of ``codes`` (n, n_columns).
+
+    All candidates see the same halves. The fewer the patients, the more divisions it takes;
+    membership needs more of them than fidelity, and costs less.
+    """
+    small = len(codes) < SMALL
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 11])))
+    faithful: list[dict[str, float]] = []
+    areas = []
+    for division in range(MOST_DIVISIONS if small else 1):
+        order = rng.permutation(len(codes))
+        first, second = codes[order[: len(order) // 2]], codes[order[len(order) // 2 :]]
+        for inside, outside in ((first, second), (second, first)):
+            generator = GENERATORS[name].fit(inside, columns, seed)
+            draws = np.random.Generator(np.random.Philox(rng.integers(2**31)))
+            made = generator.sample(len(outside), draws, generator.draw(None))[0]
+            if division == 0 and (small or not faithful):
+                faithful.append(resemblance(outside, made, columns, seed))
+            areas.append(membership_auc(inside, outside, made, columns))
+    fidelity = pd.DataFrame(faithful).mean()
+    return {"model": name, **fidelity, "membership_auc": float(np.mean(areas))}
+
+
+def membership_auc(
+    inside: np.ndarray, outside: np.ndarray, made: np.ndarray, columns: Sequence[Column]
+) -> float:
+    """Chance that a fitted row lies nearer to its closest synthetic row than one that was not.
+
+    Args:
+        inside, outside, made: (n, n_columns), (m, n_columns), (k, n_columns) codes.
+        columns: a step between nominal levels counts 1, between numbers its share of the range.
+    """
+    from scipy.spatial.distance import cdist
+    from scipy.stats import rankdata
+
+    rows = [filled(part, columns) for part in (inside, outside, made)]
+    both = np.vstack(rows[:2])
+    nominal = np.array([c.kind == "categorical" for c in columns])
+    width = np.where(np.ptp(both, axis=0) > 0, np.ptp(both, axis=0), 1.0)
+    far = cdist((both / width)[:, ~nominal], (rows[2] / width)[:, ~nominal], "cityblock")
+    if nominal.any():
+        far += nominal.sum() * cdist(both[:, nominal], rows[2][:, nominal], "hamming")
+    rank = rankdata(-far.min(axis=1))[: len(inside)].sum()
+    n, m = len(inside), len(outside)
+    return float((rank - n * (n + 1) / 2) / (n * m))
 
 
 def resemblance(
