@@ -21,7 +21,8 @@ _SEASONS_HORIZON = 600  # months over which a seasonal pattern is laid out
 def _arrivals(target, gaps, starts, rates, out):
     """Times at which the cumulative accrual intensity reaches ``target``, ascending in each row.
 
-    With ``gaps``, ``target`` holds the steps between targets instead of the targets.
+    With ``gaps``, ``target`` holds the steps between targets instead of the targets. ``out`` may be
+    ``target``.
     """
     n_trials, n = target.shape
     m = starts.shape[0]
@@ -57,6 +58,16 @@ class Accrual(Record):
         >>> accrual = ts.Accrual(rate=[5, 20], breakpoints=[6])
         >>> round(float(accrual.expected_time(100)), 2)
         9.5
+        >>> [part.tolist() for part in accrual.pieces()]
+        [[0.0, 6.0], [5.0, 20.0]]
+        >>> accrual.validate_for(100)  # the last rate goes on, so that they are reached
+        >>> ts.Accrual.from_durations([6, 12], [5, 20]).pieces()[1].tolist()
+        [5.0, 20.0]
+        >>> ts.Accrual.from_sites([0, 1, 2], rate_per_site=2.0).pieces()[1].tolist()
+        [2.0, 4.0, 6.0]
+        >>> from trial_sim.random_streams import Streams
+        >>> accrual.sample(Streams.span(0, 0, 3), 100).shape
+        (3, 100)
     """
 
     rate: Any
@@ -178,9 +189,8 @@ class Accrual(Record):
             factor = gammaincinv(shape, streams.uniform("accrual rate", 1)) / shape
             target = target / factor
         starts, rates = self.pieces()
-        out = np.empty_like(target)
-        _arrivals(target, self.process == "poisson", starts, rates, out)
-        return out
+        _arrivals(target, self.process == "poisson", starts, rates, target)
+        return target
 
 
 @dataclass(frozen=True)
@@ -196,6 +206,14 @@ class Dropout(Record):
         >>> import trial_sim as ts
         >>> round(float(ts.Dropout.from_probability(0.1, by=12).rate), 5)
         0.00878
+        >>> dropout = ts.Dropout(rate=0.01)
+        >>> [part.tolist() for part in dropout.hazards(("control", "treatment"))]
+        [[0.0], [[0.01], [0.01]]]
+        >>> import numpy as np
+        >>> from trial_sim.random_streams import Streams
+        >>> arm = np.array([[0, 1, 0, 1]], dtype=np.int8)
+        >>> dropout.sample(Streams.span(0, 0, 1), arm, ("control", "treatment")).shape
+        (1, 4)
     """
 
     rate: Any = 0.0

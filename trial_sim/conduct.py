@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.analysis_names import TIME_TESTS
+from trial_sim.buffers import recycling
 from trial_sim.design import Design
 from trial_sim.engine_kernels import count_looks
 from trial_sim.observed_spending import ObservedSpending
@@ -216,5 +217,6 @@ def run_trials(
 ) -> Conducted:
     """Simulate trials ``first`` to ``stop - 1``: the unit of work of the engine."""
     streams = Streams.span(seed, first, stop, scenario)
-    batch = draw_batch(design, outcomes, streams)
-    return conduct(batch, analysis_for(design, outcomes.kind))
+    with recycling((stop - first, design.n_patients)):
+        batch = draw_batch(design, outcomes, streams)
+        return conduct(batch, analysis_for(design, outcomes.kind))

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import lcm
+from functools import lru_cache
+from math import gcd, lcm
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,18 @@ class Design(Record):
         ... )
         >>> design.arm_names, design.n_looks
         (('control', 'treatment'), 2)
+        >>> design.quota.tolist(), design.lag, design.sided
+        ([1, 1], 0.0, 1)
+        >>> design.efficacy_bounds.round(3).tolist(), design.futility_bounds.tolist()
+        ([inf, 1.96], [-inf, -inf])
+        >>> design.test_name, design.test_parameters
+        ('logrank', ())
+        >>> ts.Design.from_dict(design.to_dict()) == design
+        True
+        >>> from trial_sim.random_streams import Streams
+        >>> by_sex = design.replace(strata={"sex": {"f": 0.5, "m": 0.5}})
+        >>> by_sex.draw_strata(Streams.span(0, 0, 3))["sex"].shape
+        (3, 200)
     """
 
     arms: Mapping[str, float]
@@ -264,10 +277,7 @@ class Design(Record):
     @property
     def quota(self) -> np.ndarray:
         """Allocation in the smallest whole numbers, (n_arms,) int64."""
-        fractions = [Fraction(float(s)).limit_denominator(1000) for s in self.arms.values()]
-        scale = lcm(*(f.denominator for f in fractions))
-        whole = np.array([int(f * scale) for f in fractions], dtype=np.int64)
-        return whole // np.gcd.reduce(whole)
+        return np.array(_smallest_whole(tuple(self.arms.values())), dtype=np.int64)
 
     @property
     def lag(self) -> float:
@@ -349,3 +359,12 @@ class Design(Record):
                     )
                 value = {"type": found[0], **value}
         return from_plain(value)
+
+
+@lru_cache(maxsize=256)
+def _smallest_whole(shares: tuple[float, ...]) -> tuple[int, ...]:
+    """Whole numbers, as small as can be, in the ratio of ``shares``."""
+    fractions = [Fraction(float(share)).limit_denominator(1000) for share in shares]
+    scale = lcm(*(f.denominator for f in fractions))
+    whole = [int(f * scale) for f in fractions]
+    return tuple(w // gcd(*whole) for w in whole)

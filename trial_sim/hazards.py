@@ -24,7 +24,8 @@ def invert_piecewise(exponential, arm, starts, hazards, out):
         arm: (n_trials, n) integers, rows of ``hazards``.
         starts: (m,) start of each piece, the first 0.
         hazards: (n_arms, m) hazard in each piece.
-        out: (n_trials, n), filled; inf where the cumulative hazard never gets there.
+        out: (n_trials, n), filled; inf where the cumulative hazard never gets there. May be
+            ``exponential``.
     """
     n_trials, n = exponential.shape
     m = starts.shape[0]
@@ -56,20 +57,19 @@ def times_from_exponentials(
     """Invert the cumulative hazard of each patient's arm.
 
     Args:
-        exponential: (n_trials, n_patients) unit exponentials.
+        exponential: (n_trials, n_patients) unit exponentials, overwritten by the times.
         arm: (n_trials, n_patients) int8, rows of ``hazards``.
         starts: (m,) start of each piece, the first 0, months.
         hazards: (n_arms, m), events per month.
 
     Returns:
-        (n_trials, n_patients) float64 months; inf where the event never happens.
+        ``exponential``, now months; inf where the event never happens.
     """
-    out = np.empty_like(exponential)
     if len(starts) == 1:
-        invert_constant(exponential, arm, np.ascontiguousarray(hazards[:, 0]), out)
+        invert_constant(exponential, arm, np.ascontiguousarray(hazards[:, 0]), exponential)
     else:
-        invert_piecewise(exponential, arm, starts, hazards, out)
-    return out
+        invert_piecewise(exponential, arm, starts, hazards, exponential)
+    return exponential
 
 
 def cumulative_hazard(time: np.ndarray, starts: np.ndarray, hazards: np.ndarray) -> np.ndarray:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numba as nb
 import numpy as np
+
+from trial_sim.buffers import empty
 
 _M0 = np.uint64(0xD2511F53)
 _M1 = np.uint64(0xCD9E8D57)
@@ -119,6 +122,14 @@ def fill_exponentials(out, trials, quantity, draw, k0, k1):
                 out[t, start + j] = buffer[j]
 
 
+@lru_cache(maxsize=1024)
+def _key(seed: int, scenario: int) -> tuple[np.uint64, np.uint64]:
+    """Two 32-bit words of key for a seed and a scenario."""
+    state = np.random.SeedSequence([seed, scenario]).generate_state(2, np.uint32)
+    return np.uint64(state[0]), np.uint64(state[1])
+
+
+@lru_cache(maxsize=1024)
 def quantity_code(name: str) -> np.uint64:
     """The 32-bit counter word of a named quantity (CRC-32 of the name)."""
     return np.uint64(zlib.crc32(name.encode()))
@@ -139,8 +150,7 @@ class Streams:
     trials: np.ndarray
 
     def __post_init__(self) -> None:
-        state = np.random.SeedSequence([self.seed, self.scenario]).generate_state(2, np.uint32)
-        object.__setattr__(self, "_key", (np.uint64(state[0]), np.uint64(state[1])))
+        object.__setattr__(self, "_key", _key(self.seed, self.scenario))
 
     @classmethod
     def span(cls, seed: int, first: int, stop: int, scenario: int = 0) -> Streams:
@@ -160,13 +170,13 @@ class Streams:
             n: numbers per trial, usually the number of patients.
             draw: which of several independent draws of this quantity.
         """
-        out = np.empty((self.n_trials, n))
+        out = empty((self.n_trials, n))
         fill_uniforms(out, self.trials, quantity_code(quantity), np.uint64(draw), *self._key)  # type: ignore[attr-defined]
         return out
 
     def exponential(self, quantity: str, n: int, draw: int = 0) -> np.ndarray:
         """Unit exponentials, (n_trials, n) float64: minus the log of :meth:`uniform`."""
-        out = np.empty((self.n_trials, n))
+        out = empty((self.n_trials, n))
         fill_exponentials(out, self.trials, quantity_code(quantity), np.uint64(draw), *self._key)  # type: ignore[attr-defined]
         return out
 

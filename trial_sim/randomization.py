@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trial_sim.buffers import empty
 from trial_sim.random_streams import Streams
 from trial_sim.randomization_kernels import (
     adapt,
@@ -28,6 +29,18 @@ class RandomizationRule(Record):
     """Base of the rules of allocation.
 
     A rule that looks at outcomes says ``needs_outcomes`` and has ``allocate_adaptively`` instead.
+
+    Examples:
+        >>> import numpy as np
+        >>> import trial_sim as ts
+        >>> from trial_sim.random_streams import Streams
+        >>> rule = ts.PermutedBlocks(block_size=4)
+        >>> codes, n_levels = np.zeros((0, 3, 8), np.int8), np.zeros(0, np.int64)
+        >>> streams = Streams.span(0, 0, 3)
+        >>> rule.allocate(streams, np.array([1, 1]), codes, n_levels).sum(axis=1).tolist()
+        [4, 4, 4]
+        >>> rule.needs_outcomes
+        False
     """
 
     @property
@@ -104,7 +117,7 @@ class PermutedBlocks(RandomizationRule):
             )
         block = quota * (size // int(quota.sum()))
         u = streams.uniform("allocation", codes.shape[2])
-        out = np.empty(u.shape, np.int8)
+        out = empty(u.shape, np.int8)
         if len(quota) == 2 and len(n_levels) == 0:
             two_arm_blocks(u, block, out)
         else:
@@ -134,7 +147,7 @@ class CompleteRandomization(RandomizationRule):
         self, streams: Streams, quota: np.ndarray, codes: np.ndarray, n_levels: np.ndarray
     ) -> np.ndarray:
         u = streams.uniform("allocation", codes.shape[2])
-        out = np.empty(u.shape, np.int8)
+        out = empty(u.shape, np.int8)
         complete(u, quota / quota.sum(), out)
         return out
 
@@ -169,7 +182,7 @@ class BiasedCoin(RandomizationRule):
         self, streams: Streams, quota: np.ndarray, codes: np.ndarray, n_levels: np.ndarray
     ) -> np.ndarray:
         u = streams.uniform("allocation", codes.shape[2])
-        out = np.empty(u.shape, np.int8)
+        out = empty(u.shape, np.int8)
         stratum = joint_stratum(codes, n_levels)
         biased_coin(u, stratum, quota, int(np.prod(n_levels)), self.probability, out)
         return out
@@ -208,7 +221,7 @@ class Minimization(RandomizationRule):
         if len(n_levels) == 0:
             raise ValueError("minimisation needs strata in the design, got none")
         u = streams.uniform("allocation", codes.shape[2])
-        out = np.empty(u.shape, np.int8)
+        out = empty(u.shape, np.int8)
         minimise(u, codes, n_levels, quota, self.probability, out)
         return out
 
@@ -236,6 +249,17 @@ class ResponseAdaptive(RandomizationRule):
         >>> outcomes = ts.BinaryResponse(0.3, 0.5)
         >>> ts.simulate(design, outcomes, n_trials=20, seed=1).n_trials
         20
+        >>> from trial_sim.random_streams import Streams
+        >>> from trial_sim.scenarios import PatientBatch
+        >>> import numpy as np
+        >>> rule = design.randomization
+        >>> rule.needs_outcomes
+        True
+        >>> nobody = np.zeros((2, 200), np.int8)
+        >>> streams, entry = Streams.span(0, 0, 2), np.zeros((2, 200))
+        >>> batch = PatientBatch(streams, design.arm_names, nobody, entry)
+        >>> rule.allocate_adaptively(batch, outcomes, design).shape
+        (2, 200)
     """
 
     rule: str = "rsihr"

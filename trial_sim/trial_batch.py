@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from trial_sim.buffers import empty
 from trial_sim.design import Design
 from trial_sim.engine_kernels import observe, sort_trials
 from trial_sim.looks import Observed
@@ -72,8 +73,8 @@ class TrialBatch:
     @cached_property
     def _sorted(self) -> tuple[np.ndarray, ...]:
         shape = self.time.shape
-        time, exit_ = np.empty(shape), np.empty(shape)
-        code, patient = np.empty(shape, np.int8), np.empty(shape, np.int32)
+        time, exit_ = empty(shape), empty(shape)
+        code, patient = empty(shape, np.int8), empty(shape, np.int32)
         tied = np.empty(self.n_trials, np.bool_)
         sort_trials(self.time, self.exit, self.event, self.arm, time, exit_, code, patient, tied)
         return time, exit_, code, patient, tied
@@ -132,8 +133,8 @@ def draw_batch(design: Design, outcomes: Any, streams: Streams) -> TrialBatch:
     if outcome.dropout is not None:
         dropout = outcome.dropout if dropout is None else np.minimum(dropout, outcome.dropout)
     latent = _latent(design, outcome, arm.shape)
-    time, exit_ = np.empty(latent.shape), np.empty(latent.shape)
-    calendar_event, event = np.empty(latent.shape), np.empty(latent.shape, np.int8)
+    time, exit_ = empty(latent.shape), empty(latent.shape)
+    calendar_event, event = empty(latent.shape), empty(latent.shape, np.int8)
     follow_up = np.inf if design.follow_up is None else float(design.follow_up)
     left = _NOBODY if dropout is None else dropout
     observe(latent, left, follow_up, enrolment, time, event, exit_, calendar_event)
