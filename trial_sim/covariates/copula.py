@@ -2,7 +2,9 @@
 
 Each column is a cut latent normal, each column with gaps has a second one for the gap. The latent
 correlation of two columns is that of their normal scores (mid-ranks), mended to be a correlation
-matrix by clipping eigenvalues.
+matrix by clipping eigenvalues, and shrunk towards independence as far as its own sampling error
+asks (Schäfer and Strimmer 2005): with many columns and few patients the raw correlations hold the
+patients, too.
 """
 
 from __future__ import annotations
@@ -38,6 +40,21 @@ def nearest_correlation(matrix: np.ndarray, floor: float = 1e-4) -> np.ndarray:
     mended = (vectors * np.maximum(values, floor)) @ vectors.T
     scale = np.sqrt(np.diag(mended))
     return mended / np.outer(scale, scale)
+
+
+def shrunk(correlation: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Correlations (d, d) times one factor below 1 off the diagonal, which makes their expected
+    squared error least: one less the sum of their sampling variances over that of their squares.
+
+    Args:
+        pairs: (d, d) patients that each correlation was estimated from.
+    """
+    off = ~np.eye(len(correlation), dtype=bool)
+    squares = float((correlation[off] ** 2).sum())
+    if squares == 0:
+        return correlation
+    noise = float(((1 - correlation[off] ** 2).clip(0) ** 2 / pairs[off]).sum())
+    return np.where(off, correlation * max(1 - noise / squares, 0.0), correlation)
 
 
 @storable
@@ -76,6 +93,7 @@ class GaussianCopula:
         both = (seen.T.astype(float) @ seen.astype(float)) / max(n, 1)
         correlation = np.where(both > 0.05, correlation / np.maximum(both, 0.05), 0.0)
         np.fill_diagonal(correlation, 1.0)
+        correlation = shrunk(correlation, np.maximum(n * both, 1.0))
         supports = tuple(support_of(codes[:, k]) for k in range(len(columns)))
         return cls(tuple(columns), supports, gaps, nearest_correlation(correlation), n)
 

@@ -14,7 +14,7 @@ from scipy.special import ndtri
 
 from trial_sim.schema import Column
 
-KEPT_FROM = 3  # a spike shared by this many patients is no one's own and may be given back exactly
+KEPT_FROM = 5  # a spike shared by this many patients is no one's own and may be given back exactly
 COMMON = 10  # so may any value that this many share
 WIDTH = 1.0  # of the smoothing of quantiles, in normal scores, times n^(-1/5)
 GRID_END = 4.0  # of the normal scores at which they are smoothed
@@ -143,11 +143,11 @@ def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shared(counts: np.ndarray) -> np.ndarray:
-    """(m,) boolean: counts of `COMMON` or more, or of `KEPT_FROM` or more and two Poisson errors
+    """(m,) boolean: counts of `COMMON` or more, or of `KEPT_FROM` or more and three Poisson errors
     above the mean of the two values to either side (a spike, not the run of the data)."""
     padded = np.pad(counts.astype(float), 2, mode="reflect" if len(counts) > 2 else "edge")
     around = (padded[:-4] + padded[1:-3] + padded[3:-1] + padded[4:]) / 4
-    spike = (counts >= KEPT_FROM) & (counts > around + 2 * np.sqrt(around))
+    spike = (counts >= KEPT_FROM) & (counts > around + 3 * np.sqrt(around))
     return spike | (counts >= COMMON)
 
 

@@ -21,6 +21,9 @@ import numpy as np
 
 from trial_sim.storage import storable
 
+EACH = 8  # events an interval; with fewer, the times of single patients show in the hazards
+LEAST = 6  # intervals, with as many events in each: the shape of a curve takes that many
+
 
 def resolution_of(times: np.ndarray) -> float:
     """The unit to which times were recorded: 1 for whole numbers, 0 for a continuum."""
@@ -36,13 +39,13 @@ def midpoints(times: np.ndarray, unit: float) -> np.ndarray:
 
 
 def choose_knots(
-    times: np.ndarray, event: np.ndarray, unit: float, most: int = 40, each: int = 6
+    times: np.ndarray, event: np.ndarray, unit: float, most: int = 40, each: int = EACH
 ) -> np.ndarray:
     """Knots (k + 1,) from 0 to the last time: quantiles of the event times, ``each`` or more
-    events an interval on average, on whole units."""
+    events an interval on average but no fewer than `LEAST` intervals, on whole units."""
     last = float(times.max())
     seen = np.sort(times[event > 0])
-    count = int(np.clip(len(seen) // each, 1, most))
+    count = int(np.clip(max(len(seen) // each, min(LEAST, len(seen) // LEAST)), 1, most))
     inner = np.quantile(seen, np.arange(1, count + 1) / count) if len(seen) else np.array([])
     if unit:
         inner, last = np.ceil(inner / unit - 1e-9) * unit, np.ceil(last / unit - 1e-9) * unit

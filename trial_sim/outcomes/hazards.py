@@ -22,6 +22,7 @@ from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.data_cutoff import DataCutoff
 from trial_sim.outcomes.hazard_grid import (
+    EACH,
     HazardGrid,
     choose_knots,
     conditional_hazards,
@@ -76,8 +77,20 @@ class HazardModel:
     cutoff: DataCutoff | None = None
 
     @classmethod
-    def fit(cls, data: FitData, name: str, proportional: bool, most_knots: int = 40) -> HazardModel:
-        """Fit to a `TimeToEvent` or `CompetingRisks` endpoint."""
+    def fit(
+        cls,
+        data: FitData,
+        name: str,
+        proportional: bool,
+        most_knots: int = 40,
+        each: int | None = None,
+    ) -> HazardModel:
+        """Fit to a `TimeToEvent` or `CompetingRisks` endpoint.
+
+        Args:
+            each: events an interval over all arms; by default `EACH` where arms share a shape, and
+                as many in every arm where they do not.
+        """
         duration, cause = data.endpoint.columns
         recorded = data.patients[duration].to_numpy(dtype=float)
         causes = data.patients[cause].to_numpy(dtype=float).astype(int)
@@ -94,10 +107,13 @@ class HazardModel:
         for c in range(1, n_causes + 1):
             fit = fit_cox(times, causes == c, design, strata=data.arm, ridge=RIDGE)
             fits.append((fit.coefficients, fit.covariance))
-        knots = choose_knots(recorded, causes > 0, unit, most=most_knots)
+        by_arm = each or EACH * data.n_arms
+        knots = choose_knots(
+            recorded, causes > 0, unit, most=most_knots, each=EACH if proportional else by_arm
+        )
         events = HazardGrid.build(times, causes, data.arm, data.n_arms, n_causes, knots)
         gone = data.dropped_out(causes == 0)
-        c_knots = choose_knots(recorded, gone, unit)
+        c_knots = choose_knots(recorded, gone, unit, each=by_arm)
         censored = HazardGrid.build(times, gone, data.arm, data.n_arms, 1, c_knots)
         return cls(
             name,

@@ -18,7 +18,7 @@ import pandas as pd
 from trial_sim.endpoints import CompetingRisks, Endpoint, TimeToEvent
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.features import FeatureMap
-from trial_sim.outcomes.hazard_grid import HazardGrid, choose_knots, midpoints
+from trial_sim.outcomes.hazard_grid import EACH, HazardGrid, choose_knots, midpoints
 from trial_sim.outcomes.hazards import HazardModel, HazardParameters, censoring_times
 from trial_sim.schema import Column
 from trial_sim.storage import storable
@@ -176,7 +176,7 @@ def fit(data: FitData, name: str) -> MultistateModel:
     # The censoring grid counts the end of follow-up of everybody, dead or not.
     unit = first.unit
     gone = (d_event == 0).astype(int)
-    c_knots = choose_knots(d_time, gone, unit)
+    c_knots = choose_knots(d_time, gone, unit, each=EACH * data.n_arms)
     censored = HazardGrid.build(midpoints(d_time, unit), gone, data.arm, data.n_arms, 1, c_knots)
     extra = Column(PROGRESSED_AT, "numeric", lower=0.0, upper=float(p_time.max()))
     schema = replace(data.schema, columns=(*data.schema.columns, extra))

@@ -23,6 +23,7 @@ from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.calibration import calibrated
 from trial_sim.outcomes.data_cutoff import DataCutoff
 from trial_sim.outcomes.hazard_grid import (
+    EACH,
     HazardGrid,
     choose_knots,
     midpoints,
@@ -253,7 +254,7 @@ def fit(data: FitData, family: str) -> ParametricModel:
     a, s = data.n_arms, n_shapes(family, data.n_arms)
     linear = linear.with_fits([(theta[a + s :], covariance[a + s :, a + s :])])
     gone = data.dropped_out(seen == 0)
-    c_knots = choose_knots(recorded, gone, unit)
+    c_knots = choose_knots(recorded, gone, unit, each=EACH * a)
     censored = HazardGrid.build(times, gone, data.arm, a, 1, c_knots)
     model = ParametricModel(
         family,

@@ -18,7 +18,7 @@ from trial_sim.endpoints import Endpoint, Recurrent
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.glm import log_likelihood, negative_binomial_size
-from trial_sim.outcomes.hazard_grid import HazardGrid, choose_knots, midpoints, resolution_of
+from trial_sim.outcomes.hazard_grid import EACH, HazardGrid, choose_knots, midpoints, resolution_of
 from trial_sim.outcomes.hazards import censoring_times
 from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.storage import storable
@@ -229,11 +229,12 @@ def fit(data: FitData, name: str) -> RecurrentModel:
     cox = fit_cox(stop, event, design[who], data.arm[who], RIDGE, entry=start)
     whole = number + 1.0
     linear = linear.with_fits([(cox.coefficients, cox.covariance * max(1.0, _inflation(whole)))])
-    knots = choose_knots(stop, event, unit, most=40 if name == "andersen_gill" else 1)
+    each = EACH * k  # every arm has rates of its own
+    knots = choose_knots(stop, event, unit, each=each)
     if name == "negative_binomial":
         knots = np.array([0.0, float(stop.max())])
     events = HazardGrid.build(midpoints(stop, unit), event, data.arm[who], k, 1, knots, entry=start)
-    c_knots = choose_knots(end, 1 - (at_top & (most > 0)), unit)
+    c_knots = choose_knots(end, 1 - (at_top & (most > 0)), unit, each=each)
     gone = np.where(at_top & (most > 0), 0, 1)
     censored = HazardGrid.build(midpoints(end, unit), gone, data.arm, k, 1, c_knots)
     total = np.concatenate(

@@ -21,6 +21,7 @@ from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.storage import storable
 
 FEW_EVENTS = 10  # an arm of a stratum with fewer joins the other strata
+EACH = 6  # events an interval: the curves of all strata are cut at the same knots
 MODELS = {"time_to_event": "cox_by_arm", "competing_risks": "cause_specific_by_arm"}
 
 
@@ -137,7 +138,7 @@ def fit(data: FitData, name: str, by: str) -> StratifiedModel:
                 f"stratum {by} = {level} has an arm with {min(counts)} events and shares the "
                 "baseline of all strata"
             )
-    base = HazardModel.fit(data, str(allowed), proportional=False)
+    base = HazardModel.fit(data, str(allowed), proportional=False, each=EACH)
     linear = LinearPart.empty(data.features, data.by, data.n_arms)
     design = linear.design(data.codes, data.arm)
     times = midpoints(data.patients[duration].to_numpy(dtype=float), base.unit)
@@ -164,7 +165,7 @@ def fit(data: FitData, name: str, by: str) -> StratifiedModel:
             at_cutoff=None if data.at_cutoff is None else data.at_cutoff[mine],
             reference=pool[rng.integers(0, len(pool), len(data.reference))],
         )
-        own = HazardModel.fit(part, str(allowed), proportional=False)
+        own = HazardModel.fit(part, str(allowed), proportional=False, each=EACH)
         models.append(
             replace(
                 own,
