@@ -31,6 +31,14 @@ _GOAL_ALIASES = {
 }
 
 
+def _as_float(value: float | int) -> float:
+    """The number as a float; infinite where a whole number is too large for one."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 @dataclass(frozen=True)
 class Component:
     """One wish about a molecule.
@@ -91,7 +99,7 @@ class Component:
         self._check_bounds()
         if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float)):
             raise TypeError(f"component {self.name}: weight is a number; got {self.weight!r}")
-        if not (math.isfinite(self.weight) and self.weight >= 0):
+        if not (math.isfinite(_as_float(self.weight)) and self.weight >= 0):
             raise ValueError(f"component {self.name}: weight is at least 0; got {self.weight}")
         if self.transform is not None:
             object.__setattr__(self, "transform", make_transform(self.transform))
@@ -112,9 +120,10 @@ class Component:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
                 raise TypeError(f"component {self.name}: {bound} is a number; got {value!r}")
-            if not math.isfinite(value):
-                raise ValueError(f"component {self.name}: {bound} is {value}")
-            object.__setattr__(self, bound, float(value))
+            number = _as_float(value)
+            if not math.isfinite(number):
+                raise ValueError(f"component {self.name}: {bound} is {number}; expected a number")
+            object.__setattr__(self, bound, number)
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(
                 f"component {self.name}: within {self.low:g} and {self.high:g} is empty: "

@@ -70,6 +70,17 @@ class Verification:
         checks: what was checked, in words.
         discrepancies: what did not agree.
         provenance: the file's record.
+
+    Examples:
+        >>> import molgen
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from molgen.provenance import record, save_table
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "mine.csv"
+        ...     _ = save_table(molgen.describe(["CCO"]), path, record("mine", {}, seed=0))
+        ...     print(molgen.verify(path).passed)
+        True
     """
 
     path: str

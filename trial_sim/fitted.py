@@ -54,6 +54,8 @@ class FittedTrial:
         >>> arm = fitted.sample_arm("6-MP", 5, seed=0)
         >>> len(arm), fitted.as_trial(arm, arms=("6-MP",)).n_patients
         (5, 5)
+        >>> fitted.audit(seed=0).passed in (True, False)
+        True
         >>> fitted.refit(synthetic, seed=0).arms
         ('control', '6-MP')
         >>> generator, outcome_model = fitted.parameters(seed=0, uncertainty=True)
