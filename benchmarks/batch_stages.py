@@ -14,6 +14,7 @@ import gc
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,10 @@ from molgen.alert_screen import refuses
 from molgen.batch_chunk import hash_key, single_thread
 from molgen.batch_plan import BLOCK, DESCRIBED
 from molgen.chem import parse, quiet_rdkit
-from molgen.fast_descriptors import describe_fast
+from molgen.fast_descriptors import describe_fast, quick_values
 from molgen.filters import as_filter_set
 from molgen.generation import load_model
 from molgen.mol_types import TypedMol
-from molgen.properties import compute
 from molgen.provenance import row_digests
 
 
@@ -55,12 +55,13 @@ def stages(model: str, n_blocks: int) -> dict[str, float]:
         names = filters.descriptors
         for text in smiles:  # what is learned once
             molecule = TypedMol(parse(text), text)
-            values = compute(molecule.mol, names)
-            [refuses(f, molecule, values) for f in filters.filters]
-            describe_fast(molecule, DESCRIBED, values)
+            known = quick_values(molecule, names)
+            [refuses(f, molecule, known) for f in filters.filters]
+            describe_fast(molecule, DESCRIBED, known)
         molecules = timed("parsing", lambda s: TypedMol(parse(s), s), smiles)
-        values = timed("descriptors for filters", lambda m: compute(m.mol, names), molecules)
         timed("types of atoms and bonds", lambda m: (m.angles, m.counts, m.is_plain), molecules)
+        described = partial(quick_values, names=names)
+        values = timed("descriptors for filters", described, molecules)
         left = list(zip(molecules, values))
         weights: dict[str, float] = dict.fromkeys(found, 1.0)
         for one in filters.filters:

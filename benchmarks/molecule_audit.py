@@ -4,6 +4,7 @@
     python -m benchmarks.molecule_audit --model DIR --n 2000 --members train.smi --others test.smi
     python -m benchmarks.molecule_audit --honest             # real molecules as the sample
 
+With ``--save`` the figures are appended to ``results/molecule_audit.jsonl``.
 Members and non-members of the shipped checkpoint are drawn from MOSES's training and test split.
 ``--honest`` audits real molecules of the test split, the best sample there can be: it should pass.
 """
@@ -12,12 +13,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
+import os
 import resource
 import time
+from typing import Any
 
 import numpy as np
 
 import molgen
+from benchmarks.stored import append, today
 
 
 def draw(source: str | None, split: str, n: int, seed: int) -> list[str]:
@@ -42,6 +47,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--honest", action="store_true")
     parser.add_argument("--output")
+    parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("molgen.auditing").setLevel(logging.INFO)
@@ -63,11 +69,46 @@ def main() -> None:
     print(report.table[columns].to_string(index=False, float_format=lambda v: f"{v:.4f}"))
     print(report)
     print(f"seconds: {report.about['seconds']}")
-    print(f"of the processor, in this process: {report.about['processor_seconds']}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{minutes:.1f} minutes, peak memory {peak:.1f} GB (this process)")
+    print(f"of the processor, in the process that did it: {report.about['processor_seconds']}")
+    peak = [
+        resource.getrusage(who).ru_maxrss / 2**20
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
+    print(
+        f"{minutes:.1f} minutes, {sum(os.times()[:4]) / 60:.1f} of the processor; peak memory "
+        f"{peak[0]:.1f} GB (this process), {peak[1]:.1f} GB (the largest other)"
+    )
     if options.output:
         report.to_html(options.output)
+    if options.save:
+        append("molecule_audit", _row(options, report, minutes, peak))
+
+
+def _row(
+    options: argparse.Namespace, report: molgen.AuditReport, minutes: float, peak: list[float]
+) -> dict[str, Any]:
+    """The figures as plain data."""
+    return {
+        "date": today(),
+        "model": "real molecules" if options.honest else options.model,
+        "checkpoint": getattr(report.provenance, "checkpoint_sha256", "")[:16],
+        "n": options.n,
+        "jobs": options.jobs,
+        "passed": report.passed,
+        "minutes": round(minutes, 2),
+        "processor minutes": round(sum(os.times()[:4]) / 60, 2),
+        "seconds by part": report.about["seconds"],
+        "processor seconds by part": report.about["processor_seconds"],
+        "peak memory, GB": [round(p, 2) for p in peak],
+        "load average": os.getloadavg()[0],
+        "measures": {
+            f"{m.measure}, {m.subject}": [
+                None if math.isnan(v) else round(float(v), 4) for v in m.interval
+            ]
+            + [m.verdict]
+            for m in report.measures
+        },
+    }
 
 
 if __name__ == "__main__":

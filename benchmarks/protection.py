@@ -8,8 +8,9 @@ canaries among them (eight planted once, eight four times): plain training, the 
 molecule a scaffold, early stopping by audit, and DP-SGD from the public model. Each prints a line:
 the area under the curve of the stronger likelihood attack (.5: nothing leaks) with its interval,
 the mean exposure of the canaries in bits (1.44: as if not planted), FCD of samples to the hold-out
-(lower is better), and the share of the hold-out that greedy decoding gives back. Lines go to
-benchmarks/results/protection.jsonl.
+(lower is better), and the share of the hold-out that greedy decoding gives back. Each line goes to
+benchmarks/results/protection.jsonl when it is done, and the same command goes on from there; with
+``--folder DIR`` it also finds the public model again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 
 import molgen
+from benchmarks.stored import FOLDER, append
 from molgen.auditing.canaries import CanaryRun, exposure, make_canaries
 from molgen.auditing.molecules import MoleculeSet, read_sets
 from molgen.auditing.shadows import one_thread
@@ -41,7 +43,7 @@ SMALL = ModelConfig(
     heads=2, feedforward=128, row_dim=32, site_dim=16, max_motifs=40,
 )  # fmt: skip
 REPEATS = np.repeat([1, 4], 8)
-RESULTS = Path(__file__).parent / "results" / "protection.jsonl"
+KINDS = ("none", "plain", "scaffolds", "stopped", "epsilon-8", "epsilon-2")
 
 
 def judge(
@@ -85,12 +87,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=1_000, help="members, and hold-out")
     parser.add_argument("--steps", type=int, default=600, help="of plain training")
+    parser.add_argument("--piece", type=int, default=10, help="steps between audits")
     parser.add_argument("--private-steps", type=int, default=150)
-    parser.add_argument("--epsilons", type=float, nargs="*", default=[8.0, 2.0])
     parser.add_argument("--limit", type=float, default=0.55)
     parser.add_argument("--samples", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--folder", type=Path, help="keep the public model here, to go on later")
     given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch, one_thread():
+        table(given, given.folder or Path(scratch), Path(scratch))
+
+
+def table(given: argparse.Namespace, kept: Path, scratch: Path) -> None:
+    """Every line that is not yet among the results."""
     pool = list(molgen.load_dataset("moses", split="sample"))
     order = np.random.Generator(np.random.Philox(given.seed)).permutation(len(pool))
     shuffled = [pool[i] for i in order]
@@ -102,59 +112,75 @@ def main() -> None:
         n_steps=given.steps, batch_size=128, warmup=50, average=0.98, prior_steps=0,
         precision="float32", min_count=2,
     )  # fmt: skip
-    rows = []
-    with tempfile.TemporaryDirectory() as scratch, one_thread():
-        folder = Path(scratch)
-        quiet: dict[str, Any] = {"seed": given.seed, "progress": False}
-        began = time.process_time()
+    quiet: dict[str, Any] = {"seed": given.seed, "progress": False}
+    start = kept / "public"
+    began = time.process_time()
+    if not (start / "model.json").is_file():
         train(
-            others, folder / "public", config=replace(plain, n_steps=given.steps // 2),
-            model_config=SMALL, **quiet,
+            others, start, config=replace(plain, n_steps=given.steps // 2), model_config=SMALL,
+            **quiet,
         )  # fmt: skip
-        public = molgen.load_model(folder / "public")
-        sets = read_sets(members, hold_out)[:2]
-        canaries = make_canaries(public, *sets, n=200, seed=given.seed)
-        planted = [s for s, k in zip(canaries, REPEATS) for _ in range(k)]
-        secret = [*members, *planted]
-        real = mean_and_covariance(activations(hold_out, device="cpu"))
-        common = (public, sets, canaries, real, given.samples)
-        rows.append(judge("none (public model)", public, *common, began))
-        start = folder / "public"
+    public = molgen.load_model(start)
+    sets = read_sets(members, hold_out)[:2]
+    canaries = make_canaries(public, *sets, n=200, seed=given.seed)
+    planted = [s for s, k in zip(canaries, REPEATS) for _ in range(k)]
+    secret = [*members, *planted]
+    real = mean_and_covariance(activations(hold_out, device="cpu"))
 
-        began = time.process_time()
-        train(secret, folder / "plain", config=plain, start_from=start, **quiet)
-        rows.append(judge("plain", molgen.load_model(folder / "plain"), *common, began))
-
-        began = time.process_time()
-        thinned = thin(secret, by="scaffold", seed=given.seed)
-        train(thinned, folder / "thin", config=plain, start_from=start, **quiet)
-        name = f"one a scaffold ({len(thinned)} of {len(secret)})"
-        rows.append(judge(name, molgen.load_model(folder / "thin"), *common, began))
-
-        began = time.process_time()
-        try:
+    def trained(kind: str) -> tuple[str, Generator]:
+        folder = scratch / kind
+        if kind == "none":
+            return "none (public model)", public
+        if kind == "plain":
+            train(secret, folder, config=plain, start_from=start, **quiet)
+            return kind, molgen.load_model(folder)
+        if kind == "scaffolds":
+            thinned = thin(secret, by="scaffold", seed=given.seed)
+            train(thinned, folder, config=plain, start_from=start, **quiet)
+            return f"one a scaffold ({len(thinned)} of {len(secret)})", molgen.load_model(folder)
+        if kind == "stopped":
             run = train_audited(
-                secret, hold_out, folder / "early", limit=given.limit, piece=given.steps // 12,
-                config=plain, start_from=start, **quiet,
+                secret, hold_out, folder, limit=given.limit, piece=given.piece, config=plain,
+                start_from=start, **quiet,
             )  # fmt: skip
-            name = f"stopped by audit at {given.limit}"
-            rows.append(judge(name, molgen.load_model(run.folder), *common, began))
-        except ValueError as error:
-            print(f"early stopping: {error}", flush=True)
+            return f"stopped by audit at {given.limit}", molgen.load_model(run.folder)
+        report = train_privately(
+            secret, folder, epsilon=float(kind.removeprefix("epsilon-")), public_model=start,
+            config=PrivateConfig(n_steps=given.private_steps, batch_size=64, clip=5.0), **quiet,
+        )  # fmt: skip
+        name = f"DP-SGD, epsilon {report.epsilon:.2f} at delta {report.delta:.0e}"
+        return name, molgen.load_model(report.folder)
 
-        for epsilon in given.epsilons:
+    key = {"n": n, "seed": given.seed, "plain steps": given.steps, "samples": given.samples}
+    for kind in given.only:
+        asked = {**key, "kind": kind}
+        if kind.startswith("epsilon"):
+            asked["private steps"] = given.private_steps
+        if kind == "stopped":
+            asked |= {"piece": given.piece, "limit": given.limit}
+        if done(asked):
+            continue
+        if kind != "none":
             began = time.process_time()
-            private = PrivateConfig(n_steps=given.private_steps, batch_size=64, clip=5.0)
-            report = train_privately(
-                secret, folder / f"private{epsilon}", epsilon=epsilon, public_model=start,
-                config=private, **quiet,
-            )  # fmt: skip
-            name = f"DP-SGD, epsilon {report.epsilon:.2f} at delta {report.delta:.0e}"
-            model = molgen.load_model(report.folder)
-            rows.append(judge(name, model, *common, began))
-    with RESULTS.open("a", encoding="utf-8") as stream:
-        for row in rows:
-            stream.write(json.dumps({"n": n, "seed": given.seed, **row}) + "\n")
+        try:
+            name, model = trained(kind)
+        except ValueError as error:  # early stopping whose first piece is beyond the limit
+            print(f"{kind}: {error}", flush=True)
+            continue
+        row = judge(name, model, public, sets, canaries, real, given.samples, began)
+        append("protection", {**asked, **row})
+
+
+def done(asked: dict[str, Any]) -> bool:
+    """Whether the results hold the line already."""
+    path = FOLDER / "protection.jsonl"
+    rows = path.read_text("utf-8").splitlines() if path.is_file() else []
+    return any(asked.items() <= _plain(json.loads(row)).items() for row in rows)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Without lists, which cannot be compared as items of a set."""
+    return {k: v for k, v in row.items() if not isinstance(v, list)}
 
 
 if __name__ == "__main__":

@@ -21,11 +21,10 @@ from molgen.alert_screen import refuses
 from molgen.batch_checks import BatchError
 from molgen.batch_plan import BLOCK, Task
 from molgen.chem import parse, quiet_rdkit
-from molgen.fast_descriptors import describe_fast
+from molgen.fast_descriptors import describe_fast, quick_values
 from molgen.filters import FilterSet, as_filter_set
 from molgen.fingerprints import fingerprints
 from molgen.mol_types import TypedMol
-from molgen.properties import compute
 from molgen.provenance import row_digests
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def _draw_and_filter(
             continue
         seen.add(smiles)
         molecule = TypedMol(parse(smiles), smiles)
-        values = compute(molecule.mol, filters.descriptors)
+        values = quick_values(molecule, filters.descriptors)
         with quiet_rdkit():
             refused = next((f.name for f in filters.filters if refuses(f, molecule, values)), None)
         if refused is not None:

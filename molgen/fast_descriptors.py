@@ -1,9 +1,10 @@
 """Descriptors of a molecule that is asked for many of them: RDKit's values, less work.
 
 QED counts the alerts that :mod:`molgen.alert_screen` leaves, its acceptors in one pass, its
-aromatic rings by arithmetic, and takes from the other descriptors what it shares with them. The SA
-and NP scores share one fingerprint; stereocentres are sought only where an atom could be one. The
-values are those of RDKit to the last digit, which the tests hold on thousands of molecules.
+aromatic rings by arithmetic, and takes from the other descriptors what it shares with them. logP is
+the sum of what equal atoms contributed before (:mod:`molgen.atom_logp`). The SA and NP scores share
+one fingerprint; stereocentres are sought only where an atom could be one. The values are those of
+RDKit to the last digit, which the tests hold on thousands of molecules.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from molgen.alert_screen import Screen
-from molgen.mol_types import TypedMol, count_rings
+from molgen.atom_logp import atom_logp
+from molgen.mol_types import AtomType, TypedMol, count_rings
 from molgen.properties import compute, np_fragments, sa_fragments
 
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2)
@@ -40,7 +42,7 @@ def describe_fast(
     slow = [n for n in asked if n not in ("qed", "sa_score", "np_score")]
     if "qed" in asked:
         slow += [n for n in _SHARED_BY_QED if n not in values and n not in slow]
-    known = {**values, **compute(molecule.mol, slow)}
+    known = {**values, **quick_values(molecule, slow)}
     if "qed" in asked:
         known["qed"] = qed(molecule, known)
     if "sa_score" in asked or "np_score" in asked:
@@ -50,6 +52,17 @@ def describe_fast(
         if "np_score" in asked:
             known["np_score"] = np_score(molecule, bits)
     return {n: known[n] for n in names}
+
+
+def quick_values(molecule: TypedMol, names: Sequence[str]) -> dict[str, float]:
+    """The named descriptors as :func:`molgen.properties.compute` gives them, logP faster."""
+    mol = molecule.mol
+    # hydrogens that are atoms, and bonds that the types do not tell apart, are left to RDKit
+    if "logp" not in names or not molecule.is_plain or not _hydrogens_are_implicit(mol):
+        return compute(mol, names)
+    values = compute(mol, [n for n in names if n != "logp"])
+    values["logp"] = atom_logp(molecule)
+    return values
 
 
 # --- QED ------------------------------------------------------------------------------------------
@@ -68,7 +81,7 @@ def qed(molecule: TypedMol, values: Mapping[str, float]) -> float:
     from rdkit.Chem import QED
 
     mol = molecule.mol
-    if mol.GetNumHeavyAtoms() != mol.GetNumAtoms():
+    if not _hydrogens_are_implicit(mol):
         return compute(mol, ["qed"])["qed"]  # hydrogens that are atoms must be taken off first
     properties = QED.QEDproperties(
         MW=values["mw"],
@@ -112,7 +125,7 @@ def sa_score(molecule: TypedMol, bits: Mapping[int, int]) -> float:
     complexity = (
         0.0
         - (n_atoms**1.005 - n_atoms)
-        - math.log10(_count_stereocenters(mol) + 1)
+        - math.log10(_count_stereocenters(molecule) + 1)
         - math.log10(rdMolDescriptors.CalcNumSpiroAtoms(mol) + 1)
         - math.log10(rdMolDescriptors.CalcNumBridgeheadAtoms(mol) + 1)
         - (math.log10(2) if any(len(ring) > 8 for ring in molecule.rings) else 0.0)
@@ -125,10 +138,26 @@ def sa_score(molecule: TypedMol, bits: Mapping[int, int]) -> float:
     return min(max(score, 1.0), 10.0)
 
 
-def _count_stereocenters(mol: Chem.Mol) -> int:
-    if not mol.HasSubstructMatch(_MAYBE_STEREO):
-        return 0
-    return len(Chem.FindMolChiralCenters(mol, includeUnassigned=True))
+#: Whether an atom of each type may be a stereocentre, where no ring of three and no hydrogen that
+#: is an atom plays a part: the types do not tell of those.
+_may_be_stereo: dict[AtomType, bool] = {}
+
+
+def _count_stereocenters(molecule: TypedMol) -> int:
+    mol, kinds = molecule.mol, molecule.atoms
+    told = _hydrogens_are_implicit(mol) and not any(len(ring) == 3 for ring in molecule.rings)
+    if told and all(kind in _may_be_stereo for kind in kinds):
+        possible = any(_may_be_stereo[kind] for kind in kinds)
+    else:
+        found = {i for (i,) in mol.GetSubstructMatches(_MAYBE_STEREO, maxMatches=100_000)}
+        if told:
+            _may_be_stereo.update((kind, i in found) for i, kind in enumerate(kinds))
+        possible = bool(found)
+    return len(Chem.FindMolChiralCenters(mol, includeUnassigned=True)) if possible else 0
+
+
+def _hydrogens_are_implicit(mol: Chem.Mol) -> bool:
+    return bool(mol.GetNumHeavyAtoms() == mol.GetNumAtoms())
 
 
 def np_score(molecule: TypedMol, bits: Iterable[int]) -> float:

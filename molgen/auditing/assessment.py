@@ -85,7 +85,13 @@ def audit(
     """
     from molgen.auditing.canaries import measure_canaries
     from molgen.auditing.inversion import measure_inversion
-    from molgen.auditing.shadows import shadow_attacks, shadow_scores
+    from molgen.auditing.shadows import (
+        gather_scores,
+        plan_shadows,
+        score_with_shadow,
+        shadow_attacks,
+    )
+    from molgen.auditing.side_by_side import SideBySide
     from molgen.generation import load_model
 
     _check(seed, n_samples, shadow_models, shadow_steps, canaries, series)
@@ -100,25 +106,36 @@ def audit(
     measures = _sample_measures(
         generated, counts, inside, outside, properties, fcd, seed, clock, black_box=False
     )
-    with clock("membership"):
+    with clock("membership, samples"):
         attacks = nearest_sample_attacks(generated, inside, outside, seed)
-        evidence = [gather_evidence(model, x, seed) for x in (inside, outside)]
-        attacks += model_attacks(evidence[0], evidence[1], seed)
-    if shadow_models:
-        with clock("shadow models"):
-            shadows = shadow_scores(model, inside, outside, shadow_models, shadow_steps, seed)
-            target = np.concatenate([e.blind for e in evidence])
-            attacks += shadow_attacks(target, len(inside), shadows)
-    with clock("intervals"):
-        measures += measure_membership(attacks, seed)
-    if canaries:
-        with clock("canaries"):
-            measures += measure_canaries(
-                model, inside, outside, n_each=canaries, n_steps=shadow_steps, seed=seed
+    with SideBySide(model, n_jobs, clock.add) as parts:
+        evidence_of = [parts.ask("membership", gather_evidence, x, seed) for x in (inside, outside)]
+        shadows_of, planted_of, recovered_of = [], None, None
+        if series:
+            recovered_of = parts.ask(
+                "inversion", measure_inversion, inside, outside, n_series=series, seed=seed
             )
-    if series:
-        with clock("inversion"):
-            measures += measure_inversion(model, inside, outside, n_series=series, seed=seed)
+        if canaries:
+            planted_of = parts.ask(
+                "canaries", measure_canaries, inside, outside,
+                n_each=canaries, n_steps=shadow_steps, seed=seed,
+            )  # fmt: skip
+        if shadow_models:
+            plan = plan_shadows(model, inside, outside, shadow_models, seed)
+            shadows_of = [
+                parts.ask("shadow models", score_with_shadow, plan.table, rows, shadow_steps, own)
+                for rows, own in zip(plan.chosen, plan.seeds)
+            ]
+        evidence = [result() for result in evidence_of]
+        attacks += model_attacks(evidence[0], evidence[1], seed)
+        if shadow_models:
+            target = np.concatenate([e.blind for e in evidence])
+            scores = gather_scores(plan, [result() for result in shadows_of])
+            attacks += shadow_attacks(target, len(inside), scores)
+        with clock("intervals"):
+            measures += measure_membership(attacks, seed)
+        for result in (planted_of, recovered_of):
+            measures += result() if result is not None else []
     arguments = {
         "model": str(model.card.get("name", "")),
         "n_samples": count,
@@ -262,7 +279,7 @@ def _report(
 
 
 class _Clock:
-    """Seconds that each part took, and seconds of the processor in this process."""
+    """Seconds that each part took, and seconds of the processor in the process that did it."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -272,10 +289,13 @@ class _Clock:
     def __call__(self, name: str) -> Iterator[None]:
         started, used = time.perf_counter(), time.process_time()
         yield
-        taken, used = time.perf_counter() - started, time.process_time() - used
-        self.seconds[name] = self.seconds.get(name, 0.0) + taken
-        self.processor[name] = self.processor.get(name, 0.0) + used
-        logger.info("audit: %s took %.1f s, %.1f s of the processor", name, taken, used)
+        self.add(name, time.perf_counter() - started, time.process_time() - used)
+
+    def add(self, name: str, seconds: float, processor: float) -> None:
+        """Count a part that was timed elsewhere."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self.processor[name] = self.processor.get(name, 0.0) + processor
+        logger.info("audit: %s took %.1f s, %.1f s of the processor", name, seconds, processor)
 
 
 def _check(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from molgen.auditing.intervals import Interval, attack_result
+from molgen.auditing.intervals import AttackResult, Interval, attack_result
 from molgen.auditing.molecules import MoleculeSet, profile_chunk
 from molgen.auditing.record import Measure
 from molgen.parallel import map_chunks
@@ -26,12 +26,14 @@ from molgen.similarity import nearest
 
 if TYPE_CHECKING:
     from molgen.generation import Generator
+    from molgen.tensors import TreeTable
 
 AUC_LIMIT = 0.55
 #: Limits of the true-positive rates at 1 % and .1 % false positives, and how many non-members
 #: there must be for such a rate to be judged.
 TPR_LIMITS = ((0.01, 0.03, 2_000), (0.001, 0.005, 10_000))
 _FOLDS = 5
+_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Attack:
     members: (n_members,) scores; others: (n_others,) scores.
     attacker: what the attacker must have.
     how: how the score is made, as the second half of a sentence.
+    control: scores of members and others by the same attack on a model that learned nothing: what
+        tells the two sets apart whatever the model, and is therefore no leak of it.
+    learned: the score was learned from the other molecules' labels (cross-fitted). Then two
+        molecules judge each other, every pair counts twice, and the variance of the area is about
+        twice that of scores that were there before.
     """
 
     name: str
@@ -49,10 +56,14 @@ class Attack:
     others: np.ndarray
     attacker: str
     how: str
+    control: tuple[np.ndarray, np.ndarray] | None = None
+    learned: bool = False
 
 
 def measure_membership(attacks: Iterable[Attack], seed: int = 0) -> list[Measure]:
     """AUC and true-positive rates at 1 % and .1 % false positives of every attack.
+
+    An attack with a control is judged by what it finds beyond that.
 
     An AUC proved to lie below .5 gets a line of its own: molecules that were called unseen look
     more like training data than the members do, so the labels are swapped or the hold-out was
@@ -61,17 +72,26 @@ def measure_membership(attacks: Iterable[Attack], seed: int = 0) -> list[Measure
     measures: list[Measure] = []
     for attack in attacks:
         result = attack_result(attack.members, attack.others, seed)
+        if attack.learned:
+            result = AttackResult(*map(_widened, result))
+        chance = [0.5, *(rate for rate, _, _ in TPR_LIMITS)]
+        beyond = ""
+        if attack.control is not None:
+            control = attack_result(*attack.control, seed)
+            chance = [max(c, found.estimate) for c, found in zip(chance, control)]
+            beyond = f" A model that learned nothing reaches {control.auc.estimate:.1%}."
+            measures.append(_control(attack, _widened(control.auc)))
         n, m = len(attack.members), len(attack.others)
         measures.append(
             Measure(
                 "membership", "AUC", result.auc,
                 f"A member scores above an unseen molecule in {result.auc.estimate:.1%} "
-                f"of pairs; the score is {attack.how}. Half is a coin; above {AUC_LIMIT} the model "
-                "gives away who was in training.",
-                attack.name, 0.5, AUC_LIMIT, "limit", attack.attacker,
+                f"of pairs; the score is {attack.how}. Half is a coin; {AUC_LIMIT - 0.5:.2f} above "
+                f"chance the model gives away who was in training.{beyond}",
+                attack.name, chance[0], AUC_LIMIT - 0.5 + chance[0], "limit", attack.attacker,
             )
         )  # fmt: skip
-        for (rate, limit, needed), found in zip(TPR_LIMITS, result[1:]):
+        for (rate, limit, needed), found, by_chance in zip(TPR_LIMITS, result[1:], chance[1:]):
             judged = m >= needed
             reading = (
                 f"Of {n:,} members {found.estimate:.2%} score above all but {rate:.1%} of unseen "
@@ -82,7 +102,8 @@ def measure_membership(attacks: Iterable[Attack], seed: int = 0) -> list[Measure
             measures.append(
                 Measure(
                     "membership", f"true positives at {rate:.1%} false positives", found, reading,
-                    attack.name, rate, limit, "limit" if judged else "", attack.attacker,
+                    attack.name, by_chance, limit - rate + by_chance, "limit" if judged else "",
+                    attack.attacker,
                 )
             )  # fmt: skip
         # the mirror image of the AUC: how far non-members look like members
@@ -97,6 +118,29 @@ def measure_membership(attacks: Iterable[Attack], seed: int = 0) -> list[Measure
         if swapped.verdict == "fail":
             measures.append(swapped)
     return measures
+
+
+def _widened(interval: Interval) -> Interval:
+    """The interval for twice the variance, within [0, 1]."""
+    e, lower, upper = interval
+    root = math.sqrt(2)
+    return Interval(e, max(e - root * (e - lower), 0.0), min(e + root * (upper - e), 1.0))
+
+
+def _control(attack: Attack, area: Interval) -> Measure:
+    """How far members and unseen molecules differ by themselves."""
+    reading = (
+        f"The same attack on a model with random weights, which has learned nothing, is right in "
+        f"{area.estimate:.1%} of pairs. What is above half, members and unseen molecules differ by "
+        "themselves, by chance or because they were not drawn alike; the attack on the model is "
+        "judged by what it finds beyond that."
+    )
+    if area.lower > 0.5 and area.estimate > AUC_LIMIT:
+        reading += (
+            " Here that is so much that other attacks may be misled too: draw both sets at random "
+            "from one source, or take more molecules."
+        )
+    return Measure("membership", "AUC without the model", area, reading, attack.name, 0.5)
 
 
 # ---- the black box -------------------------------------------------------------------------------
@@ -148,6 +192,7 @@ class Evidence:
     blind, elbo, posterior_mean: (n,) log-likelihoods in nats: without a latent, the evidence lower
         bound, and given the molecule's own latent. Minus infinity where the model cannot write it.
     mean, logvar: (n, latent_dim) the posterior; NaN where there is none.
+    control_mean, control_logvar: the same of an encoder with random weights.
     reconstruction: (n,) similarity of the molecule to what its latent decodes to; 0 without.
     """
 
@@ -156,6 +201,8 @@ class Evidence:
     posterior_mean: np.ndarray
     mean: np.ndarray
     logvar: np.ndarray
+    control_mean: np.ndarray
+    control_logvar: np.ndarray
     reconstruction: np.ndarray
 
 
@@ -173,11 +220,10 @@ def gather_evidence(model: Generator, molecules: MoleculeSet, seed: int = 0) -> 
             found = -table_nll(model, table, given, seed=seed)
             value[table.row] = np.where(np.isnan(found), -math.inf, found)
         scores[given] = value
-    mean = np.full((len(smiles), model.latent_dim), np.nan, dtype=np.float32)
-    logvar = np.full_like(mean, np.nan)
-    encoded = table.row
-    if len(encoded):
-        mean[encoded], logvar[encoded] = model.encode_posterior([smiles[i] for i in encoded])
+    rows = np.full((4, len(smiles), model.latent_dim), np.nan, dtype=np.float32)
+    if len(table):
+        rows[:, table.row] = _posteriors(model, table, seed)
+    mean, logvar, control_mean, control_logvar = rows
     reconstruction = np.zeros(len(smiles))
     good = np.flatnonzero(np.isfinite(mean).all(axis=1))
     if len(good):
@@ -188,8 +234,34 @@ def gather_evidence(model: Generator, molecules: MoleculeSet, seed: int = 0) -> 
                 reconstruction[i] += 0.01 * (row[0] == smiles[i])
     return Evidence(
         scores["nothing"], scores["posterior"], scores["posterior_mean"], mean, logvar,
-        reconstruction,
+        control_mean, control_logvar, reconstruction,
     )  # fmt: skip
+
+
+def _posteriors(model: Generator, table: TreeTable, seed: int) -> np.ndarray:
+    """(4, n, latent_dim) float32: mean and log variance of the model's encoder, and of one like it
+    with random weights."""
+    import torch
+
+    from molgen.batches import atom_graphs, motif_numbers
+    from molgen.model import GraphVAE
+    from molgen.vocabulary_growth import extend
+
+    network = model.network
+    vocabulary = network.vocabulary
+    blank = GraphVAE(vocabulary, network.config, seed=seed).eval()
+    if not set(vocabulary.motifs).issuperset(table.motifs):
+        vocabulary = extend(vocabulary, table.motifs)
+    motif = motif_numbers(table, vocabulary)
+    found = np.empty((4, len(table), model.latent_dim), dtype=np.float32)
+    with torch.no_grad():
+        for start in range(0, len(table), _BLOCK):
+            keep = np.arange(start, min(start + _BLOCK, len(table)))
+            graphs = atom_graphs(table, motif, vocabulary, keep)
+            for k, one in enumerate((network, blank)):
+                for place, values in enumerate(one.posterior(graphs)):
+                    found[2 * k + place, keep] = values.numpy()
+    return found
 
 
 def model_attacks(members: Evidence, others: Evidence, seed: int = 0) -> list[Attack]:
@@ -221,13 +293,31 @@ def posterior_attack(members: Evidence, others: Evidence, seed: int = 0) -> Atta
     """An attacker who knows some members and learns from the posteriors of ``encode``.
 
     A logistic regression on the posterior's mean, its square, its log variance, and the summaries
-    of both; every molecule is scored by a regression that did not see it (five folds).
+    of both; every molecule is scored by a regression that did not see it (five folds). A regression
+    also learns in what else the two sets differ; the control, the same on the posteriors of an
+    encoder with random weights, says how much that is.
     """
+    trained, blank = (
+        _learned_scores([_posterior_features(*pair) for pair in pairs], seed)
+        for pairs in (
+            [(e.mean, e.logvar) for e in (members, others)],
+            [(e.control_mean, e.control_logvar) for e in (members, others)],
+        )
+    )
+    return Attack(
+        "posterior", *trained,
+        "an encoder to call, and some molecules known to be members",
+        "what a regression learned from the posteriors of known members",
+        control=blank, learned=True,
+    )  # fmt: skip
+
+
+def _learned_scores(rows: list[np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of members and others by regressions that learned from the other folds."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    rows = [_posterior_features(e) for e in (members, others)]
     x = np.concatenate(rows)
     label = np.repeat([1, 0], [len(rows[0]), len(rows[1])])
     usable = np.isfinite(x).all(axis=1)
@@ -246,16 +336,11 @@ def posterior_attack(members: Evidence, others: Evidence, seed: int = 0) -> Atta
         )
         learner.fit(x[inside], label[inside])
         score[out] = learner.decision_function(x[out])
-    return Attack(
-        "posterior", score[: len(rows[0])], score[len(rows[0]) :],
-        "an encoder to call, and some molecules known to be members",
-        "what a regression learned from the posteriors of known members",
-    )  # fmt: skip
+    return score[: len(rows[0])], score[len(rows[0]) :]
 
 
-def _posterior_features(evidence: Evidence) -> np.ndarray:
-    mean = evidence.mean.astype(np.float64)
-    logvar = evidence.logvar.astype(np.float64)
+def _posterior_features(mean: np.ndarray, logvar: np.ndarray) -> np.ndarray:
+    mean, logvar = mean.astype(np.float64), logvar.astype(np.float64)
     summaries = [
         np.square(mean).sum(axis=1),
         logvar.sum(axis=1),

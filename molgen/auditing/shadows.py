@@ -12,7 +12,7 @@ shadows cannot give a spread a molecule; Zarifzadeh et al. (2024), RMIA.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,25 +126,37 @@ def train_small(
     return load_model(folder / "model")
 
 
-def shadow_scores(
+@dataclass(frozen=True, eq=False)
+class ShadowPlan:
+    """What each shadow model is to be trained on.
+
+    table: motif trees of all molecules, members first. chosen: for each shadow the rows of
+    ``table`` that it learns from. seeds: of its training. n_molecules: all, those without a motif
+    tree included.
+    """
+
+    table: TreeTable
+    chosen: tuple[np.ndarray, ...]
+    seeds: tuple[int, ...]
+    n_molecules: int
+
+
+def plan_shadows(
     model: Generator,
     members: MoleculeSet,
     others: MoleculeSet,
     n_shadows: int = 4,
-    n_steps: int = 300,
     seed: int = 0,
-) -> ShadowScores:
-    """Train the shadow models and let each score every molecule.
+) -> ShadowPlan:
+    """Halves of all molecules, in complementary pairs.
 
     Args:
-        n_shadows: an even number, trained in pairs on complementary halves.
-        n_steps: training steps of 128 molecules each.
+        n_shadows: an even number.
 
     Raises:
         ValueError: an odd or negative number of shadows, or no molecule with a motif tree.
     """
     from molgen.batches import writable
-    from molgen.likelihood import table_nll
     from molgen.tensors import build_table
 
     if n_shadows < 2 or n_shadows % 2:
@@ -154,26 +166,44 @@ def shadow_scores(
         )
     smiles = [*members.smiles, *others.smiles]
     table, _, _ = build_table(smiles)
-    vocabulary = model.network.vocabulary
-    usable = writable(table, vocabulary, model.network.config.max_motifs)
+    usable = writable(table, model.network.vocabulary, model.network.config.max_motifs)
     if usable.sum() < 2:
         raise ValueError("The model can write none of the molecules of the audit.")
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 41])))
-    scores = np.full((n_shadows, len(smiles)), -np.inf)
-    trained = np.zeros((n_shadows, len(smiles)), dtype=bool)
-    for pair in range(n_shadows // 2):
+    chosen, seeds = [], []
+    for _ in range(n_shadows // 2):
         half = rng.permutation(len(table)) % 2
         for side in (0, 1):
-            k = 2 * pair + side
-            chosen = np.flatnonzero((half == side) & usable)
-            with tempfile.TemporaryDirectory(prefix="molgen-shadow-") as folder, one_thread():
-                shadow = train_small(
-                    model, table.take(chosen), Path(folder), quick_training(n_steps),
-                    seed=int(rng.integers(2**31)),
-                )  # fmt: skip
-                found = -table_nll(shadow, table)
-            scores[k, table.row] = np.where(np.isnan(found), -np.inf, found)
-            trained[k, table.row[chosen]] = True
+            chosen.append(np.flatnonzero((half == side) & usable))
+            seeds.append(int(rng.integers(2**31)))
+    return ShadowPlan(table, tuple(chosen), tuple(seeds), len(smiles))
+
+
+def score_with_shadow(
+    model: Generator, table: TreeTable, chosen: np.ndarray, n_steps: int, seed: int
+) -> np.ndarray:
+    """Train a shadow on the rows ``chosen``: its log-likelihood of every row of ``table``, in nats,
+    NaN where unwritable.
+
+    Args:
+        n_steps: training steps of 128 molecules each.
+    """
+    from molgen.likelihood import table_nll
+
+    with tempfile.TemporaryDirectory(prefix="molgen-shadow-") as folder, one_thread():
+        shadow = train_small(
+            model, table.take(chosen), Path(folder), quick_training(n_steps), seed=seed
+        )
+        return -table_nll(shadow, table)
+
+
+def gather_scores(plan: ShadowPlan, found: Sequence[np.ndarray]) -> ShadowScores:
+    """The scores of all molecules from what each shadow found for the rows of the table."""
+    scores = np.full((len(plan.chosen), plan.n_molecules), -np.inf)
+    trained = np.zeros(scores.shape, dtype=bool)
+    for k, (chosen, values) in enumerate(zip(plan.chosen, found)):
+        scores[k, plan.table.row] = np.where(np.isnan(values), -np.inf, values)
+        trained[k, plan.table.row[chosen]] = True
     return ShadowScores(scores, trained)
 
 

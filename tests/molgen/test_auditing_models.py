@@ -1,5 +1,7 @@
 """The audit of trained models: an overfitted one is caught, and every attack means what it says."""
 
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ import molgen
 from molgen.auditing import canaries, inversion, shadows
 from molgen.auditing.membership import gather_evidence, measure_membership, model_attacks
 from molgen.auditing.molecules import read_sets
+from molgen.auditing.side_by_side import SideBySide
 from molgen.cli import app
 from molgen.training import train
 from tests.molgen.conftest import QUICK, SMALL
@@ -82,6 +85,51 @@ def test_posterior_attack_finds_a_trace_that_is_there(small_model, moses) -> Non
     assert np.mean(attack.members[:, None] > attack.others[None, :]) > 0.8
 
 
+def test_what_sets_apart_by_themselves_is_no_leak_of_the_model(small_model, moses) -> None:
+    """Members with two rings, unseen molecules with four: any encoder tells them apart."""
+    from rdkit.Chem.rdMolDescriptors import CalcNumRings
+
+    from molgen.chem import parse
+
+    rings = [CalcNumRings(parse(s)) for s in moses]
+    few, many = ([s for s, n in zip(moses, rings) if n in kind] for kind in ((1, 2), (4, 5)))
+    inside, outside, _ = read_sets(few[:300], many[:300])
+    evidence = [gather_evidence(small_model, x) for x in (inside, outside)]
+    measures = {
+        m.measure: m
+        for m in measure_membership(model_attacks(*evidence))
+        if m.subject == "posterior"
+    }
+    assert measures["AUC"].interval.estimate > 0.9
+    assert measures["AUC without the model"].interval.estimate > 0.8
+    assert "draw both sets at random" in measures["AUC without the model"].reading
+    assert measures["AUC"].baseline == measures["AUC without the model"].interval.estimate
+    assert measures["AUC"].threshold == pytest.approx(measures["AUC"].baseline + 0.05)
+
+
+def test_processes_change_nothing_and_one_that_dies_is_told(small_model, moses) -> None:
+    assert small_model.folder is not None
+    inside, _, _ = read_sets(moses[:50], moses[1000:1060])
+    log: list[tuple[str, float, float]] = []
+    found = []
+    for n in (1, 2):
+        with SideBySide(small_model, n, lambda *row: log.append(row)) as parts:
+            found.append(parts.ask("membership", gather_evidence, inside, seed=3)())
+    for name in ("blind", "elbo", "logvar", "control_mean", "reconstruction"):
+        assert np.array_equal(getattr(found[0], name), getattr(found[1], name), equal_nan=True)
+    assert [name for name, _, _ in log] == ["membership", "membership"]
+    assert min(used for _, _, used in log) > 0
+    with SideBySide(small_model, 2, lambda *row: None) as parts:
+        result = parts.ask("canaries", die)
+        with pytest.raises(RuntimeError, match=r"ended during canaries .*n_jobs=1"):
+            result()
+
+
+def die(model: object) -> None:
+    """What a process does that is killed for its memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 # ---- shadows -------------------------------------------------------------------------------------
 def test_shadow_attacks_take_difficulty_away() -> None:
     """Members are a little likelier than they should be, in a sea of easy and hard molecules."""
@@ -116,12 +164,17 @@ def test_shadow_attacks_are_coins_without_a_leak() -> None:
 
 def test_shadow_models_are_trained_on_complementary_halves(small_model, moses) -> None:
     inside, outside, _ = read_sets(moses[:100], moses[1000:1100])
-    found = shadows.shadow_scores(small_model, inside, outside, 2, n_steps=8)
-    writable = np.isfinite(found.scores).all(axis=0)
+    plan = shadows.plan_shadows(small_model, inside, outside, 2)
+    found = [
+        shadows.score_with_shadow(small_model, plan.table, rows, 8, seed)
+        for rows, seed in zip(plan.chosen, plan.seeds)
+    ]
+    scores = shadows.gather_scores(plan, found)
+    writable = np.isfinite(scores.scores).all(axis=0)
     assert writable.mean() > 0.6
-    assert (found.trained.sum(axis=0) == writable).all()
+    assert (scores.trained.sum(axis=0) == writable).all()
     with pytest.raises(ValueError, match="shadow_models is 3"):
-        shadows.shadow_scores(small_model, inside, outside, 3)
+        shadows.plan_shadows(small_model, inside, outside, 3)
     with pytest.raises(ValueError, match="expected the same"):
         shadows.ShadowScores(np.zeros((2, 3)), np.zeros((2, 4), dtype=bool))
 
@@ -176,17 +229,20 @@ def test_inversion_of_series(small_model) -> None:
     assert "3 are needed" in measures[0].reading
 
 
-def test_inversion_compares_secret_with_unseen_series(small_model) -> None:
-    def series(core: str) -> list[str]:
-        return [core.replace("X", e) for e in ("C", "F", "Cl", "O", "N")]
+SMALL_ENDS = ("C", "F", "Cl", "O", "N")
 
-    cores = ["Xc1ccc(-c2ccccc2)cc1", "Xc1ccc(-c2cccnc2)cc1", "Xc1ccc(C2CC2)cc1"]
-    others = ["Xc1ccc(-c2ccccn2)cc1", "Xc1ccc(-c2ccsc2)cc1", "Xc1ccc(C2CCC2)cc1"]
+
+def _series(cores: list[str], ends: tuple[str, ...] = SMALL_ENDS) -> list[str]:
+    return [c.replace("X", e) for c in cores for e in ends]
+
+
+SECRET = _series(["Xc1ccc(-c2ccccc2)cc1", "Xc1ccc(-c2cccnc2)cc1", "Xc1ccc(C2CC2)cc1"])
+UNSEEN = _series(["Xc1ccc(-c2ccccn2)cc1", "Xc1ccc(-c2ccsc2)cc1", "Xc1ccc(C2CCC2)cc1"])
+
+
+def test_inversion_compares_secret_with_unseen_series(small_model) -> None:
     filler = read("moses_sample")
-    inside, outside, _ = read_sets(
-        [*(s for c in cores for s in series(c)), *filler[:50]],
-        [*(s for c in others for s in series(c)), *filler[100:150]],
-    )
+    inside, outside, _ = read_sets([*SECRET, *filler[:50]], [*UNSEEN, *filler[100:150]])
     (measure,) = inversion.measure_inversion(
         small_model, inside, outside, n_series=3, n_draws=256, n_profiles=0
     )
@@ -194,6 +250,30 @@ def test_inversion_compares_secret_with_unseen_series(small_model) -> None:
     assert "of 15 members" in measure.reading
     assert measure.verdict == "pass"  # the model saw neither
     assert measure.interval.lower <= measure.interval.estimate <= measure.interval.upper
+
+
+def test_inversion_brings_out_what_a_model_has_learned_by_heart(moses, tmp_path) -> None:
+    """Three secret series, seen 150 times: their scaffold, or their range of weight, logP and
+    TPSA alone, brings members out. Series that were never seen stay in: their substituents are
+    others, which the model has not met on such scaffolds."""
+    ends = ("CS", "N#C", "FC(F)(F)", "NC(=O)", "CCO")
+    unseen = _series(["Xc1ccc(-c2ccccn2)cc1", "Xc1ccc(-c2ccsc2)cc1", "Xc1ccc(C2CCC2)cc1"], ends)
+    config = replace(
+        QUICK, n_steps=150, batch_size=65, min_count=1, learning_rate=8e-3, average=0.9,
+        prior_steps=0,
+    )  # fmt: skip
+    members = [*SECRET, *moses[:50]]
+    train(members, tmp_path / "m", config=config, model_config=SMALL, progress=False)
+    inside, outside, _ = read_sets(members, [*unseen, *moses[100:150]])
+    measures = inversion.measure_inversion(
+        molgen.load_model(tmp_path / "m"), inside, outside, n_series=3, n_draws=128, n_profiles=2
+    )
+    assert [m.subject for m in measures] == ["given the scaffold", "given the property profile"]
+    for m in measures:
+        assert m.verdict == "fail", m.reading
+        assert m.interval.estimate > 0.2
+        assert "draws a series" in m.reading
+    assert "weight, logP and TPSA" in measures[1].attacker
 
 
 # ---- the command ---------------------------------------------------------------------------------
