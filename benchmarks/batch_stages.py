@@ -26,6 +26,7 @@ from molgen.batch_chunk import hash_key, single_thread
 from molgen.batch_plan import BLOCK, DESCRIBED
 from molgen.chem import parse, quiet_rdkit
 from molgen.fast_descriptors import describe_fast, quick_values
+from molgen.filter_kinds import Filter
 from molgen.filters import as_filter_set
 from molgen.generation import load_model
 from molgen.mol_types import TypedMol
@@ -66,7 +67,7 @@ def stages(model: str, n_blocks: int) -> dict[str, float]:
         weights: dict[str, float] = dict.fromkeys(found, 1.0)
         for one in filters.filters:
             weights[f"filter {one.name}"] = len(left) / len(smiles)
-            verdicts = timed(f"filter {one.name}", lambda p, f=one: refuses(f, *p), left)
+            verdicts = timed(f"filter {one.name}", partial(_refused_by, one), left)
             left = [pair for pair, refused in zip(left, verdicts) if not refused]
         rows = timed("other descriptors", lambda p: describe_fast(p[0], DESCRIBED, p[1]), left)
         keys = timed("InChIKey", lambda p: Chem.MolToInchiKey(p[0].mol), left)
@@ -84,6 +85,10 @@ def stages(model: str, n_blocks: int) -> dict[str, float]:
     found["all but generation, a molecule delivered"] = rest / share
     found["all, a molecule delivered"] = (rest + found["generation"]) / share
     return {k: round(v, 4) for k, v in found.items()}
+
+
+def _refused_by(one: Filter, pair: tuple[TypedMol, dict[str, float]]) -> bool:
+    return refuses(one, *pair)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,8 +3,8 @@
 QED counts the alerts that :mod:`molgen.alert_screen` leaves, its acceptors in one pass, its
 aromatic rings by arithmetic, and takes from the other descriptors what it shares with them. logP is
 the sum of what equal atoms contributed before (:mod:`molgen.atom_logp`). The SA and NP scores share
-one fingerprint; stereocentres are sought only where an atom could be one. The values are those of
-RDKit to the last digit, which the tests hold on thousands of molecules.
+one fingerprint; stereocentres are those that were found when the molecule was read. The values are
+those of RDKit to the last digit, which the tests hold on odd and ordinary molecules.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from molgen.alert_screen import Screen
 from molgen.atom_logp import atom_logp
-from molgen.mol_types import AtomType, TypedMol, count_rings
+from molgen.mol_types import TypedMol, count_rings
 from molgen.properties import compute, np_fragments, sa_fragments
 
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2)
@@ -26,10 +26,6 @@ _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2)
 _ACCEPTOR = Chem.MolFromSmarts(
     "[o&H0&X2,O&H1&X2&v2,O&H0&X2&v2,O&H0&X1&v2,O&-1&X1,S&H0&X2&v2,S&H0&X1&v2,S&-1&X1,n&H0&X2,"
     "N&H0&X1&v3,$([N;+0;X3;v3])&!$(N[C,S]=O)]"
-)
-# a superset of what RDKit may take for a stereocentre: flat carbon and nitrogen are none
-_MAYBE_STEREO = Chem.MolFromSmarts(
-    "[$([#6X4;H0,H1]),$([#7;X3;r3]),$([#7;X3;!R0;!R1]),$([#7;!X1;!X2;!X3]),$([!#1;!#6;!#7;!X0;!X1;!X2])]"
 )
 _SHARED_BY_QED = ("mw", "logp", "tpsa", "hbd", "rotatable_bonds")
 
@@ -125,7 +121,7 @@ def sa_score(molecule: TypedMol, bits: Mapping[int, int]) -> float:
     complexity = (
         0.0
         - (n_atoms**1.005 - n_atoms)
-        - math.log10(_count_stereocenters(molecule) + 1)
+        - math.log10(_count_stereocenters(mol) + 1)
         - math.log10(rdMolDescriptors.CalcNumSpiroAtoms(mol) + 1)
         - math.log10(rdMolDescriptors.CalcNumBridgeheadAtoms(mol) + 1)
         - (math.log10(2) if any(len(ring) > 8 for ring in molecule.rings) else 0.0)
@@ -138,22 +134,11 @@ def sa_score(molecule: TypedMol, bits: Mapping[int, int]) -> float:
     return min(max(score, 1.0), 10.0)
 
 
-#: Whether an atom of each type may be a stereocentre, where no ring of three and no hydrogen that
-#: is an atom plays a part: the types do not tell of those.
-_may_be_stereo: dict[AtomType, bool] = {}
-
-
-def _count_stereocenters(molecule: TypedMol) -> int:
-    mol, kinds = molecule.mol, molecule.atoms
-    told = _hydrogens_are_implicit(mol) and not any(len(ring) == 3 for ring in molecule.rings)
-    if told and all(kind in _may_be_stereo for kind in kinds):
-        possible = any(_may_be_stereo[kind] for kind in kinds)
-    else:
-        found = {i for (i,) in mol.GetSubstructMatches(_MAYBE_STEREO, maxMatches=100_000)}
-        if told:
-            _may_be_stereo.update((kind, i in found) for i, kind in enumerate(kinds))
-        possible = bool(found)
-    return len(Chem.FindMolChiralCenters(mol, includeUnassigned=True)) if possible else 0
+def _count_stereocenters(mol: Chem.Mol) -> int:
+    """Stereocentres, unassigned ones included."""
+    if mol.HasProp("_StereochemDone"):  # reading it found the possible ones
+        return int(rdMolDescriptors.CalcNumAtomStereoCenters(mol))
+    return len(Chem.FindMolChiralCenters(mol, includeUnassigned=True))
 
 
 def _hydrogens_are_implicit(mol: Chem.Mol) -> bool:
