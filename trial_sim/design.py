@@ -87,7 +87,8 @@ class Design(Record):
         follow_futility: whether simulated sponsors obey futility bounds.
         adjust: covariates of the scenario that the test adjusts for (``cox``, ``ancova``).
         endpoint: which endpoint of a scenario with several; None for its first.
-        better: ``"higher"`` or ``"lower"`` responses; ignored for times, where later is better.
+        better: ``"higher"`` or ``"lower"`` responses; by default higher ones, and lower counts.
+            Ignored for times, where later is better.
         control: name of the control arm; None for the first.
         max_information: events (known responses, for endpoints that are not times) of a whole
             trial. If given, each trial's boundaries come from its own information at each look by
@@ -135,7 +136,7 @@ class Design(Record):
     follow_futility: bool = True
     adjust: Any = ()
     endpoint: str | None = None
-    better: str = "higher"
+    better: str | None = None
     control: str | None = None
     max_information: float | None = None
 
@@ -162,7 +163,7 @@ class Design(Record):
                 raise ValueError(f"{name} must be positive months or None, got {value!r}")
         if not 0 <= as_number(self.readout, "readout") < np.inf:
             raise ValueError(f"readout must be 0 or more months, got {self.readout!r}")
-        if self.better not in ("higher", "lower"):
+        if self.better not in (None, "higher", "lower"):
             raise ValueError(f"better must be 'higher' or 'lower', got {self.better!r}")
         object.__setattr__(self, "test", check_test(self.test))
         adjust = (self.adjust,) if isinstance(self.adjust, str) else tuple(self.adjust)

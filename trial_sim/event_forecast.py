@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from trial_sim.event_models import FittedHazard, cumulative
 from trial_sim.poisson_binomial import tails
+from trial_sim.trial_batch import TrialBatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,7 @@ class EventForecast(Forecast):
         fits: model of each group; theta: its draws (n_draws, p). dropout: rates (n_draws,).
         group: (n_draws, m) group of each patient who can still have the event.
         entry: (n_draws, m) month of enrolment. now: (n_draws, m) months on study at the cut-off.
+        relative: (n_draws, m) hazard of each patient over that of the group.
     """
 
     fits: list[FittedHazard]
@@ -76,6 +79,7 @@ class EventForecast(Forecast):
     entry: np.ndarray
     now: np.ndarray
     follow_up: float
+    relative: np.ndarray
 
     def probabilities(self, month: float) -> np.ndarray:
         """Chance of each patient's event between the cut-off and ``month``, (n_draws, m).
@@ -94,7 +98,7 @@ class EventForecast(Forecast):
         gone = np.zeros(end.shape)  # cumulative hazard of leaving in either way
         for k, (start, stop) in enumerate(zip(starts, np.append(starts[1:], np.inf))):
             width = np.clip(end, start, stop) - np.clip(self.now, start, stop)
-            rate = rates[self.group, draw, k]
+            rate = rates[self.group, draw, k] * self.relative
             both = rate + leaving
             total += np.exp(-gone) * rate / both * -np.expm1(-both * width)
             gone += both * width
@@ -109,12 +113,14 @@ class EventForecast(Forecast):
                 mine = self.group[draw] == g
                 a, b = self.now[draw, mine], end[draw, mine]
                 theta, rate = self.theta[g][draw], self.dropout[draw]
-                base = cumulative(fit, theta, a)
+                ratio = self.relative[draw, mine]
+                base = ratio * cumulative(fit, theta, a)
                 # ∫ f(t) G(t) dt = 1 - S(b) G(b) - ∫ S(t) g(t) dt, all given survival to a
                 t = a[:, None] + (b - a)[:, None] * nodes
-                s = np.exp(base[:, None] - cumulative(fit, theta, t) - rate * (t - a[:, None]))
+                hazard = ratio[:, None] * cumulative(fit, theta, t)
+                s = np.exp(base[:, None] - hazard - rate * (t - a[:, None]))
                 lost = rate * (b - a) * (s @ weights)
-                kept = np.exp(base - cumulative(fit, theta, b) - rate * (b - a))
+                kept = np.exp(base - ratio * cumulative(fit, theta, b) - rate * (b - a))
                 out[draw, mine] = np.clip(1 - kept - lost, 0.0, 1.0)
         return out
 
@@ -136,3 +142,18 @@ class ResponseForecast(Forecast):
         """Chance that each response still to come is known by ``month``, (n_draws, m)."""
         stay = np.exp(-self.dropout[:, None] * (self.readout - self.now))
         return np.where(self.entry + self.readout <= month, stay, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """The rest of a trial: carried on with drawn parameters and under fixed assumptions, its law.
+
+    Attributes:
+        drawn: parameters drawn. assumed: by assumption, parameters fixed.
+        forecast: the exact law of the number of events or responses. fits: the fitted models.
+    """
+
+    drawn: TrialBatch
+    assumed: dict[str, TrialBatch]
+    forecast: Forecast
+    fits: dict[str, Any]

@@ -61,12 +61,14 @@ def fit_hazard(
     event: np.ndarray,
     model: str = "exponential",
     breakpoints: tuple[float, ...] = (),
+    relative: np.ndarray | None = None,
 ) -> FittedHazard:
     """Fit a hazard by maximum likelihood.
 
     Args:
         time: (n,) months at risk. event: (n,) bool. model: one of :data:`MODELS`.
         breakpoints: months at which a piecewise exponential changes.
+        relative: (n,) known hazard of each over that of the group (not for Weibull); None for 1.
 
     Raises:
         ValueError: for an unknown model, or Weibull with fewer than two events.
@@ -77,7 +79,8 @@ def fit_hazard(
         return _fit_weibull(time, event)
     starts = np.array([0.0, *(breakpoints if model == "piecewise_exponential" else ())])
     ends = np.append(starts[1:], np.inf)
-    exposure = (np.clip(time[:, None], starts, ends) - starts).sum(axis=0)
+    each = np.clip(time[:, None], starts, ends) - starts
+    exposure = each.sum(axis=0) if relative is None else relative @ each
     piece = np.searchsorted(starts, time[event], side="left") - 1
     counts = np.bincount(np.maximum(piece, 0), minlength=len(starts)).astype(float)
     # No event in a piece: half an event (Jeffreys), over the exposure there, or overall if none.

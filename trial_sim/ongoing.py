@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trial_sim.design import Design
+from trial_sim.ongoing_strata import read_factors
 from trial_sim.records import nearest
 
 DAYS_PER_MONTH = 30.4375
@@ -25,6 +26,7 @@ class OngoingTrial:
         arm: (n,) codes, 0 the control; -1 throughout when blinded.
         time: (n,) months on study at the cut. event, dropout: (n,) bool, how follow-up ended.
         cutoff: month of the cut. opened: calendar date of month 0, or None.
+        factors: (n,) int8 codes of each stratification factor; empty where they are not known.
     """
 
     enrolment: np.ndarray
@@ -34,6 +36,7 @@ class OngoingTrial:
     dropout: np.ndarray
     cutoff: float
     opened: pd.Timestamp | None = None
+    factors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def blinded(self) -> bool:
@@ -57,9 +60,9 @@ def read_ongoing(
 
     Args:
         patients: one row a patient with columns ``enrolment`` (months from opening, or dates),
-            ``time`` (months on study; taken from the cut-off when absent and nobody has ended),
+            ``time`` (months on study),
             ``event``, ``dropout`` (0/1; absent: none), ``arm`` (names of the design; absent:
-            blinded).
+            blinded), and one a stratification factor of the design (needed for a stratified test).
         design: the design.
         cutoff: month (or date) of the data cut; the last known moment by default.
         opened: date of month 0; the first enrolment's date by default when enrolment is in dates.
@@ -70,8 +73,9 @@ def read_ongoing(
     """
     columns = dict(columns or {})
     for name in columns:
-        if name not in _COLUMNS:
-            raise ValueError(f"there is no column {name!r} to map{nearest(name, _COLUMNS)}")
+        known = (*_COLUMNS, *design.strata)
+        if name not in known:
+            raise ValueError(f"there is no column {name!r} to map{nearest(name, known)}")
     table = patients.rename(columns={v: k for k, v in columns.items()})
     for name in ("enrolment", "time", "event"):
         if name not in table:
@@ -116,8 +120,9 @@ def read_ongoing(
             f"{len(table)} patients are enrolled, more than the design's {design.n_patients}"
         )
     order = np.argsort(enrolment, kind="stable")
+    factors = {name: codes[order] for name, codes in read_factors(table, design).items()}
     return OngoingTrial(
-        enrolment[order], arms[order], time[order], event[order], gone[order], cut, start
+        enrolment[order], arms[order], time[order], event[order], gone[order], cut, start, factors
     )
 
 
@@ -128,25 +133,50 @@ def _indicator(values: pd.Series, name: str) -> np.ndarray:
     return numbers.astype(bool)
 
 
+_ENDPOINTS = {
+    "time_to_event": "TimeToEvent",
+    "binary": "Binary",
+    "continuous": "Continuous",
+    "ordinal": "Ordinal",
+    "count": "Count",
+    "longitudinal": "Longitudinal",
+}
+
+
 def from_trial(
     trial: Any, data: dict[str, Any], kind: str = "time_to_event"
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Patients of a ``Trial``, with its arm and first endpoint of the kind as our columns.
 
     Args:
-        kind: ``"time_to_event"``, ``"binary"`` or ``"continuous"``.
+        kind: of the endpoint, such as ``"time_to_event"`` or ``"binary"``.
+
+    Raises:
+        TypeError: for something else than a trial.
+        ValueError: if it has no such endpoint, or counts over exposures that differ.
     """
     if not hasattr(trial, "patients") or not hasattr(trial, "endpoints"):
         raise TypeError(f"trial_so_far must be a DataFrame or a Trial, got {trial!r}")
-    wanted = {"time_to_event": "TimeToEvent", "binary": "Binary", "continuous": "Continuous"}[kind]
-    found = [e for e in trial.endpoints.values() if type(e).__name__ == wanted]
+    found = [e for e in trial.endpoints.values() if type(e).__name__ == _ENDPOINTS[kind]]
     if not found:
         raise ValueError(f"the trial has no {kind.replace('_', '-')} endpoint to predict")
+    endpoint, patients = found[0], trial.patients
     columns = {"arm": trial.arm}
     if kind == "time_to_event":
-        columns |= {"time": found[0].duration, "event": found[0].event}
+        columns |= {"time": endpoint.duration, "event": endpoint.event}
+    elif kind == "longitudinal":
+        columns["visits"] = list(endpoint.columns)
     else:
-        columns["response"] = found[0].column
-        if getattr(found[0], "baseline", None) is not None:
-            columns["baseline"] = found[0].baseline
-    return trial.patients, {**data, "columns": {**columns, **data.get("columns", {})}}
+        columns["response"] = endpoint.column
+    if getattr(endpoint, "exposure", None) is not None:
+        raise ValueError(
+            f"prediction takes counts over the same exposure in all patients, but the endpoint has "
+            f"the exposure {endpoint.exposure!r}"
+        )
+    if kind == "ordinal":
+        levels = list(endpoint.ordered_levels(patients))
+        ranks = patients[endpoint.column].map({level: k for k, level in enumerate(levels)})
+        patients = patients.assign(**{endpoint.column: ranks.astype(float)})
+    if getattr(endpoint, "baseline", None) is not None:
+        columns["baseline"] = endpoint.baseline
+    return patients, {**data, "columns": {**columns, **data.get("columns", {})}}

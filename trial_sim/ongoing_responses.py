@@ -1,9 +1,10 @@
-"""Patient data of an ongoing trial whose endpoint is a response known at a readout."""
+"""Patient data of an ongoing trial whose endpoint is a response, or repeated measurements."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from trial_sim.design import Design
 from trial_sim.ongoing import OngoingTrial, read_ongoing
-from trial_sim.records import nearest
+from trial_sim.records import as_floats, nearest
 
 _COLUMNS = ("arm", "enrolment", "response", "dropout", "time", "baseline")
 
@@ -22,10 +23,14 @@ class OngoingResponses(OngoingTrial):
 
     Attributes:
         response: (n,) float64, NaN where not known. baseline: (n,) float64, or None.
+        visits: (n, T) float64 repeated measurements, NaN where missing, the last of them the
+            response; or None. visit_months: (T,) since enrolment.
     """
 
     response: np.ndarray = field(kw_only=True)
     baseline: np.ndarray | None = None
+    visits: np.ndarray | None = None
+    visit_months: tuple[float, ...] = ()
 
 
 def read_responses(
@@ -35,16 +40,18 @@ def read_responses(
     cutoff: Any = None,
     opened: Any = None,
     columns: Mapping[str, str] | None = None,
+    readout: float | None = None,
 ) -> OngoingResponses:
-    """Check patient data of an ongoing trial with a binary or continuous endpoint.
+    """Check patient data of an ongoing trial with one response a patient.
 
     Args:
         patients: one row a patient with columns ``enrolment`` (months from opening, or dates),
             ``response`` (NaN: not known yet), ``arm`` (absent: blinded), ``dropout`` (0/1, lost
             without a response; absent: none), ``time`` (months until dropout; the readout, or the
             cut-off if earlier, when absent), ``baseline`` (for an ANCOVA that adjusts for it).
-        design: the design; ``readout`` says when a response is known.
-        kind: ``"binary"`` (0/1) or ``"continuous"``.
+        design: the design. readout: months after which a response is known; the design's if None.
+        kind: ``"binary"`` (0/1), ``"continuous"``, ``"ordinal"`` (numbers in order) or ``"count"``
+            (whole numbers, over the same exposure in all patients).
         cutoff, opened, columns: as in :func:`trial_sim.ongoing.read_ongoing`.
 
     A response that is due by the cut-off and missing counts as lost.
@@ -54,9 +61,10 @@ def read_responses(
             suit the kind.
     """
     columns = dict(columns or {})
+    allowed = (*_COLUMNS, *design.strata)
     for name in columns:
-        if name not in _COLUMNS:
-            raise ValueError(f"there is no column {name!r} to map{nearest(name, _COLUMNS)}")
+        if name not in allowed:
+            raise ValueError(f"there is no column {name!r} to map{nearest(name, allowed)}")
     table = patients.rename(columns={v: k for k, v in columns.items()}).copy()
     for name in ("enrolment", "response"):
         if name not in table:
@@ -65,12 +73,14 @@ def read_responses(
     known = ~np.isnan(response)
     if kind == "binary" and not np.isin(response[known], (0, 1)).all():
         raise ValueError("response must be 0, 1 or missing for every patient of a binary endpoint")
+    if kind == "count" and ((response[known] < 0) | (response[known] % 1 != 0)).any():
+        raise ValueError("response must be a whole number of 0 or more, or missing, for counts")
     if not np.isfinite(response[known]).all():
         raise ValueError("response must be a finite number or missing, got infinity")
     lost = table["dropout"].to_numpy() == 1 if "dropout" in table else np.zeros(len(table), bool)
     if (lost & known).any():
         raise ValueError("a patient cannot both have a response and have dropped out")
-    readout = float(design.readout)
+    readout = float(design.readout if readout is None else readout)
     # First as if only those who are settled were followed: that places the cut-off.
     given = table["time"].to_numpy(dtype=float) if "time" in table else np.full(len(table), np.nan)
     given = np.where(known, readout, given)
@@ -99,3 +109,57 @@ def read_responses(
         **{**base, "time": time, "event": known, "dropout": lost},
         response=response, baseline=baseline,
     )  # fmt: skip
+
+
+def read_visits(
+    patients: pd.DataFrame,
+    design: Design,
+    visit_months: Sequence[float],
+    cutoff: Any = None,
+    opened: Any = None,
+    columns: Mapping[str, Any] | None = None,
+) -> OngoingResponses:
+    """Check patient data of an ongoing trial with repeated measurements.
+
+    Args:
+        patients: as for :func:`read_responses`, with a column a visit (``visit_1``, ``visit_2``, …)
+            in place of ``response``; NaN: not measured, or not yet.
+        visit_months: months of the visits since enrolment, increasing.
+        columns: as in :func:`read_responses`; ``visits`` may map to a list of columns.
+
+    Raises:
+        ValueError: as :func:`read_responses`; for a visit that cannot have taken place yet.
+    """
+    months = as_floats(visit_months, "visit_months")
+    if len(months) < 2 or months[0] <= 0 or any(b <= a for a, b in itertools.pairwise(months)):
+        raise ValueError(
+            f"visit_months must be two or more increasing months above 0, got {list(months)}"
+        )
+    columns = dict(columns or {})
+    names = list(columns.pop("visits", [f"visit_{k + 1}" for k in range(len(months))]))
+    if len(names) != len(months):
+        raise ValueError(f"there are {len(names)} columns of visits for {len(months)} months")
+    for name in names:
+        if name not in patients:
+            raise ValueError(f"patients need a column {name!r}{nearest(name, patients.columns)}")
+    visits = patients[names].to_numpy(dtype=float)
+    if np.isinf(visits).any():
+        raise ValueError("visits must be finite numbers or missing, got infinity")
+    last = max(float(design.readout), months[-1])
+    table = patients.assign(response=visits[:, -1])
+    read = read_responses(table, design, "continuous", cutoff, opened, columns, last)
+    entered = table[columns.get("enrolment", "enrolment")].to_numpy()
+    visits = visits[np.argsort(entered, kind="stable")]
+    seen = ~np.isnan(visits)
+    when = read.enrolment[:, None] + np.array(months)
+    if (seen & (when > read.cutoff + 1e-6)).any():
+        k = int(np.flatnonzero((seen & (when > read.cutoff + 1e-6)).any(axis=0))[0])
+        raise ValueError(
+            f"a patient has a value in {names[k]!r}, {months[k]:g} months after enrolment, which "
+            f"lies after the cut-off {read.cutoff:.2f}"
+        )
+    # Who has a visit was there: a loss comes after it.
+    reached = np.where(seen, np.array(months), 0.0).max(axis=1)
+    return replace(
+        read, visits=visits, visit_months=tuple(months), time=np.maximum(read.time, reached)
+    )

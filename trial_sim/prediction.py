@@ -17,36 +17,24 @@ import pandas as pd
 
 from trial_sim.analysis_names import TIME_TESTS
 from trial_sim.conduct import look_schedule
-from trial_sim.continuation import (
-    all_arms,
-    continue_events,
-    future_arms,
-    future_enrolment,
-    looks_already_held,
-    success_of,
-)
+from trial_sim.continuation import looks_already_held, success_of
 from trial_sim.design import Design
-from trial_sim.event_forecast import Forecast, ResponseForecast
-from trial_sim.event_models import fit_hazard
-from trial_sim.event_prediction import assumptions, event_forecast
+from trial_sim.event_forecast import Forecast
+from trial_sim.event_prediction import rest_of_events
 from trial_sim.monte_carlo import Estimate
 from trial_sim.ongoing import OngoingTrial, from_trial, read_ongoing
-from trial_sim.ongoing_responses import OngoingResponses, read_responses
+from trial_sim.ongoing_responses import OngoingResponses, read_responses, read_visits
 from trial_sim.prediction_tables import curve, date_of, look_table, summary
 from trial_sim.random_streams import Streams
-from trial_sim.response_models import (
-    baselines,
-    continue_responses,
-    fit_responses,
-    planned_responses,
-    responses_to_come,
-)
-from trial_sim.trial_batch import TrialBatch
+from trial_sim.response_prediction import rest_of_responses
 
 _KINDS = {
     "time_to_event": TIME_TESTS,
     "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
     "continuous": ("t_test", "ancova"),
+    "ordinal": ("wilcoxon",),
+    "count": ("negative_binomial",),
+    "longitudinal": ("mmrm",),
 }
 
 
@@ -166,12 +154,13 @@ def predict(
     seed: int = 0,
     **data: Any,
 ) -> Prediction:
-    """Predict the rest of an ongoing trial: times to an event, or binary or continuous responses.
+    """Predict the rest of an ongoing trial: times to an event, responses, repeated measurements.
 
     Args:
-        trial_so_far: patients so far, as :func:`read_ongoing` (times) or
-            :func:`trial_sim.ongoing_responses.read_responses` takes them, or a ``Trial`` whose
-            patients have a column ``enrolment``.
+        trial_so_far: patients so far, as :func:`read_ongoing` (times),
+            :func:`trial_sim.ongoing_responses.read_responses` or ``read_visits`` (for an MMRM)
+            takes them, or a ``Trial`` whose patients have a column ``enrolment``. A stratified test
+            needs the columns of the strata.
         design: the design; its looks, boundaries, test, follow-up and accrual are obeyed.
         outcomes: the scenario the trial was planned with (with ``hazards``, such as
             PiecewiseExponential, or of the endpoint's kind), for conditional power under the
@@ -181,7 +170,8 @@ def predict(
         enrolment_window: months before the cut-off whose accrual is taken to go on; all by default.
         looks_held: looks that are over; by default those whose number of events has been seen.
         n_draws: draws of the parameters. level: of the bands. seed: of the random numbers.
-        **data: ``cutoff``, ``opened``, ``columns`` for :func:`read_ongoing`.
+        **data: ``cutoff``, ``opened``, ``columns`` for :func:`read_ongoing`; ``visit_months`` for
+            an MMRM (the months of the planned outcomes if not given).
 
     Returns:
         a :class:`Prediction`; success and conditional power only where the arms are known.
@@ -217,13 +207,15 @@ def predict(
         raise ValueError(f"level must be between 0 and 1, got {level!r}")
     if n_draws != int(n_draws) or n_draws < 2:
         raise ValueError(f"n_draws must be a whole number of at least 2, got {n_draws!r}")
+    if kind == "longitudinal":
+        data = {"visit_months": getattr(outcomes, "months", None), **data}
     trial = _read(trial_so_far, design, kind, data)
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x9ED1])))
     streams = Streams.span(seed, 0, n_draws)
     if isinstance(trial, OngoingResponses):
-        rest = _rest_of_responses(trial, design, kind, outcomes, enrolment_window, random, streams)
+        rest = rest_of_responses(trial, design, kind, outcomes, enrolment_window, random, streams)
     else:
-        rest = _rest_of_events(
+        rest = rest_of_events(
             trial, design, outcomes, model, breakpoints, enrolment_window, random, streams
         )
     if looks_held is None:
@@ -249,24 +241,13 @@ def predict(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Rest:
-    """The rest of a trial: with drawn parameters, under fixed assumptions, and its exact law."""
-
-    drawn: TrialBatch
-    assumed: dict[str, TrialBatch]
-    forecast: Forecast
-    fits: dict[str, Any]
-
-
 def _kind(design: Design) -> str:
     for kind, tests in _KINDS.items():
         if design.test_name in tests:
             return kind
     known = [name for tests in _KINDS.values() for name in tests]
     raise ValueError(
-        f"prediction needs a test of times, or of binary or continuous responses, got "
-        f"{design.test_name!r}; it knows {', '.join(known)}"
+        f"prediction of test {design.test_name!r} is not known; it knows {', '.join(known)}"
     )
 
 
@@ -281,102 +262,8 @@ def _read(trial_so_far: Any, design: Design, kind: str, data: dict[str, Any]) ->
         trial_so_far, data = from_trial(trial_so_far, data, kind)
     if kind == "time_to_event":
         return read_ongoing(trial_so_far, design, **data)
-    return read_responses(trial_so_far, design, kind, **data)
-
-
-def _rest_of_events(
-    trial: OngoingTrial,
-    design: Design,
-    outcomes: Any,
-    model: str,
-    breakpoints: tuple[float, ...],
-    window: float | None,
-    random: np.random.Generator,
-    streams: Streams,
-) -> _Rest:
-    n_draws = streams.n_trials
-    labels = ("pooled",) if trial.blinded else design.arm_names
-    group = np.zeros(len(trial.arm), int) if trial.blinded else trial.arm
-    fits = [
-        fit_hazard(trial.time[group == g], trial.event[group == g], model, breakpoints)
-        for g in range(len(labels))
-    ]
-    dropout = fit_hazard(trial.time, trial.dropout)
-    theta = [fit.draw(n_draws, random) for fit in fits]
-    leaving = np.exp(dropout.draw(n_draws, random)[:, 0])
-    future, accrual = future_enrolment(trial, design, window, n_draws, random)
-    arms = future_arms(design, trial, streams)
-    drawn = continue_events(trial, design, fits, theta, leaving, future, arms, streams)
-    assumed = {}
-    if not trial.blinded:
-        fixed = np.exp(dropout.theta[0]) * np.ones(n_draws)
-        given = assumptions(trial, design, fits, outcomes, model, breakpoints)
-        for name, (models, values) in given.items():
-            repeated = [np.tile(v, (n_draws, 1)) for v in values]
-            assumed[name] = continue_events(
-                trial, design, models, repeated, fixed, future, arms, streams
-            )
-    return _Rest(
-        drawn,
-        assumed,
-        event_forecast(trial, design, fits, theta, leaving, future, arms),
-        {"events": dict(zip(labels, fits)), "dropout": dropout, "enrolment": accrual},
-    )
-
-
-def _rest_of_responses(
-    trial: OngoingResponses,
-    design: Design,
-    kind: str,
-    outcomes: Any,
-    window: float | None,
-    random: np.random.Generator,
-    streams: Streams,
-) -> _Rest:
-    n_draws = streams.n_trials
-    adjust = design.test_name == "ancova"
-    if adjust and (trial.baseline is None or design.adjust not in ((), ("baseline",))):
-        raise ValueError(
-            "prediction of an ANCOVA needs a column 'baseline', the only covariate it adjusts for; "
-            f"got adjust={design.adjust!r}"
-        )
-    labels = ("pooled",) if trial.blinded else design.arm_names
-    group = np.zeros(len(trial.arm), int) if trial.blinded else trial.arm
-    dropout = fit_hazard(trial.time, trial.dropout)
-    leaving = np.exp(dropout.draw(n_draws, random)[:, 0])
-    future, accrual = future_enrolment(trial, design, window, n_draws, random)
-    arms = future_arms(design, trial, streams)
-    arm = all_arms(trial, arms)
-    baseline = baselines(trial, streams, arm.shape[1]) if adjust else None
-    fitted = fit_responses(trial, kind, group, labels, adjust)
-    index = np.zeros_like(arm) if trial.blinded else arm
-
-    def carried_on(parameters: Any, which: np.ndarray, rate: np.ndarray) -> TrialBatch:
-        response = responses_to_come(trial, kind, parameters, which, baseline, streams)
-        return continue_responses(trial, design, response, baseline, rate, future, arms, streams)
-
-    assumed = {}
-    fixed = np.exp(dropout.theta[0]) * np.ones(n_draws)
-    if not trial.blinded:
-        pooled = fit_responses(trial, kind, np.zeros(len(group), int), ("pooled",), adjust)
-        assumed["trend"] = carried_on(fitted.fixed(n_draws), index, fixed)
-        assumed["null"] = carried_on(pooled.fixed(n_draws), np.zeros_like(arm), fixed)
-        if outcomes is not None:
-            response, measured = planned_responses(
-                trial, design, outcomes, kind, arm, baseline, streams
-            )
-            assumed["design"] = continue_responses(
-                trial, design, response, measured, fixed, future, arms, streams
-            )
-    risk = trial.at_risk
-    old = np.tile(trial.enrolment[risk], (n_draws, 1)), np.tile(trial.time[risk], (n_draws, 1))
-    forecast = ResponseForecast(
-        seen=int(trial.event.sum()),
-        cutoff=trial.cutoff,
-        readout=float(design.readout),
-        dropout=leaving,
-        entry=np.hstack([old[0], future]),
-        now=np.hstack([old[1], np.zeros(future.shape)]),
-    )
-    fits = {"responses": fitted, "dropout": dropout, "enrolment": accrual}
-    return _Rest(carried_on(fitted.draw(n_draws, random), index, leaving), assumed, forecast, fits)
+    if kind != "longitudinal":
+        return read_responses(trial_so_far, design, kind, **data)
+    if data["visit_months"] is None:
+        raise ValueError("an MMRM needs visit_months, the months of the visits after enrolment")
+    return read_visits(trial_so_far, design, **data)

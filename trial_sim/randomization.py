@@ -297,7 +297,7 @@ class ResponseAdaptive(RandomizationRule):
             arm = np.full(patients.arm.shape, code, np.int8)
             under.append(outcomes.sample(replace(patients, arm=arm)).response)
         good = np.stack(under, axis=2)
-        good = good if design.better == "higher" else 1.0 - good
+        good = good if design.better != "lower" else 1.0 - good
         u = patients.streams.uniform("allocation", patients.arm.shape[1])
         out = np.zeros(u.shape, np.int8)
         code = _ADAPTIVE.index(self.rule)

@@ -68,6 +68,9 @@ def replay(result: SimulationResult, trial: int) -> TrialReplay:
         values = getattr(batch.outcome, name)
         if values is not None:
             columns[name] = values[0]
+    if batch.outcome.visits is not None:
+        for k in range(batch.outcome.visits.shape[2]):
+            columns[f"visit_{k + 1}"] = batch.outcome.visits[0, :, k]
     if batch.outcome.cause is not None and batch.outcome.time is not None:
         failed = batch.outcome.time[0] <= batch.time[0]
         columns["cause"] = np.where(failed, batch.outcome.cause[0], 0)
@@ -89,6 +92,10 @@ def _snapshot(batch: TrialBatch, patients: pd.DataFrame, month: float) -> pd.Dat
     shown["event"] = ended & (batch.event[0, entered] == 1)
     if "cause" in shown:
         shown["cause"] = np.where(ended, shown["cause"], 0)
+    for k, after in enumerate(batch.outcome.visit_months):
+        due = batch.enrolment[0, entered] + after
+        there = due <= np.minimum(batch.exit[0, entered], month) + 1e-9
+        shown[f"visit_{k + 1}"] = np.where(there, shown[f"visit_{k + 1}"], np.nan)
     if "response" in shown:
         shown["response"] = np.where(shown["event"], shown["response"], np.nan)
     return shown.drop(columns="end").reset_index(drop=True)

@@ -274,7 +274,8 @@ class MixedModel:
 def response_analysis(design: Design, kind: str) -> Any:
     """The analysis that a design's test names, for endpoints that are not times."""
     name, parameters = design.test_name, design.test_parameters
-    direction = 1.0 if design.better == "higher" else -1.0
+    better = design.better or ("lower" if name == "negative_binomial" else "higher")
+    direction = 1.0 if better == "higher" else -1.0
     if name in ("t_test", "ancova"):
         return MeanDifference(_adjusted(design) if name == "ancova" else (), direction)
     if name in ("chi_square", "fisher", "farrington_manning", "cmh"):
@@ -283,7 +284,7 @@ def response_analysis(design: Design, kind: str) -> Any:
     if name == "wilcoxon":
         return Ranks(direction)
     if name == "negative_binomial":
-        return CountRatio(-1.0 if design.better == "higher" else 1.0)
+        return CountRatio(direction)
     if name == "lwyy":
         return RateRatio()
     if name == "gray":

@@ -199,8 +199,8 @@ def predict_command(
 ) -> None:
     """Predict the looks and the success of an ongoing trial from its patients so far.
 
-    Columns: enrolment (months or dates), dropout, arm; time and event, or for binary and
-    continuous endpoints response (empty until known) and baseline.
+    Columns: enrolment (months or dates), dropout, arm, and the strata of a stratified test; time
+    and event, or response (empty until known), or visit_1, visit_2, …; baseline where adjusted for.
     """
     import pandas as pd
 

@@ -144,9 +144,9 @@ class CountResponse(Record):
         ...     test="negative_binomial",
         ...     better="lower",
         ... )
-        >>> outcomes = ts.CountResponse(0.1, 0.7, exposure=12, dispersion=0.5)
+        >>> outcomes = ts.CountResponse(0.1, 0.5, exposure=12, dispersion=0.5)
         >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
-        >>> 0 <= result.power <= 1
+        >>> result.power > 0.8
         True
     """
 
