@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,14 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from trial_sim.arguments import between, nearest
+from trial_sim.written import Written
 
 if TYPE_CHECKING:
     from trial_sim.sequential_planning import GroupSequential
 
 
 @dataclass(frozen=True)
-class SampleSize:
+class SampleSize(Written):
     """The size of one trial, unrounded, with what it assumes.
 
     method: the formula. effect_name, effect: the alternative, e.g. ("hazard_ratio", 0.7).
@@ -93,15 +93,6 @@ class SampleSize:
             if key not in known:
                 raise ValueError(f"unknown key {key!r} of a sample size: {nearest(key, known)}")
         return cls(**plain)
-
-    def to_json(self) -> str:
-        """The record as JSON text."""
-        return json.dumps(self.to_dict(), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> SampleSize:
-        """A record from `to_json`."""
-        return cls.from_dict(json.loads(text))
 
     def __repr__(self) -> str:
         side = "one" if self.sided == 1 else "two"

@@ -12,12 +12,11 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from trial_sim.plain_yaml import read_plain
+from trial_sim.written import Written
 
 _CLASSES: dict[str, type] = {}
 
@@ -108,7 +107,7 @@ def to_plain(value: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class Record(Written):
     """Base of the declarative records of designs and scenarios.
 
     Examples:
@@ -134,16 +133,6 @@ class Record:
         """The record as plain values, with its class name under ``type``."""
         fields = {f.name: to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         return {"type": type(self).__name__, **fields}
-
-    def to_json(self) -> str:
-        """The record as JSON text."""
-        return json.dumps(self.to_dict(), indent=2)
-
-    def to_yaml(self) -> str:
-        """The record as YAML text."""
-        import yaml
-
-        return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like a new record."""
@@ -197,18 +186,6 @@ class Record:
     @classmethod
     def _read_field(cls, name: str, value: Any) -> Any:
         return from_plain(value)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what :meth:`to_json` wrote."""
-        return cls.from_dict(json.loads(text))
-
-    @classmethod
-    def from_yaml(cls, text_or_path: str | Path) -> Self:
-        """Read YAML text, or the YAML file at a path."""
-        path = Path(text_or_path) if "\n" not in str(text_or_path) else None
-        text = path.read_text() if path is not None and path.is_file() else str(text_or_path)
-        return cls.from_dict(read_plain(text))
 
 
 def record_class(name: str) -> type[Record]:

@@ -11,8 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -25,15 +24,14 @@ from trial_sim.boundaries import (
     power_of,
 )
 from trial_sim.integration import FloatArray
-from trial_sim.plain_yaml import read_plain
+from trial_sim.sequential_monitoring import DuringTrial
 from trial_sim.spending import BoundaryRule, parse_rule
+from trial_sim.written import Written
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from trial_sim.sequential_inference import SequentialEstimate
 
-Theta = Literal["trend", "null", "design"] | float
 ARGUMENTS = (
     "information_fractions",
     "alpha",
@@ -48,7 +46,7 @@ ARGUMENTS = (
 
 
 @dataclass(frozen=True, eq=False)
-class GroupSequential:
+class GroupSequential(DuringTrial, Written):
     """A group-sequential design with its boundaries. Make it with `group_sequential`.
 
     information_fractions: (n_looks,) float64, increasing to 1.
@@ -233,76 +231,7 @@ class GroupSequential:
             self.information_fractions, self.efficacy_bounds, bounds, drift, self.sided
         )
 
-    # -- during the trial ------------------------------------------------------------------------
-
-    def conditional_power(
-        self, look: int, z: float, theta: Theta = "trend", futility: bool | None = None
-    ) -> float:
-        """Probability of rejecting (upwards) at a later look, given Z at `look` (1 is the first).
-
-        theta: "trend" (z / sqrt(t)), "null", "design", or a drift at full information.
-        futility: whether later futility bounds are obeyed; default: if they are binding.
-        """
-        from trial_sim.sequential_inference import conditional_power
-
-        return conditional_power(self, look, z, theta, futility)
-
-    def predictive_power(
-        self,
-        look: int,
-        z: float,
-        prior: tuple[float, float] | None = None,
-        futility: bool | None = None,
-    ) -> float:
-        """Conditional power averaged over the posterior of the drift, given Z at look `look`.
-
-        prior: (mean, sd) of a normal prior on the drift; None for a flat prior.
-        """
-        from trial_sim.sequential_inference import predictive_power
-
-        return predictive_power(self, look, z, prior, futility)
-
-    def inference(
-        self, look: int, z: float, level: float = 0.95, information: float = 1.0
-    ) -> SequentialEstimate:
-        """Stagewise p-value, median-unbiased estimate and confidence interval at the stop.
-
-        information: full statistical information of the effect scale wanted; 1 leaves drifts.
-        """
-        from trial_sim.sequential_inference import estimate
-
-        return estimate(self, look, z, level, information)
-
-    def stagewise_p_value(self, look: int, z: float) -> float:
-        """One-sided p-value at a stop, by the stagewise ordering."""
-        from trial_sim.sequential_inference import stagewise_p_value
-
-        return float(stagewise_p_value(self, look, [z])[0])
-
-    def median_unbiased_estimate(self, look: int, z: float, information: float = 1.0) -> float:
-        """Median-unbiased estimate of the effect at a stop, by the stagewise ordering."""
-        return self.inference(look, z, information=information).estimate
-
-    def confidence_interval(
-        self, look: int, z: float, level: float = 0.95, information: float = 1.0
-    ) -> tuple[float, float]:
-        """Two-sided confidence interval at a stop, by the stagewise ordering."""
-        found = self.inference(look, z, level, information)
-        return found.lower, found.upper
-
-    def repeated_confidence_interval(
-        self, look: int, z: float, information: float = 1.0
-    ) -> tuple[float, float]:
-        """Interval valid at every look, stopped or not (Jennison & Turnbull 1989)."""
-        from trial_sim.sequential_inference import repeated_interval
-
-        return repeated_interval(self, look, z, information)
-
-    def repeated_p_value(self, look: int, z: float) -> float:
-        """Smallest alpha at which this design would reject at `look`: valid at every look."""
-        from trial_sim.sequential_inference import repeated_p_value
-
-        return repeated_p_value(self, look, z)
+    # -- changed, shown and stored -----------------------------------------------------------------
 
     def update(self, actual_information: Sequence[float], final: bool = False) -> GroupSequential:
         """The design with information as it really was at the looks held so far.
@@ -320,8 +249,6 @@ class GroupSequential:
         from trial_sim.sequential_update import updated_design
 
         return updated_design(self, actual_information, final)
-
-    # -- shown and stored ------------------------------------------------------------------------
 
     def table(
         self, events: float | None = None, allocation: float = 1.0, n: float | None = None
@@ -394,41 +321,3 @@ class GroupSequential:
         if plain["futility"] is not None:
             values["futility"] = parse_rule(plain["futility"], "futility")
         return cls(**values)
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The design as JSON text, also written to `path` when given."""
-        text = json.dumps(self.to_dict(), indent=1)
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8", newline="\n")
-        return text
-
-    @classmethod
-    def from_json(cls, source: str | Path) -> GroupSequential:
-        """A design from JSON text or a path to it."""
-        return cls.from_dict(json.loads(_text(source)))
-
-    def to_yaml(self, path: str | Path | None = None) -> str:
-        """The design as YAML text, also written to `path` when given."""
-        import yaml
-
-        text = str(yaml.safe_dump(self.to_dict(), sort_keys=False, default_flow_style=None))
-        if path is not None:
-            Path(path).write_text(text, encoding="utf-8", newline="\n")
-        return text
-
-    @classmethod
-    def from_yaml(cls, source: str | Path) -> GroupSequential:
-        """A design from YAML text or a path to it."""
-        import yaml
-
-        try:
-            plain = read_plain(_text(source))
-        except yaml.YAMLError as error:
-            raise ValueError(f"the design is not valid YAML: {error}") from None
-        return cls.from_dict(plain)
-
-
-def _text(source: str | Path) -> str:
-    if isinstance(source, Path) or not ("\n" in source or source.lstrip().startswith("{")):
-        return Path(source).read_text(encoding="utf-8")
-    return source
