@@ -36,6 +36,16 @@ def cheapest(
     if not 0 < power < 1:
         raise ValueError(f"power must be between 0 and 1, got {power!r}")
     rows = pd.DataFrame(table)
+    for name in table.attrs["assumptions"]:
+        planned = table.base[name]
+        as_planned = np.array([value == planned for value in rows[name]], dtype=bool)
+        if not as_planned.any():
+            raise ValueError(
+                f"{name!r} is an assumption, not a choice of the design: vary it through its "
+                f"planned value {planned!r} too, or not at all"
+            )
+        rows = rows[as_planned]
+    rows = rows.copy()
     if isinstance(cost, str):
         if cost not in rows.columns:
             raise ValueError(f"the table has no column {cost!r}{nearest(cost, rows.columns)}")

@@ -84,7 +84,10 @@ class WhatIf(pd.DataFrame):
         cost: str | Mapping[str, float] = "expected_patients",
         certain: bool = False,
     ) -> pd.Series:
-        """The cheapest row with at least ``power`` that ends in time.
+        """The cheapest design with at least ``power`` that ends in time, if the plan holds.
+
+        A sponsor chooses the design and not the truth: where fields of the outcomes were varied
+        too, only rows that have them as planned are candidates.
 
         Args:
             power: least power. max_duration: most expected months.
@@ -193,6 +196,7 @@ def what_if(
     frame = WhatIf(table)
     frame.attrs = {
         "parameters": names,
+        "assumptions": [name for name in names if paths[name][0] == "outcomes"],
         "sampling": sampling,
         "changed": [tuple(points[i - 1]) for i in sorted(rows)],
         "base": {

@@ -30,7 +30,9 @@ def share(hits: np.ndarray) -> Estimate:
     p = float(np.mean(hits))
     centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * np.sqrt(p * (1 - p) / n + Z95**2 / (4 * n * n))
-    lower, upper = max(float(centre - half), 0.0), min(float(centre + half), 1.0)
+    # Rounding would leave 1e-19 where nothing, or everything, was a hit.
+    lower = 0.0 if p == 0.0 else max(float(centre - half), 0.0)
+    upper = 1.0 if p == 1.0 else min(float(centre + half), 1.0)
     return Estimate(p, float(np.sqrt(p * (1 - p) / n)), lower, upper)
 
 

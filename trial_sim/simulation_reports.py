@@ -114,7 +114,7 @@ class SimulationReport:
                 if k not in ("type", "boundaries") and v not in (None, [], {})
             },
             "glance": [_at_a_glance(name, result) for name, result in self.results.items()],
-            "looks": _look_rows(first),
+            "looks": look_rows(first),
             "scenarios": [
                 {
                     "name": name,
@@ -138,7 +138,7 @@ class SimulationReport:
             "examples": [
                 {"number": n, "rows": _formatted(first.replay(n).looks)} for n in self.examples
             ],
-            "sensitivity": None if self.what_if is None else _formatted(_short(self.what_if)),
+            "sensitivity": None if self.what_if is None else _formatted(short_table(self.what_if)),
             "figures": _figures(first, self.what_if) if figures else [],
         }
         return context
@@ -256,22 +256,32 @@ def _at_a_glance(name: str, result: SimulationResult) -> dict[str, str]:
     }
 
 
-def _look_rows(result: SimulationResult) -> list[dict[str, str]]:
+def look_rows(result: SimulationResult) -> list[dict[str, str]]:
+    """The looks of a simulated design as text: bounds as z, p and hazard ratio, and when.
+
+    The hazard ratio at a bound is Schoenfeld's, for two arms and looks at numbers of events.
+    """
     from scipy.special import ndtr
 
     design = result.design
+    events = getattr(design.looks, "events", None)
+    ratios = events is not None and result.scale == "log hazard ratio" and len(design.quota) == 2
     rows = []
     for k in range(design.n_looks):
         upper, lower = design.efficacy_bounds[k], design.futility_bounds[k]
-        rows.append(
-            {
-                "look": str(k + 1),
-                "efficacy z": f"{upper:.4f}" if np.isfinite(upper) else "none",
-                "one-sided p": f"{ndtr(-upper):.6f}" if np.isfinite(upper) else "none",
-                "futility z": f"{lower:.4f}" if np.isfinite(lower) else "none",
-                "mean month": f"{result.look_times[k]:.1f}",
-            }
-        )
+        row = {
+            "look": str(k + 1),
+            "efficacy z": f"{upper:.4f}" if np.isfinite(upper) else "none",
+            "one-sided p": f"{ndtr(-upper):.6f}" if np.isfinite(upper) else "none",
+            "futility z": f"{lower:.4f}" if np.isfinite(lower) else "none",
+        }
+        if ratios:
+            r = design.quota[1] / design.quota[0]
+            se = (1.0 + r) / np.sqrt(r * events[k])
+            for name, bound in (("efficacy", upper), ("futility", lower)):
+                seen = np.isfinite(bound)
+                row[f"{name} HR"] = f"{np.exp(-bound * se):.3f}" if seen else "none"
+        rows.append(row | {"mean month": f"{result.look_times[k]:.1f}"})
     return rows
 
 
@@ -282,7 +292,8 @@ def _formatted(table: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def _short(table: WhatIf) -> pd.DataFrame:
+def short_table(table: WhatIf) -> pd.DataFrame:
+    """The columns of a what-if table that are read first."""
     columns = [*table.parameters, "power", "power_mcse", "power_difference",
                "power_difference_mcse", "expected_events", "expected_patients",
                "expected_duration"]  # fmt: skip

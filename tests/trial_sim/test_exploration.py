@@ -182,6 +182,21 @@ def test_cheapest_design():
         table.cheapest(cost={"patient": 1})
 
 
+def test_the_cheapest_design_does_not_choose_the_truth():
+    planned = OUTCOMES.hazard_ratio
+    table = ts.what_if(
+        DESIGN, OUTCOMES, {"n_patients": [210, 320], "hazard_ratio": [0.4, planned]},
+        n_trials=200, seed=3,
+    )  # fmt: skip
+    best = table.cheapest(power=0.5)
+    assert best["hazard_ratio"] == planned
+    candidates = table[(table["hazard_ratio"] == planned) & (table["power"] >= 0.5)]
+    assert best["expected_patients"] == candidates["expected_patients"].min()
+    without = ts.what_if(DESIGN, OUTCOMES, {"hazard_ratio": [0.4, 0.5]}, n_trials=20, seed=3)
+    with pytest.raises(ValueError, match="'hazard_ratio' is an assumption, not a choice"):
+        without.cheapest(power=0.5)
+
+
 def test_worst_case_type_one_error_finds_the_weak_spot():
     # An anti-conservative bound at an early calendar look: worse the more information there is.
     design = DESIGN.replace(boundaries=Bounds([1.96, 1.96]))

@@ -94,7 +94,7 @@ def test_bad_examples(report):
 def test_design_command(study, tmp_path):
     done = RUN.invoke(app, ["design", str(study), "-o", str(tmp_path / "d.yaml")])
     assert done.exit_code == 0, done.output
-    assert "reject at z >= 2.1783" in done.output
+    assert "2.1783" in done.output and "efficacy HR" in done.output
     again = Design.from_yaml(tmp_path / "d.yaml")
     assert again == read_study(study).design
 

@@ -34,10 +34,10 @@ def _overrides(**options: Any) -> dict[str, Any]:
 @app.command("design")
 def design_command(study: StudyFile, output: Output = None) -> None:
     """Check a study file; print its looks and boundaries, and when they are expected."""
-    import numpy as np
-    from scipy.special import ndtr
+    import pandas as pd
 
     import trial_sim
+    from trial_sim.simulation_reports import look_rows
 
     loaded = _study(study)
     design = loaded.design
@@ -48,14 +48,7 @@ def design_command(study: StudyFile, output: Output = None) -> None:
     typer.echo(f"{loaded.title}: {design.n_patients} patients, arms {dict(design.arms)}")
     enrolled = design.accrual.expected_time(design.n_patients)
     typer.echo(f"test {design.test}; enrolled by month {enrolled:.1f}")
-    for k in range(design.n_looks):
-        upper, lower = design.efficacy_bounds[k], design.futility_bounds[k]
-        text = f"look {k + 1}: about month {quick.look_times[k]:.1f}"
-        if np.isfinite(upper):
-            text += f", reject at z >= {upper:.4f} (one-sided p <= {ndtr(-upper):.6f})"
-        if np.isfinite(lower):
-            text += f", stop for futility at z <= {lower:.4f}"
-        typer.echo(text)
+    typer.echo(pd.DataFrame(look_rows(quick)).to_string(index=False))
     if output is not None:
         output.write_text(design.to_yaml())
         typer.echo(f"wrote {output}")
@@ -165,11 +158,15 @@ def what_if_command(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Simulate the study's grid of variations; print and write (CSV) the table."""
+    from trial_sim.simulation_reports import short_table
+
     loaded = _study(study)
     try:
         options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
         table = _run_what_if(loaded, options, progress)
-        typer.echo(table.drop(columns="note").to_string(index=False, float_format="%.4f"))
+        typer.echo(short_table(table).to_string(index=False, float_format="%.4f"))
+        for note in sorted(set(table["note"]) - {""}):
+            typer.echo(f"note: {note}")
         if power is not None or max_duration is not None:
             best = table.cheapest(0.9 if power is None else power, max_duration)
             typer.echo("cheapest: " + ", ".join(f"{n}={best[n]}" for n in table.parameters))
