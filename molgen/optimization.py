@@ -43,6 +43,7 @@ def optimize(
     time_limit: float | None = None,
     settings: SearchSettings | None = None,
     n_diverse: int = 50,
+    on_progress: Callable[[int, float], None] | None = None,
 ) -> pd.DataFrame:
     """Search for molecules that score high.
 
@@ -57,6 +58,7 @@ def optimize(
         log: JSON-lines file of every call; if it exists, the run goes on from it.
         time_limit: seconds.
         n_diverse: how many of the best, none too similar to another, are marked in ``diverse``.
+        on_progress: called after every generation with the calls paid and the mean of the ten best.
 
     Returns:
         One row a scored molecule, best first: ``smiles``, ``score``, ``diverse``, the components,
@@ -88,7 +90,14 @@ def optimize(
         identity=identity,
     )
     outcome = search(
-        oracle, library, proposers, settings, seed, _accept(filters, scorer), list(start)
+        oracle,
+        library,
+        proposers,
+        settings,
+        seed,
+        _accept(filters, scorer),
+        list(start),
+        on_progress,
     )
     rows = [
         {

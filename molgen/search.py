@@ -40,6 +40,7 @@ def search(
     seed: int = 0,
     accept: Callable[[list[str]], Sequence[bool]] | None = None,
     start: Sequence[str] = (),
+    on_progress: Callable[[int, float], None] | None = None,
 ) -> SearchOutcome:
     """Spend the oracle's budget on molecules that score high.
 
@@ -52,6 +53,7 @@ def search(
         seed: Random seed.
         accept: Hard filter asked before any call: SMILES -> one bool each.
         start: Molecules scored first, before the random ones.
+        on_progress: Called after every generation with the calls paid and the mean of the ten best.
 
     Returns:
         Why it ended; the results stand in ``oracle.history``.
@@ -69,6 +71,7 @@ def search(
         seed,
         accept,
         list(start),
+        on_progress,
     )
     return run.run()
 
@@ -92,6 +95,7 @@ class _Search:
         seed: int,
         accept: Callable[[list[str]], Sequence[bool]] | None,
         start: list[str],
+        on_progress: Callable[[int, float], None] | None,
     ) -> None:
         total = sum(share for _, share in proposers.values())
         if not proposers or total <= 0:
@@ -105,6 +109,7 @@ class _Search:
         self.seed = seed
         self.accept = accept
         self.start = start
+        self.on_progress = on_progress
         self.outcome = SearchOutcome("budget")
         self.since = 0  # first call of the present restart
         self.progress_at = 0
@@ -142,6 +147,9 @@ class _Search:
                 continue
             empty = 0
             self.oracle([text for text, _ in batch], [name for _, name in batch])
+            if self.on_progress is not None:
+                best = [call.score for call in self.oracle.best(10)]
+                self.on_progress(self.oracle.used, float(np.mean(best)))
             if not self._watch(self.oracle.used):
                 return self.outcome
         self.outcome.reason = "time" if self.oracle.out_of_time else "budget"

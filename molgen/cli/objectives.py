@@ -21,6 +21,13 @@ from molgen.cli.common import (
     write_table,
 )
 
+Goals = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--goal", "-g", help="A wish, 'maximise qed' or 'logp within 1 3'; may be repeated."
+    ),
+]
+
 qsar_app = typer.Typer(help="Fit a QSAR model to measured values, and predict with it.")
 app.add_typer(qsar_app, name="qsar", no_args_is_help=True)
 
@@ -31,12 +38,7 @@ def score(
     objective: Annotated[
         Path | None, typer.Option(help="Objective file (.yaml, .yml, .json).")
     ] = None,
-    goal: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--goal", "-g", help="A wish, 'maximise qed' or 'logp within 1 3'; may be repeated."
-        ),
-    ] = None,
+    goal: Goals = None,
     aggregation: Annotated[
         str | None, typer.Option(help="geometric, arithmetic, minimum or product.")
     ] = None,
@@ -62,7 +64,7 @@ def score(
     from molgen.scoring import score as score_molecules
 
     with plain_errors():
-        wanted = _objective(objective, goal or [], aggregation, filters)
+        wanted = read_objective(objective, goal or [], aggregation, filters)
         if save is not None:
             wanted.save(save)
         read = read_input(molecules, column)
@@ -81,14 +83,14 @@ def score(
         write_table(table, output, "score", {"objective": wanted.identity}, hash_input(read))
 
 
-def _objective(
+def read_objective(
     path: Path | None, goals: list[str], aggregation: str | None, filters: str | None
 ) -> Any:
     """The objective of a file, or of statements, with options laid over it."""
     from molgen.scoring import Objective
 
     if (path is None) == (not goals):
-        raise ValueError("give either --objective FILE or one or more --goal 'maximise qed'")
+        raise ValueError("give either an objective's file or one or more --goal 'maximise qed'")
     plain: dict[str, Any] = {"components": goals}
     if path is not None:
         plain = Objective.load(path).to_dict()

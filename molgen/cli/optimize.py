@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,15 @@ import typer
 
 from molgen.cli import app
 from molgen.cli.common import Output, plain_errors, write_table
+from molgen.cli.objectives import Goals, read_objective
 
 
 @app.command()
 def optimize(
-    objective: Annotated[Path, typer.Argument(help="An objective, .yaml or .json.")],
+    objective: Annotated[
+        Path | None, typer.Argument(help="An objective, .yaml or .json; or give --goal.")
+    ] = None,
+    goal: Goals = None,
     calls: Annotated[
         int, typer.Option("--calls", "-n", help="Molecules that are scored.")
     ] = 10_000,
@@ -24,21 +29,27 @@ def optimize(
     minutes: Annotated[float | None, typer.Option(help="Stop after this time.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same search.")] = 0,
     output: Output = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="An HTML page of the candidates and of the search's course."),
+    ] = None,
 ) -> None:
     """Search for molecules that an objective scores high.
 
-    Example:
+    Examples:
 
-        molgen optimize objective.yaml -n 2000 --log calls.jsonl -o best.csv
+        molgen optimize objective.yaml -n 2000 --log calls.jsonl -o best.csv --report best.html
+
+        molgen optimize -g "maximise qed" -g "logp within 1 3" -n 500 -o best.csv
     """
     with plain_errors():
         from molgen.files import read_molecules
         from molgen.optimization import optimize as search
-        from molgen.scoring import Objective
+        from molgen.report import report as write_report
 
-        parsed = Objective.load(objective)
+        wanted = read_objective(objective, goal or [], None, None)
         table = search(
-            parsed,
+            wanted,
             model=None if model == "none" else model,
             n_calls=calls,
             seed=seed,
@@ -46,6 +57,7 @@ def optimize(
             filters=filters,
             log=log,
             time_limit=None if minutes is None else 60 * minutes,
+            on_progress=_tell_progress(calls),
         )
         typer.echo(
             f"{table.attrs['calls']:,} calls, ended by {table.attrs['reason']}; area under the "
@@ -54,5 +66,23 @@ def optimize(
         )
         for event in table.attrs["events"]:
             typer.echo(f"Note: {event}", err=True)
-        arguments = {"objective": parsed.to_dict(), "model": model, "n_calls": calls}
+        arguments = {"objective": wanted.to_dict(), "model": model, "n_calls": calls}
         write_table(table, output, "optimize", arguments, "")
+        if report is not None:
+            write_report(table, report, title=f"Search: {wanted.name}")
+            typer.echo(f"Report in {report}", err=True)
+
+
+def _tell_progress(calls: int) -> Callable[[int, float], None]:
+    """A line about every tenth of the calls."""
+    told = 0
+
+    def tell(used: int, best_ten: float) -> None:
+        nonlocal told
+        if used * 10 // calls > told:
+            told = used * 10 // calls
+            typer.echo(
+                f"{used:,} of {calls:,} calls; mean of the ten best {best_ten:.3f}", err=True
+            )
+
+    return tell

@@ -47,7 +47,7 @@ def test_score_by_statements_and_by_file(molecules, tmp_path):
 def test_score_says_what_is_wrong(molecules):
     for arguments, message in (
         (("--goal", "maximise loqp"), "Did you mean 'logp'"),
-        ((), "give either --objective FILE"),
+        ((), "give either an objective's file"),
         (("--objective", "none.yaml"), "no objective file"),
     ):
         result = run("score", molecules, *arguments)
