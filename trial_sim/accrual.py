@@ -228,11 +228,15 @@ class Dropout(Record):
         n_pieces = max([len(rates), *(np.size(r) for r in self.by_arm.values())])
         points = as_breakpoints(self.breakpoints, n_pieces, "dropout")
         object.__setattr__(self, "breakpoints", points)
+        by_arm: dict[str, Any] = {}
         for arm, value in self.by_arm.items():
-            if len(self._rates(value, f"dropout rate of arm {arm!r}")) not in (1, n_pieces):
+            own = self._rates(value, f"dropout rate of arm {arm!r}")
+            if len(own) not in (1, n_pieces):
                 raise ValueError(
                     f"dropout rate of arm {arm!r} must have {n_pieces} piece(s), got {value!r}"
                 )
+            by_arm[str(arm)] = own[0] if np.ndim(value) == 0 else own
+        object.__setattr__(self, "by_arm", by_arm)
 
     @staticmethod
     def _rates(value: Any, what: str) -> tuple[float, ...]:

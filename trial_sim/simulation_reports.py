@@ -264,8 +264,8 @@ def look_rows(result: SimulationResult) -> list[dict[str, str]]:
     from scipy.special import ndtr
 
     design = result.design
-    events = getattr(design.looks, "events", None)
-    ratios = events is not None and result.scale == "log hazard ratio" and len(design.quota) == 2
+    events = getattr(design.looks, "events", ())
+    ratios = events and result.scale == "log hazard ratio" and len(design.quota) == 2
     rows = []
     for k in range(design.n_looks):
         upper, lower = design.efficacy_bounds[k], design.futility_bounds[k]

@@ -301,3 +301,10 @@ def test_unreachable_looks_are_named():
 def test_text_where_numbers_belong(make_it, message):
     with pytest.raises(TypeError, match=message):
         make_it()
+
+
+def test_dropout_by_arm_and_piece_is_the_same_after_yaml_and_json():
+    dropout = ts.Dropout(rate=[0.01, 0.02], breakpoints=[6], by_arm={"high": [0.02, 0.03]})
+    assert ts.Dropout.from_yaml(dropout.to_yaml()) == dropout
+    assert ts.Dropout.from_json(dropout.to_json()) == dropout
+    assert dropout.by_arm == {"high": (0.02, 0.03)}
