@@ -6,7 +6,8 @@ python -m benchmarks.batch dask --n 20000
 
 Each prints JSON. ``cost`` gives wall and processor time, peak memory of the leading process and of
 the largest worker, peak disk, and processor time by stage; and from the slope between its last two
-sizes what one and ten million would take.
+sizes what one and ten million would take. With ``--folder DIR`` everything stays, and ``cost``
+goes on with a batch that was interrupted (time then counts from there).
 """
 
 from __future__ import annotations
@@ -202,6 +203,7 @@ def main() -> None:
     parser.add_argument("--chunk-size", type=int, default=4096)
     parser.add_argument("--deduplicate", default="inchikey")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where to work; by default a scratch folder")
     given = parser.parse_args()
     keys = {
         "model": given.model,
@@ -209,7 +211,8 @@ def main() -> None:
         "deduplicate": given.deduplicate,
     }
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = given.folder or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
         if given.what == "cost":
             figures = cost(folder, given.sizes, given.workers, keys)
         elif given.what == "kill":
