@@ -21,9 +21,10 @@ GENERATORS: dict[str, Any] = {
 }
 CANDIDATES = ("cart", "copula")  # of "auto": the bootstrap copies patients and is never chosen
 SMALL = 400  # patients, up to which a comparison takes several divisions into halves
-MOST_DIVISIONS = 6
+DIVISIONS = 5
 HARMLESS = 0.52  # membership AUC that rules nothing out
-SLACK = 0.01  # two candidates' membership AUCs differ by as much by chance
+SLACK = 0.02  # two candidates' membership AUCs differ by as much by chance
+TIE = 0.02  # and so do their propensity AUCs
 
 
 def fit_generator(
@@ -33,14 +34,15 @@ def fit_generator(
 
     "auto" fits each candidate to halves of the table that take turns. Those that betray who was
     in the half (``membership_auc`` above `HARMLESS` and more than `SLACK` above the best
-    candidate's) are out; of the others the most faithful to the other half is taken.
+    candidate's) are out; of the others the one that boosted trees tell least from the other half
+    is taken, and of those within `TIE` of it the first (sequential trees, which can follow any
+    dependence).
 
     Returns:
         The generator, and the table of the comparison (one row a candidate: margin, the mean
         distance of margins; pairs, the mean error of rank correlations; propensity_auc, how well
-        trees tell synthetic rows from held-out real ones; membership_auc, how well the distance
-        to the nearest synthetic row tells fitted rows from held-out ones; score, the sum of the
-        first three (less .5); chosen).
+        boosted trees tell synthetic rows from held-out real ones; membership_auc, how well the
+        distance to the nearest synthetic row tells fitted rows from held-out ones; chosen).
 
     Raises:
         ValueError: an unknown name.
@@ -54,9 +56,9 @@ def fit_generator(
     if len(columns) <= 1 or len(codes) < 40:
         return SequentialCart.fit(codes, columns, seed), pd.DataFrame()
     table = pd.DataFrame([compared(name, codes, columns, seed) for name in CANDIDATES])
-    table["score"] = table["margin"] + table["pairs"] + (table["propensity_auc"] - 0.5).clip(0)
     limit = max(HARMLESS, table["membership_auc"].min() + SLACK)
-    best = int(table["score"].where(table["membership_auc"] <= limit).argmin())
+    apart = table["propensity_auc"].clip(lower=0.5).where(table["membership_auc"] <= limit)
+    best = int((apart <= apart.min() + TIE).argmax())
     table["chosen"] = np.arange(len(table)) == best
     return GENERATORS[str(table["model"].iloc[best])].fit(codes, columns, seed), table
 
@@ -66,22 +68,19 @@ def compared(
 ) -> dict[str, float | str]:
     """A row of the comparison: one candidate, fitted to halves of ``codes`` (n, n_columns).
 
-    All candidates see the same halves. The fewer the patients, the more divisions it takes;
-    membership needs more of them than fidelity, and costs less.
+    All candidates see the same halves. The fewer the patients, the more divisions it takes.
     """
-    small = len(codes) < SMALL
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 11])))
     faithful: list[dict[str, float]] = []
     areas = []
-    for division in range(MOST_DIVISIONS if small else 1):
+    for _ in range(DIVISIONS if len(codes) < SMALL else 1):
         order = rng.permutation(len(codes))
         first, second = codes[order[: len(order) // 2]], codes[order[len(order) // 2 :]]
         for inside, outside in ((first, second), (second, first)):
             generator = GENERATORS[name].fit(inside, columns, seed)
             draws = np.random.Generator(np.random.Philox(rng.integers(2**31)))
             made = generator.sample(len(outside), draws, generator.draw(None))[0]
-            if division == 0 and (small or not faithful):
-                faithful.append(resemblance(outside, made, columns, seed))
+            faithful.append(resemblance(outside, made, columns, seed))
             areas.append(membership_auc(inside, outside, made, columns))
     fidelity = pd.DataFrame(faithful).mean()
     return {"model": name, **fidelity, "membership_auc": float(np.mean(areas))}
@@ -116,9 +115,9 @@ def resemblance(
 ) -> dict[str, float]:
     """How far ``made`` (m, n_columns) is from ``real`` (n, n_columns); 0, 0 and .5 are best."""
     from scipy.stats import ks_2samp
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import cross_val_predict
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     filled_real, filled_made = filled(real, columns), filled(made, columns)
     margin = np.mean(
@@ -131,8 +130,11 @@ def resemblance(
     upper = pairs[np.triu_indices(len(pairs), 1)]
     x = np.vstack([filled_real, filled_made])
     y = np.repeat([0, 1], [len(real), len(made)])
-    forest = RandomForestClassifier(40, min_samples_leaf=5, random_state=seed)
-    guess = cross_val_predict(forest, x, y, cv=3, method="predict_proba")[:, 1]
+    trees = HistGradientBoostingClassifier(
+        max_iter=40, max_leaf_nodes=8, min_samples_leaf=15, early_stopping=False, random_state=seed
+    )
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    guess = cross_val_predict(trees, x, y, cv=folds, method="predict_proba")[:, 1]
     return {
         "margin": float(margin),
         "pairs": float(upper.mean()),
