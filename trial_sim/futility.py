@@ -146,7 +146,9 @@ class FutilityProblem:
         """
         if self.efficacy_rule.kind != "wang_tsiatis":
             efficacy, futility = self._beside_shaped_futility(drift, last, near)
-            return last - float(efficacy[-1]), self._measured(drift, efficacy, futility)
+            # One walk for error and power is quicker than one that counts the stops for futility.
+            _, power = error_and_power(self.information, efficacy, futility, drift, self.sided)
+            return last - float(efficacy[-1]), Solution(efficacy, futility, power)
         efficacy = last * self.information ** (self.efficacy_rule.delta - 0.5)
         if self.futility_rule.kind == "wang_tsiatis":
             futility = self._wang_tsiatis(drift, efficacy)
