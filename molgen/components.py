@@ -31,7 +31,7 @@ _GOAL_ALIASES = {
 }
 
 
-def _as_float(value: float | int) -> float:
+def _as_float(value: Any) -> float:
     """The number as a float; infinite where a whole number is too large for one."""
     try:
         return float(value)

@@ -48,6 +48,20 @@ CHEMOTYPES = {
     "oxetane": "C1COC1",
 }
 
+#: Cores of classes that a model may never have seen (MOSES has no boron, for one): where its own
+#: samples hold none, molecules are grown from these.
+CORES = {
+    "macrocycle": (
+        "O=C1CCCCCCCCCCN1[*:1]",
+        "O=C1CCCCCCCNC(=O)CCN1",
+        "c1cc2cc(c1)OCCCCNC(=O)CCO2",
+        "C1CCCCCCCCCCC1",
+    ),
+    "sulfoximine": ("CS(=O)(=N)[*:1]", "N=S(=O)(C1CC1)[*:1]", "O=S1(=NC)CCN([*:1])CC1"),
+    "boron": ("OB(O)c1ccc([*:1])cc1", "OB(O)c1cccc([*:1])c1", "OB1OCc2cc([*:1])ccc12"),
+    "phosphorus": ("CP(C)(=O)c1ccccc1[*:1]", "CP(C)(=O)[*:1]", "COP(=O)(OC)C[*:1]"),
+}
+
 
 @dataclass(frozen=True)
 class Window:
@@ -137,6 +151,8 @@ def sample_where(
         scaffold: must be kept too; growth as in ``sample_scaffold``.
         max_draws: molecules to draw at the most (default: 40 n, at least 20,000).
 
+    A named chemotype of which the model's own samples hold none is grown from ``CORES``.
+
     Returns Molecules; ``acceptance`` is the share of the final proposals inside the window. If
     nothing reaches it, ``dropped`` says how near the search came.
     """
@@ -149,6 +165,9 @@ def sample_where(
     pool = list(dict.fromkeys(source.plain(_POOL_BLOCKS)))
     scales = _scales(pool, window)
     distance = window.distances(pool, scales)
+    unseen = _unseen_chemotype(wanted, pool)
+    if unseen is not None and scaffold is None:
+        return _grow_from_cores(model, wanted, CORES[unseen], n, seed, temperature, limit)
     radius = 0.5
     for _ in range(_ROUNDS):
         if (distance == 0).sum() >= _ENOUGH or source.drawn >= limit:
@@ -186,6 +205,44 @@ def sample_where(
     else:
         result = Molecules(list(found)[:n])
     result.acceptance = accepted / tried if tried else math.nan
+    return result
+
+
+def _unseen_chemotype(wanted: Mapping[str, object], pool: Sequence[str]) -> str | None:
+    """The chemotype asked for that has cores and is in no molecule of ``pool``, or None."""
+    asked = wanted.get("chemotype", ())
+    for name in [asked] if isinstance(asked, str) else list(asked):  # type: ignore[call-overload]
+        query = Chem.MolFromSmarts(CHEMOTYPES[name])
+        if name in CORES and not any(Chem.MolFromSmiles(s).HasSubstructMatch(query) for s in pool):
+            return name
+    return None
+
+
+def _grow_from_cores(
+    model: Generator,
+    wanted: Mapping[str, object],
+    cores: Sequence[str],
+    n: int,
+    seed: int,
+    temperature: float,
+    max_draws: int,
+) -> Molecules:
+    """``n`` molecules inside the window, about as many from each core."""
+    from molgen.generation import Molecules
+
+    found: dict[str, None] = {}
+    dropped: list[Refusal] = []
+    shares: list[float] = []
+    for number, core in enumerate(cores):
+        part = math.ceil((n - len(found)) / (len(cores) - number))
+        if part < 1:
+            break
+        grown = sample_where(model, wanted, part, seed + number, core, temperature, max_draws)
+        found.update(dict.fromkeys(grown))
+        dropped += grown.dropped
+        shares.append(grown.acceptance)
+    result = Molecules(list(found)[:n], dropped if len(found) < n else [])
+    result.acceptance = float(np.nanmean(shares))
     return result
 
 

@@ -29,6 +29,15 @@ def test_substructures_on_demand(small_model) -> None:
     assert all(Chem.MolFromSmiles(s).HasSubstructMatch(pattern) for s in found)
 
 
+def test_a_class_that_was_never_seen_is_grown_from_its_cores(small_model) -> None:
+    found = small_model.sample_where({"chemotype": "boron", "mw": (None, 450)}, 9, seed=1)
+    assert len(set(found)) == 9 and found.acceptance > 0
+    for smiles in found:
+        mol = Chem.MolFromSmiles(smiles)
+        assert any(atom.GetSymbol() == "B" for atom in mol.GetAtoms())
+        assert rdMolDescriptors._CalcMolWt(mol) <= 450
+
+
 def test_a_window_that_nothing_reaches_says_how_near_it_came(small_model) -> None:
     found = small_model.sample_where({"mw": (5000, None)}, 5, seed=1)
     assert found == [] and "the nearest is" in found.dropped[0].reason

@@ -28,6 +28,10 @@ def test_fit_and_sample_from_csv_and_yaml(run, tmp_path):
     assert done.exit_code == 0, done.output
     made = pd.read_csv(tmp_path / "arm.csv")
     assert len(made) == 40 and (made["age"] > 60).all() and set(made["trt"]) == {"test"}
+    done = run("sample", "model.npz", "-o", "none.csv", "--arm", "test", "-n", 0)
+    assert done.exit_code == 2 and "received 0" in done.output
+    done = run("sample", "model.npz", "-o", "missing/folder.csv", "-n", 3)
+    assert done.exit_code == 2 and "missing" in done.output
     done = run("sample", "model.npz", "-o", "trial.parquet", "-n", 30)
     assert done.exit_code == 0 and len(pd.read_parquet(tmp_path / "trial.parquet")) == 60
 
