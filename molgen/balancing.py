@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rdkit import Chem
 
 from molgen.conditioning import CHEMOTYPES, find_pattern, sample_where
+from molgen.molecules import check_count
 from molgen.tensors import Refusal
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def sample_balanced(
         (8, True)
     """
     import pandas as pd
-
-    from molgen.generation import check_count
 
     check_count(n)
     queries = {name: Chem.MolFromSmarts(_smarts(name)) for name in balance}

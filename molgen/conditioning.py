@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from rdkit import Chem, rdBase
 
+from molgen.molecules import Molecules, check_count, seeded, to_canonical
 from molgen.tensors import Refusal
 
 if TYPE_CHECKING:
-    from molgen.generation import Generator, Molecules
+    from molgen.generation import Generator
 
 logger = logging.getLogger(__name__)
 _BLOCK = 512
@@ -156,8 +157,6 @@ def sample_where(
     Returns Molecules; ``acceptance`` is the share of the final proposals inside the window. If
     nothing reaches it, ``dropped`` says how near the search came.
     """
-    from molgen.generation import Molecules, check_count
-
     check_count(n)
     window = Window.parse(wanted)
     limit = max_draws or max(40 * n, 20_000)
@@ -228,8 +227,6 @@ def _grow_from_cores(
     max_draws: int,
 ) -> Molecules:
     """``n`` molecules inside the window, about as many from each core."""
-    from molgen.generation import Molecules
-
     found: dict[str, None] = {}
     dropped: list[Refusal] = []
     shares: list[float] = []
@@ -276,8 +273,6 @@ class _Source:
         return self._write(seeds, radius / (1 + radius))
 
     def _write(self, seeds: Sequence[str] | None, level: float) -> list[str]:
-        from molgen.generation import seeded, to_canonical
-
         rng = seeded(self.seed, self.block, 4)
         self.block += 1
         self.drawn += _BLOCK
@@ -311,7 +306,6 @@ def _scales(pool: Sequence[str], window: Window) -> dict[str, float]:
 def _short(
     model: Generator, wanted, found: list[str], nearest: str | None, n: int, drawn: int
 ) -> Molecules:
-    from molgen.generation import Molecules
     from molgen.properties import compute
 
     reason = f"{len(found)} of {n} molecules inside the window in {drawn} draws"

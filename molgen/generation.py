@@ -67,6 +67,44 @@ class Generator:
 
     Every method returns canonical SMILES. ``card`` is the model card (a dict); ``latent_dim`` the
     size of a latent.
+
+    Examples:
+        >>> import molgen
+        >>> model = molgen.load_model("moses")
+        >>> len(model.sample(5, seed=0)), model.sample(5, seed=0) == model.sample(5, seed=0)
+        (5, True)
+        >>> smiles, dropped = model.sample_block(0, seed=0)
+        >>> len(smiles), smiles[:5] == model.sample(5, seed=0)
+        (512, True)
+        >>> z = model.encode(["CCOc1ccccc1", "Cc1ccc(C(=O)NC2CC2)cc1"])
+        >>> z.shape == (2, model.latent_dim), len(model.decode(z))
+        (True, 2)
+        >>> mean, log_variance = model.encode_posterior("CCOc1ccccc1")
+        >>> mean.shape == log_variance.shape == model.encode_one("CCOc1ccccc1").shape
+        True
+        >>> len(model.sample_near("Cc1ccc(C(=O)NC2CC2)cc1", 3, radius=0.5))
+        3
+        >>> len(model.interpolate("CCOc1ccccc1", "Cc1ccc(C(=O)NC2CC2)cc1", n_steps=4))
+        4
+        >>> len(model.sample_scaffold("O=C(N[*:1])c1ccccc1", 3))
+        3
+        >>> len(model.sample_where({"logp": (1, 3)}, 3))
+        3
+        >>> len(model.link("c1ccccc1[*:1]", "C1CCNCC1[*:1]", 2))
+        2
+        >>> len(model.replace_substituents("COc1ccc(C(=O)NC2CC2)cc1", "O=C(N)c1ccccc1", 2))
+        2
+        >>> len(model.replace_core("COc1ccc(C(=O)NC2CC2)cc1", "c1ccccc1", 2))
+        2
+        >>> import numpy as np
+        >>> import torch
+        >>> rng = np.random.default_rng(0)
+        >>> uniforms = model.uniforms(2, rng)
+        >>> latent, level = torch.zeros(1, model.latent_dim), torch.ones(1)
+        >>> uniforms.shape[0], len(model.writer.write(latent, level, uniforms))
+        (2, 2)
+        >>> len(model.write_latents(torch.zeros(2, model.latent_dim), torch.zeros(2), rng)) <= 2
+        True
     """
 
     def __init__(

@@ -22,8 +22,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,117 +29,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molgen.batches import AtomGraphs
+from molgen.encoder import GraphEncoder
 from molgen.growth import Growth
 from molgen.large_softmax import large_cross_entropy
-from molgen.vocabulary import ELEMENTS, N_BOND_TYPES, Vocabulary
-
-_FEATURE_SIZES = (len(ELEMENTS) + 1, 9, 5, 2, 2)
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Sizes of the network. ``row_dim`` is the width of token and site descriptions."""
-
-    latent_dim: int = 128
-    encoder_width: int = 128
-    encoder_layers: int = 4
-    pooling_heads: int = 8
-    width: int = 256
-    layers: int = 4
-    heads: int = 4
-    feedforward: int = 512
-    row_dim: int = 96
-    site_dim: int = 64
-    max_motifs: int = 64
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; expected a positive whole number")
-        if self.width % self.heads or self.encoder_width % self.pooling_heads:
-            raise ValueError(
-                f"width {self.width} must divide by heads {self.heads}, and encoder_width "
-                f"{self.encoder_width} by pooling_heads {self.pooling_heads}"
-            )
-
-
-class _Convolution(nn.Module):
-    """GINE convolution around ``network``.
-
-    PyTorch Geometric takes seconds to import, and molecules are written without it: it is loaded
-    when the first graph is encoded.
-    """
-
-    eps: Tensor
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.nn = network
-        self.register_buffer("eps", torch.zeros(1))
-
-    @cached_property
-    def _layer(self) -> Callable[..., Tensor]:
-        from torch_geometric.nn import GINEConv
-
-        layer = GINEConv(nn.Identity())  # it would draw the weights of what it is given anew
-        layer.nn = self.nn
-        return layer
-
-    def forward(self, x: Tensor, edge_index: Tensor, edge: Tensor) -> Tensor:
-        return self._layer(x, edge_index, edge)
-
-
-class GraphEncoder(nn.Module):
-    """Atom graphs to the mean and log variance of the latent."""
-
-    def __init__(self, config: ModelConfig):
-        super().__init__()
-        width = config.encoder_width
-        self.heads = config.pooling_heads
-        self.features = nn.ModuleList(nn.Embedding(size, width) for size in _FEATURE_SIZES)
-        self.rows = nn.Linear(config.row_dim, width, bias=False)
-        self.convolutions = nn.ModuleList()
-        self.norms = nn.ModuleList()
-        self.bonds = nn.ModuleList()
-        for _ in range(config.encoder_layers):
-            network = nn.Sequential(
-                nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-            )
-            self.convolutions.append(_Convolution(network))
-            self.norms.append(nn.LayerNorm(width))
-            self.bonds.append(nn.Embedding(N_BOND_TYPES, width))
-        self.score = nn.Linear(width, self.heads)
-        self.value = nn.Linear(width, 2 * width)
-        self.out = nn.Sequential(
-            nn.Linear(4 * width, 4 * width),
-            nn.GELU(),
-            nn.Linear(4 * width, 2 * config.latent_dim),
-        )
-
-    def forward(self, graphs: AtomGraphs, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """``rows``: (n_atoms, row_dim) environment vectors. Returns mu, logvar: (n, latent_dim)."""
-        from torch_geometric.utils import scatter, softmax
-
-        feature, molecule = torch.from_numpy(graphs.feature), torch.from_numpy(graphs.molecule)
-        edge_index = torch.from_numpy(graphs.edge_index)
-        edge_type = torch.from_numpy(graphs.edge_type)
-        device = rows.device
-        feature, molecule = feature.to(device), molecule.to(device)
-        edge_index, edge_type = edge_index.to(device), edge_type.to(device)
-        x = self.rows(rows)
-        for column, embedding in enumerate(self.features):
-            x = x + embedding(feature[:, column])
-        for convolution, norm, bond in zip(self.convolutions, self.norms, self.bonds):
-            x = x + convolution(norm(x), edge_index, bond(edge_type))
-        weight = softmax(self.score(x).float(), molecule, num_nodes=graphs.n)
-        value = self.value(x).view(len(x), self.heads, -1)
-        attended = scatter(
-            (weight.unsqueeze(-1) * value).flatten(1), molecule, dim_size=graphs.n, reduce="sum"
-        )
-        total = scatter(value.flatten(1), molecule, dim_size=graphs.n, reduce="sum") / 5.0
-        mu, logvar = self.out(torch.cat([attended, total], dim=1)).float().chunk(2, dim=1)
-        mu = F.layer_norm(mu, mu.shape[1:])
-        return mu, (logvar - 4.0).clamp(-12.0, 2.0)
+from molgen.model_config import ModelConfig
+from molgen.vocabulary import Vocabulary
 
 
 class Block(nn.Module):
@@ -253,6 +145,25 @@ class GraphVAE(nn.Module):
         >>> network = molgen.load_model("moses").network
         >>> isinstance(network, molgen.GraphVAE)
         True
+        >>> import numpy as np
+        >>> from molgen.batches import atom_graphs, motif_numbers
+        >>> from molgen.growth import CANONICAL, grow
+        >>> from molgen.tensors import build_table
+        >>> network.describe_rows(network.vocabulary.token_row[:3]).shape[0]
+        3
+        >>> table, _, _ = build_table(["CCO", "c1ccccc1"])
+        >>> motif = motif_numbers(table, network.vocabulary)
+        >>> graphs = atom_graphs(table, motif, network.vocabulary, np.arange(2))
+        >>> mu, logvar = network.posterior(graphs)
+        >>> mu.shape == logvar.shape == (2, network.config.latent_dim)
+        True
+        >>> keep = np.arange(2)
+        >>> order = np.full(2, CANONICAL)
+        >>> growth = grow(table, motif, network.vocabulary, keep, order, keep)
+        >>> len(network.describe_batch(growth, graphs))
+        4
+        >>> sorted(network.negative_log_likelihood(growth, mu, mu.new_zeros(2)))
+        ['root', 'site', 'token']
     """
 
     def __init__(self, vocabulary: Vocabulary, config: ModelConfig | None = None, seed: int = 0):

@@ -103,7 +103,7 @@ def _sample_balanced(
 ) -> None:
     """Sample with the shares asked for, and tell the balance that came out."""
     from molgen.balancing import sample_balanced
-    from molgen.generation import Molecules
+    from molgen.molecules import Molecules
 
     shares: dict[str, float] = {}
     for text in balance:
