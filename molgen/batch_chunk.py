@@ -7,11 +7,11 @@ is parsed once; what is dear (descriptors, InChIKey) is computed for those that 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +25,15 @@ from molgen.fast_descriptors import describe_fast, quick_values
 from molgen.filters import FilterSet, as_filter_set
 from molgen.fingerprints import fingerprints
 from molgen.mol_types import TypedMol
+from molgen.parquet import parquet_bytes, read_parquet
 from molgen.provenance import row_digests
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow
 
     from molgen.generation import Generator
 
-META = b"molgen_batch_chunk"
+META = "molgen_batch_chunk"
 HIDDEN = ("key", "digest", "fingerprint")
 """Columns of a chunk that do not go into the output."""
 
@@ -69,9 +69,12 @@ def compute_chunk(task: Task, number: int) -> bytes:
     }
     for name, column in hidden.items():
         table[name] = column
-    bits = np.packbits(fingerprints(mols, 2, FINGERPRINT_BITS), 1) if task.fingerprints else None
+    if task.fingerprints:
+        bits = np.packbits(fingerprints(mols, 2, FINGERPRINT_BITS), 1)
+        table["fingerprint"] = np.array([row.tobytes() for row in bits], dtype=object)
     meta = {"identity": task.identity, "chunk": number, "counts": counts}
-    return _to_parquet(table, bits, meta)
+    types = {"fingerprint": "BLOB"} if task.fingerprints else {}
+    return parquet_bytes(table, {META: json.dumps(meta)}, types)
 
 
 def _draw_and_filter(
@@ -152,46 +155,19 @@ def single_thread() -> Iterator[None]:
 # --- The file of a chunk ----------------------------------------------------------------------
 
 
-def _to_parquet(table: pd.DataFrame, bits: np.ndarray | None, meta: dict[str, Any]) -> bytes:
-    import pyarrow
-    import pyarrow.parquet as pq
-
-    arrow = pyarrow.Table.from_pandas(table, schema=_schema(list(table.columns)))
-    if bits is not None:
-        kind = pyarrow.binary(FINGERPRINT_BITS // 8)
-        arrow = arrow.append_column(
-            "fingerprint", pyarrow.array([b.tobytes() for b in bits], type=kind)
-        )
-    arrow = arrow.replace_schema_metadata({META: json.dumps(meta).encode()})
-    sink = io.BytesIO()
-    pq.write_table(arrow, sink, compression="zstd")
-    return sink.getvalue()
-
-
-def _schema(columns: Sequence[str]) -> pyarrow.Schema:
-    """The types of the columns by their names, so that an empty chunk has them too."""
-    import pyarrow
-
-    text = ("smiles", "inchikey", "digest")
-    special = {"draw": pyarrow.int64(), "passed": pyarrow.bool_(), "key": pyarrow.uint64()}
-    kinds = {**dict.fromkeys(text, pyarrow.string()), **special}
-    return pyarrow.schema([(c, kinds.get(c, pyarrow.float64())) for c in columns])
-
-
-def read_chunk(content: bytes, task: Task, number: int) -> tuple[pyarrow.Table, dict[str, Any]]:
-    """The table of a chunk's file and its counts.
+def read_chunk(
+    source: Path | bytes, task: Task, number: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of a chunk's file, or of its content, and its counts.
 
     Raises:
         BatchError: the file is damaged, or belongs to another task or number.
     """
-    import pyarrow
-    import pyarrow.parquet as pq
-
     try:
-        table = pq.read_table(pyarrow.BufferReader(content))
-        meta = json.loads((table.schema.metadata or {})[META])
+        table, metadata = read_parquet(source)
+        meta = json.loads(metadata[META])
         if meta["identity"] != task.identity or meta["chunk"] != number:
             raise BatchError(f"chunk {number} belongs to another run.")
-    except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise BatchError(f"chunk {number} is damaged: {error}") from error
     return table, meta["counts"]

@@ -58,7 +58,7 @@ def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
         content = compute_chunk(task, 1)
         table, _ = read_chunk(content, task, 1)
         if task.objective is not None:
-            content += compute_scores(task, 1, tuple(table.column("smiles").to_pylist()))
+            content += compute_scores(task, 1, tuple(table["smiles"]))
         seconds = (time.perf_counter() - began) / BLOCK
     share = len(table) / BLOCK
     draws = wanted.draws_allowed

@@ -7,19 +7,19 @@ cost any amount: none is scored twice, or only to be thrown away.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molgen.batch_checks import BatchError
 from molgen.batch_chunk import META, compute_chunk
 from molgen.batch_plan import Task
+from molgen.parquet import parquet_bytes, read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow
 
     from molgen.scoring import Objective
 
@@ -67,36 +67,27 @@ def compute_job(task: Task, job: Job) -> bytes:
 def compute_scores(task: Task, number: int, smiles: tuple[str, ...]) -> bytes:
     """A Parquet file with ``score``, ``score_<component>``, ``raw_<component>`` and
     ``score_problems`` of molecules of chunk ``number``, in their order."""
-    import pyarrow
-    import pyarrow.parquet as pq
-
     table = _scores(task, number, list(smiles))
-    kinds = {"score_problems": pyarrow.string()}
-    schema = pyarrow.schema([(c, kinds.get(c, pyarrow.float64())) for c in table.columns])
+    numbers = [c for c in table.columns if c != "score_problems"]
+    table = table.astype({**dict.fromkeys(numbers, float), "score_problems": object})
     meta = {"identity": task.identity, "chunk": number, "molecules": _hash(smiles)}
-    arrow = pyarrow.Table.from_pandas(table, schema=schema, preserve_index=False)
-    sink = io.BytesIO()
-    pq.write_table(
-        arrow.replace_schema_metadata({META: json.dumps(meta).encode()}), sink, compression="zstd"
-    )
-    return sink.getvalue()
+    return parquet_bytes(table, {META: json.dumps(meta)})
 
 
-def read_scores(content: bytes, task: Task, number: int, smiles: tuple[str, ...]) -> pyarrow.Table:
-    """The table of a file of scores.
+def read_scores(
+    source: Path | bytes, task: Task, number: int, smiles: tuple[str, ...]
+) -> pd.DataFrame:
+    """The table of a file of scores, or of its content.
 
     Raises:
         BatchError: the file is damaged, or of other molecules.
     """
-    import pyarrow
-    import pyarrow.parquet as pq
-
     wanted = {"identity": task.identity, "chunk": number, "molecules": _hash(smiles)}
     try:
-        table = pq.read_table(pyarrow.BufferReader(content))
-        if json.loads((table.schema.metadata or {})[META]) != wanted:
+        table, metadata = read_parquet(source)
+        if json.loads(metadata[META]) != wanted:
             raise BatchError(f"The scores of chunk {number} are of other molecules.")
-    except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise BatchError(f"The scores of chunk {number} are damaged: {error}") from error
     return table
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from molgen.batch_chunk import hash_key
 from molgen.batch_folder import BatchFolder
 from molgen.chem import parse_or_none, quiet_rdkit
 from molgen.parallel import map_chunks
+from molgen.parquet import ParquetError, parquet_bytes, parquet_columns, parquet_rows
 from molgen.provenance import hash_file
 
 _PIECE = 50_000
@@ -43,8 +43,7 @@ def known_keys(
     Raises:
         BatchError: a set cannot be read, or holds no molecule.
     """
-    import pyarrow
-    import pyarrow.parquet as pq
+    import pandas as pd
 
     store = folder.work / "known"
     store.mkdir(exist_ok=True)
@@ -62,9 +61,7 @@ def known_keys(
         unique = np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.uint64)
         if not len(unique):
             raise BatchError(f"The known set {name} holds no molecule that can be read.")
-        sink = io.BytesIO()
-        pq.write_table(pyarrow.table({"key": unique}), sink)
-        folder.write(path, sink.getvalue())
+        folder.write(path, parquet_bytes(pd.DataFrame({"key": unique})))
     return paths
 
 
@@ -85,20 +82,16 @@ def _pieces(name: str) -> Iterator[Sequence[str]]:
 
 def _parquet_pieces(name: str) -> Iterator[Sequence[str]]:
     """SMILES, or InChIKeys where the file has a column of them (ten thousand times as fast)."""
-    import pyarrow
-    import pyarrow.parquet as pq
-
     from molgen.files import SMILES_COLUMNS
 
     try:
-        file = pq.ParquetFile(name)
-        columns = {c.lower(): c for c in file.schema_arrow.names}
+        columns = {c.lower(): c for c in parquet_columns(name)}
         wanted = next((columns[c] for c in ("inchikey", *SMILES_COLUMNS) if c in columns), None)
         if wanted is None:
             raise BatchError(f"known: {name} has neither a column inchikey nor one of SMILES.")
-        for batch in file.iter_batches(_PIECE, columns=[wanted]):
-            yield [v for v in batch.column(0).to_pylist() if isinstance(v, str)]
-    except (pyarrow.ArrowException, OSError) as error:
+        for piece in parquet_rows(name, [wanted], _PIECE):
+            yield [v for (v,) in piece if isinstance(v, str)]
+    except (ParquetError, OSError) as error:
         raise BatchError(f"known: {name} is not a readable Parquet file: {error}.") from error
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,42 +21,45 @@ import numpy as np
 from molgen.batch_chunk import FINGERPRINT_BITS, HIDDEN
 from molgen.batch_plan import Selection
 from molgen.batch_selection import choose_maxmin, choose_spheres
+from molgen.parquet import GROUP, join_parquet, write_parquet
 from molgen.provenance import Provenance, sidecar_path
 from molgen.provenance_records import MOST_LISTED, PackedDigests
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow
 
-_GROUP = 65_536
 _DIGEST = 16  # hexadecimal digits, see row_digests
-_PARQUET_KEY = b"molgen_provenance"
+_PARQUET_KEY = "molgen_provenance"
 _SHOWN, _COUNTED = 200, 5_000
 
 
-def in_groups(tables: Iterator[pyarrow.Table]) -> Iterator[pyarrow.Table]:
+def in_groups(tables: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """The same rows in tables of 65,536, whatever the size of those given."""
-    import pyarrow
+    import pandas as pd
 
-    held: list[pyarrow.Table] = []
+    held: list[pd.DataFrame] = []
     n = 0
     for table in tables:
         held.append(table)
         n += len(table)
-        while n >= _GROUP:
-            joined = pyarrow.concat_tables(held)
-            yield joined.slice(0, _GROUP).combine_chunks()
-            held, n = [joined.slice(_GROUP)], n - _GROUP
+        while n >= GROUP:
+            joined = pd.concat(held, ignore_index=True)
+            yield joined.iloc[:GROUP]
+            held, n = [joined.iloc[GROUP:]], n - GROUP
     if n:
-        yield pyarrow.concat_tables(held).combine_chunks()
+        yield pd.concat(held, ignore_index=True)
 
 
 class MoleculeWriter:
-    """Writes rows to ``<stem>.parquet`` and ``<stem>.csv``, and the record when all are there."""
+    """Writes rows to ``<stem>.parquet`` and ``<stem>.csv``, and the record when all are there.
+
+    The record goes into the Parquet file and holds the digests of all rows: until they are there,
+    groups of rows lie in files of their own.
+    """
 
     def __init__(self, folder: Path, stem: str) -> None:
         self._folder, self._stem = folder, stem
-        self._parquet: Any = None
+        self._parts: list[Path] = []
         self._csv: Any = None
         self._digests = bytearray()
 
@@ -65,22 +69,21 @@ class MoleculeWriter:
         csv = f"{self._stem}.csv"
         return f"{self._stem}.parquet", csv, sidecar_path(csv).name
 
-    def write(self, table: pyarrow.Table) -> None:
+    def write(self, table: pd.DataFrame) -> None:
         """Add rows (of a chunk's columns, hidden ones included)."""
-        import pyarrow.parquet as pq
-
-        plain = table.drop_columns([c for c in table.column_names if c in HIDDEN])
-        plain = plain.replace_schema_metadata(None)
-        first = self._parquet is None
+        plain = table.drop(columns=[c for c in table.columns if c in HIDDEN])
+        first = self._csv is None
         if first:
-            parquet, csv, _ = self.names
-            self._parquet = pq.ParquetWriter(
-                self._folder / parquet, plain.schema, compression="zstd", store_schema=False
-            )
-            self._csv = (self._folder / csv).open("w", encoding="utf-8", newline="\n")
-        self._parquet.write_table(plain, row_group_size=_GROUP)
-        plain.to_pandas().to_csv(self._csv, index=False, header=first, lineterminator="\n")
-        self._digests += "".join(table.column("digest").to_pylist()).encode()
+            self._scratch.mkdir()
+            self._csv = (self._folder / self.names[1]).open("w", encoding="utf-8", newline="\n")
+        self._parts.append(self._scratch / f"{len(self._parts):06d}.parquet")
+        write_parquet(plain, self._parts[-1])
+        plain.to_csv(self._csv, index=False, header=first, lineterminator="\n")
+        self._digests += "".join(table["digest"]).encode()
+
+    @property
+    def _scratch(self) -> Path:
+        return self._folder / f"{self._stem}.parts"
 
     def close(self, provenance: Provenance) -> None:
         """Write the record into the Parquet file and beside the CSV file, and close both."""
@@ -92,22 +95,20 @@ class MoleculeWriter:
         else:
             held = tuple(row.tobytes().decode() for row in rows)
         text = replace(provenance, row_digests=held).to_json()
-        self._parquet.add_key_value_metadata({_PARQUET_KEY: text.encode()})
-        self._parquet.close()
         self._csv.close()
+        join_parquet(self._parts, self._folder / self.names[0], {_PARQUET_KEY: text})
+        shutil.rmtree(self._scratch)
         (self._folder / self.names[2]).write_text(text, "utf-8")
 
     def abandon(self) -> None:
-        """Close the files as they are, after a failure."""
-        for handle in (self._csv, self._parquet):
-            with contextlib.suppress(OSError):  # the disk that failed fails again
-                if handle is not None:
-                    handle.close()
-        if self._parquet is not None:
-            self._parquet.is_open = False
+        """Close and clear what is there, after a failure."""
+        with contextlib.suppress(OSError):  # the disk that failed fails again
+            if self._csv is not None:
+                self._csv.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def choose(folder: Path, tables: Iterator[pyarrow.Table], n: int, wish: Selection) -> pd.DataFrame:
+def choose(folder: Path, tables: Iterator[pd.DataFrame], n: int, wish: Selection) -> pd.DataFrame:
     """The diverse choice among ``n`` molecules of a batch.
 
     Args:
@@ -129,10 +130,10 @@ def choose(folder: Path, tables: Iterator[pyarrow.Table], n: int, wish: Selectio
     at = 0
     for table in tables:
         rows = slice(at, at + len(table))
-        raw = b"".join(table.column("fingerprint").to_pylist())
+        raw = b"".join(table["fingerprint"])
         prints[rows] = np.frombuffer(raw, dtype=np.uint8).reshape(-1, width)
-        if "score" in table.column_names:
-            scores[rows] = table.column("score").to_numpy()
+        if "score" in table.columns:
+            scores[rows] = table["score"].to_numpy()
         at += len(table)
     order = np.arange(n)
     if not np.isnan(scores).all():
@@ -149,25 +150,23 @@ def choose(folder: Path, tables: Iterator[pyarrow.Table], n: int, wish: Selectio
     return pd.DataFrame({"row": rows_chosen, "similarity": similarity.astype(float)})
 
 
-def rows_of(tables: Iterator[pyarrow.Table], rows: np.ndarray) -> pyarrow.Table:
+def rows_of(tables: Iterator[pd.DataFrame], rows: np.ndarray) -> pd.DataFrame:
     """The given rows of the molecules of a batch, in the order asked for."""
-    import pyarrow
+    import pandas as pd
 
     ascending = np.argsort(rows, kind="stable")
     sought = rows[ascending]
     found = []
     at = 0
-    schema = None
     for table in tables:
         here = sought[np.searchsorted(sought, at) : np.searchsorted(sought, at + len(table))]
-        found.append(table.take(pyarrow.array(here - at)))
-        schema = table.schema
+        found.append(table.iloc[here - at])
         at += len(table)
-    if schema is None:
+    if not found:
         raise ValueError("There are no molecules to take rows from.")
     back = np.empty(len(rows), dtype=np.int64)
     back[ascending] = np.arange(len(rows))
-    return pyarrow.concat_tables(found).take(pyarrow.array(back))
+    return pd.concat(found, ignore_index=True).iloc[back].reset_index(drop=True)
 
 
 def funnel(counts: Mapping[str, Any], filters: Sequence[str]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from molgen.batch_plan import BLOCK, RunPlan, Task
 from molgen.parallel import count_workers
 
 if TYPE_CHECKING:
-    import pyarrow
+    import pandas as pd
 
     from molgen.batch_store import SeenStore
     from molgen.batch_workers import Pool
@@ -135,20 +135,19 @@ class Run:
         while not self._enough and self._taken in self._there:
             path = self._folder.chunk_path(self._taken)
             try:
-                table, counts = read_chunk(path.read_bytes(), self._task, self._taken)
+                table, counts = read_chunk(path, self._task, self._taken)
             except BatchError:
                 # damaged on the disk: compute it again
                 path.unlink(missing_ok=True)
                 self._there.discard(self._taken)
                 return
-            keys = table.column("key").to_numpy()
-            draws = table.column("draw").to_numpy()
+            keys, draws = table["key"].to_numpy(), table["draw"].to_numpy()
             allowed = draws < self._plan.draws_allowed
             room = self._plan.n - self.n_admitted
             new, repeated, known = self._store.admit(keys[allowed], draws[allowed], room)
             self.n_admitted += int(new.sum())
             if self._task.objective is not None and new.any():
-                admitted = table.column("smiles").to_numpy()[allowed][new]
+                admitted = table["smiles"].to_numpy()[allowed][new]
                 self._look_for_scores(self._taken, tuple(admitted.tolist()))
             self._taken += 1
             for key in ("drawn", "unreadable", "duplicates"):
@@ -162,49 +161,42 @@ class Run:
     def _look_for_scores(self, number: int, smiles: tuple[str, ...]) -> None:
         path = self._folder.scores_path(number)
         try:
-            read_scores(path.read_bytes(), self._task, number, smiles)
+            read_scores(path, self._task, number, smiles)
         except (BatchError, FileNotFoundError):  # not computed yet, or damaged on the disk
             self._to_score[number] = smiles
 
     # --- Finishing ----------------------------------------------------------------------------
 
-    def _admitted(self) -> Iterator[pyarrow.Table]:
+    def _admitted(self) -> Iterator[pd.DataFrame]:
         """The molecules of the batch, hidden columns included, in groups of 65,536."""
-        import pyarrow
-
         from molgen.batch_chunk import read_chunk
         from molgen.batch_output import in_groups
 
-        def tables() -> Iterator[pyarrow.Table]:
+        def tables() -> Iterator[pd.DataFrame]:
             for number in range(self._taken):
-                content = self._folder.chunk_path(number).read_bytes()
-                table, _ = read_chunk(content, self._task, number)
-                mask = self._store.admitted(table.column("draw").to_numpy())
-                if self._task.objective is None:
-                    yield table.filter(pyarrow.array(mask))
-                elif mask.any():
-                    yield self._with_scores(table.filter(pyarrow.array(mask)), number)
+                table, _ = read_chunk(self._folder.chunk_path(number), self._task, number)
+                table = table[self._store.admitted(table["draw"].to_numpy())]
+                if not len(table):
+                    continue
+                table = table.reset_index(drop=True)
+                scored = self._task.objective is not None
+                yield self._with_scores(table, number) if scored else table
 
         return in_groups(tables())
 
-    def _with_scores(self, table: pyarrow.Table, number: int) -> pyarrow.Table:
+    def _with_scores(self, table: pd.DataFrame, number: int) -> pd.DataFrame:
         """Admitted molecules of a chunk with their scores, and digests of the rows so completed."""
-        import pyarrow
+        import pandas as pd
 
         from molgen.batch_chunk import HIDDEN
         from molgen.provenance import row_digests
 
-        smiles = tuple(table.column("smiles").to_pylist())
-        content = self._folder.scores_path(number).read_bytes()
-        scores = read_scores(content, self._task, number, smiles)
-        hidden = [c for c in table.column_names if c in HIDDEN]
-        whole = table.drop_columns(hidden)
-        for name in scores.column_names:
-            whole = whole.append_column(name, scores.column(name))
-        digests = pyarrow.array(row_digests(whole.to_pandas()), type=pyarrow.string())
-        for name in hidden:
-            whole = whole.append_column(name, digests if name == "digest" else table.column(name))
-        return whole.replace_schema_metadata(None)
+        scores = read_scores(
+            self._folder.scores_path(number), self._task, number, tuple(table["smiles"])
+        )
+        hidden = table[[c for c in table.columns if c in HIDDEN]]
+        whole = pd.concat([table.drop(columns=hidden.columns), scores], axis=1)
+        return pd.concat([whole, hidden.assign(digest=row_digests(whole))], axis=1)
 
     def finish(self) -> tuple[int, dict[str, str]]:
         """Write the results; how many were selected, and the results' SHA-256 by name.
@@ -247,7 +239,7 @@ class Run:
                 selected.close(replace(provenance, function="run_batch.select"))
                 names += selected.names
         if self._plan.report:
-            shown = rows_of(self._admitted(), shown_rows(self.n_admitted)).to_pandas()
+            shown = rows_of(self._admitted(), shown_rows(self.n_admitted))
             shown = shown.drop(columns=["key", "digest", "fingerprint", "passed"], errors="ignore")
             steps = funnel(self.counts, list(self.counts["fell"]))
             names.append(write_report(work, shown, self.n_admitted, steps, provenance))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from molgen.batch_checks import BatchError
+from molgen.parquet import literal_path
 
 
 class SeenStore:
@@ -44,7 +45,7 @@ class SeenStore:
             self._connection.execute("CREATE TABLE known (key UBIGINT)")
             for path in known:
                 self._connection.execute(
-                    "INSERT INTO known SELECT key FROM read_parquet(?)", [str(path)]
+                    "INSERT INTO known SELECT key FROM read_parquet(?)", [literal_path(path)]
                 )
         except duckdb.Error as error:
             raise self._told(error) from error
@@ -77,9 +78,9 @@ class SeenStore:
         return new, int(repeated.sum()), int(known.sum())
 
     def _found(self, table: str, keys: np.ndarray) -> np.ndarray:
-        import pyarrow
+        import pandas as pd
 
-        batch = pyarrow.table({"key": keys})
+        batch = pd.DataFrame({"key": keys})
         try:
             self._connection.register("batch", batch)
             found = self._connection.execute(
@@ -91,9 +92,9 @@ class SeenStore:
         return np.isin(keys, np.asarray(found, dtype=np.uint64))
 
     def _insert(self, keys: np.ndarray, draws: np.ndarray) -> None:
-        import pyarrow
+        import pandas as pd
 
-        batch = pyarrow.table({"key": keys, "draw": draws})
+        batch = pd.DataFrame({"key": keys, "draw": draws})
         try:
             self._connection.register("batch", batch)
             self._connection.execute("INSERT INTO seen SELECT key, draw FROM batch")

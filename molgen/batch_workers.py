@@ -1,7 +1,8 @@
 """Workers of a batch on this machine: processes that do jobs, die, hang, and are replaced.
 
-A worker only computes: it sends the content of a chunk's file back and writes nothing, so that its
-death at any moment leaves nothing half done. Messages are plain bytes.
+A worker only computes: it sends the content of a chunk's file back and writes nothing but scratch
+in the system's temporary folder, so that its death at any moment leaves nothing half done. Messages
+are plain bytes.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from typing import Any, overload
 from rdkit import Chem
 
 from molgen.chem import quiet_rdkit
+from molgen.parquet import ParquetError, parquet_columns, parquet_rows
 from molgen.standardization import Rejected
 
 #: Column names that are taken for SMILES when none is given, in this order, in any case.
@@ -332,22 +333,18 @@ def _sdf_field(record: str, field: str) -> str:
 
 
 def _read_parquet(content: bytes, rows: _Rows, column: str | None, source: str) -> None:
-    import pyarrow
-    import pyarrow.parquet as pq
-
     try:
-        table = pq.ParquetFile(pyarrow.BufferReader(content))
-        names = list(table.schema_arrow.names)
+        names = parquet_columns(content)
         chosen = _choose_column(names, column, source)
         name = _name_column(names, chosen)
         columns = [chosen] if name is None else [chosen, name]
-        values = table.read(columns=columns).to_pydict()
-    except (pyarrow.ArrowException, OSError) as error:
-        told = str(error).split("\n", 1)[0].rstrip(".")
-        raise ValueError(f"File {source} is not a readable Parquet file: {told}.") from error
-    labels = values[name] if name is not None else [""] * len(values[chosen])
-    for number, (smiles, label) in enumerate(zip(values[chosen], labels), start=1):
+        values = [row for piece in parquet_rows(content, columns) for row in piece]
+    except ParquetError as error:
+        raise ValueError(f"File {source} is not a readable Parquet file: {error}.") from error
+    except OSError as error:
+        raise ValueError(f"Cannot read {source}: {error.strerror}.") from error
+    for number, (smiles, *label) in enumerate(values, start=1):
         if isinstance(smiles, str) and smiles.strip():
-            rows.add(number, smiles.strip(), "" if label is None else str(label))
+            rows.add(number, smiles.strip(), "" if label in ([], [None]) else str(label[0]))
         else:
             rows.reject(number, "" if smiles is None else repr(smiles), f"no SMILES in {chosen!r}")

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molgen.datasets import write_atomically
+from molgen.parquet import ParquetError, parquet_bytes, read_parquet
 from molgen.provenance_records import Provenance, canonical_text, held_digests, row_digests
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SIDECAR = ".provenance.json"
-_PARQUET_KEY = b"molgen_provenance"
+_PARQUET_KEY = "molgen_provenance"
 _SDF_RECORD = "molgen_provenance"
 _SDF_DIGEST = "molgen_row_digest"
 
@@ -119,14 +120,7 @@ def _to_smi(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> 
 
 
 def _to_parquet(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> bytes:
-    import pyarrow
-    import pyarrow.parquet as pq
-
-    arrow = pyarrow.Table.from_pandas(table, preserve_index=False)
-    metadata = {**(arrow.schema.metadata or {}), _PARQUET_KEY: provenance.to_json().encode()}
-    buffer = io.BytesIO()
-    pq.write_table(arrow.replace_schema_metadata(metadata), buffer)
-    return buffer.getvalue()
+    return parquet_bytes(table, {_PARQUET_KEY: provenance.to_json()})
 
 
 def _to_json(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> bytes:
@@ -205,7 +199,7 @@ def _parse_table(content: bytes, suffix: str, source: Path) -> tuple[pd.DataFram
         table = pd.DataFrame({"smiles": content.decode().splitlines()})
         return table, _sidecar(source)
     if suffix == ".parquet":
-        return _load_parquet(io.BytesIO(content), source)
+        return _load_parquet(content, source)
     if suffix == ".json":
         data = json.loads(content)
         if not isinstance(data, dict) or not {"provenance", "rows"} <= set(data):
@@ -214,24 +208,16 @@ def _parse_table(content: bytes, suffix: str, source: Path) -> tuple[pd.DataFram
     return _load_sdf(content.decode(), source)
 
 
-def _load_parquet(content: Path | io.BytesIO, source: Path) -> tuple[pd.DataFrame, Provenance]:
-    import pyarrow
-    import pyarrow.parquet as pq
-
+def _load_parquet(content: Path | bytes, source: Path) -> tuple[pd.DataFrame, Provenance]:
     try:
-        # records of millions of rows are longer than pyarrow reads by default
-        arrow = pq.read_table(
-            content, thrift_string_size_limit=2**31 - 1, thrift_container_size_limit=2**31 - 1
-        )
-    except FileNotFoundError as error:
-        raise ValueError(f"Cannot read {source}: No such file or directory.") from error
-    except (pyarrow.ArrowException, OSError) as error:
+        table, metadata = read_parquet(content)
+    except ParquetError as error:
         raise ValueError(f"{source} is not a readable Parquet file: {error}.") from error
-    metadata = arrow.schema.metadata or {}
+    except OSError as error:
+        raise ValueError(f"Cannot read {source}: {error.strerror}.") from error
     if _PARQUET_KEY not in metadata:
         raise ValueError(f"{source} has no provenance record in its metadata.")
-    provenance = Provenance.from_json(metadata[_PARQUET_KEY].decode())
-    return arrow.to_pandas(), provenance
+    return table, Provenance.from_json(metadata[_PARQUET_KEY])
 
 
 def _sidecar(source: Path) -> Provenance:

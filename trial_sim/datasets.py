@@ -20,6 +20,7 @@ import pandas as pd
 
 from trial_sim.column_checks import nearest, numbers
 from trial_sim.endpoints import endpoint_from_dict
+from trial_sim.parquet import read_parquet
 from trial_sim.plain_yaml import read_plain
 from trial_sim.trial import Trial
 
@@ -150,7 +151,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         )
     try:
         if suffix in (".parquet", ".pq"):
-            return _read_parquet(path)
+            return read_parquet(path, MOST_CELLS)
         return _read_csv(io.BytesIO(_text_of(path)), "\t" if suffix == ".tsv" else ",")
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{str(path)!r} cannot be read as a table: {error}") from error
@@ -170,18 +171,6 @@ def _text_of(path: Path) -> bytes:
             "may have; keep the columns that the trial needs"
         )
     return text
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    from pyarrow.parquet import read_metadata
-
-    about = read_metadata(path)  # repeated values cost next to nothing in the file, not in memory
-    if about.num_rows * about.num_columns > MOST_CELLS:
-        raise ValueError(
-            f"it holds {about.num_rows:,} rows of {about.num_columns} columns, and a table of "
-            f"patients may have {MOST_CELLS:,} values; keep the columns that the trial needs"
-        )
-    return pd.read_parquet(path)
 
 
 def read_spec(spec: str | Path | Mapping[str, Any]) -> dict[str, Any]:

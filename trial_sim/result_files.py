@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import trial_sim
+from trial_sim.parquet import write_parquet
 from trial_sim.records import plain_hash, to_plain
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def save(result: SimulationResult, folder: str | Path) -> Path:
     """See :meth:`SimulationResult.save`."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    result.trials.to_parquet(target / "trials.parquet", index=False)
+    write_parquet(result.trials, target / "trials.parquet")
     result.operating_characteristics.to_csv(target / "operating_characteristics.csv", index=False)
     run = {
         "design": to_plain(result.design),

@@ -81,6 +81,20 @@ def write_rejects(path: Path | None, read: MoleculeFile, refused: list[dict[str,
             raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
 
 
+def read_columns(path: Path) -> pd.DataFrame:
+    """All columns of a .parquet, .tsv or else .csv file."""
+    import pandas as pd
+
+    from molgen.parquet import ParquetError, read_parquet
+
+    if path.suffix != ".parquet":
+        return pd.read_csv(path, sep="\t" if path.suffix in (".tsv", ".tab") else ",")
+    try:
+        return read_parquet(path)[0]
+    except ParquetError as error:
+        raise ValueError(f"{path} is not a readable Parquet file: {error}.") from error
+
+
 def write_table(
     table: pd.DataFrame, output: Path | None, function: str, arguments: dict[str, Any], data: str
 ) -> None:

@@ -163,6 +163,8 @@ def _write_latents(output: Path, smiles: list[str], z: Any) -> None:
     import numpy as np
     import pandas as pd
 
+    from molgen.parquet import write_parquet
+
     temporary = output.with_name(f".{output.stem}.tmp{output.suffix}")
     try:
         if output.suffix == ".npz":
@@ -170,7 +172,7 @@ def _write_latents(output: Path, smiles: list[str], z: Any) -> None:
         else:
             table = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
             table.insert(0, "smiles", smiles)
-            table.to_parquet(temporary, index=False)
+            write_parquet(table, temporary)
         os.replace(temporary, output)
     except OSError as error:
         raise ValueError(f"Cannot write {output}: {error.strerror}.") from error
@@ -204,11 +206,12 @@ def _read_latents(source: Path) -> Any:
     import zipfile
 
     import numpy as np
-    import pandas as pd
+
+    from molgen.parquet import read_parquet
 
     try:
         if source.suffix == ".parquet":
-            table = pd.read_parquet(source)
+            table, _ = read_parquet(source)
             return table[[c for c in table.columns if c != "smiles"]].to_numpy(np.float32)
         with np.load(source, allow_pickle=False) as arrays:
             return arrays["z"]

@@ -15,6 +15,7 @@ from molgen.cli.common import (
     Rejects,
     hash_input,
     plain_errors,
+    read_columns,
     read_input,
     with_names,
     write_rejects,
@@ -127,7 +128,9 @@ def qsar_fit(
     from molgen.qsar import fit_qsar
 
     with plain_errors():
-        table = _read_table(data)
+        if not data.is_file():
+            raise ValueError(f"there is no file {data}")
+        table = read_columns(data)
         for name in (smiles, target):
             if name not in table.columns:
                 raise ValueError(
@@ -181,13 +184,3 @@ def qsar_predict(
         table = with_names(loaded.predict(list(read.smiles)), read)
         write_rejects(rejects, read, [])
         write_table(table, output, "qsar predict", {"model": str(model)}, hash_input(read))
-
-
-def _read_table(path: Path) -> Any:
-    import pandas as pd
-
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    return pd.read_csv(path, sep="\t" if path.suffix in (".tsv", ".tab") else ",")

@@ -16,6 +16,7 @@ from molgen.cli.common import (
     Rejects,
     hash_input,
     plain_errors,
+    read_columns,
     read_input,
     show_progress,
     write_rejects,
@@ -185,15 +186,10 @@ def report(
 
 def _scored_rows(source: str, read: MoleculeFile) -> Any:
     """The molecules read; with all their columns where a table of scores was given."""
-    import pandas as pd
-
     path = Path(source)
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-    elif path.suffix in (".csv", ".tsv"):
-        table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
-    else:
+    if path.suffix not in (".parquet", ".csv", ".tsv"):
         return read.smiles
+    table = read_columns(path)
     if "score" not in table.columns or "smiles" not in table.columns:
         return read.smiles
     whole = table["smiles"].notna()

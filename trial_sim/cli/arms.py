@@ -120,6 +120,7 @@ def sample(
 ) -> None:
     """Sample synthetic patients of one arm, or a whole synthetic trial."""
     from trial_sim.fitting import load_fitted
+    from trial_sim.parquet import write_parquet
 
     fitted = load_fitted(model)
     options: dict[str, Any] = {
@@ -139,7 +140,7 @@ def sample(
         effects = None if effect is None else dict.fromkeys(fitted.arms[1:], effect)
         table = fitted.sample_trial(sizes, effects=effects, **options).patients
     if output.suffix == ".parquet":
-        table.to_parquet(output, index=False)
+        write_parquet(table, output)
     else:
         table.to_csv(output, index=False)
     typer.echo(f"{len(table)} rows written to {output}")
