@@ -45,6 +45,7 @@ from trial_sim.trial import Trial
 FLOORS = {"privacy": 0.55, "propensity": 0.65, "utility": 0.95}
 GOALS = {"privacy": 0.52, "propensity": 0.55, "utility": 0.99}
 FOLDS = 5
+AMPLE = 10  # synthetic patients for each real one where a model is trained on them
 DRAWS = 400
 SEED = 20  # of the comparison; another one asks other divisions
 
@@ -162,36 +163,49 @@ def propensity(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.
     Cross-fitted AUC of a logistic model and of boosted trees over arm, covariates and outcome,
     mean over ``repeats`` divisions into halves that take turns. The interval is as wide as that of
     one division, since every division asks the same patients.
+
+    The verdict is on the generator itself, with estimated parameters. ``drawn`` is the better
+    classifier's AUC where each synthetic trial draws its parameters, too: their posterior spread
+    then stands between the two tables beside the sampling error of the half that was fitted, and
+    a classifier that sees whole tables finds it, however right the generator is.
     """
 
     def row_of(fitted: Any, comparison: Comparison, repeats: int) -> dict[str, Any] | None:
-        arm, real = arms_of(comparison), comparison.tables["real"]
-        found: dict[str, list[Interval]] = {"logistic": [], "trees": []}
-        for r in range(repeats):
-            half = allot(arm, 2, comparison.rng(7_900 + r))
-            sides: dict[str, list[Interval]] = {"logistic": [], "trees": []}
-            for k in range(2):
-                refit = refit_to(fitted, comparison, half != k, seed_of(SEED, 79, r, k))
-                if isinstance(refit, str):
-                    continue  # the generator refused so small a half
-                apart = told_apart(comparison.schema, real.rows(half == k), refit.table, r)
-                sides["logistic"].append(apart.logistic)
-                sides["trees"].append(apart.trees)
-            if len(sides["logistic"]) == 2:
-                for name, pair in sides.items():
-                    found[name].append(membership.average(pair))
-        if not found["logistic"]:
+        areas = told_from_other_half(Estimated(fitted), comparison, repeats)
+        drawn = told_from_other_half(fitted, comparison, repeats)
+        if not areas or not drawn:
             return None
-        areas = {name: mean_interval(values) for name, values in found.items()}
         best = max(areas, key=lambda name: areas[name].estimate)
         return {
             "classifier": best,
             **_limits(areas[best]),
             "verdict": verdict("propensity", areas[best]),
             **{name: area.estimate for name, area in areas.items()},
+            "drawn": max(area.estimate for area in drawn.values()),
         }
 
     return resumed("propensity", run, covariate_model, repeats, row_of)
+
+
+def told_from_other_half(way: Any, comparison: Comparison, repeats: int) -> dict[str, Interval]:
+    """AUC by classifier of synthetic patients from one half beside the other; empty if the
+    generator refuses so small a half."""
+    arm, real = arms_of(comparison), comparison.tables["real"]
+    found: dict[str, list[Interval]] = {"logistic": [], "trees": []}
+    for r in range(repeats):
+        half = allot(arm, 2, comparison.rng(7_900 + r))
+        sides: dict[str, list[Interval]] = {"logistic": [], "trees": []}
+        for k in range(2):
+            refit = refit_to(way, comparison, half != k, seed_of(SEED, 79, r, k))
+            if isinstance(refit, str):
+                continue
+            apart = told_apart(comparison.schema, real.rows(half == k), refit.table, r)
+            sides["logistic"].append(apart.logistic)
+            sides["trees"].append(apart.trees)
+        if len(sides["logistic"]) == 2:
+            for name, pair in sides.items():
+                found[name].append(membership.average(pair))
+    return {name: mean_interval(values) for name, values in found.items() if values}
 
 
 def utility(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.DataFrame:
@@ -199,14 +213,15 @@ def utility(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.Dat
     patients that neither saw (five folds, ``repeats`` times).
 
     The ratio is of the mean scores; its interval is as wide as one repeat's bootstrap of patients.
-    Synthetic trials have the real size and parameters drawn, so that a model trained on one suffers
-    two samplings where the other suffers one. ``ample`` is the ratio for estimated parameters and
-    ten times the patients: what is then missing from 1, the generator lost.
+    The synthetic trials have estimated parameters and ten times the patients, so that what is
+    missing from 1, the generator lost. ``same_size`` is the ratio for synthetic trials of the real
+    size with their parameters drawn: a model trained on one suffers two samplings more than one
+    trained on the real patients.
     """
 
     def row_of(fitted: Any, comparison: Comparison, repeats: int) -> dict[str, Any] | None:
         (name,) = comparison.real.endpoints
-        ways = fitted, Ample(fitted)
+        ways = Estimated(fitted, AMPLE), fitted
         found = [
             [
                 score(utility_splits(comparison, refits, name), comparison.schema, comparison)
@@ -214,8 +229,8 @@ def utility(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.Dat
             ]
             for way in ways
         ]
-        kept, ample = ([s for s in scores if s is not None] for scores in found)
-        if not kept or not ample:
+        kept, drawn = ([s for s in scores if s is not None] for scores in found)
+        if not kept or not drawn:
             return None
         ratio, ours, theirs = ratio_of(kept)
         width = mean_interval([s.ratio for s in kept])
@@ -227,7 +242,7 @@ def utility(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.Dat
             "verdict": verdict("utility", interval),
             "synthetic": ours,
             "real": theirs,
-            "ample": ratio_of(ample)[0],
+            "same_size": ratio_of(drawn)[0],
         }
 
     return resumed("utility", run, covariate_model, repeats, row_of)
@@ -242,18 +257,19 @@ def ratio_of(scores: list[Scores]) -> tuple[float, float, float]:
 
 
 @dataclass(frozen=True)
-class Ample:
-    """A fitted trial that samples ten times the patients, with estimated parameters."""
+class Estimated:
+    """A fitted trial that samples with estimated parameters, ``times`` the patients."""
 
     fitted: Any
+    times: int = 1
 
-    def refit(self, trial: Trial, seed: int | None = None) -> Ample:
+    def refit(self, trial: Trial, seed: int | None = None) -> Estimated:
         """The same settings fitted to another trial."""
-        return Ample(self.fitted.refit(trial, seed))
+        return replace(self, fitted=self.fitted.refit(trial, seed))
 
     def sample_trial(self, sizes: Any = None, seed: int = 0, **options: Any) -> Trial:
-        """A synthetic trial of ten times the ``sizes``."""
-        many = {arm: 10 * n for arm, n in sizes.items()}
+        """A synthetic trial of ``times`` the ``sizes``."""
+        many = {arm: self.times * n for arm, n in sizes.items()}
         return self.fitted.sample_trial(many, seed=seed, uncertainty=False, **options)
 
 

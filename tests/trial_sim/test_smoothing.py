@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from trial_sim.covariates import cart
-from trial_sim.covariates.cart import grow
+from trial_sim.covariates.cart import PRUNE, grow
 from trial_sim.covariates.encoding import shared, support_of
 from trial_sim.covariates.smoothing import leaf_scores, smoothed
 
@@ -15,7 +14,7 @@ def test_a_skewed_margin_with_a_spike_is_kept_within_each_leaf():
     group = np.repeat([0.0, 1.0], 200)
     x = np.round(rng.exponential(1 + 5 * group, 400), 1)
     x[(group == 1) & (x < 2)] = 2.0  # a spike, and a gap below it in the second group
-    support, tree = support_of(x), grow(group[:, None], x, False, 20, 0)
+    support, tree = support_of(x), grow(group[:, None], x, False, 20, PRUNE, 0)
     scores = leaf_scores(tree.values, tree.start, tree.stop, support)
     spikes = []
     for g in (0.0, 1.0):
@@ -29,21 +28,19 @@ def test_a_skewed_margin_with_a_spike_is_kept_within_each_leaf():
     assert np.mean(spikes) == pytest.approx((x == 2.0).mean(), abs=0.06)
 
 
-def test_splits_that_only_fit_noise_are_pruned(monkeypatch):
+def test_splits_that_only_fit_noise_are_pruned():
     rng = np.random.default_rng(2)
     noise, targets = (
         rng.normal(size=(300, 4)),
         (rng.normal(size=300), rng.integers(0, 2, 300) * 1.0),
     )
 
-    def leaves():
+    def leaves(prune):
         kinds = zip(targets, (False, True))
-        return [(grow(noise, y, classify, 10, 0).left < 0).sum() for y, classify in kinds]
+        return [(grow(noise, y, classify, 10, prune, 0).left < 0).sum() for y, classify in kinds]
 
-    pruned = leaves()
-    assert len(grow(noise, (noise[:, 0] > 0) + 0.3 * targets[0], False, 10, 0).left) >= 3
-    monkeypatch.setattr(cart, "PRUNE", 0.0)
-    assert all(few <= many / 3 for few, many in zip(pruned, leaves()))
+    assert len(grow(noise, (noise[:, 0] > 0) + 0.3 * targets[0], False, 10, PRUNE, 0).left) >= 3
+    assert all(few <= many / 3 for few, many in zip(leaves(PRUNE), leaves(0.0)))
 
 
 def test_spikes_and_common_values_may_be_given_back_and_the_run_of_the_data_may_not():

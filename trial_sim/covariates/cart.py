@@ -23,6 +23,8 @@ from trial_sim.storage import storable
 Allowed = Mapping[str, Callable[[np.ndarray], np.ndarray]]
 SENTINEL_STEPS = 1.0  # a gap is coded this many ranges below the minimum
 PRUNE = 6.0  # chi-square that a split must gain (per leaf more) to be kept
+SMALL = 400  # patients below which it must gain more: a chance split of few shows who they are
+PRUNE_SMALL = 10.0
 POOL = 512  # values of each leaf among which those that meet a condition are sought
 
 
@@ -72,8 +74,14 @@ class Tree:
         return self.values[place], high - low
 
 
-def grow(predictors: np.ndarray, values: np.ndarray, classify: bool, leaf: int, seed: int) -> Tree:
-    """A scikit-learn tree of ``values`` on ``predictors``, with the values kept by leaf."""
+def grow(
+    predictors: np.ndarray, values: np.ndarray, classify: bool, leaf: int, prune: float, seed: int
+) -> Tree:
+    """A scikit-learn tree of ``values`` on ``predictors``, with the values kept by leaf.
+
+    Args:
+        leaf: smallest leaf. prune: chi-square that a split must gain to be kept.
+    """
     from scipy.stats import rankdata
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -87,7 +95,7 @@ def grow(predictors: np.ndarray, values: np.ndarray, classify: bool, leaf: int, 
     share = np.bincount(target) / len(target) if classify else None
     impurity = float(target.var()) if share is None else 1 - float(share @ share)
     model = kind(
-        min_samples_leaf=leaf, random_state=seed, ccp_alpha=PRUNE * impurity / len(values)
+        min_samples_leaf=leaf, random_state=seed, ccp_alpha=prune * impurity / len(values)
     ).fit(predictors, target)
     inner = model.tree_
     at: Any = model.apply(predictors)
@@ -129,19 +137,22 @@ class SequentialCart:
                 gain over 0.6 sqrt(n), at no cost in propensity or utility.
         """
         size = leaf or max(10, round(len(codes) ** 0.5))
+        prune = PRUNE if len(codes) >= SMALL else PRUNE_SMALL
         value_trees: list[Tree | None] = []
         gap_trees: list[Tree | None] = []
         predictors = np.empty((len(codes), 0))
         for k, column in enumerate(columns):
             gaps = np.isnan(codes[:, k])
             gap_tree = (
-                grow(predictors, gaps.astype(float), True, size, seed) if gaps.any() else None
+                grow(predictors, gaps.astype(float), True, size, prune, seed)
+                if gaps.any()
+                else None
             )
             seen = ~gaps
             tree = None
             if seen.any():
                 nominal = column.kind == "categorical"
-                tree = grow(predictors[seen], codes[seen, k], nominal, size, seed)
+                tree = grow(predictors[seen], codes[seen, k], nominal, size, prune, seed)
             value_trees.append(tree)
             gap_trees.append(gap_tree)
             predictors = np.column_stack([predictors, *as_predictors(codes[:, k], column)])

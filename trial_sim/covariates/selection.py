@@ -10,7 +10,7 @@ import pandas as pd
 
 from trial_sim.column_checks import nearest
 from trial_sim.covariates.bootstrap import Bootstrap
-from trial_sim.covariates.cart import SequentialCart
+from trial_sim.covariates.cart import SMALL, SequentialCart
 from trial_sim.covariates.copula import GaussianCopula
 from trial_sim.schema import Column
 
@@ -20,11 +20,11 @@ GENERATORS: dict[str, Any] = {
     "bootstrap": Bootstrap,
 }
 CANDIDATES = ("cart", "copula")  # of "auto": the bootstrap copies patients and is never chosen
-SMALL = 400  # patients, up to which a comparison takes several divisions into halves
-DIVISIONS = 5
+DIVISIONS = 5  # into halves, of a trial of fewer than SMALL patients
 HARMLESS = 0.52  # membership AUC that rules nothing out
 SLACK = 0.02  # two candidates' membership AUCs differ by as much by chance
-TIE = 0.02  # and so do their propensity AUCs
+TIE = 0.02  # and so do their propensity AUCs,
+TIE_SMALL = 0.05  # which of a trial of fewer than SMALL patients come from halves of a few dozen
 
 
 def fit_generator(
@@ -35,7 +35,7 @@ def fit_generator(
     "auto" fits each candidate to halves of the table that take turns. Those that betray who was
     in the half (``membership_auc`` above `HARMLESS` and more than `SLACK` above the best
     candidate's) are out; of the others the one that boosted trees tell least from the other half
-    is taken, and of those within `TIE` of it the first (sequential trees, which can follow any
+    is taken, and of those that tie with it the first (sequential trees, which can follow any
     dependence).
 
     Returns:
@@ -58,7 +58,8 @@ def fit_generator(
     table = pd.DataFrame([compared(name, codes, columns, seed) for name in CANDIDATES])
     limit = max(HARMLESS, table["membership_auc"].min() + SLACK)
     apart = table["propensity_auc"].clip(lower=0.5).where(table["membership_auc"] <= limit)
-    best = int((apart <= apart.min() + TIE).argmax())
+    tie = TIE if len(codes) >= SMALL else TIE_SMALL
+    best = int((apart <= apart.min() + tie).argmax())
     table["chosen"] = np.arange(len(table)) == best
     return GENERATORS[str(table["model"].iloc[best])].fit(codes, columns, seed), table
 
