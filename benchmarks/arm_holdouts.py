@@ -47,6 +47,7 @@ GOALS = {"privacy": 0.52, "propensity": 0.55, "utility": 0.99}
 FOLDS = 5
 AMPLE = 10  # synthetic patients for each real one where a model is trained on them
 DRAWS = 400
+ROWS = 1_500
 SEED = 20  # of the comparison; another one asks other divisions
 
 
@@ -161,7 +162,8 @@ def propensity(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.
     """Synthetic patients of a generator fitted to one half of the trial beside the other half.
 
     Cross-fitted AUC of a logistic model and of boosted trees over arm, covariates and outcome,
-    mean over ``repeats`` divisions into halves that take turns. The interval is as wide as that of
+    mean over divisions into halves that take turns: ``repeats`` of them, or as many as `ROWS`
+    patients make (one division of a small trial says little). The interval is as wide as that of
     one division, since every division asks the same patients.
 
     The verdict is on the generator itself, with estimated parameters. ``drawn`` is the better
@@ -171,8 +173,9 @@ def propensity(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.
     """
 
     def row_of(fitted: Any, comparison: Comparison, repeats: int) -> dict[str, Any] | None:
-        areas = told_from_other_half(Estimated(fitted), comparison, repeats)
-        drawn = told_from_other_half(fitted, comparison, repeats)
+        divisions = max(repeats, ROWS // comparison.real.n_patients)
+        areas = told_from_other_half(Estimated(fitted), comparison, divisions)
+        drawn = told_from_other_half(fitted, comparison, divisions)
         if not areas or not drawn:
             return None
         best = max(areas, key=lambda name: areas[name].estimate)

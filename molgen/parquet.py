@@ -227,13 +227,15 @@ def read_parquet(
     """
     with _opened(source) as (connection, place):
         metadata = _metadata(connection, place)
-        names = _names(connection, place)
+        found = _columns(connection, place)
+        names = [name for name, _ in found]
         wanted = names if columns is None else list(columns)
         cells = ", ".join(f"#{names.index(c) + 1}" for c in wanted)
         table = connection.execute(_select(cells), [place]).df()
     table.columns = wanted
-    for name in wanted:
-        table[name] = _usual(table[name])
+    for name, in_utc in found:
+        if name in wanted:
+            table[name] = _usual(table[name], in_utc)
     return (table if columns is not None else _with_index(table, metadata)), metadata
 
 
@@ -289,20 +291,26 @@ def _metadata(connection: duckdb.DuckDBPyConnection, place: str) -> dict[str, st
 
 
 def _names(connection: duckdb.DuckDBPyConnection, place: str) -> list[str]:
-    """The columns' names in the file, which DuckDB changes where they differ in case alone."""
+    return [name for name, _ in _columns(connection, place)]
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, place: str) -> list[tuple[str, bool]]:
+    """The columns' names in the file, which DuckDB changes where they differ in case alone; and
+    which are times in UTC, which DuckDB forgets where they are in nanoseconds."""
     fields = connection.execute(
-        "SELECT name, num_children FROM parquet_schema(?)", [place]
+        "SELECT name, num_children, logical_type FROM parquet_schema(?)", [place]
     ).fetchall()
-    names, at = [], 1
+    columns, at = [], 1
     while at < len(fields):  # depth first: the root, then each column with all below it
-        names.append(str(fields[at][0]))
+        columns.append((str(fields[at][0]), "isAdjustedToUTC=1" in str(fields[at][2])))
         left = 1
         while left > 0 and at < len(fields):
             left += (fields[at][1] or 0) - 1
             at += 1
     held = _parsed(_metadata(connection, place).get(_NAMES, "[]"))
-    whole = isinstance(held, list) and len(held) == len(names)
-    return [str(n) for n in held] if whole else names
+    if isinstance(held, list) and len(held) == len(columns):
+        return [(str(name), in_utc) for name, (_, in_utc) in zip(held, columns)]
+    return columns
 
 
 def _parsed(text: str) -> Any:
@@ -312,21 +320,25 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _usual(column: pd.Series) -> pd.Series:
+def _usual(column: pd.Series, in_utc: bool) -> pd.Series:
     """The column with the types that pandas gives by itself."""
     import pandas as pd
 
     kind = column.dtype
     if isinstance(kind, pd.DatetimeTZDtype):
         return column.dt.tz_convert("UTC")
+    if in_utc and pd.api.types.is_datetime64_dtype(kind):
+        return column.dt.tz_localize("UTC")
     if isinstance(kind, pd.BooleanDtype):
         return column.astype(object).where(column.notna(), None)
     if pd.api.types.is_extension_array_dtype(kind) and pd.api.types.is_integer_dtype(kind):
         return column.astype(float)
-    first = column.first_valid_index() if pd.api.types.is_object_dtype(kind) else None
+    if not pd.api.types.is_object_dtype(kind):
+        return column
+    first = column.first_valid_index()
     if first is not None and isinstance(column[first], bytearray):
-        return column.map(bytes, na_action="ignore")
-    return column
+        column = column.map(bytes, na_action="ignore")
+    return column.where(column.notna(), None)
 
 
 def _with_index(table: pd.DataFrame, metadata: Mapping[str, str]) -> pd.DataFrame:

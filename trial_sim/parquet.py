@@ -177,7 +177,8 @@ def read_parquet(path: str | Path, most_cells: int | None = None) -> pd.DataFram
         with _connected() as connection:
             found = connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [place])
             metadata = {_decoded(key): _decoded(value) for key, value in found.fetchall()}
-            names = _names(connection, place, metadata)
+            columns = _columns(connection, place, metadata)
+            names = [name for name, _ in columns]
             # repeated values cost next to nothing in the file, not in memory
             counted = connection.execute("SELECT num_rows FROM parquet_file_metadata(?)", [place])
             n = sum(rows for (rows,) in counted.fetchall())
@@ -195,8 +196,8 @@ def read_parquet(path: str | Path, most_cells: int | None = None) -> pd.DataFram
     for entry in about.get("columns") or []:
         if isinstance(entry, dict) and entry.get("name") in names:
             types.setdefault(entry["name"], _type_by_pandas(entry))
-    for name in names:
-        column = _usual(table[name])
+    for name, in_utc in columns:
+        column = _usual(table[name], in_utc)
         try:
             table[name] = _typed(column, types.get(name))
         except (TypeError, ValueError):  # the metadata speaks of other values
@@ -216,40 +217,46 @@ def _parsed(text: str | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _names(
+def _columns(
     connection: duckdb.DuckDBPyConnection, place: str, metadata: Mapping[str, str]
-) -> list[str]:
-    """The columns' names in the file, which DuckDB changes where they differ in case alone."""
+) -> list[tuple[str, bool]]:
+    """The columns' names in the file, which DuckDB changes where they differ in case alone; and
+    which are times in UTC, which DuckDB forgets where they are in nanoseconds."""
     fields = connection.execute(
-        "SELECT name, num_children FROM parquet_schema(?)", [place]
+        "SELECT name, num_children, logical_type FROM parquet_schema(?)", [place]
     ).fetchall()
-    names, at = [], 1
+    columns, at = [], 1
     while at < len(fields):  # depth first: the root, then each column with all below it
-        names.append(str(fields[at][0]))
+        columns.append((str(fields[at][0]), "isAdjustedToUTC=1" in str(fields[at][2])))
         left = 1
         while left > 0 and at < len(fields):
             left += (fields[at][1] or 0) - 1
             at += 1
     held = _parsed(metadata.get(_NAMES)).get("names")
-    whole = isinstance(held, list) and len(held) == len(names)
-    return [str(name) for name in held or ()] if whole else names
+    if isinstance(held, list) and len(held) == len(columns):
+        return [(str(name), in_utc) for name, (_, in_utc) in zip(held, columns)]
+    return columns
 
 
-def _usual(column: pd.Series) -> pd.Series:
+def _usual(column: pd.Series, in_utc: bool) -> pd.Series:
     """The column with the types that pandas gives by itself: with gaps, numbers are floats."""
     import pandas as pd
 
     kind = column.dtype
     if isinstance(kind, pd.DatetimeTZDtype):
         return column.dt.tz_convert("UTC")
+    if in_utc and pd.api.types.is_datetime64_dtype(kind):
+        return column.dt.tz_localize("UTC")
     if isinstance(kind, pd.BooleanDtype):
         return column.astype(object).where(column.notna(), None)
     if pd.api.types.is_extension_array_dtype(kind) and pd.api.types.is_integer_dtype(kind):
         return column.astype(float)
-    first = column.first_valid_index() if pd.api.types.is_object_dtype(kind) else None
+    if not pd.api.types.is_object_dtype(kind):
+        return column
+    first = column.first_valid_index()
     if first is not None and isinstance(column[first], bytearray):
-        return column.map(bytes, na_action="ignore")
-    return column
+        column = column.map(bytes, na_action="ignore")
+    return column.where(column.notna(), None)
 
 
 def _type_by_pandas(entry: Mapping[str, Any]) -> Any:
