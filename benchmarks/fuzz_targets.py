@@ -240,6 +240,7 @@ def molecule_targets() -> list[Target]:
     from molgen.batch_plan import RunPlan, Task
     from molgen.checkpoints import read_tensors
     from molgen.filter_kinds import Filter
+    from molgen.parquet import parquet_bytes
     from molgen.properties import describe
     from molgen.provenance_records import Provenance, record
     from molgen.standardization import standardize
@@ -254,6 +255,7 @@ def molecule_targets() -> list[Target]:
         "fingerprints": False, "blocks_per_chunk": 8,
     }  # fmt: skip
     table, sidecar = _saved_table(describe(list(SMILES[:3])), made)
+    parquet = parquet_bytes(describe(list(SMILES)), {"molgen_provenance": made.to_json()})
 
     def read_saved(content: tuple[str, str], folder: Path) -> Any:
         (folder / "t.csv").write_text(content[0], encoding="utf-8", errors="replace")
@@ -292,6 +294,10 @@ def molecule_targets() -> list[Target]:
         Target("saved table", 1,
                lambda r: (mutate_text(table, r), sidecar) if r.random() < 0.5
                else (table, mutate_text(sidecar, r)), read_saved),
+        Target("parquet file", 2, lambda r: mutate_bytes(parquet, r),
+               written("x.parquet", files.read_molecules)),
+        Target("saved parquet", 2, lambda r: mutate_bytes(parquet, r),
+               written("x.parquet", tables.load_table)),
         Target("checkpoint", 2, lambda r: mutate_bytes(tensors, r),
                written("x.safetensors", read_tensors)),
     ]  # fmt: skip
@@ -331,6 +337,7 @@ def trial_targets() -> list[Target]:
     }  # fmt: skip
     clean = rows.replace("A,,1,1\n", "")
     fitted, archive = _fitted(ts)
+    parquet = _parquet(table.astype({"sex": "category"}))
 
     def read_trial(content: str, folder: Path) -> Any:
         (folder / "t.csv").write_text(clean, encoding="utf-8")
@@ -359,6 +366,8 @@ def trial_targets() -> list[Target]:
                lambda t, _: spending.parse_rule(t.get("rule") if isinstance(t, dict) else t)),
         Target("trial record", 3, documents(fields), read_trial),
         Target("trial table", 3, texts(rows, rows.replace("\n", "\r\n")), read_rows),
+        Target("parquet table", 2, lambda r: mutate_bytes(parquet, r),
+               written("x.parquet", datasets.read_table)),
         Target("where", 3, trees({"age": [40, 60]}, {"age": 50}, {"age": ">= 30"}),
                lambda t, _: fitted.sample_arm(fitted.arms[0], 2, seed=0, where=t)),
         Target("fitted trial", 1, lambda r: mutate_bytes(archive, r),
@@ -401,6 +410,17 @@ def _saved_table(table: Any, made: Any) -> tuple[str, str]:
         path = Path(folder) / "t.csv"
         save_table(table, path, made)
         return path.read_text("utf-8"), sidecar_path(path).read_text("utf-8")
+
+
+def _parquet(table: Any) -> bytes:
+    """The Parquet file of a table of patients."""
+    from tempfile import TemporaryDirectory
+
+    from trial_sim.parquet import write_parquet
+
+    with TemporaryDirectory() as folder:
+        write_parquet(table, Path(folder) / "x.parquet")
+        return (Path(folder) / "x.parquet").read_bytes()
 
 
 def _fitted(ts: Any) -> tuple[Any, bytes]:

@@ -5,16 +5,19 @@ python -m benchmarks installed_size --fresh    the same in a new environment, ma
 python -m benchmarks installed_size --record   adds the total to results/installed_size.jsonl
 
 Counted are the files that each wheel put there, without compiled bytecode (`.pyc`), which Python
-writes as modules are imported; `--bytecode` counts those as well.
+writes as modules are imported; `--bytecode` counts those as well. Our own packages are counted
+where they are imported from: an editable installation lists none of their files.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from packaging.requirements import Requirement
 from benchmarks import licences, stored
 
 ROOT = Path(__file__).parent.parent
+OWN_PACKAGES = ("molgen", "trial_sim")
 
 
 def own_size(distribution: metadata.Distribution, bytecode: bool = False) -> int:
@@ -37,15 +41,29 @@ def own_size(distribution: metadata.Distribution, bytecode: bool = False) -> int
     return total
 
 
+def size_of_packages(names: Sequence[str], bytecode: bool = False) -> int:
+    """Bytes of all files in the folders of packages, wherever they are imported from."""
+    total = 0
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            for path in Path(folder).rglob("*"):
+                compiled = "__pycache__" in path.parts  # by Python or by numba
+                if path.is_file() and (bytecode or not compiled):
+                    total += path.stat().st_size
+    return total
+
+
 def torchs_own() -> set[str]:
     """PyTorch and everything that an installation of it alone brings (sympy, networkx, drivers)."""
     return {"torch", *licences.requirements("torch", set())}
 
 
 def sizes(bytecode: bool = False) -> dict[str, int]:
-    """Bytes of each distribution that the packages need at run time, largest first."""
+    """Bytes of our distribution and of each that it needs at run time, largest first."""
     needed = licences.requirements(licences.DISTRIBUTION, set())
     found = {name: own_size(held, bytecode) for name, held in needed.items()}
+    found[licences.DISTRIBUTION] = size_of_packages(OWN_PACKAGES, bytecode)
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
@@ -83,8 +101,9 @@ def show(found: dict[str, int], most: int) -> int:
     torch = torchs_own()
     rest = {name: size for name, size in found.items() if name not in torch}
     for name, size in list(rest.items())[:most]:
-        who = ", ".join(asking[name][:4]) + (", ..." if len(asking[name]) > 4 else "")
-        print(f"{name:28} {size / 1e6:8.1f} MB   for {who}")
+        askers = asking.get(name, [])
+        who = ", ".join(askers[:4]) + (", ..." if len(askers) > 4 else "")
+        print(f"{name:28} {size / 1e6:8.1f} MB   {f'for {who}' if who else 'itself'}")
     smaller = list(rest.values())[most:]
     if smaller:
         print(f"{f'{len(smaller)} smaller':28} {sum(smaller) / 1e6:8.1f} MB")

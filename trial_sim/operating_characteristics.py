@@ -376,7 +376,9 @@ class SimulationResult:
     def save(self, folder: str | Path) -> Path:
         """Write ``trials.parquet``, ``operating_characteristics.csv`` and ``run.json`` to a folder.
 
-        ``run.json`` holds design, outcomes, seeds, versions and the hash of the inputs.
+        ``run.json`` holds design, outcomes, seeds, versions and the hash of the inputs. The
+        trials are read by ``duckdb.read_parquet(str(folder / "trials.parquet")).df()``, or by
+        pandas where pyarrow is installed.
         """
         from trial_sim.result_files import save
 

@@ -144,7 +144,7 @@ def test_a_run_killed_at_any_moment_goes_on(whole, small_folder, tmp_path):
         lambda: (folder / "work" / "seen.duckdb").exists(),
         lambda: (folder / "work" / "chunks" / "00000000.parquet").exists(),
         lambda: (folder / "work" / "chunks" / "00000001.parquet").exists(),
-        lambda: (folder / "work" / "molecules.parquet").exists(),
+        lambda: (folder / "work" / "molecules.parts").exists(),
     ]
     kept = []
     for moment in moments:
