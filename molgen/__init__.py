@@ -40,7 +40,7 @@ _HOMES = {
     "Component": "scoring",
     "score": "scoring",
     "fit_qsar": "qsar",
-    "load_qsar": "qsar",
+    "load_qsar": "qsar_files",
     "optimize": "optimization",
     "sample_balanced": "balancing",
     "compare_analogues": "analogues",

@@ -21,7 +21,7 @@ from molgen.score_basis import UNIT, Evaluator, Scale
 def _qsar_model(parameters: Mapping[str, Any]) -> Any:
     model = parameters["model"]
     if isinstance(model, str):
-        from molgen.qsar import load_qsar
+        from molgen.qsar_files import load_qsar
 
         return load_qsar(model)
     if not hasattr(model, "predict"):

@@ -373,19 +373,9 @@ class Longitudinal(Endpoint):
         }
 
 
-KINDS: dict[str, type[Endpoint]] = {
-    cls.kind: cls
-    for cls in (
-        TimeToEvent,
-        CompetingRisks,
-        Recurrent,
-        Binary,
-        Ordinal,
-        Continuous,
-        Count,
-        Longitudinal,
-    )
-}
+_TIMES: tuple[type[Endpoint], ...] = (TimeToEvent, CompetingRisks, Recurrent)
+_VALUES: tuple[type[Endpoint], ...] = (Binary, Ordinal, Continuous, Count, Longitudinal)
+KINDS: dict[str, type[Endpoint]] = {cls.kind: cls for cls in _TIMES + _VALUES}
 
 
 def endpoint_from_dict(spec: Mapping[str, Any]) -> Endpoint:

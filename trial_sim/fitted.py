@@ -383,9 +383,7 @@ def load_fitted(path: str | Path) -> FittedTrial:
     Examples:
         >>> import trial_sim as ts
         >>> import pathlib, tempfile
-        >>> fitted = ts.fit(
-        ...     ts.load_trial("gehan"), "relapse", model="weibull", covariate_model="copula"
-        ... )
+        >>> fitted = ts.fit(ts.load_trial("gehan"), "relapse", model="weibull")
         >>> folder = tempfile.TemporaryDirectory()
         >>> path = pathlib.Path(folder.name) / "gehan.fitted"
         >>> _ = fitted.save(path)

@@ -176,7 +176,7 @@ def qsar_predict(
 
       molgen qsar predict model/ library.smi -o predicted.csv --rejects bad.csv
     """
-    from molgen.qsar import load_qsar
+    from molgen.qsar_files import load_qsar
 
     with plain_errors():
         loaded = load_qsar(model)

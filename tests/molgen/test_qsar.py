@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from molgen.chem import scaffold
-from molgen.qsar import QsarError, fit_qsar, load_qsar
+from molgen.qsar import QsarError, fit_qsar
+from molgen.qsar_files import load_qsar
 from molgen.qsar_calibration import (
     PROBABILITY_GRID,
     compute_metrics,
