@@ -1,0 +1,78 @@
+"""What the columns of the built-in trials mean, where their names do not say it."""
+
+DICTIONARY: dict[str, dict[str, str]] = {
+    "colon": {
+        "obstruct": "obstruction of the colon by the tumour",
+        "perfor": "perforation",
+        "adhere": "adherence to nearby organs",
+        "nodes": "lymph nodes with cancer",
+        "node4": "more than four positive nodes",
+        "differ": "differentiation: 1 well, 2 moderate, 3 poor",
+        "extent": "local spread: 1 submucosa, 2 muscle, 3 serosa, 4 contiguous structures",
+        "surg": "long time from surgery to registration",
+    },
+    "veteran": {
+        "karno": "Karnofsky score, 100 is best",
+        "diagtime": "months from diagnosis",
+        "prior": "prior therapy",
+    },
+    "gehan": {"pair": "matched pair", "time": "weeks in remission"},
+    "btheb": {
+        "drug": "antidepressants taken",
+        "length": "length of the current episode",
+        "bdi_pre": "Beck Depression Inventory before treatment (0 to 63, higher is worse)",
+    },
+    "indo_rct": {
+        "risk": "risk score, 1 to 5.5",
+        "sod": "sphincter of Oddi dysfunction",
+        "pep": "earlier post-ERCP pancreatitis",
+        "recpanc": "recurrent pancreatitis",
+        "psphinc": "pancreatic sphincterotomy",
+        "precut": "pre-cut sphincterotomy",
+        "difcan": "difficult cannulation",
+        "pdstent": "pancreatic duct stent",
+        "train": "trainee involved",
+        "pancreatitis": "post-ERCP pancreatitis",
+    },
+    "epil": {
+        "base": "seizures in the eight weeks before",
+        "seizures": "seizures in eight weeks",
+        "weeks": "weeks observed",
+    },
+    "respiratory": {"centre": "study centre", "good_0": "good respiratory status at baseline"},
+    "bladder": {"number": "tumours at the start", "size": "size of the largest, cm"},
+    "bmt": {
+        "cmv": "cytomegalovirus status",
+        "fab": "FAB grade 4 or 5 and AML",
+        "mtx": "methotrexate for graft-versus-host disease",
+        "waiting_days": "days from diagnosis to transplantation",
+    },
+    "mgus2": {
+        "dxyr": "year of diagnosis",
+        "hgb": "haemoglobin",
+        "creat": "creatinine",
+        "mspike": "monoclonal serum spike",
+    },
+    "pbc": {
+        "edema": "0 none, .5 untreated or resolved, 1 despite diuretics",
+        "bili": "bilirubin, mg/dl",
+        "alk_phos": "alkaline phosphatase, U/l",
+        "ast": "aspartate aminotransferase, U/ml",
+        "protime": "standardised clotting time",
+        "stage": "histologic stage",
+    },
+    "gbsg2": {
+        "meno": "menopausal status",
+        "size": "tumour size, mm",
+        "nodes": "positive nodes",
+        "pgr": "progesterone receptors, fmol/l",
+        "er": "oestrogen receptors, fmol/l",
+    },
+    "arthritis": {"improved": "outcome of treatment"},
+    "strep_tb": {
+        "condition": "condition at the start",
+        "temp": "temperature at the start",
+        "esr": "erythrocyte sedimentation rate",
+        "radiologic": "chest X-ray at six months: 1 death, ..., 6 considerable improvement",
+    },
+}
