@@ -29,6 +29,7 @@ from molgen.batch_estimate import BatchEstimate, estimate_batch
 from molgen.batch_folder import BatchFolder, disk_errors
 from molgen.batch_plan import BLOCK, RunPlan, Selection, Task, as_plan, resolve
 from molgen.batch_run import Run, where_they_fell
+from molgen.parquet import one_connection
 
 __all__ = [
     "BatchError", "BatchEstimate", "BatchResult", "RunPlan", "Selection", "estimate_batch",
@@ -118,7 +119,7 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
             n, selected, counts = journal["n"], journal["n_selected"], journal["counts"]
             return BatchResult(folder.path, n, wanted.n, selected, counts, 0.0, True)
         folder.prepare()
-        with disk_errors(folder.path):
+        with disk_errors(folder.path), one_connection():
             run = Run(wanted, task, folder, hashes, progress)
             try:
                 run.gather()

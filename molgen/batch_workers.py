@@ -21,6 +21,7 @@ from typing import Protocol
 from molgen.batch_checks import BatchError
 from molgen.batch_job import Job, compute_job
 from molgen.batch_plan import Task
+from molgen.parquet import one_connection
 
 
 class Pool(Protocol):
@@ -236,7 +237,7 @@ def serve(descriptor: int) -> None:
         task = Task.from_json(connection.recv_bytes().decode())
         from molgen.batch_chunk import single_thread
 
-        with single_thread():
+        with single_thread(), one_connection():
             while True:
                 job = Job.from_json(connection.recv_bytes().decode())
                 try:

@@ -39,6 +39,7 @@ def _connected() -> Iterator[duckdb.DuckDBPyConnection]:
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "python_enable_replacements": False,
+        "enable_external_file_cache": False,
         "temp_directory": "",
     }
     with duckdb.connect(":memory:", config=config) as connection:

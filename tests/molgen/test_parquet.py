@@ -18,6 +18,7 @@ from molgen.parquet import (
     GROUP,
     ParquetError,
     join_parquet,
+    one_connection,
     parquet_bytes,
     parquet_columns,
     parquet_rows,
@@ -256,3 +257,17 @@ def test_importing_the_package_loads_neither():
     code = "import sys, molgen, molgen.files; print({'duckdb', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_shared_connection_remembers_no_file(tmp_path):
+    path = tmp_path / "t.parquet"
+    with one_connection():
+        for value in (1, 2):
+            write_parquet(pd.DataFrame({"x": [value] * 3}), path)
+            assert read_parquet(path)[0]["x"].tolist() == [value] * 3
+            pieces = parquet_rows(path, ["x"], 2)
+            assert len(next(pieces)) == 2
+            with pytest.raises(ParquetError):
+                read_parquet(b"no Parquet file at all")
+            assert len(next(pieces)) == 1
+            assert read_parquet(path)[0]["x"].tolist() == [value] * 3
