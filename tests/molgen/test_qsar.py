@@ -10,7 +10,6 @@ import pytest
 
 from molgen.chem import scaffold
 from molgen.qsar import QsarError, fit_qsar
-from molgen.qsar_files import load_qsar
 from molgen.qsar_calibration import (
     PROBABILITY_GRID,
     compute_metrics,
@@ -20,6 +19,7 @@ from molgen.qsar_calibration import (
 )
 from molgen.qsar_data import clean_training_set
 from molgen.qsar_features import compute_features, make_folds, nearest_similarity
+from molgen.qsar_files import load_qsar
 from molgen.scoring import Component, Objective, score
 
 DATA = pd.read_csv(Path(__file__).parents[1] / "data" / "freesolv_sample.csv")
