@@ -13,7 +13,7 @@ import pytest
 
 import molgen
 import trial_sim as ts
-from benchmarks import fuzz, fuzz_targets, history, licences
+from benchmarks import fuzz, fuzz_mutations, fuzz_targets, history, licences
 
 ROOT = Path(molgen.__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("molgen/**/*.py"), *ROOT.glob("trial_sim/**/*.py")])
@@ -148,7 +148,7 @@ def test_unmutated_seeds_of_the_fuzzer_are_accepted(
 ) -> None:
     """Otherwise mutations would be refused at the door and test nothing."""
     for name in ("mutate_text", "mutate_tree", "mutate_bytes"):
-        monkeypatch.setattr(fuzz_targets, name, lambda content, random: content)
+        monkeypatch.setattr(fuzz_mutations, name, lambda content, random: content)
     for target in fuzz_targets.make_targets():
         accepted = 0
         for case in range(12):
