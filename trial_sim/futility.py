@@ -115,11 +115,14 @@ class FutilityProblem:
         looks = float(np.log(len(self.information)))
         fixed = float(ndtri(1.0 - self.beta) - ndtri(self.alpha / self.sided))
         if self.efficacy_rule.kind != "wang_tsiatis":
-            return float(self.alone[-1]) * (1.0 - 0.03 * looks), 1.04 * fixed
+            futility = _usual(self.futility_rule.delta)
+            lower, higher = 0.03 + 0.064 * futility, 0.021 + 0.2 * futility
+            return float(self.alone[-1]) * (1.0 - lower * looks), fixed * (1.0 + higher * looks)
         efficacy = self.efficacy_rule.delta
         alone = constant_guess(efficacy, len(self.information), self.alpha / self.sided)
         if self.futility_rule.kind != "wang_tsiatis":
-            return alone * (1.0 - 0.01 * looks), 1.04 * fixed
+            higher = 0.021 + 0.2 * _usual(efficacy)
+            return alone * (1.0 - 0.01 * looks), fixed * (1.0 + higher * looks)
         futility = self.futility_rule.delta
         lower = 0.016 - 0.023 * efficacy + 0.062 * futility - 0.1 * efficacy * futility
         higher = 0.028 + 0.117 * efficacy + 0.11 * futility
@@ -128,12 +131,19 @@ class FutilityProblem:
     def tied_slopes(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Rough derivatives of the gaps in alpha and power by the tying number and the drift.
 
-        Middle values of designs of 3 to 10 looks.
+        Lines through those of solved designs of 3 and 10 equal looks.
         """
+        looks = float(np.log(len(self.information)))
         if self.efficacy_rule.kind != "wang_tsiatis":
-            return (1.4, -0.1), (-0.45, 1.1)
+            futility = _usual(self.futility_rule.delta)
+            level = 0.57 + 0.56 * looks + futility * (1.05 * looks - 0.57)
+            across = (0.04 - 0.1 * looks) * (1.0 + 1.9 * futility)
+            return (level, across), (-0.07 - 0.19 * looks - 0.7 * futility, 1.08)
         if self.futility_rule.kind != "wang_tsiatis":
-            return (0.95, 0.1), (-0.7, 0.6)
+            efficacy = _usual(self.efficacy_rule.delta)
+            across = (0.21 * looks - 1.03) * (1.0 - 0.87 * efficacy)
+            power = (1.02 - 0.23 * looks) * (1.0 - 0.94 * efficacy)
+            return (1.05 - 0.06 * looks, 0.09 * looks - 0.025), (across, power)
         return (1.05, 0.05), (-1.15, 1.1)
 
     def tied_bounds(
@@ -253,6 +263,11 @@ class _AlternativePaths:
         gap = float(information[k + 1]) - time
         self.paths = advance(self.paths, time, self.drift, segments, gap)
         return found
+
+
+def _usual(delta: float) -> float:
+    """A shape within those that the lines of `guesses` and `tied_slopes` were drawn through."""
+    return min(max(delta, 0.0), 0.5)
 
 
 def _spend(
