@@ -332,8 +332,10 @@ def _solve_drift(problem: FutilityProblem) -> tuple[Solution, float]:
     meeting = (
         "a drift at which futility meets efficacy (weaker or non-binding futility may have one)"
     )
-    guess = 1.04 * float(ndtri(1.0 - problem.beta) - ndtri(problem.alpha / problem.sided))
-    drift = find_root(gap, guess, 0.05, 1e-6, 60.0, 1e-13, 1e-12, meeting, slope=0.9)
+    looks = float(np.log(len(problem.information)))
+    fixed = float(ndtri(1.0 - problem.beta) - ndtri(problem.alpha / problem.sided))
+    guess, slope = fixed * (1.0 + 0.023 * looks), max(0.92 - 0.13 * looks, 0.5)
+    drift = find_root(gap, guess, 0.05, 1e-6, 60.0, 1e-13, 1e-12, meeting, slope=slope)
     return tried[drift], drift
 
 
