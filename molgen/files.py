@@ -345,6 +345,7 @@ def _read_parquet(content: bytes, rows: _Rows, column: str | None, source: str) 
         raise ValueError(f"Cannot read {source}: {error.strerror}.") from error
     for number, (smiles, *label) in enumerate(values, start=1):
         if isinstance(smiles, str) and smiles.strip():
-            rows.add(number, smiles.strip(), "" if label in ([], [None]) else str(label[0]))
+            text = label[0] if label else None
+            rows.add(number, smiles.strip(), "" if text is None else str(text))
         else:
             rows.reject(number, "" if smiles is None else repr(smiles), f"no SMILES in {chosen!r}")
