@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -174,8 +174,9 @@ def propensity(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.
 
     def row_of(fitted: Any, comparison: Comparison, repeats: int) -> dict[str, Any] | None:
         divisions = max(repeats, ROWS // comparison.real.n_patients)
-        areas = told_from_other_half(Estimated(fitted), comparison, divisions)
-        drawn = told_from_other_half(fitted, comparison, divisions)
+        once = FittedOnce(fitted)
+        areas = told_from_other_half(Estimated(once), comparison, divisions)
+        drawn = told_from_other_half(once, comparison, divisions)
         if not areas or not drawn:
             return None
         best = max(areas, key=lambda name: areas[name].estimate)
@@ -224,7 +225,8 @@ def utility(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.Dat
 
     def row_of(fitted: Any, comparison: Comparison, repeats: int) -> dict[str, Any] | None:
         (name,) = comparison.real.endpoints
-        ways = Estimated(fitted, AMPLE), fitted
+        once = FittedOnce(fitted)
+        ways = Estimated(once, AMPLE), once
         found = [
             [
                 score(utility_splits(comparison, refits, name), comparison.schema, comparison)
@@ -257,6 +259,20 @@ def ratio_of(scores: list[Scores]) -> tuple[float, float, float]:
     ours = float(np.mean([s.synthetic for s in scores]))
     theirs = float(np.mean([s.real for s in scores]))
     return (theirs / ours if scores[0].name == "RMSE" else ours / theirs), ours, theirs
+
+
+@dataclass(frozen=True)
+class FittedOnce:
+    """A fitted trial whose refits are kept by their seeds, for two ways of sampling from them."""
+
+    fitted: Any
+    refits: dict[int | None, Any] = field(default_factory=dict)
+
+    def refit(self, trial: Trial, seed: int | None = None) -> Any:
+        """The same settings fitted to another trial, of which each has a seed of its own."""
+        if seed not in self.refits:
+            self.refits[seed] = self.fitted.refit(trial, seed)
+        return self.refits[seed]
 
 
 @dataclass(frozen=True)
