@@ -48,6 +48,7 @@ FOLDS = 5
 AMPLE = 10  # synthetic patients for each real one where a model is trained on them
 DRAWS = 400
 ROWS = 1_500
+REFITTED = 4_000  # patients that membership attacks ask for in all repeats
 SEED = 20  # of the comparison; another one asks other divisions
 
 
@@ -100,8 +101,9 @@ def resumed(
 
 
 def privacy(run: str, covariate_model: str = "auto", repeats: int = 10) -> pd.DataFrame:
-    """Membership inference against ``repeats`` times five refits, each without a fifth of the
-    patients, by four attacks with the records in hand.
+    """Membership inference against ``repeats`` times five refits (more where there are few
+    patients: `REFITTED` in all), each without a fifth of the patients, by four attacks with the
+    records in hand.
 
     The AUC of an attack is over all pairs of a patient who was in and one who was not, in every
     refit; the shadow attacks know the synthetic data of all other repeats. The interval is a
@@ -109,10 +111,11 @@ def privacy(run: str, covariate_model: str = "auto", repeats: int = 10) -> pd.Da
     """
 
     def row_of(fitted: Any, comparison: Comparison, repeats: int) -> dict[str, Any] | None:
-        refits = [r for repeat in fold_refits(fitted, comparison, FOLDS, repeats) for r in repeat]
+        n = comparison.real.n_patients
+        repeated = fold_refits(fitted, comparison, FOLDS, max(repeats, REFITTED // n))
+        refits = [refit for repeat in repeated for refit in repeat]
         if not refits:
             return None
-        n = comparison.real.n_patients
         pairs: dict[str, np.ndarray] = {}
         for k, (refit, tables) in enumerate(zip(refits, exposures(comparison, refits))):
             found = membership_scores(tables, comparison.rng(5_500 + k))

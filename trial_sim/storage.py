@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 FORMAT = "digital-double fitted trial"
-VERSION = 1
+VERSION = 2
 LARGEST = 1024**3  # bytes in a file once decompressed: a few kilobytes of zip can hold terabytes
 _REGISTRY: dict[str, type] = {}
 T = TypeVar("T", bound=type)
@@ -115,6 +115,10 @@ def read(path: str | Path) -> Any:
             raise ValueError("it holds something else")
         if tree["version"] > VERSION:
             raise ValueError(f"it was written by a newer version (format {tree['version']})")
+        if tree["version"] < VERSION:
+            raise ValueError(
+                f"it was written by an older version (format {tree['version']}): fit the trial again"
+            )
         return unpack(tree["value"], arrays)
     except (
         ValueError,

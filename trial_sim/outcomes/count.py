@@ -47,7 +47,8 @@ class CountModel:
 
     Attributes:
         rates: (A,) events per unit of exposure; errors: (A,) robust standard errors of their logs.
-        sizes: (A,) of the negative binomial (inf: Poisson); zeros: (A,) extra zeros.
+        sizes: (A,) of the negative binomial (inf: Poisson); size_error: of their logarithm.
+        zeros: (A,) extra zeros.
         exposure: index of the exposure among the baseline columns, or -1; its value is
             ``levels[code]`` if that column is discrete.
     """
@@ -58,6 +59,7 @@ class CountModel:
     rates: np.ndarray
     errors: np.ndarray
     sizes: np.ndarray
+    size_error: float
     zeros: np.ndarray
     exposure: int
     levels: tuple[Any, ...]
@@ -70,11 +72,12 @@ class CountModel:
         return exposures(codes, self.exposure, self.levels)
 
     def draw(self, rng: np.random.Generator | None) -> CountParameters:
-        """Estimates, or one draw: normal coefficients and log rates."""
+        """Estimates, or one draw: normal coefficients, log rates and log size."""
         coefficients = self.linear.draw(rng)
-        rates = self.rates
+        rates, sizes = self.rates, self.sizes
         if rng is not None:
             rates = rates * np.exp(self.errors * rng.standard_normal(len(rates)))
+            sizes = sizes * np.exp(self.size_error * rng.standard_normal())
         eta = self.linear.by_arm(self.reference, coefficients)[:, :, 0]
         time = self.exposures(self.reference)
         mean = (np.exp(eta) * time).sum(axis=1) / time.sum() * (1 - self.zeros)
@@ -83,7 +86,7 @@ class CountModel:
         return CountParameters(
             coefficients,
             np.maximum(intercepts, -40),
-            self.sizes,
+            sizes,
             self.zeros,
             draw_gaps(self.gaps, rng),
             np.arange(len(rates)),
@@ -197,12 +200,12 @@ def fit(data: FitData, name: str) -> CountModel:
     x = np.hstack([arms, design])
     ridge = np.r_[np.zeros(k), np.full(design.shape[1], RIDGE)]
     offset = np.log(time)
-    size = np.inf
+    size, size_error = np.inf, 0.0
     found = fit_glm(y, x, "poisson", ridge, offset)
     if name == "negative_binomial":
         for _ in range(4):
             mean = np.exp(np.clip(x @ found.coefficients + offset, -30, 20))
-            size = negative_binomial_size(y, mean)
+            size, size_error = negative_binomial_size(y, mean)
             found = fit_glm(y, x, "poisson", ridge, offset, size)
     mean = np.exp(np.clip(x @ found.coefficients + offset, -30, 20))
     zeros = np.zeros(k)
@@ -222,6 +225,7 @@ def fit(data: FitData, name: str) -> CountModel:
         rates,
         errors,
         np.full(k, size),
+        size_error,
         zeros,
         index,
         tuple(levels),

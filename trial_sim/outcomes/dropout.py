@@ -7,13 +7,28 @@ and, arm by arm, the last value seen; skipped visits (seen again later) have one
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit
 
+from trial_sim.outcomes.gaps import draw_gaps, gap_counts
 from trial_sim.outcomes.glm import fit_glm
-from trial_sim.outcomes.linear import arm_indicators
+from trial_sim.outcomes.linear import arm_indicators, square_root
 from trial_sim.storage import storable
+
+# A pattern of gaps names its patient sooner than any value: with a ridge of 1 membership attacks on
+# btheb (100 patients, 4 features) gain .560, with this one .547.
+FEATURE_RIDGE = 50.0
+
+
+class DropoutParameters(NamedTuple):
+    """Coefficients (A + V + A + p,), rates of patients without any visit (A,), and of skipped
+    visits (1,)."""
+
+    coefficients: np.ndarray
+    first: np.ndarray
+    skipped: np.ndarray
 
 
 @storable
@@ -23,27 +38,29 @@ class Dropout:
 
     Attributes:
         coefficients: (A + V + A + p,) arm, visit, last value by arm, features (0 without any
-            drop-out).
-        active: whether anyone dropped out. first: (A,) rate of patients without any visit.
-        centre, scale: of the last value. skipped: rate of skipped visits.
+            drop-out); root: square root of their covariance.
+        active: whether anyone dropped out.
+        first: (A, 2) patients without any visit, and patients. centre, scale: of the last value.
+        skipped: (1, 2) skipped visits, and visits up to the last one seen.
     """
 
     coefficients: np.ndarray
+    root: np.ndarray
     active: bool
     first: np.ndarray
     centre: float
     scale: float
-    skipped: float
+    skipped: np.ndarray
 
     @classmethod
     def fit(cls, visits: np.ndarray, arm: np.ndarray, features: np.ndarray, n_arms: int) -> Dropout:
         """Fit to ``visits`` (n, V) with NaN for gaps."""
         seen = ~np.isnan(visits)
-        v = visits.shape[1]
+        v, p = visits.shape[1], features.shape[1]
         last = np.where(seen.any(axis=1), v - 1 - np.argmax(seen[:, ::-1], axis=1), -1)
         inside = np.arange(v) <= last[:, None]
-        skipped = float((~seen & inside).sum() / max(inside.sum(), 1))
-        first = np.array([(last[arm == a] < 0).mean() for a in range(n_arms)])
+        skipped = np.array([[(~seen & inside).sum(), max(inside.sum(), 1)]], dtype=float)
+        first = gap_counts(last < 0, arm, n_arms)
         filled = carried(visits)
         centre, scale = float(np.nanmean(visits)), float(np.nanstd(visits)) or 1.0
         rows, y = [], []
@@ -54,32 +71,47 @@ class Dropout:
             )
             y.append((last[at] < k).astype(float))
         x, target = np.vstack(rows), np.concatenate(y)
-        if target.sum() == 0:
-            return cls(np.zeros(x.shape[1]), False, first, centre, scale, skipped)
+        coefficients, covariance = np.zeros(x.shape[1]), np.zeros((x.shape[1], 0))
         ridge = np.r_[
-            np.full(n_arms, 1e-3), np.full(v, 0.1), np.full(n_arms, 0.1), np.ones(features.shape[1])
+            np.full(n_arms, 1e-3), np.full(v, 1.0), np.full(n_arms, 0.1), np.full(p, FEATURE_RIDGE)
         ]
-        found = fit_glm(target, x, "binomial", ridge)
-        return cls(found.coefficients, True, first, centre, scale, skipped)
+        active = bool(target.any())
+        if active:
+            coefficients, covariance = fit_glm(target, x, "binomial", ridge)
+        return cls(coefficients, square_root(covariance), active, first, centre, scale, skipped)
+
+    def draw(self, rng: np.random.Generator | None) -> DropoutParameters:
+        """Estimates, or one draw: normal coefficients, beta rates."""
+        coefficients = self.coefficients
+        if rng is not None:
+            coefficients = coefficients + self.root @ rng.standard_normal(self.root.shape[1])
+        return DropoutParameters(
+            coefficients, draw_gaps(self.first, rng), draw_gaps(self.skipped, rng)
+        )
 
     def apply(
-        self, visits: np.ndarray, arm: np.ndarray, features: np.ndarray, rng: np.random.Generator
+        self,
+        visits: np.ndarray,
+        arm: np.ndarray,
+        features: np.ndarray,
+        rng: np.random.Generator,
+        p: DropoutParameters,
     ) -> np.ndarray:
         """``visits`` (n, V) without gaps, with drop-out and skipped visits drawn."""
         n, v = visits.shape
-        n_arms = len(self.first)
+        n_arms = len(p.first)
         out = visits.astype(float).copy()
-        gone = rng.random(n) < self.first[arm]
+        gone = rng.random(n) < p.first[arm]
         out[gone] = np.nan
         chance = rng.random((n, v))
         for k in range(1, v):
             if self.active:
                 value = (visits[:, k - 1] - self.centre) / self.scale
                 x = _design(k, v, arm, value, features, n_arms)
-                gone |= chance[:, k] < expit(x @ self.coefficients)
+                gone |= chance[:, k] < expit(x @ p.coefficients)
             out[gone, k] = np.nan
-        if self.skipped > 0:
-            out[rng.random((n, v)) < self.skipped] = np.nan
+        if p.skipped[0] > 0:
+            out[rng.random((n, v)) < p.skipped[0]] = np.nan
         return out
 
 

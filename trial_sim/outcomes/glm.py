@@ -110,8 +110,9 @@ def binomial_intercept(target: np.ndarray, predictors: np.ndarray) -> np.ndarray
     return (low + high) / 2
 
 
-def negative_binomial_size(y: np.ndarray, mean: np.ndarray) -> float:
-    """Maximum-likelihood size (1 / overdispersion) at fitted means; inf without overdispersion."""
+def negative_binomial_size(y: np.ndarray, mean: np.ndarray) -> tuple[float, float]:
+    """Maximum-likelihood size (1 / overdispersion) at fitted means, and the standard error of its
+    logarithm (by the observed information); inf and 0 without overdispersion."""
     from scipy.optimize import minimize_scalar
 
     eta = np.log(np.maximum(mean, 1e-12))
@@ -121,4 +122,13 @@ def negative_binomial_size(y: np.ndarray, mean: np.ndarray) -> float:
 
     found = minimize_scalar(loss, bounds=(-6, 9), method="bounded")
     poisson = -float(log_likelihood(y, eta, "poisson").sum())
-    return float(np.exp(found.x)) if found.fun < poisson - 1e-6 and found.x < 8.9 else np.inf
+    if found.fun >= poisson - 1e-6 or found.x >= 8.9:
+        return np.inf, 0.0
+    step = 0.05
+    bend = (loss(found.x + step) + loss(found.x - step) - 2 * loss(found.x)) / step**2
+    return float(np.exp(found.x)), min(max(bend, 1e-12) ** -0.5, 1.0)
+
+
+def drawn_size(size: float, error: float, rng: np.random.Generator | None) -> float:
+    """The size, or one drawn: its logarithm is normal."""
+    return size if rng is None else size * float(np.exp(error * rng.standard_normal()))

@@ -17,7 +17,7 @@ import pandas as pd
 from trial_sim.endpoints import Endpoint, Recurrent
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.cox import fit_cox
-from trial_sim.outcomes.glm import log_likelihood, negative_binomial_size
+from trial_sim.outcomes.glm import drawn_size, log_likelihood, negative_binomial_size
 from trial_sim.outcomes.hazard_grid import EACH, HazardGrid, choose_knots, midpoints, resolution_of
 from trial_sim.outcomes.hazards import censoring_times
 from trial_sim.outcomes.linear import RIDGE, LinearPart
@@ -38,12 +38,14 @@ def candidates(data: FitData) -> tuple[str, ...]:
 
 
 class RecurrentParameters(NamedTuple):
-    """Coefficients (1, p), rates (A, K) at relative rate 1, censoring hazards (A, K'), acts_as."""
+    """Coefficients (1, p), rates (A, K) at relative rate 1, censoring hazards (A, K'), acts_as,
+    size of the frailty."""
 
     coefficients: np.ndarray
     rates: np.ndarray
     censoring: np.ndarray
     acts_as: np.ndarray
+    size: float
 
 
 @storable
@@ -52,7 +54,8 @@ class RecurrentModel:
     """Fitted recurrent events.
 
     Attributes:
-        size: of the gamma frailty (inf: none). most: follow-up ends at this many events (0: never).
+        size: of the gamma frailty (inf: none); size_error: of its logarithm.
+        most: follow-up ends at this many events (0: never).
         events, censored: counts and person-time. extra: (A,) variance of each arm's log rate beyond
             Poisson. nudge: (A,) log factors found by simulation.
     """
@@ -64,6 +67,7 @@ class RecurrentModel:
     events: HazardGrid
     censored: HazardGrid
     size: float
+    size_error: float
     most: int
     extra: np.ndarray
     nudge: np.ndarray
@@ -71,7 +75,8 @@ class RecurrentModel:
     notes: tuple[str, ...]
 
     def draw(self, rng: np.random.Generator | None) -> RecurrentParameters:
-        """Estimates, or one draw: normal coefficients, gamma rates, over-dispersed arm levels."""
+        """Estimates, or one draw: normal coefficients and log size, gamma rates, over-dispersed arm
+        levels."""
         coefficients = self.linear.draw(rng)
         risk = np.exp(self.linear.by_arm(self.reference, coefficients)[:, :, 0])
         rates = self.events.hazards(rng)[:, :, 0] * np.exp(self.nudge)[:, None]
@@ -79,7 +84,11 @@ class RecurrentModel:
         if rng is not None:
             rates = rates * np.exp(np.sqrt(self.extra) * rng.standard_normal(len(rates)))[:, None]
         return RecurrentParameters(
-            coefficients, rates, self.censored.hazards(rng)[:, :, 0], np.arange(len(rates))
+            coefficients,
+            rates,
+            self.censored.hazards(rng)[:, :, 0],
+            np.arange(len(rates)),
+            drawn_size(self.size, self.size_error, rng),
         )
 
     def override(
@@ -104,8 +113,8 @@ class RecurrentModel:
             [np.zeros((len(p.rates), 1)), np.cumsum(p.rates * np.diff(knots), axis=1)], axis=1
         )
         frailty = np.ones(len(arm))
-        if np.isfinite(self.size):
-            frailty = rng.standard_gamma(self.size, len(arm)) / self.size
+        if np.isfinite(p.size):
+            frailty = rng.standard_gamma(p.size, len(arm)) / p.size
         number = rng.poisson(np.minimum(frailty * risk * steps[arm, -1], 500))
         who = np.repeat(np.arange(len(arm)), number)
         at = rng.random(len(who)) * steps[arm[who], -1]
@@ -245,7 +254,7 @@ def fit(data: FitData, name: str) -> RecurrentModel:
     for a in range(k):
         mine = data.arm == a
         risk[mine] *= number[mine].sum() / max((expected * risk)[mine].sum(), 1e-9)
-    size = negative_binomial_size(number, np.maximum(expected * risk, 1e-6))
+    size, size_error = negative_binomial_size(number, np.maximum(expected * risk, 1e-6))
     extra = np.zeros(k)
     notes = list(data.features.notes)
     for a in range(k):
@@ -268,6 +277,7 @@ def fit(data: FitData, name: str) -> RecurrentModel:
         events,
         censored,
         size,
+        size_error,
         most,
         extra,
         np.zeros(k),

@@ -7,13 +7,27 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trial_sim.outcomes.dropout import DropoutParameters
+
 
 class VisitParameters(NamedTuple):
-    """Arm by visit levels (A, V), coefficients (R, p), whose interactions count (A,)."""
+    """Arm by visit levels (A, V), coefficients (R, p), whose interactions count (A,), lower
+    Cholesky factor (V, V) of the visits' covariance (counts, responses: of their latent
+    correlation), drop-out, size of negative binomial counts."""
 
     levels: np.ndarray
     coefficients: np.ndarray
     acts_as: np.ndarray
+    factor: np.ndarray
+    dropout: DropoutParameters
+    size: float = float("inf")
+
+
+def wishart(covariance: np.ndarray, degrees: int, rng: np.random.Generator) -> np.ndarray:
+    """A covariance (V, V) as estimated from ``degrees`` normal rows with this one."""
+    v = len(covariance)
+    rows = rng.standard_normal((max(degrees, v + 1), v)) @ np.linalg.cholesky(covariance).T
+    return rows.T @ rows / len(rows)
 
 
 def overridden(parameters: VisitParameters, shifts: Mapping[int, float]) -> VisitParameters:

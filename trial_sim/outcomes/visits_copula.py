@@ -14,13 +14,18 @@ from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import (
     binomial_intercept,
+    drawn_size,
     fit_glm,
     log_likelihood,
     negative_binomial_size,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
-from trial_sim.outcomes.visits import VisitParameters, overridden
+from trial_sim.outcomes.visits import VisitParameters, overridden, wishart
 from trial_sim.storage import storable
+
+# A latent correlation read off two halved normals is as sure as one of this share of the normals
+# themselves: (2 / pi) squared (Pearson 1900, for medians as cuts and no correlation).
+TETRACHORIC = 0.405
 
 
 @storable
@@ -30,7 +35,8 @@ class CopulaModel:
 
     Attributes:
         means: (A, V) response rates or mean counts; mean_root: (A, V, V) square roots of the
-            covariance of their links. correlation: (V, V) latent. size: of the negative binomial.
+            covariance of their links. correlation: (V, V) latent, from ``degrees`` patients.
+        size: of the negative binomial; size_error: of its logarithm.
     """
 
     name: str
@@ -40,26 +46,33 @@ class CopulaModel:
     means: np.ndarray
     mean_root: np.ndarray
     correlation: np.ndarray
+    degrees: int
     size: float
+    size_error: float
     dropout: Dropout
     reference: np.ndarray
     notes: tuple[str, ...]
 
     def draw(self, rng: np.random.Generator | None) -> VisitParameters:
-        """Estimates, or one draw of the links of the arm by visit means; levels calibrated."""
+        """Estimates, or one draw: links of the arm by visit means, the correlation as estimated
+        from as many patients again; levels calibrated."""
         coefficients = self.linear.draw(rng)
         eta = self.linear.by_arm(self.reference, coefficients)[:, :, 0]
-        noise = np.zeros(self.means.shape)
+        noise, correlation, size = np.zeros(self.means.shape), self.correlation, self.size
         if rng is not None:
             z = rng.standard_normal(self.means.shape)
             noise = np.einsum("aij,aj->ai", self.mean_root, z)
+            size = drawn_size(size, self.size_error, rng)
+            correlation = nearest_correlation(wishart(correlation, self.degrees, rng))
         if self.family == "binomial":
             rates = expit(np.log(self.means / (1 - self.means)) + noise)
             shape = (*rates.shape, eta.shape[1])
             levels = binomial_intercept(rates, np.broadcast_to(eta[:, None, :], shape))
         else:
             levels = np.log(self.means) + noise - np.log(np.exp(eta).mean(axis=1))[:, None]
-        return VisitParameters(levels, coefficients, np.arange(len(levels)))
+        factor = np.linalg.cholesky(correlation)
+        dropout = self.dropout.draw(rng)
+        return VisitParameters(levels, coefficients, np.arange(len(levels)), factor, dropout, size)
 
     def override(
         self, parameters: VisitParameters, effects: Mapping[int, float]
@@ -73,15 +86,15 @@ class CopulaModel:
         """Visits (n, V) without gaps from standard normals (n, V)."""
         from scipy.stats import nbinom, poisson
 
-        u = ndtr(normal @ np.linalg.cholesky(self.correlation).T)
+        u = ndtr(normal @ p.factor.T)
         eta = p.levels[arm] + self.linear.predictors(codes, p.acts_as[arm], p.coefficients)
         if self.family == "binomial":
             return (u > 1 - expit(eta)).astype(float)
         mean = np.exp(np.minimum(eta, 15))
         u = np.clip(u, 1e-12, 1 - 1e-9)
-        if np.isinf(self.size):
+        if np.isinf(p.size):
             return poisson.ppf(u, mean)
-        return nbinom.ppf(u, self.size, self.size / (self.size + mean))
+        return nbinom.ppf(u, p.size, p.size / (p.size + mean))
 
     def sample(
         self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
@@ -89,7 +102,8 @@ class CopulaModel:
         """The visit columns, with drop-out."""
         normal = rng.standard_normal((len(arm), len(self.columns)))
         y = self.complete(codes, arm, normal, parameters)
-        y = self.dropout.apply(y, parameters.acts_as[arm], self.linear.features.matrix(codes), rng)
+        features = self.linear.features.matrix(codes)
+        y = self.dropout.apply(y, parameters.acts_as[arm], features, rng, parameters.dropout)
         return {name: y[:, k] for k, name in enumerate(self.columns)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -126,12 +140,12 @@ def fit_copula(
     cells = arm_indicators(data.arm[who] * v + visit, k * v)
     x = np.hstack([cells, design[who]])
     ridge = np.r_[np.full(k * v, 1e-4), np.full(design.shape[1], RIDGE)]
-    values, size = y[seen], np.inf
+    values, size, size_error = y[seen], np.inf, 0.0
     found = fit_glm(values, x, family, ridge)
     if family == "poisson":
         for _ in range(3):
             mean = np.exp(np.clip(x @ found.coefficients, -20, 15))
-            size = negative_binomial_size(values, mean)
+            size, size_error = negative_binomial_size(values, mean)
             found = fit_glm(values, x, family, ridge, size=size)
     beta = found.coefficients[k * v :]
     eta = np.full(y.shape, np.nan)
@@ -160,7 +174,9 @@ def fit_copula(
         means,
         roots,
         correlation,
+        max(round(len(y) * (TETRACHORIC if family == "binomial" else 1)), 2),
         size,
+        size_error,
         dropout,
         data.reference,
         data.features.notes,

@@ -11,8 +11,8 @@ import numpy as np
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
-from trial_sim.outcomes.mmrm import fit_mmrm
-from trial_sim.outcomes.visits import VisitParameters, overridden
+from trial_sim.outcomes.mmrm import fit_mmrm, structured
+from trial_sim.outcomes.visits import VisitParameters, overridden, wishart
 from trial_sim.schema import decimals
 from trial_sim.storage import storable
 
@@ -24,7 +24,8 @@ class MmrmModel:
 
     Attributes:
         means: (A, V) at the mean covariates; mean_root: (A V, A V) square root of their covariance.
-        sigma: (V, V); bounds, digits: observed range and digits.
+        sigma: (V, V), of the structure ``kind``, on ``degrees`` of freedom.
+        bounds, digits: observed range and digits.
     """
 
     name: str
@@ -33,6 +34,8 @@ class MmrmModel:
     means: np.ndarray
     mean_root: np.ndarray
     sigma: np.ndarray
+    kind: str
+    degrees: int
     bounds: tuple[float, float]
     digits: int
     dropout: Dropout
@@ -40,22 +43,27 @@ class MmrmModel:
     notes: tuple[str, ...]
 
     def draw(self, rng: np.random.Generator | None) -> VisitParameters:
-        """Estimates, or one draw from the normal law of the coefficients; levels are then moved
-        until rounding and the observed range leave the means unchanged."""
-        wanted = self.means
+        """Estimates, or one draw: coefficients from their normal law, the covariance from
+        Wishart's; levels are then moved until rounding and the observed range leave the means
+        unchanged."""
+        wanted, sigma = self.means, self.sigma
         if rng is not None:
             noise = self.mean_root @ rng.standard_normal(self.means.size)
             wanted = wanted + noise.reshape(self.means.shape)
+            sigma = structured(wishart(sigma, self.degrees, rng), self.kind)
+        factor = np.linalg.cholesky(sigma)
         coefficients = self.linear.draw(rng)
         eta = self._centred(coefficients)
         z = np.random.Generator(np.random.Philox(5)).standard_normal(eta.shape[1:])
-        noise = z @ np.linalg.cholesky(self.sigma).T
+        noise = z @ factor.T
         noise = noise - noise.mean(axis=0)
         levels = wanted.copy()
         for _ in range(5):
             raw = levels[:, None, :] + eta + noise
             levels = levels + wanted - np.clip(raw, *self.bounds).mean(axis=1)
-        return VisitParameters(levels, coefficients, np.arange(len(levels)))
+        return VisitParameters(
+            levels, coefficients, np.arange(len(levels)), factor, self.dropout.draw(rng)
+        )
 
     def _centred(self, coefficients: np.ndarray) -> np.ndarray:
         eta = self.linear.by_arm(self.reference, coefficients)
@@ -77,8 +85,8 @@ class MmrmModel:
         self, codes: np.ndarray, arm: np.ndarray, normal: np.ndarray, p: VisitParameters
     ) -> np.ndarray:
         """Visits (n, V) without gaps from standard normals (n, V)."""
-        noise = normal @ np.linalg.cholesky(self.sigma).T
-        return np.round(np.clip(self.predicted(codes, arm, p) + noise, *self.bounds), self.digits)
+        made = self.predicted(codes, arm, p) + normal @ p.factor.T
+        return np.round(np.clip(made, *self.bounds), self.digits)
 
     def sample(
         self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
@@ -86,7 +94,8 @@ class MmrmModel:
         """The visit columns, with drop-out."""
         normal = rng.standard_normal((len(arm), len(self.columns)))
         y = self.complete(codes, arm, normal, parameters)
-        y = self.dropout.apply(y, parameters.acts_as[arm], self.linear.features.matrix(codes), rng)
+        features = self.linear.features.matrix(codes)
+        y = self.dropout.apply(y, parameters.acts_as[arm], features, rng, parameters.dropout)
         return {name: y[:, k] for k, name in enumerate(self.columns)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -138,14 +147,16 @@ def fit_normal(
         rows = slice(j * q + k, (j + 1) * q)
         fits.append((found.coefficients[k:, j], found.covariance[rows, rows]))
     n = len(y)
-    sigma = found.sigma * n / max(n - q, n / 2)
+    degrees = max(n - q, n // 2)
     return MmrmModel(
         name,
         data.endpoint.columns,
         linear.with_fits(fits),
         means.coefficients[:k],
         square_root(means.covariance[np.ix_(at, at)]),
-        sigma,
+        found.sigma * n / degrees,
+        kind,
+        degrees,
         (float(np.nanmin(y)), float(np.nanmax(y))),
         decimals(y[~np.isnan(y)]),
         dropout,
