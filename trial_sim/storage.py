@@ -117,7 +117,7 @@ def read(path: str | Path) -> Any:
             raise ValueError(f"it was written by a newer version (format {tree['version']})")
         if tree["version"] < VERSION:
             raise ValueError(
-                f"it was written by an older version (format {tree['version']}): fit the trial again"
+                f"it was written by an old version (format {tree['version']}), fit the trial again"
             )
         return unpack(tree["value"], arrays)
     except (

@@ -1,6 +1,7 @@
 """Fitted trials end to end: effects given back, spread, what-if, bad input, saving."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
@@ -235,6 +236,18 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         ts.load_fitted(tmp_path / "other.npz")
     with pytest.raises(ValueError, match="no file"):
         ts.load_fitted(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("version, words", [(1, "an old version"), (99, "a newer version")])
+def test_files_of_another_format_are_refused_with_their_number(tmp_path, version, words):
+    path = fitted("gehan", "relapse", "cox").save(tmp_path / "m.npz")
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    tree = {**json.loads(arrays["header"].tobytes()), "version": version}
+    arrays["header"] = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=rf"{words} \(format {version}\)"):
+        ts.load_fitted(path)
 
 
 def veteran_with(**columns):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import trial_sim as ts
 from trial_sim.outcomes.cox import fit_cox
+from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import binomial_intercept, fit_glm, negative_binomial_size
 from trial_sim.outcomes.hazard_grid import (
     HazardGrid,
@@ -22,6 +23,7 @@ from trial_sim.outcomes.mmrm import fit_mmrm
 from trial_sim.outcomes.ordinal import fit_proportional_odds
 from trial_sim.outcomes.parametric import maximise
 from trial_sim.outcomes.recurrent import spaced
+from trial_sim.outcomes.visits import wishart
 from trial_sim.outcomes.visits_copula import binary_pair
 
 
@@ -234,6 +236,52 @@ def test_negative_binomial_size_is_found():
     assert size == pytest.approx(1.7, rel=0.06)
     assert abs(np.log(size / 1.7)) < 3 * error
     assert negative_binomial_size(g.poisson(mean).astype(float), mean)[0] > 100
+
+
+def test_the_error_of_a_size_is_its_spread_over_samples():
+    g, mean = rng(14), np.full(300, 3.0)
+    found = np.array(
+        [
+            negative_binomial_size(g.poisson(mean * g.standard_gamma(1.5, 300) / 1.5) * 1.0, mean)
+            for _ in range(150)
+        ]
+    )
+    assert found[:, 1].mean() == pytest.approx(np.log(found[:, 0]).std(), rel=0.2)
+
+
+def test_a_drawn_covariance_spreads_as_an_estimated_one():
+    g, rho, degrees = rng(15), 0.6, 80
+    drawn = np.array(
+        [wishart(np.array([[4.0, 2 * rho], [2 * rho, 1.0]]), degrees, g) for _ in range(2000)]
+    )
+    assert drawn.mean(axis=0) == pytest.approx(np.array([[4, 1.2], [1.2, 1]]), rel=0.03)
+    assert drawn[:, 0, 0].std() == pytest.approx(4 * (2 / degrees) ** 0.5, rel=0.07)
+    fisher = np.arctanh(drawn[:, 0, 1] / np.sqrt(drawn[:, 0, 0] * drawn[:, 1, 1]))
+    assert fisher.std() == pytest.approx((degrees - 2) ** -0.5, rel=0.07)  # no mean to estimate
+
+
+@pytest.mark.parametrize("gone", [0.25, 0.0])
+def test_drawn_drop_out_spreads_as_its_share_of_patients(gone):
+    g, n, visits = rng(16), 120, 4
+    arm = np.arange(n) % 2
+    y = g.normal(size=(n, visits))
+    lost = g.random(n) < gone
+    first = np.where(lost, g.integers(1, visits, n), visits)
+    y[np.arange(visits) >= first[:, None]] = np.nan
+    features = g.normal(size=(n, 2))
+    model = Dropout.fit(y, arm, features, 2)
+    many = 4000
+    arms, full = np.arange(many) % 2, g.normal(size=(many, visits))
+    x = g.normal(size=(many, 2))
+
+    def share(parameters):
+        made = model.apply(full, arms, x, rng(17), parameters)
+        return np.isnan(made[arms == 0, -1]).mean()
+
+    real = np.isnan(y[arm == 0, -1]).mean()
+    assert share(model.draw(None)) == pytest.approx(real, abs=0.02)
+    spread = np.std([share(model.draw(g)) for _ in range(200)])
+    assert spread == pytest.approx((real * (1 - real) / (n / 2)) ** 0.5, rel=0.25, abs=1e-9)
 
 
 def test_binary_pair_recovers_the_latent_correlation():
