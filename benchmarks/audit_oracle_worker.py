@@ -1,11 +1,13 @@
 """The part of `benchmarks.audit_oracles` that runs in an environment of its own.
 
-It needs pandas and, by job, ``anonymeter`` and ``sdmetrics``, or ``sdv``; never this project. Jobs
+It needs pandas and, by job, ``anonymeter`` and ``sdmetrics``, ``sdv``, or
+``synthcity``; never this project. Jobs
 read tables from a folder and write ``<job>.json`` or synthetic tables there:
 
     python audit_oracle_worker.py anonymeter FOLDER
     python audit_oracle_worker.py sdmetrics FOLDER
     python audit_oracle_worker.py sdv FOLDER
+    python audit_oracle_worker.py survival_gan FOLDER
 """
 
 from __future__ import annotations
@@ -161,7 +163,34 @@ def sdv(folder: Path) -> dict[str, Any]:
     return out
 
 
-JOBS = {"anonymeter": anonymeter, "sdmetrics": sdmetrics, "sdv": sdv}
+def survival_gan(folder: Path) -> dict[str, Any]:
+    """Synthetic trials from synthcity's SurvivalGAN (its own number of iterations), which takes
+    complete rows only."""
+    from synthcity.plugins import Plugins
+    from synthcity.plugins.core.dataloader import SurvivalAnalysisDataLoader
+
+    spec, real = json.loads((folder / "columns.json").read_text()), tables(folder)["real"]
+    loader = SurvivalAnalysisDataLoader(
+        real[spec["columns"]].dropna().reset_index(drop=True),
+        target_column=spec["event"],
+        time_to_event_column=spec["duration"],
+    )
+    start = time.perf_counter()
+    model = Plugins().get("survival_gan", random_state=0)
+    model.fit(loader)
+    fitted = time.perf_counter() - start
+    for k in range(spec["trials"]):
+        drawn = model.generate(count=len(real), random_state=k).dataframe()
+        drawn[spec["columns"]].to_csv(folder / f"SurvivalGAN-{k}.csv", index=False)
+    return {"SurvivalGAN": {"fit_seconds": fitted}}
+
+
+JOBS = {
+    "anonymeter": anonymeter,
+    "sdmetrics": sdmetrics,
+    "sdv": sdv,
+    "survival_gan": survival_gan,
+}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The audit's measures beside anonymeter's and SDMetrics's, and our generator beside SDV's.
 
-Both need environments of their own (they pin what this project must not pin):
+They need environments of their own (they pin what this project must not pin):
 
     python -m venv /tmp/oracle && /tmp/oracle/bin/pip install anonymeter sdmetrics
     python -m benchmarks.audit_oracles measures --python /tmp/oracle/bin/python
@@ -8,9 +8,13 @@ Both need environments of their own (they pin what this project must not pin):
     python -m venv /tmp/sdv && /tmp/sdv/bin/pip install sdv
     python -m benchmarks.audit_oracles comparators --python /tmp/sdv/bin/python
 
+    python -m venv /tmp/synthcity && /tmp/synthcity/bin/pip install synthcity "opacus<1.5"
+    python -m benchmarks.audit_oracles survival_gan --python /tmp/synthcity/bin/python
+
 ``measures`` attacks a row bootstrap, an honest sample and our own synthetic patients of the colon
 trial with both implementations and prints both numbers. ``comparators`` fits SDV's GaussianCopula,
-CTGAN and TVAE and our own model to one part of a trial and prints the audit's measures of each.
+CTGAN and TVAE and our own model to one part of a trial and prints the audit's measures of each;
+``survival_gan`` does so with synthcity's SurvivalGAN (survival endpoints only).
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ from trial_sim.auditing.tables import gower
 from trial_sim.auditing.utility import utility
 
 WORKER = Path(__file__).with_name("audit_oracle_worker.py")
+PEERS = {"comparators": "sdv", "survival_gan": "survival_gan"}  # what is asked: worker's job
 
 
 def run_worker(python: str, job: str, folder: Path) -> dict:
@@ -139,9 +144,10 @@ def our_measures(
 
 
 def comparators(
-    python: str, name: str, endpoint: str, trials: int, epochs: int, seed: int
+    python: str, job: str, name: str, endpoint: str, trials: int, epochs: int, seed: int
 ) -> pd.DataFrame:
-    """Effect replication, curves, propensity, utility and membership of ours and of SDV's."""
+    """Effect replication, curves, propensity, utility and membership of ours and of the peers that
+    the worker's ``job`` fits."""
     trial = one_endpoint(ts.load_trial(name), endpoint)
     real, holdout = split(trial, (2 / 3, 1 / 3), seed)
     names, categorical = columns_of(real)
@@ -150,9 +156,12 @@ def comparators(
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         spec = {"columns": names, "categorical": categorical, "trials": trials, "epochs": epochs}
+        record = trial.endpoints[endpoint]
+        if isinstance(record, ts.TimeToEvent):
+            spec |= {"duration": record.duration, "event": record.event}
         (folder / "columns.json").write_text(json.dumps(spec))
         real.patients[names].to_csv(folder / "real.csv", index=False)
-        found = run_worker(python, "sdv", folder)
+        found = run_worker(python, job, folder)
         for label, facts in found.items():
             seconds[label] = facts["fit_seconds"]
             made[label] = [
@@ -216,7 +225,7 @@ def summary(
 def main() -> None:
     """Parse the command line, run one comparison, print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["measures", "comparators"])
+    parser.add_argument("what", choices=["measures", *PEERS])
     parser.add_argument("--python", required=True, help="interpreter of the oracles' environment")
     parser.add_argument("--trial", default="colon")
     parser.add_argument("--endpoint", default="death")
@@ -227,9 +236,8 @@ def main() -> None:
     if given.what == "measures":
         table = measures(given.python, given.seed)
     else:
-        table = comparators(
-            given.python, given.trial, given.endpoint, given.trials, given.epochs, given.seed
-        )
+        settings = (given.trial, given.endpoint, given.trials, given.epochs, given.seed)
+        table = comparators(given.python, PEERS[given.what], *settings)
     with pd.option_context(
         "display.width", 160, "display.max_rows", 500, "display.max_columns", 20
     ):

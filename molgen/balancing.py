@@ -58,7 +58,9 @@ def sample_balanced(
     for number, (name, share) in enumerate(balance.items(), start=1):
         key = "chemotype" if name in CHEMOTYPES else "smarts"
         wanted = math.ceil(share * n - 1e-9)
-        drawn = sample_where(model, {key: name}, wanted, seed + number, temperature=temperature)
+        drawn = sample_where(
+            model, {key: name}, wanted, seed + number, temperature=temperature, diverse=False
+        )
         dropped += drawn.dropped
         for smiles in drawn:
             found.setdefault(smiles)

@@ -11,7 +11,7 @@ on, and the output is the same, byte for byte.
     batch_workers, batch_cluster    who computes chunks: processes here, or Dask
     batch_folder                lock, journal, chunks, whole files
     batch_known, batch_store    molecules that are not wanted, and those seen before
-    batch_selection, batch_output    the diverse choice, results, report
+    diversity, batch_output    the diverse choice, results, report
     batch_estimate, batch_verify    what it would cost; whether it is true
 """
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from molgen.batch_chunk import FINGERPRINT_BITS, HIDDEN
 from molgen.batch_plan import Selection
-from molgen.batch_selection import choose_maxmin, choose_spheres
+from molgen.diversity import choose_maxmin, choose_spheres
 from molgen.parquet import GROUP, join_parquet, write_parquet
 from molgen.provenance import Provenance, sidecar_path
 from molgen.provenance_records import MOST_LISTED, PackedDigests

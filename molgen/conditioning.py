@@ -4,7 +4,8 @@ Latents that lead into the window are found among the model's own samples, and n
 drawn around them: a kernel estimate of the latent distribution given the window, whose kernel is
 the noise that the decoder knows how to read. Where the samples hold too few such latents, the
 search moves towards the window round by round (a cross-entropy method). No training molecule is
-used.
+used. A window narrows what there is to choose from, so the molecules that new ones are drawn
+around, and in the end those that are returned, are the ones least alike (MaxMin).
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ import numpy as np
 import torch
 from rdkit import Chem, rdBase
 
+from molgen.diversity import choose_maxmin
+from molgen.fingerprints import fingerprints
 from molgen.molecules import Molecules, check_count, seeded, to_canonical
+from molgen.similarity import pack
 from molgen.tensors import Refusal
 
 if TYPE_CHECKING:
@@ -31,6 +35,9 @@ _POOL_BLOCKS = 8
 _ROUNDS = 12
 _ENOUGH = 100
 _ELITE = 128
+_SEEDS = 24  # molecules that new ones are drawn around, or one for each _PER_SEED wanted
+_PER_SEED = 20
+_SPARE = 3  # molecules found for each one returned, if the least alike are wanted
 
 #: Rare chemotypes by name, for ``sample_where({"chemotype": "macrocycle"}, ...)``.
 CHEMOTYPES = {
@@ -143,6 +150,7 @@ def sample_where(
     scaffold: str | None = None,
     temperature: float = 1.0,
     max_draws: int | None = None,
+    diverse: bool = True,
 ) -> Molecules:
     """``n`` different molecules inside a window.
 
@@ -151,6 +159,8 @@ def sample_where(
             and ``"chemotype"`` (see ``CHEMOTYPES``) ask for substructures.
         scaffold: must be kept too; growth as in ``sample_scaffold``.
         max_draws: molecules to draw at the most (default: 40 n, at least 20,000).
+        diverse: draw around the least alike of those found, and return the least alike of three
+            times as many. False takes what the model finds likely in the window, in less time.
 
     A named chemotype of which the model's own samples hold none is grown from ``CORES``.
 
@@ -166,7 +176,8 @@ def sample_where(
     distance = window.distances(pool, scales)
     unseen = _unseen_chemotype(wanted, pool)
     if unseen is not None and scaffold is None:
-        return _grow_from_cores(model, wanted, CORES[unseen], n, seed, temperature, limit)
+        cores = CORES[unseen]
+        return _grow_from_cores(model, wanted, cores, n, seed, temperature, limit, diverse)
     radius = 0.5
     for _ in range(_ROUNDS):
         if (distance == 0).sum() >= _ENOUGH or source.drawn >= limit:
@@ -180,31 +191,53 @@ def sample_where(
     if not inside:
         nearest = pool[int(np.argmin(distance))]
         return _short(model, wanted, [], nearest, n, source.drawn)
+    last = limit + _POOL_BLOCKS * _BLOCK
+    found, acceptance = _collect(source, window, scales, inside, n, last, diverse)
+    if len(found) < n:
+        result = _short(model, wanted, found, None, n, source.drawn)
+    else:
+        result = Molecules(found)
+    result.acceptance = acceptance
+    return result
+
+
+def _collect(
+    source: _Source,
+    window: Window,
+    scales: Mapping[str, float],
+    inside: list[str],
+    n: int,
+    last: int,
+    diverse: bool,
+) -> tuple[list[str], float]:
+    """Up to ``n`` molecules around those ``inside``, of ``last`` drawn at the most, and the share
+    of the proposals that the window took."""
     found: dict[str, None] = {}
-    seeds = list(inside)
+    prints = _Prints()
+    n_seeds = max(_SEEDS, n // _PER_SEED)
+    seeds = prints.least_alike(inside, n_seeds) if diverse else inside
     tried = accepted = 0
     radius = 0.35
-    while len(found) < n and source.drawn < limit + _POOL_BLOCKS * _BLOCK:
+    while len(found) < n * (_SPARE if diverse else 1) and source.drawn < last:
+        missing = len(found) < n
         proposals = source.near(seeds, radius)
         good = window.distances(proposals, scales) == 0
         tried += len(proposals)
         accepted += int(good.sum())
-        for text, fits in zip(proposals, good):
-            if fits:
-                found.setdefault(text)
+        found.update(dict.fromkeys(text for text, fits in zip(proposals, good) if fits))
         # Wide enough for variety, narrow enough to stay inside.
         share = good.mean() if len(good) else 0.0
         radius = float(
-            np.clip(radius * (1.25 if share > 0.75 else 0.8 if share < 0.65 else 1), 0.05, 3)
+            np.clip(radius * (1.25 if share > 0.7 else 0.8 if share < 0.65 else 1), 0.05, 3)
         )
-        if len(seeds) < _ENOUGH:
+        if diverse:
+            seeds = prints.least_alike(list(dict.fromkeys([*inside, *found])), n_seeds)
+        elif len(seeds) < _ENOUGH:
             seeds = [*inside, *found]
-    if len(found) < n:
-        result = _short(model, wanted, list(found), None, n, source.drawn)
-    else:
-        result = Molecules(list(found)[:n])
-    result.acceptance = accepted / tried if tried else math.nan
-    return result
+        if missing and len(found) >= n:  # to choose from more is worth so much time, not more
+            last = min(last, _SPARE * source.drawn)
+    chosen = prints.least_alike(list(found), n) if diverse and found else list(found)[:n]
+    return chosen, accepted / tried if tried else math.nan
 
 
 def _unseen_chemotype(wanted: Mapping[str, object], pool: Sequence[str]) -> str | None:
@@ -225,6 +258,7 @@ def _grow_from_cores(
     seed: int,
     temperature: float,
     max_draws: int,
+    diverse: bool,
 ) -> Molecules:
     """``n`` molecules inside the window, about as many from each core."""
     found: dict[str, None] = {}
@@ -234,13 +268,29 @@ def _grow_from_cores(
         part = math.ceil((n - len(found)) / (len(cores) - number))
         if part < 1:
             break
-        grown = sample_where(model, wanted, part, seed + number, core, temperature, max_draws)
+        grown = sample_where(
+            model, wanted, part, seed + number, core, temperature, max_draws, diverse
+        )
         found.update(dict.fromkeys(grown))
         dropped += grown.dropped
         shares.append(grown.acceptance)
     result = Molecules(list(found)[:n], dropped if len(found) < n else [])
     result.acceptance = float(np.nanmean(shares))
     return result
+
+
+class _Prints:
+    """Fingerprints of the molecules met, to choose the least alike of some of them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, np.ndarray] = {}
+
+    def least_alike(self, smiles: Sequence[str], n: int) -> list[str]:
+        """Up to ``n`` of the molecules by MaxMin, the first of them to begin with."""
+        fresh = [s for s in smiles if s not in self.rows]
+        self.rows.update(zip(fresh, pack(fingerprints(fresh))))
+        packed = np.stack([self.rows[s] for s in smiles])
+        return [smiles[i] for i in choose_maxmin(packed, np.arange(len(smiles)), n)[0]]
 
 
 class _Source:

@@ -362,11 +362,12 @@ class Generator:
         seed: int = 0,
         scaffold: str | None = None,
         temperature: float = 1.0,
+        diverse: bool = True,
     ) -> Molecules:
         """``n`` different molecules in a property window (see ``conditioning.sample_where``)."""
-        from molgen import conditioning
+        from molgen.conditioning import sample_where
 
-        return conditioning.sample_where(self, wanted, n, seed, scaffold, temperature)
+        return sample_where(self, wanted, n, seed, scaffold, temperature, None, diverse)
 
     def interpolate(self, start: str, end: str, n_steps: int = 8, seed: int = 0) -> Molecules:
         """``n_steps`` molecules on the great circle from ``start`` to ``end``, both included.

@@ -96,7 +96,10 @@ def _drawn_in_window(model: Generator, series: list[str], n_draws: int, seed: in
     table = describe(series, properties=list(_PROFILE))
     window = {name: (float(table[name].min()), float(table[name].max())) for name in _PROFILE}
     with quiet("molgen.conditioning"):
-        return set(sample_where(model, window, n_draws, seed=seed, max_draws=4 * n_draws))
+        drawn = sample_where(
+            model, window, n_draws, seed=seed, max_draws=4 * n_draws, diverse=False
+        )
+        return set(drawn)
 
 
 def _compare(

@@ -1,8 +1,11 @@
 """Molecules in a property window."""
 
+import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen, rdMolDescriptors
+
+from molgen.fingerprints import fingerprints, tanimoto
 
 
 def test_molecules_are_inside_the_window(small_model) -> None:
@@ -11,6 +14,21 @@ def test_molecules_are_inside_the_window(small_model) -> None:
     for smiles in found:
         mol = Chem.MolFromSmiles(smiles)
         assert 1 <= Crippen.MolLogP(mol) <= 3 and 40 <= rdMolDescriptors.CalcTPSA(mol) <= 90
+
+
+def test_the_least_alike_are_taken_unless_the_likely_are_asked_for(small_model) -> None:
+    window = {"logp": (2, 3)}
+    apart = small_model.sample_where(window, 40, seed=2)
+    likely = small_model.sample_where(window, 40, seed=2, diverse=False)
+    assert len(set(apart)) == len(set(likely)) == 40
+    for found in (apart, likely):
+        assert all(2 <= Crippen.MolLogP(Chem.MolFromSmiles(s)) <= 3 for s in found)
+    different = [
+        1 - tanimoto(prints, prints)[np.triu_indices(40, 1)].mean()
+        for prints in (fingerprints(apart), fingerprints(likely))
+    ]
+    assert different[0] > different[1] + 0.01
+    assert list(apart) == list(small_model.sample_where(window, 40, seed=2))
 
 
 def test_a_window_and_a_scaffold_together(small_model) -> None:

@@ -9,8 +9,8 @@ from rdkit.Chem import rdFingerprintGenerator
 from rdkit.SimDivFilters import rdSimDivPickers
 
 from molgen.batch_checks import BatchError
-from molgen.batch_selection import choose_maxmin, choose_spheres
 from molgen.batch_store import SeenStore
+from molgen.diversity import choose_maxmin, choose_spheres
 from molgen.fingerprints import fingerprints, tanimoto
 from molgen.similarity import pack
 from tests.molgen.test_motifs import read
