@@ -9,7 +9,7 @@ import pandas as pd
 
 from trial_sim.covariates.conditions import sample_codes
 from trial_sim.covariates.encoding import encode
-from trial_sim.covariates.selection import fit_generator, taken
+from trial_sim.covariates.selection import fit_generator
 from trial_sim.endpoints import CompetingRisks, Endpoint, TimeToEvent
 from trial_sim.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.outcomes import registry, stratified
@@ -137,13 +137,6 @@ def fit(
         outcome, selection = stratified.fit(data, model, stratify_by), pd.DataFrame()
     else:
         outcome, selection = registry.choose(data, model, int(seed))
-    seen = trial.n_patients if generator.copies_rows else len(taken(trial.n_patients, int(seed)))
-    if seen < trial.n_patients:
-        noted = (
-            *noted,
-            f"covariates are generated from {seen} of the {trial.n_patients} patients, drawn at "
-            "random, which hides who they are; outcomes are fitted to all",
-        )
     names, whole = layout(trial, schema, record)
     return FittedTrial(
         trial_schema=schema,

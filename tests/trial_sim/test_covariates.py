@@ -11,12 +11,7 @@ from trial_sim.covariates.cart import SequentialCart
 from trial_sim.covariates.conditions import balanced_counts, predicate, sample_codes
 from trial_sim.covariates.copula import GaussianCopula, nearest_correlation
 from trial_sim.covariates.encoding import decode, encode, smooth_quantiles, support_of
-from trial_sim.covariates.selection import (
-    fit_generator,
-    membership_auc,
-    resemblance,
-    taken,
-)
+from trial_sim.covariates.selection import fit_generator, membership_auc, resemblance
 from trial_sim.schema import Column, describe_column
 
 GENERATORS = [SequentialCart, GaussianCopula, Bootstrap]
@@ -201,24 +196,3 @@ def eval_like(sign, v, value):
         "==": v == value,
         "!=": v != value,
     }[sign]
-
-
-@pytest.mark.parametrize("model", ["cart", "copula", "auto"])
-def test_of_a_small_trial_some_patients_have_no_part_in_the_generator(colon, model):
-    _, columns, codes = colon
-    few = codes[:200]
-    part = taken(200, 3)
-    assert len(part) == 150 and len(np.unique(part)) == 150
-    assert len(taken(400, 3)) == 400
-    left_out = np.setdiff1d(np.arange(200), part)[0]
-    changed = few.copy()
-    changed[left_out] = few[part[0]]
-    made = [sampled(fit_generator(t, columns, model, 3)[0]) for t in (few, changed)]
-    assert np.array_equal(*made, equal_nan=True)
-    changed[part[5]] = few[part[0]]
-    other = sampled(fit_generator(changed, columns, model, 3)[0])
-    assert not np.array_equal(made[0], other, equal_nan=True)
-
-
-def sampled(generator):
-    return generator.sample(300, rng(1), generator.draw(rng(2)))[0]

@@ -25,7 +25,6 @@ HARMLESS = 0.52  # membership AUC that rules nothing out
 SLACK = 0.02  # two candidates' membership AUCs differ by as much by chance
 TIE = 0.02  # and so do their propensity AUCs,
 TIE_SMALL = 0.05  # which of a trial of fewer than SMALL patients come from halves of a few dozen
-TAKEN = 0.75  # of the patients of such a trial, see `taken`
 
 
 def fit_generator(
@@ -37,7 +36,7 @@ def fit_generator(
     in the half (``membership_auc`` above `HARMLESS` and more than `SLACK` above the best
     candidate's) are out; of the others the one that boosted trees tell least from the other half
     is taken, and of those that tie with it the first (sequential trees, which can follow any
-    dependence). Of a small trial the generator sees only the patients of `taken`.
+    dependence).
 
     Returns:
         The generator, and the table of the comparison (one row a candidate: margin, the mean
@@ -53,33 +52,16 @@ def fit_generator(
             raise ValueError(
                 f"unknown covariate_model {model!r}{nearest(model, [*GENERATORS, 'auto'])}"
             )
-        seen = codes if model == "bootstrap" else codes[taken(len(codes), seed)]
-        return GENERATORS[model].fit(seen, columns, seed), pd.DataFrame()
+        return GENERATORS[model].fit(codes, columns, seed), pd.DataFrame()
     if len(columns) <= 1 or len(codes) < 40:
-        seen = codes[taken(len(codes), seed)]
-        return SequentialCart.fit(seen, columns, seed), pd.DataFrame()
+        return SequentialCart.fit(codes, columns, seed), pd.DataFrame()
     table = pd.DataFrame([compared(name, codes, columns, seed) for name in CANDIDATES])
     limit = max(HARMLESS, table["membership_auc"].min() + SLACK)
     apart = table["propensity_auc"].clip(lower=0.5).where(table["membership_auc"] <= limit)
     tie = TIE if len(codes) >= SMALL else TIE_SMALL
     best = int((apart <= apart.min() + tie).argmax())
     table["chosen"] = np.arange(len(table)) == best
-    seen = codes[taken(len(codes), seed)]
-    return GENERATORS[str(table["model"].iloc[best])].fit(seen, columns, seed), table
-
-
-def taken(n: int, seed: int) -> np.ndarray:
-    """Positions of the patients that a generator is fitted to: all, or of a trial of fewer than
-    `SMALL` a random share of `TAKEN`.
-
-    Nobody can then be sure that a patient of the trial had a part in the generator, and all that
-    an attack gains from the covariates shrinks by as much (amplification by subsampling, Balle,
-    Barthe and Gaboardi 2018). Outcomes, arms and their contrasts are fitted to all patients.
-    """
-    if n >= SMALL:
-        return np.arange(n)
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 12])))
-    return np.sort(rng.permutation(n)[: round(TAKEN * n)])
+    return GENERATORS[str(table["model"].iloc[best])].fit(codes, columns, seed), table
 
 
 def compared(
