@@ -4,8 +4,9 @@ Latents that lead into the window are found among the model's own samples, and n
 drawn around them: a kernel estimate of the latent distribution given the window, whose kernel is
 the noise that the decoder knows how to read. Where the samples hold too few such latents, the
 search moves towards the window round by round (a cross-entropy method). No training molecule is
-used. A window narrows what there is to choose from, so the molecules that new ones are drawn
-around, and in the end those that are returned, are the ones least alike (MaxMin).
+used. Where molecules inside the window are more alike than plain samples are, new ones are drawn
+around the least alike of them, and of those found as many of the least alike are returned (MaxMin)
+as make them as diverse as plain samples.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from rdkit import Chem, rdBase
 
 from molgen.diversity import choose_maxmin
-from molgen.fingerprints import fingerprints
+from molgen.fingerprints import fingerprints, tanimoto
 from molgen.molecules import Molecules, check_count, seeded, to_canonical
 from molgen.similarity import pack
 from molgen.tensors import Refusal
@@ -38,6 +39,7 @@ _ELITE = 128
 _SEEDS = 24  # molecules that new ones are drawn around, or one for each _PER_SEED wanted
 _PER_SEED = 20
 _SPARE = 3  # molecules found for each one returned, if the least alike are wanted
+_SLACK = 0.01  # of diversity, which samples of some hundreds differ by
 
 #: Rare chemotypes by name, for ``sample_where({"chemotype": "macrocycle"}, ...)``.
 CHEMOTYPES = {
@@ -159,8 +161,9 @@ def sample_where(
             and ``"chemotype"`` (see ``CHEMOTYPES``) ask for substructures.
         scaffold: must be kept too; growth as in ``sample_scaffold``.
         max_draws: molecules to draw at the most (default: 40 n, at least 20,000).
-        diverse: draw around the least alike of those found, and return the least alike of three
-            times as many. False takes what the model finds likely in the window, in less time.
+        diverse: where the window holds molecules that are more alike than plain samples, draw
+            around the least alike of them and choose from three times as many, so that the
+            result is as diverse as plain samples. False takes what comes, in less time.
 
     A named chemotype of which the model's own samples hold none is grown from ``CORES``.
 
@@ -173,6 +176,8 @@ def sample_where(
     source = _Source(model, scaffold, seed, temperature)
     pool = list(dict.fromkeys(source.plain(_POOL_BLOCKS)))
     scales = _scales(pool, window)
+    prints = _Prints()
+    plain_diversity = prints.diversity(pool)
     distance = window.distances(pool, scales)
     unseen = _unseen_chemotype(wanted, pool)
     if unseen is not None and scaffold is None:
@@ -192,7 +197,9 @@ def sample_where(
         nearest = pool[int(np.argmin(distance))]
         return _short(model, wanted, [], nearest, n, source.drawn)
     last = limit + _POOL_BLOCKS * _BLOCK
-    found, acceptance = _collect(source, window, scales, inside, n, last, diverse)
+    narrow = diverse and prints.diversity(inside) < plain_diversity - _SLACK
+    goal = plain_diversity if narrow else None
+    found, acceptance = _collect(source, window, scales, inside, n, last, prints, goal)
     if len(found) < n:
         result = _short(model, wanted, found, None, n, source.drawn)
     else:
@@ -208,35 +215,37 @@ def _collect(
     inside: list[str],
     n: int,
     last: int,
-    diverse: bool,
+    prints: _Prints,
+    goal: float | None,
 ) -> tuple[list[str], float]:
     """Up to ``n`` molecules around those ``inside``, of ``last`` drawn at the most, and the share
-    of the proposals that the window took."""
+    of the proposals that the window took; chosen to be as diverse as ``goal``, if that is given."""
     found: dict[str, None] = {}
-    prints = _Prints()
     n_seeds = max(_SEEDS, n // _PER_SEED)
-    seeds = prints.least_alike(inside, n_seeds) if diverse else inside
+    seeds = inside if goal is None else prints.least_alike(inside, n_seeds)
     tried = accepted = 0
     radius = 0.35
-    while len(found) < n * (_SPARE if diverse else 1) and source.drawn < last:
+    while len(found) < _SPARE * n and source.drawn < last:
         missing = len(found) < n
         proposals = source.near(seeds, radius)
         good = window.distances(proposals, scales) == 0
         tried += len(proposals)
         accepted += int(good.sum())
         found.update(dict.fromkeys(text for text, fits in zip(proposals, good) if fits))
+        if len(found) >= n and (goal is None or prints.diversity(list(found)) >= goal):
+            break
         # Wide enough for variety, narrow enough to stay inside.
         share = good.mean() if len(good) else 0.0
         radius = float(
             np.clip(radius * (1.25 if share > 0.7 else 0.8 if share < 0.65 else 1), 0.05, 3)
         )
-        if diverse:
+        if goal is not None:
             seeds = prints.least_alike(list(dict.fromkeys([*inside, *found])), n_seeds)
         elif len(seeds) < _ENOUGH:
             seeds = [*inside, *found]
         if missing and len(found) >= n:  # to choose from more is worth so much time, not more
             last = min(last, _SPARE * source.drawn)
-    chosen = prints.least_alike(list(found), n) if diverse and found else list(found)[:n]
+    chosen = list(found)[:n] if goal is None else prints.as_diverse(list(found), n, goal)
     return chosen, accepted / tried if tried else math.nan
 
 
@@ -291,6 +300,25 @@ class _Prints:
         self.rows.update(zip(fresh, pack(fingerprints(fresh))))
         packed = np.stack([self.rows[s] for s in smiles])
         return [smiles[i] for i in choose_maxmin(packed, np.arange(len(smiles)), n)[0]]
+
+    @staticmethod
+    def diversity(smiles: Sequence[str]) -> float:
+        """One less the mean similarity of the molecules (a few hundred of them, evenly spaced)."""
+        if len(smiles) < 2:
+            return 0.0
+        some = [smiles[i] for i in np.unique(np.linspace(0, len(smiles) - 1, 400).astype(int))]
+        bits = fingerprints(some)
+        return 1 - float(tanimoto(bits, bits)[np.triu_indices(len(some), 1)].mean())
+
+    def as_diverse(self, smiles: list[str], n: int, goal: float) -> list[str]:
+        """``n`` of the molecules, no more of them chosen by MaxMin than make them so diverse."""
+        chosen = smiles[:n]
+        for share in (0.25, 0.5, 0.75, 1.0):
+            if self.diversity(chosen) >= goal:
+                break
+            first = self.least_alike(smiles, math.ceil(share * n))
+            chosen = list(dict.fromkeys([*first, *smiles]))[:n]
+        return chosen
 
 
 class _Source:
