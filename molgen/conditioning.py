@@ -200,10 +200,8 @@ def sample_where(
     narrow = diverse and prints.diversity(inside) < plain_diversity - _SLACK
     goal = plain_diversity if narrow else None
     found, acceptance = _collect(source, window, scales, inside, n, last, prints, goal)
-    if len(found) < n:
-        result = _short(model, wanted, found, None, n, source.drawn)
-    else:
-        result = Molecules(found)
+    short = len(found) < n
+    result = _short(model, wanted, found, None, n, source.drawn) if short else Molecules(found)
     result.acceptance = acceptance
     return result
 
@@ -296,6 +294,8 @@ class _Prints:
 
     def least_alike(self, smiles: Sequence[str], n: int) -> list[str]:
         """Up to ``n`` of the molecules by MaxMin, the first of them to begin with."""
+        if not smiles:
+            return []
         fresh = [s for s in smiles if s not in self.rows]
         self.rows.update(zip(fresh, pack(fingerprints(fresh))))
         packed = np.stack([self.rows[s] for s in smiles])

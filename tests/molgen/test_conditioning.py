@@ -5,6 +5,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen, rdMolDescriptors
 
+from molgen.conditioning import _Prints, sample_where
 from molgen.fingerprints import fingerprints, tanimoto
 
 
@@ -59,6 +60,19 @@ def test_a_class_that_was_never_seen_is_grown_from_its_cores(small_model) -> Non
         mol = Chem.MolFromSmiles(smiles)
         assert any(atom.GetSymbol() == "B" for atom in mol.GetAtoms())
         assert rdMolDescriptors._CalcMolWt(mol) <= 450
+
+
+def test_a_bound_on_the_draws_that_leaves_too_few_is_said(small_model) -> None:
+    window = {"chemotype": "sulfonamide", "mw": (None, 260)}
+    found = sample_where(small_model, window, 5_000, seed=1, max_draws=1)
+    assert len(found) < 5_000 and f"{len(found)} of 5000" in found.dropped[0].reason
+
+
+@pytest.mark.parametrize("goal", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("n_found", [0, 1, 3])
+def test_a_choice_among_few_or_none_loses_nothing(goal, n_found) -> None:
+    found = ["CCO", "c1ccccc1", "CC(=O)N"][:n_found]
+    assert sorted(_Prints().as_diverse(found, 5, goal)) == sorted(found)
 
 
 def test_a_window_that_nothing_reaches_says_how_near_it_came(small_model) -> None:
