@@ -1,8 +1,7 @@
 """The part of `benchmarks.audit_oracles` that runs in an environment of its own.
 
-It needs pandas and, by job, ``anonymeter`` and ``sdmetrics``, ``sdv``, or
-``synthcity``; never this project. Jobs
-read tables from a folder and write ``<job>.json`` or synthetic tables there:
+It needs pandas and, by job, ``anonymeter`` and ``sdmetrics``, ``sdv``, or ``synthcity``; never
+this project. Jobs read tables from a folder and write ``<job>.json`` or synthetic tables there:
 
     python audit_oracle_worker.py anonymeter FOLDER
     python audit_oracle_worker.py sdmetrics FOLDER

@@ -4,9 +4,8 @@ Latents that lead into the window are found among the model's own samples, and n
 drawn around them: a kernel estimate of the latent distribution given the window, whose kernel is
 the noise that the decoder knows how to read. Where the samples hold too few such latents, the
 search moves towards the window round by round (a cross-entropy method). No training molecule is
-used. Where molecules inside the window are more alike than plain samples are, new ones are drawn
-around the least alike of them, and of those found as many of the least alike are returned (MaxMin)
-as make them as diverse as plain samples.
+used. Where molecules inside are more alike than plain samples, the least alike of them are favoured
+(MaxMin), until the result is as diverse as plain samples.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ import torch
 from rdkit import Chem, rdBase
 
 from molgen.diversity import choose_maxmin
-from molgen.fingerprints import fingerprints, tanimoto
+from molgen.fingerprints import fingerprints
 from molgen.molecules import Molecules, check_count, seeded, to_canonical
-from molgen.similarity import pack
+from molgen.similarity import pack, similarity_moments
 from molgen.tensors import Refusal
 
 if TYPE_CHECKING:
@@ -200,8 +199,8 @@ def sample_where(
     narrow = diverse and prints.diversity(inside) < plain_diversity - _SLACK
     goal = plain_diversity if narrow else None
     found, acceptance = _collect(source, window, scales, inside, n, last, prints, goal)
-    short = len(found) < n
-    result = _short(model, wanted, found, None, n, source.drawn) if short else Molecules(found)
+    enough = len(found) == n
+    result = Molecules(found) if enough else _short(model, wanted, found, None, n, source.drawn)
     result.acceptance = acceptance
     return result
 
@@ -296,19 +295,22 @@ class _Prints:
         """Up to ``n`` of the molecules by MaxMin, the first of them to begin with."""
         if not smiles:
             return []
+        chosen, _ = choose_maxmin(self._packed(smiles), np.arange(len(smiles)), n)
+        return [smiles[i] for i in chosen]
+
+    def _packed(self, smiles: Sequence[str]) -> np.ndarray:
         fresh = [s for s in smiles if s not in self.rows]
         self.rows.update(zip(fresh, pack(fingerprints(fresh))))
-        packed = np.stack([self.rows[s] for s in smiles])
-        return [smiles[i] for i in choose_maxmin(packed, np.arange(len(smiles)), n)[0]]
+        return np.stack([self.rows[s] for s in smiles])
 
-    @staticmethod
-    def diversity(smiles: Sequence[str]) -> float:
+    def diversity(self, smiles: Sequence[str]) -> float:
         """One less the mean similarity of the molecules (a few hundred of them, evenly spaced)."""
         if len(smiles) < 2:
             return 0.0
         some = [smiles[i] for i in np.unique(np.linspace(0, len(smiles) - 1, 400).astype(int))]
-        bits = fingerprints(some)
-        return 1 - float(tanimoto(bits, bits)[np.triu_indices(len(some), 1)].mean())
+        packed = self._packed(some)
+        mean = float(similarity_moments(packed, packed)[0].mean())
+        return (1 - mean) * len(some) / (len(some) - 1)  # without each one's likeness to itself
 
     def as_diverse(self, smiles: list[str], n: int, goal: float) -> list[str]:
         """``n`` of the molecules, no more of them chosen by MaxMin than make them so diverse."""

@@ -11,7 +11,7 @@ import numpy as np
 from trial_sim.endpoints import Count, Endpoint
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
-from trial_sim.outcomes.glm import fit_glm, log_likelihood, negative_binomial_size
+from trial_sim.outcomes.glm import drawn_size, fit_glm, log_likelihood, negative_binomial_size
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators
 from trial_sim.storage import storable
 
@@ -74,10 +74,9 @@ class CountModel:
     def draw(self, rng: np.random.Generator | None) -> CountParameters:
         """Estimates, or one draw: normal coefficients, log rates and log size."""
         coefficients = self.linear.draw(rng)
-        rates, sizes = self.rates, self.sizes
+        rates = self.rates
         if rng is not None:
             rates = rates * np.exp(self.errors * rng.standard_normal(len(rates)))
-            sizes = sizes * np.exp(self.size_error * rng.standard_normal())
         eta = self.linear.by_arm(self.reference, coefficients)[:, :, 0]
         time = self.exposures(self.reference)
         mean = (np.exp(eta) * time).sum(axis=1) / time.sum() * (1 - self.zeros)
@@ -86,7 +85,7 @@ class CountModel:
         return CountParameters(
             coefficients,
             np.maximum(intercepts, -40),
-            sizes,
+            drawn_size(self.sizes, self.size_error, rng),
             self.zeros,
             draw_gaps(self.gaps, rng),
             np.arange(len(rates)),

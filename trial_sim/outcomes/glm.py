@@ -5,12 +5,13 @@ statsmodels fits the same models without the ridge; they agree at ridge 0 (teste
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.special import expit
 
 FAMILIES = ("gaussian", "binomial", "poisson")
+T = TypeVar("T", float, np.ndarray)
 
 
 class GlmFit(NamedTuple):
@@ -129,6 +130,6 @@ def negative_binomial_size(y: np.ndarray, mean: np.ndarray) -> tuple[float, floa
     return float(np.exp(found.x)), min(max(bend, 1e-12) ** -0.5, 1.0)
 
 
-def drawn_size(size: float, error: float, rng: np.random.Generator | None) -> float:
-    """The size, or one drawn: its logarithm is normal."""
+def drawn_size(size: T, error: float, rng: np.random.Generator | None) -> T:
+    """The size (or sizes that share one error), or one drawn: its logarithm is normal."""
     return size if rng is None else size * float(np.exp(error * rng.standard_normal()))
