@@ -17,10 +17,10 @@ from scipy import stats
 
 import trial_sim as ts
 from benchmarks import stored
-from trial_sim.auditing.comparison import Comparison, compare
+from trial_sim.auditing.comparison import Comparison, aligned, compare, read_outcomes
 from trial_sim.auditing.error_rates import contrasts_of, many_trials, no_effect
 from trial_sim.datasets import list_trials
-from trial_sim.trial import Trial
+from trial_sim.trial import Binary, Trial
 
 LIMIT = float(stats.norm.isf(0.025))
 MCSES = 3.0  # Monte-Carlo standard errors that a rate may lie from its nominal value
@@ -65,11 +65,15 @@ def type_one(run: str, n_trials: int = 2000) -> pd.DataFrame:
     both with parameters drawn once in 20 trials, ``wald`` the mean of both for estimate over
     standard error. The test is the one of `trial_sim.auditing.null_tests` (log-rank, Pearson,
     score, t). ``worst`` is the larger distance of below and above from .025 in Monte-Carlo errors.
+
+    Pearson's test of two arms rejects at .025 only roughly, in real trials too. For a binary
+    endpoint ``size_below`` and ``size_above`` are its exact rates for arms of these sizes without
+    an effect, and ``from_size`` is the larger distance from them.
     """
-    mcse = (0.025 * 0.975 / n_trials) ** 0.5
 
     def rows_of(endpoint: str, fitted: Any, comparison: Comparison) -> Iterator[dict]:
         null = no_effect(comparison.real, endpoint)
+        sizes = exact_sizes(endpoint, fitted, comparison, null)
         plain = many_trials(fitted, comparison, endpoint, n_trials, 81, null)
         drawn = many_trials(fitted, comparison, endpoint, n_trials, 82, null, trials_per_draw=20)
         for label, found in plain.items():
@@ -80,13 +84,55 @@ def type_one(run: str, n_trials: int = 2000) -> pd.DataFrame:
                 "contrast": label,
                 "below": below,
                 "above": above,
-                "worst": max(abs(below - 0.025), abs(above - 0.025)) / mcse,
+                "worst": furthest((below, above), (0.025, 0.025), n_trials),
                 "drawn": float((np.abs(drawn[label].z) > LIMIT).mean()) / 2,
                 "wald": wald,
                 "undefined": float((~np.isfinite(found.z)).mean()),
+                "size_below": sizes.get(label, (0.025, 0.025))[0],
+                "size_above": sizes.get(label, (0.025, 0.025))[1],
+                "from_size": furthest((below, above), sizes.get(label, (0.025, 0.025)), n_trials),
             }
 
     return resumed("arms_type_one", run, n_trials, rows_of)
+
+
+def furthest(found: tuple[float, float], asked: tuple[float, float], n_trials: int) -> float:
+    """The larger distance of two rates from those asked for, in Monte-Carlo errors of these."""
+    return max(abs(f - a) / (a * (1 - a) / n_trials) ** 0.5 for f, a in zip(found, asked))
+
+
+def exact_sizes(
+    endpoint: str, fitted: Any, comparison: Comparison, null: float
+) -> dict[str, tuple[float, float]]:
+    """`pearson_size` of every contrast of a binary endpoint; empty for the others.
+
+    The rate is that of 100,000 synthetic patients of the control.
+    """
+    outcome = comparison.outcomes["real"][endpoint]
+    if not isinstance(outcome.endpoint, Binary):
+        return {}
+    first, *others = comparison.real.arms
+    made = fitted.sample_trial(
+        {first: 100_000}, seed=84, uncertainty=False, effects=dict.fromkeys(others, null)
+    )
+    drawn = read_outcomes(aligned(made, comparison.real, "synthetic"), comparison.real)
+    rate = float(drawn[endpoint].data["value"].mean())
+    n = [int((outcome.arm == arm).sum()) for arm in comparison.arms]
+    labels = contrasts_of(outcome, comparison.arms)
+    return {label: pearson_size(other, n[0], rate) for label, other in zip(labels, n[1:])}
+
+
+def pearson_size(n_arm: int, n_control: int, rate: float) -> tuple[float, float]:
+    """Chances that the z of two arms with the same ``rate`` lies below -1.96 and above 1.96, by
+    enumeration of all pairs of counts: Pearson's chi-square times (N - 1) / N, as in `null_tests`.
+    """
+    a, b = np.arange(n_arm + 1), np.arange(n_control + 1)
+    chance = np.outer(stats.binom.pmf(a, n_arm, rate), stats.binom.pmf(b, n_control, rate))
+    pooled = (a[:, None] + b) / (n_arm + n_control)
+    total = n_arm + n_control
+    error = np.sqrt(pooled * (1 - pooled) * (1 / n_arm + 1 / n_control) * total / (total - 1))
+    gap = a[:, None] / n_arm - b / n_control
+    return float(chance[gap < -LIMIT * error].sum()), float(chance[gap > LIMIT * error].sum())
 
 
 def effects(run: str, n_trials: int = 500) -> pd.DataFrame:

@@ -45,6 +45,9 @@ from trial_sim.trial import Trial
 FLOORS = {"privacy": 0.55, "propensity": 0.65, "utility": 0.95}
 GOALS = {"privacy": 0.52, "propensity": 0.55, "utility": 0.99}
 FOLDS = 5
+# Membership wants generators like the released one, which is fitted to all patients: what a fit
+# tells of a patient falls with the number of patients. Without a tenth it is 5 % too much.
+MEMBER_FOLDS = 10
 AMPLE = 10  # synthetic patients for each real one where a model is trained on them
 DRAWS = 400
 ROWS = 1_500
@@ -52,38 +55,47 @@ REFITTED = 4_000  # patients that membership attacks ask for in all repeats
 SEED = 20  # of the comparison; another one asks other divisions
 
 
-def every_fit(covariate_model: str) -> Iterator[tuple[str, str, Any, Comparison]]:
-    """Name, endpoint, fitted model and comparison of every built-in trial, cohorts too."""
-    for name in list_trials()["name"]:
+@dataclass(frozen=True)
+class Asked:
+    """What a part is asked to do: the name of the run, the generator, and the trials (all)."""
+
+    run: str
+    covariate_model: str = "auto"
+    trials: tuple[str, ...] = ()
+
+
+def every_fit(asked: Asked) -> Iterator[tuple[str, str, Any, Comparison]]:
+    """Name, endpoint, fitted model and comparison of the trials asked for, cohorts too."""
+    for name in asked.trials or list_trials()["name"]:
         trial: Trial = ts.load_trial(name)
         for endpoint, record in trial.endpoints.items():
             only = replace(trial, endpoints={endpoint: record})
-            fitted = ts.fit(only, endpoint=endpoint, covariate_model=covariate_model)
+            fitted = ts.fit(only, endpoint=endpoint, covariate_model=asked.covariate_model)
             yield name, endpoint, fitted, compare(only, fitted.sample_trial(seed=1), seed=SEED)
 
 
 def resumed(
     part: str,
-    run: str,
-    covariate_model: str,
-    repeats: int,
-    row_of: Callable[[Any, Comparison, int], dict[str, Any] | None],
+    asked: Asked,
+    settings: dict[str, Any],
+    row_of: Callable[[Any, Comparison], dict[str, Any] | None],
 ) -> pd.DataFrame:
-    """One row for each trial and endpoint, computed, or found stored under the name of the run."""
+    """One row for each trial and endpoint, computed, or found stored under the name of the run
+    with the same settings."""
     table: list[dict[str, Any]] = []
-    for name, endpoint, fitted, comparison in every_fit(covariate_model):
+    for name, endpoint, fitted, comparison in every_fit(asked):
         key = {
-            "run": run,
+            "run": asked.run,
             "trial": name,
             "endpoint": endpoint,
-            "asked": covariate_model,
-            "repeats": repeats,
+            "asked": asked.covariate_model,
+            **settings,
         }
         old = stored.rows(f"arms_{part}", **key)
         if not old:
             with one_thread(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = row_of(fitted, comparison, repeats)
+                found = row_of(fitted, comparison)
             if found is None:
                 continue
             models = {
@@ -94,15 +106,15 @@ def resumed(
             old = [{**key, **models, **found}]
             stored.append(f"arms_{part}", old[0])
         table += old
-        hidden = ["run", "revision", "repeats", "asked"]
+        hidden = ["run", "revision", "asked", *settings]
         shown = pd.DataFrame(old).drop(columns=hidden, errors="ignore")
         print(shown.round(3).to_string(index=False, header=len(table) == 1), flush=True)
     return pd.DataFrame(table).drop(columns=["revision"], errors="ignore")
 
 
-def privacy(run: str, covariate_model: str = "auto", repeats: int = 10) -> pd.DataFrame:
-    """Membership inference against ``repeats`` times five refits (more where there are few
-    patients: `REFITTED` in all), each without a fifth of the patients, by four attacks with the
+def privacy(asked: Asked, repeats: int = 10, folds: int = MEMBER_FOLDS) -> pd.DataFrame:
+    """Membership inference against ``repeats`` times ``folds`` refits (more where there are few
+    patients: `REFITTED` in all), each without one fold of the patients, by four attacks with the
     records in hand.
 
     The AUC of an attack is over all pairs of a patient who was in and one who was not, in every
@@ -110,9 +122,9 @@ def privacy(run: str, covariate_model: str = "auto", repeats: int = 10) -> pd.Da
     bootstrap of the patients.
     """
 
-    def row_of(fitted: Any, comparison: Comparison, repeats: int) -> dict[str, Any] | None:
+    def row_of(fitted: Any, comparison: Comparison) -> dict[str, Any] | None:
         n = comparison.real.n_patients
-        repeated = fold_refits(fitted, comparison, FOLDS, max(repeats, REFITTED // n))
+        repeated = fold_refits(fitted, comparison, folds, max(repeats, REFITTED // n))
         refits = [refit for repeat in repeated for refit in repeat]
         if not refits:
             return None
@@ -123,7 +135,7 @@ def privacy(run: str, covariate_model: str = "auto", repeats: int = 10) -> pd.Da
                 won = pairs.setdefault(attack, np.zeros((2, n, n)))
                 add_pairs(won, refit.member, inside, outside)
         shadows, member = shadow_scores(comparison, refits)
-        group = np.repeat(np.arange(len(refits) // FOLDS), FOLDS)
+        group = np.repeat(np.arange(len(refits) // folds), folds)
         for attack, values in shadows.items():
             ratios = membership.shadow_score(values, member, group)
             won = pairs.setdefault(f"shadow {attack}", np.zeros((2, n, n)))
@@ -140,7 +152,7 @@ def privacy(run: str, covariate_model: str = "auto", repeats: int = 10) -> pd.Da
             **{attack: area.estimate for attack, area in areas.items()},
         }
 
-    return resumed("privacy", run, covariate_model, repeats, row_of)
+    return resumed("privacy", asked, {"repeats": repeats, "folds": folds}, row_of)
 
 
 def add_pairs(won: np.ndarray, member: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> None:
@@ -161,7 +173,7 @@ def pair_area(won: np.ndarray, rng: np.random.Generator) -> Interval:
     return Interval(float(won[0].sum() / max(won[1].sum(), 1)), float(low), float(high))
 
 
-def propensity(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.DataFrame:
+def propensity(asked: Asked, repeats: int = 5) -> pd.DataFrame:
     """Synthetic patients of a generator fitted to one half of the trial beside the other half.
 
     Cross-fitted AUC of a logistic model and of boosted trees over arm, covariates and outcome,
@@ -175,7 +187,7 @@ def propensity(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.
     a classifier that sees whole tables finds it, however right the generator is.
     """
 
-    def row_of(fitted: Any, comparison: Comparison, repeats: int) -> dict[str, Any] | None:
+    def row_of(fitted: Any, comparison: Comparison) -> dict[str, Any] | None:
         divisions = max(repeats, ROWS // comparison.real.n_patients)
         once = FittedOnce(fitted)
         areas = told_from_other_half(Estimated(once), comparison, divisions)
@@ -191,7 +203,7 @@ def propensity(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.
             "drawn": max(area.estimate for area in drawn.values()),
         }
 
-    return resumed("propensity", run, covariate_model, repeats, row_of)
+    return resumed("propensity", asked, {"repeats": repeats}, row_of)
 
 
 def told_from_other_half(way: Any, comparison: Comparison, repeats: int) -> dict[str, Interval]:
@@ -215,7 +227,7 @@ def told_from_other_half(way: Any, comparison: Comparison, repeats: int) -> dict
     return {name: mean_interval(values) for name, values in found.items() if values}
 
 
-def utility(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.DataFrame:
+def utility(asked: Asked, repeats: int = 5) -> pd.DataFrame:
     """A model trained on synthetic patients over one trained on real ones, both tested on real
     patients that neither saw (five folds, ``repeats`` times).
 
@@ -226,7 +238,7 @@ def utility(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.Dat
     trained on the real patients.
     """
 
-    def row_of(fitted: Any, comparison: Comparison, repeats: int) -> dict[str, Any] | None:
+    def row_of(fitted: Any, comparison: Comparison) -> dict[str, Any] | None:
         (name,) = comparison.real.endpoints
         once = FittedOnce(fitted)
         ways = Estimated(once, AMPLE), once
@@ -253,7 +265,7 @@ def utility(run: str, covariate_model: str = "auto", repeats: int = 5) -> pd.Dat
             "same_size": ratio_of(drawn)[0],
         }
 
-    return resumed("utility", run, covariate_model, repeats, row_of)
+    return resumed("utility", asked, {"repeats": repeats}, row_of)
 
 
 def ratio_of(scores: list[Scores]) -> tuple[float, float, float]:

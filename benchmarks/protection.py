@@ -1,16 +1,22 @@
-"""What protection costs: membership, canaries, FCD and reconstruction of small models.
+"""What protection costs: membership, canaries, FCD and reconstruction of protected models.
 
-    python -m benchmarks.protection                          # some CPU minutes
+    python -m benchmarks.protection                          # small models, some CPU minutes
     python -m benchmarks.protection --n 2000 --steps 1500    # larger
+    python -m benchmarks.protection --wheel molalkit-1.2.0-py3-none-any.whl --n 1600 --samples 1600
 
-One public model is trained on MOSES molecules that are in no other set; then, on ``n`` members with
-canaries among them (eight planted once, eight four times): plain training, the same with one
-molecule a scaffold, early stopping by audit, and DP-SGD from the public model. Each prints a line:
-the area under the curve of the stronger likelihood attack (.5: nothing leaks) with its interval,
-the mean exposure of the canaries in bits (1.44: as if not planted), FCD of samples to the hold-out
-(lower is better), and the share of the hold-out that greedy decoding gives back. Each line goes to
-benchmarks/results/protection.jsonl when it is done, and the same command goes on from there; with
-``--folder DIR`` it also finds the public model again.
+Without ``--wheel`` one small public model is trained on MOSES molecules that are in no other set,
+and the secret molecules are others of MOSES. With it (``pip download --no-deps molalkit==1.2.0``)
+the public model is the shipped checkpoint, and the secret molecules are those of the lipophilicity
+set (4,200 compounds measured at AstraZeneca, in MoleculeNet), without stereo, that the checkpoint's
+motifs can write: larger and stranger than what it was trained on.
+
+Then, on ``n`` members with canaries among them (eight planted once, eight four times): plain
+training, the same with one molecule a scaffold, early stopping by audit, and DP-SGD, all from the
+public model. Each prints a line: the area under the curve of the stronger likelihood attack (.5:
+nothing leaks) with its interval, the mean exposure of the canaries in bits (1.44: as if not
+planted), FCD of samples to the hold-out (lower is better), and the share of the hold-out that
+greedy decoding gives back. Each line goes to benchmarks/results/protection.jsonl when it is done,
+and the same command goes on from there; with ``--folder DIR`` the small public model is kept too.
 """
 
 from __future__ import annotations
@@ -19,22 +25,26 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rdkit import Chem
 
 import molgen
-from benchmarks.stored import FOLDER, append
+from benchmarks.qsar import read_set
+from benchmarks.stored import append, rows
 from molgen.auditing.canaries import CanaryRun, exposure, make_canaries
-from molgen.auditing.molecules import MoleculeSet, read_sets
+from molgen.auditing.molecules import read_sets
 from molgen.auditing.shadows import one_thread
+from molgen.batches import writable
 from molgen.chemnet import activations, frechet_distance, mean_and_covariance
 from molgen.generation import Generator
 from molgen.model import ModelConfig
 from molgen.private_training import PrivateConfig, train_privately
 from molgen.protection import strongest_attack, thin, train_audited
+from molgen.tensors import build_table
 from molgen.training import train
 from molgen.training_config import TrainingConfig
 
@@ -46,45 +56,99 @@ REPEATS = np.repeat([1, 4], 8)
 KINDS = ("none", "plain", "scaffolds", "stopped", "epsilon-8", "epsilon-2")
 
 
-def judge(
-    name: str,
-    model: Generator,
-    public: Generator,
-    sets: tuple[MoleculeSet, MoleculeSet],
-    canaries: list[str],
-    real: tuple[np.ndarray, np.ndarray],
-    n_samples: int,
-    began: float,
-) -> dict[str, Any]:
-    """One line of the table."""
-    trained = time.process_time() - began
-    attack, area = strongest_attack(model, *sets)
-    planted = len(REPEATS)
-    run = CanaryRun(tuple(canaries[:planted]), REPEATS, tuple(canaries[planted:]), model)
-    bits = exposure(public, run)
-    drawn = model.sample(n_samples, seed=1)
-    fcd = frechet_distance(*mean_and_covariance(activations(list(drawn), device="cpu")), *real)
-    held = list(sets[1].smiles)[:300]
-    back = model.decode(model.encode(held))
-    row = {
-        "training": name,
-        "AUC": round(area.estimate, 3),
-        "95 %": [round(area.lower, 3), round(area.upper, 3)],
-        "attack": attack,
-        # a model has no advantage over itself
-        "exposure x1": None if model is public else round(float(bits[REPEATS == 1].mean()), 2),
-        "exposure x4": None if model is public else round(float(bits[REPEATS == 4].mean()), 2),
-        "FCD": round(fcd, 2),
-        "reconstruction": round(float(np.mean([a == b for a, b in zip(back, held)])), 3),
-        "steps": model.card.get("steps"),
-        "CPU s of training": round(trained, 1),
-    }
-    print(json.dumps(row), flush=True)
-    return row
+@dataclass(frozen=True)
+class Setting:
+    """A public model, secret molecules, and how each kind of training goes on from one to the
+    other."""
+
+    secret: str
+    start: Path | str
+    members: list[str]
+    hold_out: list[str]
+    plain: TrainingConfig
+    private: PrivateConfig
+
+
+def small_models(given: argparse.Namespace, kept: Path) -> Setting:
+    """MOSES throughout, and a small public model, which is trained unless ``kept`` has it."""
+    members, hold_out, others = split(list(molgen.load_dataset("moses", split="sample")), given)
+    plain = TrainingConfig(
+        n_steps=given.steps, batch_size=128, warmup=50, average=0.98, prior_steps=0,
+        precision="float32", min_count=2,
+    )  # fmt: skip
+    if len(others) < given.n:
+        raise SystemExit(f"--n {given.n} leaves {len(others)} molecules for the public model")
+    start = kept / "public"
+    if not (start / "model.json").is_file():
+        short = replace(plain, n_steps=given.steps // 2)
+        train(others, start, config=short, model_config=SMALL, seed=given.seed, progress=False)
+    private = PrivateConfig(n_steps=given.private_steps, batch_size=64, clip=5.0)
+    return Setting("moses", start, members, hold_out, plain, private)
+
+
+def shipped_model(given: argparse.Namespace) -> Setting:
+    """The lipophilicity set, and the shipped checkpoint."""
+    flat = [
+        Chem.MolToSmiles(Chem.MolFromSmiles(s), isomericSmiles=False)
+        for s in read_set(given.wheel, "lipophilicity")[0]
+    ]
+    pool = thin(flat, by="inchikey")
+    public = molgen.load_model("moses")
+    table, refused, _ = build_table(pool)
+    lost = {r.row for r in refused}
+    pool = [s for i, s in enumerate(pool) if i not in lost]
+    fits = writable(table, public.network.vocabulary, public.network.config.max_motifs)
+    members, hold_out, _ = split([s for s, fit in zip(pool, fits) if fit], given)
+    plain = TrainingConfig(
+        n_steps=given.steps, batch_size=128, warmup=50, average=0.98, prior_steps=1_500,
+        precision="float32", learning_rate=5e-4,
+    )  # fmt: skip
+    private = PrivateConfig(n_steps=given.private_steps, batch_size=64)
+    return Setting("lipophilicity", "moses", members, hold_out, plain, private)
+
+
+def split(pool: list[str], given: argparse.Namespace) -> tuple[list[str], list[str], list[str]]:
+    """``n`` members, ``n`` that are held out, and the others."""
+    n = given.n
+    if len(pool) < 2 * n:
+        raise SystemExit(f"--n {n} needs {2 * n} molecules; there are {len(pool)}")
+    order = np.random.Generator(np.random.Philox(given.seed)).permutation(len(pool))
+    shuffled = [pool[i] for i in order]
+    return shuffled[:n], shuffled[n : 2 * n], shuffled[2 * n :]
+
+
+def trained(
+    kind: str, setting: Setting, secret: list[str], folder: Path, given: argparse.Namespace
+) -> tuple[str, Generator]:
+    """The model of one line, and its name in the table."""
+    quiet: dict[str, Any] = {"seed": given.seed, "progress": False}
+    start = setting.start
+    if kind == "none":
+        return "none (public model)", molgen.load_model(start)
+    if kind == "plain":
+        train(secret, folder, config=setting.plain, start_from=start, **quiet)
+        return kind, molgen.load_model(folder)
+    if kind == "scaffolds":
+        thinned = thin(secret, by="scaffold", seed=given.seed)
+        train(thinned, folder, config=setting.plain, start_from=start, **quiet)
+        return f"one a scaffold ({len(thinned)} of {len(secret)})", molgen.load_model(folder)
+    if kind == "stopped":
+        run = train_audited(
+            secret, setting.hold_out, folder, limit=given.limit, piece=given.piece,
+            config=setting.plain, start_from=start, **quiet,
+        )  # fmt: skip
+        return f"stopped by audit at {given.limit}", molgen.load_model(run.folder)
+    report = train_privately(
+        secret, folder, epsilon=float(kind.removeprefix("epsilon-")), public_model=start,
+        config=setting.private, **quiet,
+    )  # fmt: skip
+    name = f"DP-SGD, epsilon {report.epsilon:.2f} at delta {report.delta:.0e}"
+    return name, molgen.load_model(report.folder)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--wheel", help="of molalkit: fine-tune the shipped checkpoint")
     parser.add_argument("--n", type=int, default=1_000, help="members, and hold-out")
     parser.add_argument("--steps", type=int, default=600, help="of plain training")
     parser.add_argument("--piece", type=int, default=10, help="steps between audits")
@@ -93,94 +157,64 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--folder", type=Path, help="keep the public model here, to go on later")
+    parser.add_argument("--folder", type=Path, help="keep the small public model here")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, one_thread():
-        table(given, given.folder or Path(scratch), Path(scratch))
+        kept = given.folder or Path(scratch)
+        setting = shipped_model(given) if given.wheel else small_models(given, kept)
+        table(setting, given, Path(scratch))
 
 
-def table(given: argparse.Namespace, kept: Path, scratch: Path) -> None:
+def table(setting: Setting, given: argparse.Namespace, scratch: Path) -> None:
     """Every line that is not yet among the results."""
-    pool = list(molgen.load_dataset("moses", split="sample"))
-    order = np.random.Generator(np.random.Philox(given.seed)).permutation(len(pool))
-    shuffled = [pool[i] for i in order]
-    n = given.n
-    if len(pool) < 3 * n:
-        raise SystemExit(f"--n {n} needs {3 * n} molecules; the sample has {len(pool)}")
-    members, hold_out, others = shuffled[:n], shuffled[n : 2 * n], shuffled[2 * n :]
-    plain = TrainingConfig(
-        n_steps=given.steps, batch_size=128, warmup=50, average=0.98, prior_steps=0,
-        precision="float32", min_count=2,
-    )  # fmt: skip
-    quiet: dict[str, Any] = {"seed": given.seed, "progress": False}
-    start = kept / "public"
-    began = time.process_time()
-    if not (start / "model.json").is_file():
-        train(
-            others, start, config=replace(plain, n_steps=given.steps // 2), model_config=SMALL,
-            **quiet,
-        )  # fmt: skip
-    public = molgen.load_model(start)
-    sets = read_sets(members, hold_out)[:2]
+    public = molgen.load_model(setting.start)
+    sets = read_sets(setting.members, setting.hold_out)[:2]
     canaries = make_canaries(public, *sets, n=200, seed=given.seed)
-    planted = [s for s, k in zip(canaries, REPEATS) for _ in range(k)]
-    secret = [*members, *planted]
-    real = mean_and_covariance(activations(hold_out, device="cpu"))
-
-    def trained(kind: str) -> tuple[str, Generator]:
-        folder = scratch / kind
-        if kind == "none":
-            return "none (public model)", public
-        if kind == "plain":
-            train(secret, folder, config=plain, start_from=start, **quiet)
-            return kind, molgen.load_model(folder)
-        if kind == "scaffolds":
-            thinned = thin(secret, by="scaffold", seed=given.seed)
-            train(thinned, folder, config=plain, start_from=start, **quiet)
-            return f"one a scaffold ({len(thinned)} of {len(secret)})", molgen.load_model(folder)
-        if kind == "stopped":
-            run = train_audited(
-                secret, hold_out, folder, limit=given.limit, piece=given.piece, config=plain,
-                start_from=start, **quiet,
-            )  # fmt: skip
-            return f"stopped by audit at {given.limit}", molgen.load_model(run.folder)
-        report = train_privately(
-            secret, folder, epsilon=float(kind.removeprefix("epsilon-")), public_model=start,
-            config=PrivateConfig(n_steps=given.private_steps, batch_size=64, clip=5.0), **quiet,
-        )  # fmt: skip
-        name = f"DP-SGD, epsilon {report.epsilon:.2f} at delta {report.delta:.0e}"
-        return name, molgen.load_model(report.folder)
-
-    key = {"n": n, "seed": given.seed, "plain steps": given.steps, "samples": given.samples}
+    planted = len(REPEATS)
+    secret = [*setting.members, *(s for s, k in zip(canaries, REPEATS) for _ in range(k))]
+    real = mean_and_covariance(activations(setting.hold_out, device="cpu"))
+    unseen = ~np.isnan(public.encode(setting.hold_out)).any(axis=1)
+    shown = [s for s, fits in zip(setting.hold_out, unseen) if fits][:300]
     for kind in given.only:
-        asked = {**key, "kind": kind}
+        asked: dict[str, Any] = {
+            "secret": setting.secret, "n": given.n, "seed": given.seed,
+            "plain steps": given.steps, "samples": given.samples, "kind": kind,
+        }  # fmt: skip
         if kind.startswith("epsilon"):
             asked["private steps"] = given.private_steps
         if kind == "stopped":
             asked |= {"piece": given.piece, "limit": given.limit}
-        if done(asked):
+        if rows("protection", **asked):
             continue
-        if kind != "none":
-            began = time.process_time()
+        began = time.process_time()
         try:
-            name, model = trained(kind)
+            name, model = trained(kind, setting, secret, scratch / kind, given)
         except ValueError as error:  # early stopping whose first piece is beyond the limit
             print(f"{kind}: {error}", flush=True)
             continue
-        row = judge(name, model, public, sets, canaries, real, given.samples, began)
+        spent = time.process_time() - began
+        attack, area = strongest_attack(model, *sets)
+        run = CanaryRun(tuple(canaries[:planted]), REPEATS, tuple(canaries[planted:]), model)
+        # a model has no advantage over itself
+        bits = None if kind == "none" else exposure(public, run)
+        drawn = list(model.sample(given.samples, seed=1))
+        back = model.decode(model.encode(shown))
+        row = {
+            "training": name,
+            "AUC": round(area.estimate, 3),
+            "95 %": [round(area.lower, 3), round(area.upper, 3)],
+            "attack": attack,
+            "exposure x1": None if bits is None else round(float(bits[REPEATS == 1].mean()), 2),
+            "exposure x4": None if bits is None else round(float(bits[REPEATS == 4].mean()), 2),
+            "FCD": round(
+                frechet_distance(*mean_and_covariance(activations(drawn, device="cpu")), *real), 2
+            ),
+            "reconstruction": round(float(np.mean([a == b for a, b in zip(back, shown)])), 3),
+            "steps": model.card.get("steps"),
+            "CPU s of training": round(spent, 1),
+        }
+        print(json.dumps(row), flush=True)
         append("protection", {**asked, **row})
-
-
-def done(asked: dict[str, Any]) -> bool:
-    """Whether the results hold the line already."""
-    path = FOLDER / "protection.jsonl"
-    rows = path.read_text("utf-8").splitlines() if path.is_file() else []
-    return any(asked.items() <= _plain(json.loads(row)).items() for row in rows)
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Without lists, which cannot be compared as items of a set."""
-    return {k: v for k, v in row.items() if not isinstance(v, list)}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 import trial_sim as ts
+from benchmarks.arm_error_rates import pearson_size
 from trial_sim.auditing.comparison import compare
 from trial_sim.auditing.error_rates import contrasts_of, many_trials, no_effect
 from trial_sim.auditing.null_tests import logrank_z, null_scores, permutation_z, t_as_z
@@ -77,3 +78,21 @@ def test_over_500_trials_the_effect_spreads_by_both_errors(name, endpoint):
         expected = np.hypot(se, plain[label].estimate.std(ddof=1))
         ratio = drawn[label].estimate.std(ddof=1) / expected
         assert abs(ratio - 1) < 3 * (2 / (2 * n)) ** 0.5
+
+
+def test_exact_size_of_pearsons_test():
+    """Against SciPy's chi-square of every table of two small arms, times (N - 1) / N."""
+    n_arm, n_control, rate = 9, 7, 0.35
+    below = above = 0.0
+    for a in range(n_arm + 1):
+        for b in range(n_control + 1):
+            if 0 < a + b < n_arm + n_control:
+                table = [[a, n_arm - a], [b, n_control - b]]
+                square = stats.chi2_contingency(table, correction=False).statistic * 15 / 16
+                p = stats.chi2.sf(square, 1)
+                chance = stats.binom.pmf(a, n_arm, rate) * stats.binom.pmf(b, n_control, rate)
+                below += chance * (p < 0.05 and a / n_arm < b / n_control)
+                above += chance * (p < 0.05 and a / n_arm > b / n_control)
+    assert pearson_size(n_arm, n_control, rate) == pytest.approx((below, above), rel=1e-9)
+    large = pearson_size(2_000, 2_000, 0.4)
+    assert large == pytest.approx((0.025, 0.025), abs=5e-4)

@@ -9,7 +9,7 @@ import trial_sim as ts
 from trial_sim.covariates.bootstrap import Bootstrap
 from trial_sim.covariates.cart import SequentialCart
 from trial_sim.covariates.conditions import balanced_counts, predicate, sample_codes
-from trial_sim.covariates.copula import GaussianCopula, nearest_correlation
+from trial_sim.covariates.copula import GaussianCopula, nearest_correlation, shrunk
 from trial_sim.covariates.encoding import decode, encode, smooth_quantiles, support_of
 from trial_sim.covariates.selection import fit_generator, membership_auc, resemblance
 from trial_sim.schema import Column, describe_column
@@ -155,6 +155,27 @@ def test_auto_never_takes_the_bootstrap_and_shows_its_table(colon):
     assert (table["membership_auc"] < 0.55).all()
     with pytest.raises(ValueError, match="did you mean 'copula'"):
         fit_generator(codes, columns, "copulla", 0)
+
+
+def test_of_candidates_that_tie_few_patients_get_the_copula():
+    """Independent columns, which both generators draw rightly."""
+    many = rng(11).normal(50, 10, (600, 3)).round(1)
+    columns = tuple(describe_column(pd.Series(x, name=n), None) for n, x in zip("abc", many.T))
+    for n, name in ((120, "copula"), (600, "cart")):
+        made, table = fit_generator(many[:n], columns, "auto", 0)
+        assert made.name == name and np.ptp(table["propensity_auc"]) < 0.05
+
+
+def test_chance_correlations_are_left_out_and_strong_ones_stay():
+    pairs = np.full((12, 12), 200.0)
+    chance = np.corrcoef(rng(12).standard_normal((200, 12)).T)
+    kept = shrunk(chance, pairs)
+    assert np.allclose(np.diag(kept), 1)
+    # 66 pairs, of which a chi-square of one degree exceeds 6 in .0143
+    assert (kept[np.triu_indices(12, 1)] != 0).sum() <= 4
+    strong = shrunk(np.array([[1, -0.8], [-0.8, 1]]), pairs[:2, :2])
+    # the variance of r is (1 - .64)^2 / 200
+    assert strong[0, 1] == pytest.approx(-0.8 * (1 - 6 * 0.36**2 / 200 / 0.64))
 
 
 def test_balanced_counts_add_up():

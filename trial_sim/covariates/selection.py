@@ -19,7 +19,10 @@ GENERATORS: dict[str, Any] = {
     "copula": GaussianCopula,
     "bootstrap": Bootstrap,
 }
-CANDIDATES = ("cart", "copula")  # of "auto": the bootstrap copies patients and is never chosen
+# Of "auto"; the bootstrap copies patients and is never chosen. Of those that tie the first is
+# taken: trees follow any dependence, which few patients do not show, and a copula betrays less.
+CANDIDATES = ("cart", "copula")
+CANDIDATES_SMALL = ("copula", "cart")  # of a trial of fewer than SMALL patients
 DIVISIONS = 5  # into halves, of a trial of fewer than SMALL patients
 HARMLESS = 0.52  # membership AUC that rules nothing out
 SLACK = 0.02  # two candidates' membership AUCs differ by as much by chance
@@ -35,8 +38,8 @@ def fit_generator(
     "auto" fits each candidate to halves of the table that take turns. Those that betray who was
     in the half (``membership_auc`` above `HARMLESS` and more than `SLACK` above the best
     candidate's) are out; of the others the one that boosted trees tell least from the other half
-    is taken, and of those that tie with it the first (sequential trees, which can follow any
-    dependence).
+    is taken, and of those that tie with it sequential trees, but the copula where there are fewer
+    than `SMALL` patients.
 
     Returns:
         The generator, and the table of the comparison (one row a candidate: margin, the mean
@@ -55,10 +58,10 @@ def fit_generator(
         return GENERATORS[model].fit(codes, columns, seed), pd.DataFrame()
     if len(columns) <= 1 or len(codes) < 40:
         return SequentialCart.fit(codes, columns, seed), pd.DataFrame()
-    table = pd.DataFrame([compared(name, codes, columns, seed) for name in CANDIDATES])
+    candidates, tie = (CANDIDATES, TIE) if len(codes) >= SMALL else (CANDIDATES_SMALL, TIE_SMALL)
+    table = pd.DataFrame([compared(name, codes, columns, seed) for name in candidates])
     limit = max(HARMLESS, table["membership_auc"].min() + SLACK)
     apart = table["propensity_auc"].clip(lower=0.5).where(table["membership_auc"] <= limit)
-    tie = TIE if len(codes) >= SMALL else TIE_SMALL
     best = int((apart <= apart.min() + tie).argmax())
     table["chosen"] = np.arange(len(table)) == best
     return GENERATORS[str(table["model"].iloc[best])].fit(codes, columns, seed), table
