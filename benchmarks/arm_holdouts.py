@@ -112,19 +112,23 @@ def resumed(
     return pd.DataFrame(table).drop(columns=["revision"], errors="ignore")
 
 
-def privacy(asked: Asked, repeats: int = 10, folds: int = MEMBER_FOLDS) -> pd.DataFrame:
+def privacy(
+    asked: Asked, repeats: int = 10, folds: int = MEMBER_FOLDS, kept: str = ""
+) -> pd.DataFrame:
     """Membership inference against ``repeats`` times ``folds`` refits (more where there are few
     patients: `REFITTED` in all), each without one fold of the patients, by four attacks with the
     records in hand.
 
     The AUC of an attack is over all pairs of a patient who was in and one who was not, in every
     refit; the shadow attacks know the synthetic data of all other repeats. The interval is a
-    bootstrap of the patients.
+    bootstrap of the patients. ``kept`` names a part (`Keeping`) that is not refitted, so that only
+    the other part can betray anyone.
     """
 
     def row_of(fitted: Any, comparison: Comparison) -> dict[str, Any] | None:
         n = comparison.real.n_patients
-        repeated = fold_refits(fitted, comparison, folds, max(repeats, REFITTED // n))
+        way = Keeping(fitted, kept) if kept else fitted
+        repeated = fold_refits(way, comparison, folds, max(repeats, REFITTED // n))
         refits = [refit for repeat in repeated for refit in repeat]
         if not refits:
             return None
@@ -152,7 +156,8 @@ def privacy(asked: Asked, repeats: int = 10, folds: int = MEMBER_FOLDS) -> pd.Da
             **{attack: area.estimate for attack, area in areas.items()},
         }
 
-    return resumed("privacy", asked, {"repeats": repeats, "folds": folds}, row_of)
+    settings = {"repeats": repeats, "folds": folds} | ({"kept": kept} if kept else {})
+    return resumed("privacy", asked, settings, row_of)
 
 
 def add_pairs(won: np.ndarray, member: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> None:
@@ -305,6 +310,22 @@ class Estimated:
         """A synthetic trial of ``times`` the ``sizes``."""
         many = {arm: self.times * n for arm, n in sizes.items()}
         return self.fitted.sample_trial(many, seed=seed, uncertainty=False, **options)
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """A fitted trial whose refits keep one part as it was fitted to all patients.
+
+    kept: "covariate_model" or "outcome_model".
+    """
+
+    fitted: Any
+    kept: str
+
+    def refit(self, trial: Trial, seed: int | None = None) -> Any:
+        """The same settings fitted to another trial, but for the part that is kept."""
+        same = {self.kept: getattr(self.fitted, self.kept)}
+        return replace(self.fitted.refit(trial, seed), **same)
 
 
 def mean_interval(values: list[Interval]) -> Interval:

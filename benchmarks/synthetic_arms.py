@@ -209,15 +209,26 @@ def main() -> None:
         "--trials", nargs="+", default=(), help="of privacy, propensity and utility (default: all)"
     )
     parser.add_argument(
-        "--folds", type=int, help="of privacy: each refit is without one of so many parts"
+        "--folds",
+        type=int,
+        default=arm_holdouts.MEMBER_FOLDS,
+        help="of privacy: each refit is without one of so many parts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--keep",
+        default="",
+        choices=["covariate_model", "outcome_model"],
+        help="of privacy: the part that stays as fitted to all patients (default: none)",
     )
     given = parser.parse_args()
     asked = arm_holdouts.Asked(given.run, given.covariate_model, tuple(given.trials))
     warnings.simplefilter("ignore")
     for part in given.parts or PARTS:
         if part in arm_holdouts.FLOORS:
-            folds = {"folds": given.folds} if given.folds and part == "privacy" else {}
-            table = PARTS[part](asked, **folds)
+            options: dict[str, Any] = {}
+            if part == "privacy":
+                options = {"folds": given.folds, "kept": given.keep}
+            table = PARTS[part](asked, **options)
         elif part in RESUMED:
             table = PARTS[part](given.run)
         else:
