@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 FORMAT = "digital-double fitted trial"
-VERSION = 2
+VERSION = 3
 LARGEST = 1024**3  # bytes in a file once decompressed: a few kilobytes of zip can hold terabytes
 _REGISTRY: dict[str, type] = {}
 T = TypeVar("T", bound=type)

@@ -178,6 +178,20 @@ def test_chance_correlations_are_left_out_and_strong_ones_stay():
     assert strong[0, 1] == pytest.approx(-0.8 * (1 - 6 * 0.36**2 / 200 / 0.64))
 
 
+def test_the_copula_puts_levels_without_an_order_on_a_line():
+    """Hospitals b and c give a drug, a and d do not: in the order of letters nothing is seen."""
+    hospital = rng(13).integers(0, 4, 400)
+    drug = np.isin(hospital, (1, 2)) ^ (rng(14).random(400) < 0.05)
+    table = pd.DataFrame({"hospital": np.array(list("abcd"))[hospital], "drug": drug})
+    columns = tuple(describe_column(table[c], None) for c in table)
+    made = GaussianCopula.fit(encode(table, columns), columns, 0)
+    drawn = decode(made.sample(4000, rng(15), made.draw(None))[0], columns)
+    share = drawn.groupby("hospital")["drug"].mean()
+    assert share[["b", "c"]].mean() > 0.7 and share[["a", "d"]].mean() < 0.3
+    counts = table["hospital"].value_counts(normalize=True)
+    assert (drawn["hospital"].value_counts(normalize=True) - counts).abs().max() < 0.03
+
+
 def test_balanced_counts_add_up():
     columns = (Column("sex", "categorical", ("F", "M", "X")),)
     parts = balanced_counts(columns, {"sex": {"F": 0.5}}, 101)

@@ -36,6 +36,28 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
     return out
 
 
+def level_places(codes: np.ndarray, columns: Sequence[Column]) -> tuple[np.ndarray, ...]:
+    """Place (n_levels,) of every level on a line, for each nominal column; empty for the others.
+
+    Cuts of one latent normal follow an order, which the levels of, say, a hospital do not have.
+    They get the order in which the means of the other columns' normal scores differ most: that of
+    the first left singular vector of these means, rows weighted by the level's patients, as in a
+    correspondence analysis (Benzécri 1973).
+    """
+    nominal = [c.kind == "categorical" and len(c.levels) > 2 for c in columns]
+    out = [np.empty(0, dtype=int)] * len(columns)
+    others = [normal_scores(codes[:, k]) for k in range(len(columns)) if not nominal[k]]
+    for k, column in enumerate(columns):
+        if not nominal[k] or not others:
+            continue
+        member = codes[:, [k]] == np.arange(len(column.levels))
+        size = np.sqrt(np.maximum(member.sum(axis=0), 1.0))
+        sums = member.T.astype(float) @ np.column_stack(others)
+        axis = np.linalg.svd(sums / size[:, None], full_matrices=False)[0][:, 0] / size
+        out[k] = np.argsort(np.argsort(axis, kind="stable"), kind="stable")
+    return tuple(out)
+
+
 def nearest_correlation(matrix: np.ndarray, floor: float = 1e-4) -> np.ndarray:
     """Clip eigenvalues at ``floor`` and rescale the diagonal to one."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
@@ -67,7 +89,8 @@ class GaussianCopula:
     """Margins and a latent correlation.
 
     Attributes:
-        supports: per column, (m, 2) distinct values and counts; gaps: share of gaps, (n_columns,).
+        supports: per column, (m, 2) distinct values and counts, of levels by their place.
+        gaps: share of gaps, (n_columns,). places: see `level_places`.
         correlation: (d, d), d = columns, then columns with gaps; n_rows: patients fitted.
     """
 
@@ -76,6 +99,7 @@ class GaussianCopula:
     gaps: np.ndarray
     correlation: np.ndarray
     n_rows: int
+    places: tuple[np.ndarray, ...]
     name = "copula"
     copies_rows = False
 
@@ -83,6 +107,12 @@ class GaussianCopula:
     def fit(cls, codes: np.ndarray, columns: Sequence[Column], seed: int) -> GaussianCopula:
         """Fit to ``codes`` (n, n_columns); ``seed`` is not used."""
         n = len(codes)
+        places = level_places(codes, columns)
+        codes = codes.copy()
+        for k, place in enumerate(places):
+            if len(place):
+                seen = ~np.isnan(codes[:, k])
+                codes[seen, k] = place[codes[seen, k].astype(int)]
         gaps = np.isnan(codes).mean(axis=0)
         scores = [normal_scores(codes[:, k]) for k in range(len(columns))]
         scores += [
@@ -99,7 +129,7 @@ class GaussianCopula:
         np.fill_diagonal(correlation, 1.0)
         correlation = shrunk(correlation, np.maximum(n * both, 1.0))
         supports = tuple(support_of(codes[:, k]) for k in range(len(columns)))
-        return cls(tuple(columns), supports, gaps, nearest_correlation(correlation), n)
+        return cls(tuple(columns), supports, gaps, nearest_correlation(correlation), n, places)
 
     def draw(self, rng: np.random.Generator | None) -> tuple[list[np.ndarray], np.ndarray]:
         """Margins (weights of the support) and the Cholesky factor; drawn if ``rng`` is given.
@@ -134,6 +164,8 @@ class GaussianCopula:
                 cumulative = np.cumsum(weights[k]) / weights[k].sum()
                 place = np.searchsorted(cumulative, uniform[:, k], side="right")
                 drawn = support[np.minimum(place, len(support) - 1), 0]
+                if len(self.places[k]):
+                    drawn = np.argsort(self.places[k])[drawn.astype(int)]
                 out[:, k] = blur_rare(drawn, column, support, rng)
             if 0 < self.gaps[k] < 1:
                 out[uniform[:, extra] > 1 - self.gaps[k], k] = np.nan
