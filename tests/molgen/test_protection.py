@@ -228,3 +228,17 @@ def test_command(small_folder, moses, tmp_path) -> None:
     refused = CliRunner().invoke(app, [*arguments, "--epsilon", "0", *settings])
     assert refused.exit_code == 2
     assert "epsilon is 0" in refused.output
+
+
+def test_command_that_stops_by_audit(small_folder, moses, tmp_path) -> None:
+    (tmp_path / "secret.smi").write_text("\n".join(moses[1_000:1_100]))
+    (tmp_path / "others.smi").write_text("\n".join(moses[1_300:1_500]))
+    arguments = ["train-audited", str(tmp_path / "secret.smi"), "-o", str(tmp_path / "m")]
+    settings = ["--from", str(small_folder), "--steps", "4", "--piece", "2", "--batch-size", "16"]
+    settings += ["--prior-steps", "3", "--hold-out", str(tmp_path / "others.smi")]
+    result = CliRunner().invoke(app, [*arguments, *settings, "--limit", "0.9"])
+    assert result.exit_code == 0, result.output
+    assert "4 steps (all steps were done)" in result.output and "auc" in result.output
+    assert len(molgen.load_model(tmp_path / "m").sample(5, seed=0)) == 5
+    refused = CliRunner().invoke(app, [*arguments, *settings, "--limit", "0.4"])
+    assert refused.exit_code == 2 and "limit is 0.4" in refused.output
