@@ -77,6 +77,7 @@ def type_one(run: str, n_trials: int = 2000) -> pd.DataFrame:
         plain = many_trials(fitted, comparison, endpoint, n_trials, 81, null)
         drawn = many_trials(fitted, comparison, endpoint, n_trials, 82, null, trials_per_draw=20)
         for label, found in plain.items():
+            size = sizes.get(label, (0.025, 0.025))
             below, above = (float((sign * found.z > LIMIT).mean()) for sign in (-1, 1))
             with np.errstate(invalid="ignore"):
                 wald = float((np.abs(found.estimate / found.error) > LIMIT).mean()) / 2
@@ -88,9 +89,9 @@ def type_one(run: str, n_trials: int = 2000) -> pd.DataFrame:
                 "drawn": float((np.abs(drawn[label].z) > LIMIT).mean()) / 2,
                 "wald": wald,
                 "undefined": float((~np.isfinite(found.z)).mean()),
-                "size_below": sizes.get(label, (0.025, 0.025))[0],
-                "size_above": sizes.get(label, (0.025, 0.025))[1],
-                "from_size": furthest((below, above), sizes.get(label, (0.025, 0.025)), n_trials),
+                "size_below": size[0],
+                "size_above": size[1],
+                "from_size": furthest((below, above), size, n_trials),
             }
 
     return resumed("arms_type_one", run, n_trials, rows_of)

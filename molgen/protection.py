@@ -114,8 +114,9 @@ def train_audited(
         limit: area under the curve that no attack may exceed, above .5.
         piece: steps between audits.
         seed: of everything random.
-        config: its ``n_steps`` is the longest that the run may be. model_config, start_from: see
-            ``molgen.train``.
+        config: its ``n_steps`` is the longest that the run may be; by default
+            ``training_config.FINE_TUNING`` where the run starts from a model.
+        model_config, start_from: see ``molgen.train``.
 
     Raises:
         ValueError: overlapping or too small sets, a limit that is not above .5, or a first piece
@@ -145,7 +146,7 @@ def train_audited(
     from molgen.auditing.molecules import read_sets
     from molgen.generation import load_model
     from molgen.training import train
-    from molgen.training_config import TrainingConfig
+    from molgen.training_config import FINE_TUNING, TrainingConfig
 
     if not 0.5 < limit <= 1:
         raise ValueError(f"limit is {limit}; expected a number above .5, up to 1")
@@ -153,7 +154,7 @@ def train_audited(
         raise ValueError(f"piece is {piece}; expected at least 1 step")
     texts = as_smiles_list(members)
     inside, outside, _ = read_sets(texts, hold_out)
-    config = config or TrainingConfig()
+    config = config or (TrainingConfig() if start_from is None else FINE_TUNING)
     longest = config.n_steps or max(20 * len(inside) // config.batch_size, 2_000)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 82])))
     some_inside, some_outside = (

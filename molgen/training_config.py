@@ -49,3 +49,10 @@ class TrainingConfig:
             )
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; expected at least 1")
+
+
+#: For going on with a trained model on some hundreds or thousands of molecules: measured by
+#: ``python -m benchmarks.protection --wheel FILE``.
+FINE_TUNING = TrainingConfig(
+    batch_size=128, learning_rate=5e-4, warmup=50, average=0.98, prior_steps=1_500
+)

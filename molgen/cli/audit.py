@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -143,16 +145,16 @@ def train_audited(
     """
     with plain_errors():
         from molgen.protection import train_audited as run_training
-        from molgen.training_config import TrainingConfig
+        from molgen.training_config import FINE_TUNING
 
-        config = TrainingConfig(
-            n_steps=steps, batch_size=batch_size, learning_rate=learning_rate, warmup=50,
-            average=0.98, prior_steps=prior_steps,
+        config = replace(
+            FINE_TUNING, n_steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+            prior_steps=prior_steps,
         )  # fmt: skip
         inside, outside = (read_input(source, None).smiles for source in (molecules, hold_out))
         run = run_training(
             inside, outside, output, limit=limit, piece=piece, seed=seed, config=config,
-            start_from=from_model, progress=False,
+            start_from=from_model, progress=sys.stderr.isatty(),
         )  # fmt: skip
         typer.echo(run.history.round(3).to_string(index=False))
         why = "the next audit exceeded the limit" if run.stopped else "all steps were done"

@@ -19,7 +19,7 @@ from trial_sim.covariates.encoding import blur_rare, support_of
 from trial_sim.schema import Column
 from trial_sim.storage import storable
 
-CHANCE = 6.0  # chi-square up to which a correlation is none, as for the splits of trees
+CHANCE = 6.0  # chi-square up to which a correlation may be chance
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
@@ -46,6 +46,8 @@ def level_places(codes: np.ndarray, columns: Sequence[Column]) -> tuple[np.ndarr
     """
     nominal = [c.kind == "categorical" and len(c.levels) > 2 for c in columns]
     out = [np.empty(0, dtype=int)] * len(columns)
+    if not any(nominal):
+        return tuple(out)
     others = [normal_scores(codes[:, k]) for k in range(len(columns)) if not nominal[k]]
     for k, column in enumerate(columns):
         if not nominal[k] or not others:
