@@ -46,7 +46,7 @@ FLOORS = {"privacy": 0.55, "propensity": 0.65, "utility": 0.95}
 GOALS = {"privacy": 0.52, "propensity": 0.55, "utility": 0.99}
 FOLDS = 5
 # Membership wants generators like the released one, which is fitted to all patients: what a fit
-# tells of a patient falls with the number of patients. In theory it is 5 % too much without a tenth.
+# tells of a patient falls with the number of patients. By theory a tenth fewer makes it 5 % more.
 MEMBER_FOLDS = 10
 AMPLE = 10  # synthetic patients for each real one where a model is trained on them
 DRAWS = 400
