@@ -11,12 +11,13 @@ set (4,200 compounds measured at AstraZeneca, in MoleculeNet), without stereo, t
 motifs can write: larger and stranger than what it was trained on.
 
 Then, on ``n`` members with canaries among them (eight planted once, eight four times): plain
-training, the same with one molecule a scaffold, early stopping by audit, and DP-SGD, all from the
-public model. Each prints a line: the area under the curve of the stronger likelihood attack (.5:
-nothing leaks) with its interval, the mean exposure of the canaries in bits (1.44: as if not
-planted), FCD of samples to the hold-out (lower is better), and the share of the hold-out that
-greedy decoding gives back. Each line goes to benchmarks/results/protection.jsonl when it is done,
-and the same command goes on from there; with ``--folder DIR`` the small public model is kept too.
+training, the same with each molecule once, with one molecule a scaffold and with dropout, early
+stopping by audit, and DP-SGD, all from the public model. Each prints a line: the area under the
+curve of the stronger likelihood attack (.5: nothing leaks) with its interval, the mean exposure of
+the canaries in bits (1.44: as if not planted), FCD of samples to the hold-out (lower is better),
+and the share of the hold-out that greedy decoding gives back. Each line goes to
+benchmarks/results/protection.jsonl when it is done, and the same command goes on from there; with
+``--folder DIR`` the small public model is kept too.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ SMALL = ModelConfig(
     heads=2, feedforward=128, row_dim=32, site_dim=16, max_motifs=40,
 )  # fmt: skip
 REPEATS = np.repeat([1, 4], 8)
-KINDS = ("none", "plain", "scaffolds", "stopped", "epsilon-8", "epsilon-2")
+KINDS = (
+    "none", "plain", "once", "scaffolds", "dropout-0.1", "dropout-0.3", "stopped", "epsilon-8",
+    "epsilon-2",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,13 +126,17 @@ def trained(
     start = setting.start
     if kind == "none":
         return "none (public model)", molgen.load_model(start)
-    if kind == "plain":
-        train(secret, folder, config=setting.plain, start_from=start, **quiet)
-        return kind, molgen.load_model(folder)
-    if kind == "scaffolds":
-        thinned = thin(secret, by="scaffold", seed=given.seed)
+    if kind in ("once", "scaffolds"):
+        by = "inchikey" if kind == "once" else "scaffold"
+        thinned = thin(secret, by=by, seed=given.seed)
         train(thinned, folder, config=setting.plain, start_from=start, **quiet)
-        return f"one a scaffold ({len(thinned)} of {len(secret)})", molgen.load_model(folder)
+        what = "each molecule once" if kind == "once" else "one a scaffold"
+        return f"{what} ({len(thinned)} of {len(secret)})", molgen.load_model(folder)
+    if kind == "plain" or kind.startswith("dropout"):
+        share = 0.0 if kind == "plain" else float(kind.removeprefix("dropout-"))
+        config = replace(setting.plain, dropout=share)
+        train(secret, folder, config=config, start_from=start, **quiet)
+        return kind if kind == "plain" else f"dropout of {share}", molgen.load_model(folder)
     if kind == "stopped":
         run = train_audited(
             secret, setting.hold_out, folder, limit=given.limit, piece=given.piece,

@@ -69,8 +69,15 @@ class GraphEncoder(nn.Module):
             nn.Linear(4 * width, 2 * config.latent_dim),
         )
 
-    def forward(self, graphs: AtomGraphs, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """``rows``: (n_atoms, row_dim) environment vectors. Returns mu, logvar: (n, latent_dim)."""
+    def forward(
+        self, graphs: AtomGraphs, rows: Tensor, gain: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """mu and logvar, each (n, latent_dim).
+
+        Args:
+            rows: (n_atoms, row_dim) environment vectors.
+            gain: (n, layers, encoder_width), what each layer's update is multiplied by (dropout).
+        """
         from torch_geometric.utils import scatter, softmax
 
         feature, molecule = torch.from_numpy(graphs.feature), torch.from_numpy(graphs.molecule)
@@ -82,8 +89,10 @@ class GraphEncoder(nn.Module):
         x = self.rows(rows)
         for column, embedding in enumerate(self.features):
             x = x + embedding(feature[:, column])
-        for convolution, norm, bond in zip(self.convolutions, self.norms, self.bonds):
-            x = x + convolution(norm(x), edge_index, bond(edge_type))
+        layers = zip(self.convolutions, self.norms, self.bonds)
+        for number, (convolution, norm, bond) in enumerate(layers):
+            update = convolution(norm(x), edge_index, bond(edge_type))
+            x = x + (update if gain is None else update * gain[molecule, number])
         weight = softmax(self.score(x).float(), molecule, num_nodes=graphs.n)
         value = self.value(x).view(len(x), self.heads, -1)
         attended = scatter(

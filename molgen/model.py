@@ -60,10 +60,12 @@ class Block(nn.Module):
         modulation: tuple[Tensor, ...],
         mask: Tensor | None,
         remember: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        gain: Tensor | None = None,
     ) -> Tensor:
         """x: (n, t, width); mask: (t, t_total) additive.
 
         remember: given the keys and values of ``x``, returns those of all positions so far.
+        gain: (n, 2, width), what the two updates are multiplied by (dropout).
         """
         gain_a, shift_a, gain_b, shift_b = modulation
         n, t, width = x.shape
@@ -75,9 +77,11 @@ class Block(nn.Module):
         if mask is not None:
             attention = attention + mask
         attended = (attention.float().softmax(-1).to(v.dtype) @ v).transpose(1, 2)
-        x = x + self.project(attended.reshape(n, t, width))
+        update = self.project(attended.reshape(n, t, width))
+        x = x + (update if gain is None else update * gain[:, :1])
         h = torch.addcmul(shift_b, F.layer_norm(x, (width,)), gain_b)
-        return x + self.down(F.gelu(self.up(h), approximate="tanh"))
+        update = self.down(F.gelu(self.up(h), approximate="tanh"))
+        return x + (update if gain is None else update * gain[:, 1:])
 
 
 class MotifDecoder(nn.Module):
@@ -227,12 +231,20 @@ class GraphVAE(nn.Module):
         return token, parent, site, atom
 
     def posterior(
-        self, graphs: AtomGraphs, atom_vectors: Tensor | None = None
+        self,
+        graphs: AtomGraphs,
+        atom_vectors: Tensor | None = None,
+        gain: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """mu and logvar, each (n, latent_dim); ``atom_vectors`` from ``describe_batch``."""
+        """mu and logvar, each (n, latent_dim).
+
+        Args:
+            atom_vectors: from ``describe_batch``, where the caller has them already.
+            gain: (n, encoder_layers, encoder_width) of the layers' updates, in training only.
+        """
         if atom_vectors is None:
             atom_vectors = self.describe_rows(graphs.row)
-        return self.encoder(graphs, atom_vectors)
+        return self.encoder(graphs, atom_vectors, gain)
 
     def negative_log_likelihood(
         self,
@@ -241,6 +253,7 @@ class GraphVAE(nn.Module):
         level: Tensor,
         vocabulary: Vocabulary | None = None,
         vectors: tuple[Tensor, Tensor, Tensor, Tensor] | None = None,
+        gain: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """-log p(growth | z, level) in its parts ``root``, ``site``, ``token``, each (n,) nats.
 
@@ -248,6 +261,7 @@ class GraphVAE(nn.Module):
             growth: n molecules. z: (n, latent_dim), already noised. level: (n,) in [0, 1].
             vocabulary: of the growth, if it is an extension of the model's own.
             vectors: from ``describe_batch``, where the caller has them already.
+            gain: (n, layers, 2, width) of the blocks' updates, in training only.
         """
         vocabulary = vocabulary or self.vocabulary
         decoder = self.decoder
@@ -269,8 +283,9 @@ class GraphVAE(nn.Module):
         x = torch.cat([start + decoder.position.weight[0], placed], dim=1)
         condition = decoder.condition(z, level)
         mask = torch.full((t + 1, t + 1), -1e9, device=device).triu(1)
-        for block in decoder.layers:
-            x = block(x, block.modulation(condition), mask)
+        for number, block in enumerate(decoder.layers):
+            kept = None if gain is None else gain[:, number]
+            x = block(x, block.modulation(condition), mask, gain=kept)
         hidden = decoder.norm(x)
 
         root = large_cross_entropy(

@@ -17,6 +17,8 @@ class TrainingConfig:
     any_order: share of molecules written in any order instead of the canonical one.
     clean, blind: shares of molecules whose latent the decoder sees without noise, and not at all;
         the others get a uniform noise level.
+    dropout: chance in [0, 1) that a molecule goes without a channel of a layer's update, in the
+        encoder and in the decoder (`molgen.training_step.draw_gains`).
     min_count: how often a motif or token must occur to enter the vocabulary.
     precision: "bfloat16", "float32", or "auto" to time both and take the faster.
     """
@@ -33,6 +35,7 @@ class TrainingConfig:
     blind: float = 0.2
     average: float = 0.9995
     clip: float = 1.0
+    dropout: float = 0.0
     min_count: int = 5
     precision: str = "auto"
     prior_steps: int = 6_000
@@ -47,6 +50,8 @@ class TrainingConfig:
             raise ValueError(
                 f"clean {self.clean} and blind {self.blind} are shares; expected a sum of at most 1"
             )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; expected at least 0 and below 1")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; expected at least 1")
 

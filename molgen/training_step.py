@@ -22,6 +22,7 @@ from torch import Tensor
 from molgen.batches import AtomGraphs, atom_graphs
 from molgen.growth import Growth, grow
 from molgen.model import GraphVAE, kl_divergence
+from molgen.model_config import ModelConfig
 from molgen.tensors import TreeTable
 from molgen.training_config import TrainingConfig
 
@@ -32,6 +33,7 @@ class Shard:
 
     level: (n,) float32, noise level of the decoder's latent. noise: (2, n, latent_dim) float32.
     n_total: molecules of the whole step, by which the loss is divided.
+    gains: of the encoder's and of the decoder's updates (`draw_gains`), None without dropout.
     """
 
     graphs: AtomGraphs
@@ -39,6 +41,7 @@ class Shard:
     level: np.ndarray
     noise: np.ndarray
     n_total: int
+    gains: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def draw_shards(
@@ -60,6 +63,7 @@ def draw_shards(
     spread = (draw - config.clean) / max(1 - config.clean - config.blind, 1e-9)
     level = spread.clamp(0, 1).numpy()
     noise = torch.randn(2, n, network.config.latent_dim, generator=generator).numpy()
+    gains = draw_gains(network.config, n, config.dropout, generator) if config.dropout else None
     shards = []
     for part in np.array_split(np.arange(n), n_shards):
         if len(part):
@@ -71,9 +75,29 @@ def draw_shards(
                     level[some],
                     np.ascontiguousarray(noise[:, some]),
                     n,
+                    None if gains is None else (gains[0][some], gains[1][some]),
                 )
             )
     return shards
+
+
+def draw_gains(
+    config: ModelConfig, n: int, dropout: float, generator: torch.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the updates of layers are multiplied by: 0 with chance ``dropout``, or 1 / (1 - it).
+
+    One draw a molecule and channel, the same for all its atoms or motifs: noise that differs from
+    place to place would average out over a molecule (Gal and Ghahramani 2016).
+
+    Returns:
+        float32 (n, encoder_layers, encoder_width) and (n, layers, 2, width).
+    """
+    shapes = (n, config.encoder_layers, config.encoder_width), (n, config.layers, 2, config.width)
+    encoder, decoder = (
+        (torch.rand(shape, generator=generator) >= dropout).float().div(1 - dropout).numpy()
+        for shape in shapes
+    )
+    return encoder, decoder
 
 
 def shard_loss(
@@ -83,12 +107,19 @@ def shard_loss(
     device = next(network.parameters()).device
     level = torch.from_numpy(shard.level).to(device)
     noise = torch.from_numpy(shard.noise).to(device)
+    encoder_gain, decoder_gain = (
+        (None, None)
+        if shard.gains is None
+        else (torch.from_numpy(gain).to(device) for gain in shard.gains)
+    )
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
         vectors = network.describe_batch(shard.growth, shard.graphs)
-        mu, logvar = network.posterior(shard.graphs, vectors[3])
+        mu, logvar = network.posterior(shard.graphs, vectors[3], encoder_gain)
         z = mu + (0.5 * logvar).exp() * noise[0]
         z = torch.lerp(z, noise[1], level.unsqueeze(1))
-        parts = network.negative_log_likelihood(shard.growth, z, level, vectors=vectors)
+        parts = network.negative_log_likelihood(
+            shard.growth, z, level, vectors=vectors, gain=decoder_gain
+        )
     total = torch.stack([part.float() for part in parts.values()]).sum(0)
     kl = kl_divergence(mu.float(), logvar.float())
     loss = (total.sum() + kl_weight * kl.sum()) / shard.n_total

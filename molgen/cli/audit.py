@@ -132,6 +132,9 @@ def train_audited(
     prior_steps: Annotated[
         int, typer.Option(help="Steps of training the latent prior; 0 for no prior.")
     ] = 1_500,
+    dropout: Annotated[
+        float, typer.Option(help="Chance that a channel of a layer's update is left out.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
 ) -> None:
     """Fine-tune a model until attacks begin to tell its molecules from a hold-out.
@@ -149,7 +152,7 @@ def train_audited(
 
         config = replace(
             FINE_TUNING, n_steps=steps, batch_size=batch_size, learning_rate=learning_rate,
-            prior_steps=prior_steps,
+            prior_steps=prior_steps, dropout=dropout,
         )  # fmt: skip
         inside, outside = (read_input(source, None).smiles for source in (molecules, hold_out))
         run = run_training(

@@ -235,6 +235,9 @@ def train(
     prior_steps: Annotated[
         int | None, typer.Option(help="Steps of training the latent prior; 0 for no prior.")
     ] = None,
+    dropout: Annotated[
+        float, typer.Option(help="Chance that a channel of a layer's update is left out.")
+    ] = 0.0,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue in the output folder.")
@@ -258,7 +261,7 @@ def train(
     from molgen.training import train as run_training
 
     with plain_errors():
-        config = TrainingConfig(n_steps=steps, batch_size=batch_size)
+        config = TrainingConfig(n_steps=steps, batch_size=batch_size, dropout=dropout)
         if from_model is not None:
             config = replace(config, learning_rate=3e-4, warmup=20)
         if prior_steps is not None:

@@ -15,6 +15,7 @@ from molgen.learning_curve import plot_training, read_log
 from molgen.likelihood import negative_log_likelihood
 from molgen.tensors import build_table
 from molgen.training import TrainingConfig, train
+from molgen.training_step import draw_gains, draw_shards, shard_loss
 from tests.molgen.conftest import QUICK, SMALL
 from tests.molgen.test_motifs import read
 
@@ -105,7 +106,42 @@ def test_fine_tuning_moves_towards_the_new_molecules(small_folder, tmp_path) -> 
     assert after < before - 3
 
 
+def test_dropout_is_drawn_per_molecule_and_leaves_the_mean_update(small_folder) -> None:
+    config = read_model(small_folder)[0].config
+    gains = draw_gains(config, 400, 0.25, torch.Generator().manual_seed(1))
+    assert gains[0].shape == (400, config.encoder_layers, config.encoder_width)
+    assert gains[1].shape == (400, config.layers, 2, config.width)
+    for gain in gains:
+        np.testing.assert_allclose(np.unique(gain), [0, 1 / 0.75], rtol=1e-6)
+        assert abs(gain.mean() - 1) < 5 * np.sqrt(0.25 / 0.75 / gain.size)
+
+
+def test_dropout_moves_the_loss_and_a_gain_of_one_does_not(small_folder) -> None:
+    network = read_model(small_folder)[0]
+    table = build_table(read("moses_sample")[:60])[0]
+    motif = motif_numbers(table, network.vocabulary)
+    keep = np.flatnonzero(writable(table, network.vocabulary, 40))
+
+    def shards(dropout: float, n_shards: int = 1):
+        config = replace(QUICK, dropout=dropout)
+        return draw_shards(network, table, motif, keep, config, (0, 1), n_shards)
+
+    def loss(parts) -> float:
+        return sum(shard_loss(network, part, 0.01, half=False)[0].item() for part in parts)
+
+    plain, dropped = shards(0.0), shards(0.5)
+    assert plain[0].gains is None
+    np.testing.assert_array_equal(plain[0].noise, dropped[0].noise)
+    ones = tuple(np.ones_like(gain) for gain in dropped[0].gains)
+    assert loss([replace(dropped[0], gains=ones)]) == pytest.approx(loss(plain), rel=1e-6)
+    assert loss(dropped) > loss(plain) + 0.1
+    # the same draws whatever the number of processes
+    assert loss(shards(0.5, 3)) == pytest.approx(loss(dropped), rel=1e-5)
+
+
 def test_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"dropout is 1\.0; expected at least 0 and below 1"):
+        TrainingConfig(dropout=1.0)
     with pytest.raises(ValueError, match="precision is 'half'"):
         TrainingConfig(precision="half")
     with pytest.raises(ValueError, match="sum of at most 1"):
