@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trial_sim as ts
+from trial_sim.covariates.encoding import encode
 from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import binomial_intercept, fit_glm, negative_binomial_size
@@ -44,6 +45,28 @@ def test_cox_matches_lifelines_with_strata_and_breslow_ties():
     )
     assert np.allclose(ours.coefficients, theirs.params_, atol=1e-4)
     assert np.allclose(np.sqrt(np.diag(ours.covariance)), theirs.standard_errors_, rtol=1e-3)
+
+
+def test_shrunk_covariates_match_lifelines_and_what_interacts_is_shrunk_less():
+    from lifelines import CoxPHFitter
+
+    fitted = ts.fit(
+        ts.load_trial("veteran"), "death", model="cox_by_arm", covariate_model="cart",
+        treatment_by=["karno"],
+    )  # fmt: skip
+    part, record, table = fitted.outcome_model.linear, fitted.endpoint, fitted.real.patients
+    arm = table["trt"].astype("category").cat.codes.to_numpy().astype(int)
+    x = part.design(encode(table, fitted.covariate_model.columns), arm)
+    time = table[record.duration].to_numpy(float) + np.linspace(0, 1e-3, len(table))  # no ties
+    event = table[record.event].to_numpy()
+    # three cell types, Karnofsky, months, age, earlier therapy; Karnofsky in the treated
+    ridge = np.array([5, 5, 5, 1, 5, 5, 5, 1.0])
+    frame = pd.DataFrame(x).assign(t=time, d=event, arm=arm)
+    per_row = ridge / len(x) / x.std(axis=0, ddof=1) ** 2  # lifelines divides by n and scales x
+    theirs = CoxPHFitter(penalizer=per_row).fit(frame, "t", "d", strata=["arm"]).params_
+    ours = fit_cox(time, event, x, arm, ridge).coefficients
+    assert ours == pytest.approx(theirs.to_numpy(), abs=1e-4)
+    assert part.coefficients[0] == pytest.approx(ours, abs=0.02)  # by Breslow's ties
 
 
 def test_andersen_gill_matches_r_survival_on_bladder():

@@ -15,8 +15,9 @@ from trial_sim.outcomes.features import FeatureMap
 from trial_sim.storage import storable
 
 RIDGE = 1.0  # of standardised features: a normal prior with standard deviation 1
-# Of log hazard ratios: standard deviation .45. A fit to some tens of events bends towards its own
-# patients otherwise, and membership attacks see it (benchmarks/README.md, "Small trials").
+# Of log hazard ratios of a first event: standard deviation .45. A fit to some tens of events bends
+# towards its own patients otherwise, and membership attacks see it (benchmarks/README.md, "Small
+# trials").
 HAZARD_RIDGE = 5.0
 
 

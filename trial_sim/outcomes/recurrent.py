@@ -20,7 +20,7 @@ from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.glm import drawn_size, log_likelihood, negative_binomial_size
 from trial_sim.outcomes.hazard_grid import EACH, HazardGrid, choose_knots, midpoints, resolution_of
 from trial_sim.outcomes.hazards import censoring_times
-from trial_sim.outcomes.linear import LinearPart
+from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.storage import storable
 
 MODELS = ("andersen_gill", "negative_binomial")
@@ -235,7 +235,7 @@ def fit(data: FitData, name: str) -> RecurrentModel:
     most = top if at_top.sum() >= 3 and closing[at_top].all() else 0
     linear = LinearPart.empty(data.features, data.by, k)
     design = linear.design(data.codes, data.arm)
-    cox = fit_cox(stop, event, design[who], data.arm[who], linear.hazard_ridge(), entry=start)
+    cox = fit_cox(stop, event, design[who], data.arm[who], RIDGE, entry=start)
     whole = number + 1.0
     linear = linear.with_fits([(cox.coefficients, cox.covariance * max(1.0, _inflation(whole)))])
     each = EACH * k  # every arm has rates of its own
