@@ -9,7 +9,12 @@ import trial_sim as ts
 from trial_sim.covariates.bootstrap import Bootstrap
 from trial_sim.covariates.cart import SequentialCart
 from trial_sim.covariates.conditions import balanced_counts, predicate, sample_codes
-from trial_sim.covariates.copula import GaussianCopula, nearest_correlation, shrunk
+from trial_sim.covariates.copula import (
+    GaussianCopula,
+    drawn_weights,
+    nearest_correlation,
+    shrunk,
+)
 from trial_sim.covariates.encoding import decode, encode, smooth_quantiles, support_of
 from trial_sim.covariates.selection import fit_generator, membership_auc, resemblance
 from trial_sim.schema import Column, describe_column
@@ -190,6 +195,25 @@ def test_the_copula_puts_levels_without_an_order_on_a_line():
     assert share[["b", "c"]].mean() > 0.7 and share[["a", "d"]].mean() < 0.3
     counts = table["hospital"].value_counts(normalize=True)
     assert (drawn["hospital"].value_counts(normalize=True) - counts).abs().max() < 0.03
+
+
+def test_drawn_margins_spread_as_a_sample_does_and_neighbours_move_together():
+    column = Column("age", "numeric", lower=0, upper=1, decimals=6)
+    values = np.sort(rng(21).standard_normal(200))
+    g = rng(22)
+    drawn = np.stack([drawn_weights(np.ones(200), column, g) for _ in range(4000)])
+    means = drawn @ values / drawn.sum(axis=1)
+    assert means.mean() == pytest.approx(values.mean(), abs=0.01)
+    assert means.std() == pytest.approx(0.98 * values.std() / np.sqrt(200), rel=0.05)
+    assert np.ptp(drawn[:, :20], axis=1).max() < 1e-12  # within a tenth
+    # levels: a Dirichlet law, whose share of a has variance a (n - a) / (n^2 (n + 1))
+    level = Column("sex", "categorical", ("F", "M"))
+    counts = np.array([30.0, 90.0])
+    share = np.array(
+        [w[0] / w.sum() for w in (drawn_weights(counts, level, g) for _ in range(4000))]
+    )
+    assert share.mean() == pytest.approx(0.25, abs=0.003)
+    assert share.std() == pytest.approx(np.sqrt(30 * 90 / 120**2 / 121), rel=0.05)
 
 
 def test_balanced_counts_add_up():

@@ -85,6 +85,20 @@ def shrunk(correlation: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return np.where(off, correlation * factor, correlation)
 
 
+def drawn_weights(counts: np.ndarray, column: Column, rng: np.random.Generator) -> np.ndarray:
+    """Weights (m,) of the values from their posterior given ``counts`` (m,) of patients.
+
+    The Bayesian bootstrap (Rubin 1981) of levels, and of tenths of the patients where the column
+    holds numbers: a factor for every value makes lumps that no population has, and with tenths the
+    mean of a normal column keeps 96 % of its variance.
+    """
+    if column.discrete or not len(counts):
+        return rng.standard_gamma(counts)
+    tenth = np.floor((np.cumsum(counts) - counts / 2) / counts.sum() * 10).astype(int)
+    size = np.bincount(tenth, weights=counts)
+    return counts * (rng.standard_gamma(size) / np.maximum(size, 1.0))[tenth]
+
+
 @storable
 @dataclass(frozen=True)
 class GaussianCopula:
@@ -136,12 +150,12 @@ class GaussianCopula:
     def draw(self, rng: np.random.Generator | None) -> tuple[list[np.ndarray], np.ndarray]:
         """Margins (weights of the support) and the Cholesky factor; drawn if ``rng`` is given.
 
-        Margins by the Bayesian bootstrap, the correlation from the Wishart law of the scores.
+        Margins by `drawn_weights`, the correlation from the Wishart law of the scores.
         """
         weights = [s[:, 1].copy() for s in self.supports]
         correlation = self.correlation
         if rng is not None:
-            weights = [rng.standard_gamma(w) if len(w) else w for w in weights]
+            weights = [drawn_weights(w, c, rng) for w, c in zip(weights, self.columns)]
             d = len(correlation)
             if d and self.n_rows > d:
                 z = rng.standard_normal((self.n_rows, d)) @ np.linalg.cholesky(correlation).T
