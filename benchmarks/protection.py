@@ -55,8 +55,8 @@ SMALL = ModelConfig(
 )  # fmt: skip
 REPEATS = np.repeat([1, 4], 8)
 KINDS = (
-    "none", "plain", "once", "scaffolds", "dropout-0.1", "dropout-0.3", "stopped", "epsilon-8",
-    "epsilon-2",
+    "none", "plain", "once", "scaffolds", "dropout-0.1", "dropout-0.3", "stopped",
+    "stopped-dropout-0.1", "epsilon-8", "epsilon-2",
 )  # fmt: skip
 
 
@@ -132,17 +132,19 @@ def trained(
         train(thinned, folder, config=setting.plain, start_from=start, **quiet)
         what = "each molecule once" if kind == "once" else "one a scaffold"
         return f"{what} ({len(thinned)} of {len(secret)})", molgen.load_model(folder)
-    if kind == "plain" or kind.startswith("dropout"):
-        share = 0.0 if kind == "plain" else float(kind.removeprefix("dropout-"))
-        config = replace(setting.plain, dropout=share)
+    stopped, _, share = kind.partition("dropout-")
+    config = replace(setting.plain, dropout=float(share or 0))
+    named = f"dropout of {share}" if share else ""
+    if kind == "plain" or stopped == "":
         train(secret, folder, config=config, start_from=start, **quiet)
-        return kind if kind == "plain" else f"dropout of {share}", molgen.load_model(folder)
-    if kind == "stopped":
+        return named or kind, molgen.load_model(folder)
+    if kind.startswith("stopped"):
         run = train_audited(
             secret, setting.hold_out, folder, limit=given.limit, piece=given.piece,
-            config=setting.plain, start_from=start, **quiet,
+            config=config, start_from=start, **quiet,
         )  # fmt: skip
-        return f"stopped by audit at {given.limit}", molgen.load_model(run.folder)
+        both = f"{named}, " if named else ""
+        return f"{both}stopped by audit at {given.limit}", molgen.load_model(run.folder)
     report = train_privately(
         secret, folder, epsilon=float(kind.removeprefix("epsilon-")), public_model=start,
         config=setting.private, **quiet,
@@ -186,7 +188,7 @@ def table(setting: Setting, given: argparse.Namespace, scratch: Path) -> None:
         }  # fmt: skip
         if kind.startswith("epsilon"):
             asked["private steps"] = given.private_steps
-        if kind == "stopped":
+        if kind.startswith("stopped"):
             asked |= {"piece": given.piece, "limit": given.limit}
         if rows("protection", **asked):
             continue

@@ -26,7 +26,7 @@ from molgen.learning_curve import LOG, plot_training
 from molgen.model import GraphVAE, ModelConfig
 from molgen.prior import VelocityField, fit_prior
 from molgen.tensors import Refusal, TreeTable, build_table
-from molgen.training_config import TrainingConfig
+from molgen.training_config import FINE_TUNING, TrainingConfig
 from molgen.training_run import STATE_CARD, Run
 from molgen.training_step import GradientProcesses
 from molgen.vocabulary import build_vocabulary, choose_tokens
@@ -77,6 +77,8 @@ def train(
         resume: continue from the last checkpoint in ``output``.
         start_from: a model (shipped name or folder) to fine-tune; its vocabulary is kept, and
             molecules that need other motifs are set aside and reported.
+        config: by default ``TrainingConfig()``, or ``training_config.FINE_TUNING`` where the run
+            starts from a model. model_config: sizes of a new model.
         n_workers: processes that make motif trees and, on a CPU, share each step's molecules (call
             from under ``if __name__ == "__main__"`` then). What is drawn does not depend on it;
             sums of gradients do in their last bits.
@@ -116,7 +118,7 @@ def train(
     """
     # no two batches have the same shapes; oneDNN would keep a kernel for each of the last 1,024
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    config = config or TrainingConfig()
+    config = config or (TrainingConfig() if start_from is None else FINE_TUNING)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     table, refused, flattened, data_hash = _trees(smiles, output, n_workers, resume, progress)
@@ -128,7 +130,8 @@ def train(
             "none of the molecules can be written with the model's motifs; "
             f"{len(table)} have motif trees, {len(refused)} were refused"
         )
-    n_steps = config.n_steps or int(min(max(20 * len(usable) / config.batch_size, 2_000), 200_000))
+    least = 2_000 if start_from is None else 100
+    n_steps = config.n_steps or int(min(max(20 * len(usable) / config.batch_size, least), 200_000))
     config = replace(config, n_steps=n_steps)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run = Run(network.to(device), table, usable, config, seed, device)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class TrainingConfig:
     """How a model is trained.
 
-    n_steps: steps of ``batch_size`` molecules; None for 20 passes over the data (at least 2,000
-        steps and at most 200,000).
+    n_steps: steps of ``batch_size`` molecules; None for 20 passes over the data (at most 200,000
+        steps; at least 2,000, or 100 where the run starts from a model).
     learning_rate rises over ``warmup`` steps, stays, and falls to zero over the last
         ``cooldown`` share of the steps (or of ``max_minutes`` where that ends the run).
     kl_weight: weight of KL(posterior || N(0, I)), in nats against nats.

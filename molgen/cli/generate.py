@@ -230,8 +230,12 @@ def train(
         str | None, typer.Option("--from", help="Fine-tune this model instead of starting anew.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps; by default by the data's size.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Molecules a step.")] = 512,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Molecules a step; by default 512, or 128 with --from.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="At its peak; by default .002, or .0005 with --from.")
+    ] = None,
     prior_steps: Annotated[
         int | None, typer.Option(help="Steps of training the latent prior; 0 for no prior.")
     ] = None,
@@ -257,17 +261,16 @@ def train(
     from dataclasses import replace
 
     from molgen.files import read_molecules
-    from molgen.training import TrainingConfig
     from molgen.training import train as run_training
+    from molgen.training_config import FINE_TUNING, TrainingConfig
 
     with plain_errors():
-        config = TrainingConfig(n_steps=steps, batch_size=batch_size, dropout=dropout)
-        if from_model is not None:
-            config = replace(config, learning_rate=3e-4, warmup=20)
-        if prior_steps is not None:
-            config = replace(config, prior_steps=prior_steps)
-        if learning_rate is not None:
-            config = replace(config, learning_rate=learning_rate)
+        usual = TrainingConfig() if from_model is None else FINE_TUNING
+        asked: dict[str, Any] = {
+            "n_steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
+            "prior_steps": prior_steps, "dropout": dropout,
+        }  # fmt: skip
+        config = replace(usual, **{k: v for k, v in asked.items() if v is not None})
         read = read_molecules(source, column=column)
         try:
             report = run_training(

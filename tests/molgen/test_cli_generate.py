@@ -13,6 +13,8 @@ from rdkit import Chem
 from typer.testing import CliRunner
 
 from molgen.cli import app
+from molgen.generation import load_model
+from molgen.training_config import FINE_TUNING
 from tests.molgen.test_motifs import read
 
 LEAD = "Cc1ccc(C(=O)NC2CC2)cc1Cl"
@@ -108,12 +110,15 @@ def test_train_fine_tunes_and_keeps_rejects(model, small_folder, tmp_path) -> No
     source, output, rejects = tmp_path / "in.smi", tmp_path / "tuned", tmp_path / "bad.csv"
     source.write_text("\n".join([*read("moses_sample")[:60], "C1CC", "CC.CC"]))
     arguments = ["--from", small_folder, "--steps", 2, "--prior-steps", 2, "--batch-size", 16]
-    arguments += ["--rejects", rejects]
+    arguments += ["--rejects", rejects, "--dropout", 0.1]
     outcome = run("train", source, "-o", output, *arguments)
     assert "molecules used, 2 refused" in outcome.stderr
     assert f"the model is in {output}" in outcome.stderr
     assert pd.read_csv(rejects)["line"].tolist() == [61, 62]
     assert len(run("sample", "-n", 3, "--model", output).stdout.splitlines()) == 3
+    used = load_model(output).card["training"]
+    assert (used["n_steps"], used["batch_size"], used["dropout"]) == (2, 16, 0.1)
+    assert used["learning_rate"] == FINE_TUNING.learning_rate
 
 
 @pytest.mark.parametrize(
