@@ -132,10 +132,10 @@ def trained(
         train(thinned, folder, config=setting.plain, start_from=start, **quiet)
         what = "each molecule once" if kind == "once" else "one a scaffold"
         return f"{what} ({len(thinned)} of {len(secret)})", molgen.load_model(folder)
-    stopped, _, share = kind.partition("dropout-")
+    before, _, share = kind.partition("dropout-")
     config = replace(setting.plain, dropout=float(share or 0))
     named = f"dropout of {share}" if share else ""
-    if kind == "plain" or stopped == "":
+    if kind == "plain" or not before:
         train(secret, folder, config=config, start_from=start, **quiet)
         return named or kind, molgen.load_model(folder)
     if kind.startswith("stopped"):
