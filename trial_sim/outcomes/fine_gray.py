@@ -17,7 +17,7 @@ from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.hazard_grid import conditional_hazards, invert, midpoints
 from trial_sim.outcomes.hazards import HazardModel, HazardParameters, interpolated
-from trial_sim.outcomes.linear import LinearPart
+from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.storage import storable
 
 
@@ -185,8 +185,7 @@ def fit(data: FitData, name: str) -> FineGrayModel:
     made = [fine_gray_rows(time[rows], causes[rows]) for rows in parts]
     index = np.concatenate([rows[m[0]] for rows, m in zip(parts, made)])
     entry, stop, event, weight = (np.concatenate([m[k] for m in made]) for k in (1, 2, 3, 4))
-    ridge = empty.hazard_ridge()
-    found = fit_cox(stop, event, design[index], data.arm[index], ridge, entry=entry, weights=weight)
+    found = fit_cox(stop, event, design[index], data.arm[index], RIDGE, entry=entry, weights=weight)
     other = (base.linear.coefficients[1], base.linear.roots[1] @ base.linear.roots[1].T)
     linear = empty.with_fits([(found.coefficients, found.covariance), other])
     return FineGrayModel(name, replace(base, notes=()), linear, base.notes)

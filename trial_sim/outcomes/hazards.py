@@ -30,7 +30,7 @@ from trial_sim.outcomes.hazard_grid import (
     midpoints,
     resolution_of,
 )
-from trial_sim.outcomes.linear import LinearPart
+from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.storage import storable
 
 FEW_EVENTS = 5
@@ -105,7 +105,7 @@ class HazardModel:
         linear = LinearPart.empty(data.features, data.by, data.n_arms)
         design = linear.design(data.codes, data.arm)
         for c in range(1, n_causes + 1):
-            fit = fit_cox(times, causes == c, design, data.arm, linear.hazard_ridge())
+            fit = fit_cox(times, causes == c, design, strata=data.arm, ridge=RIDGE)
             fits.append((fit.coefficients, fit.covariance))
         by_arm = each or EACH * data.n_arms
         knots = choose_knots(
@@ -290,7 +290,7 @@ def censor_covariates(data: FitData, times: np.ndarray, gone: np.ndarray) -> Lin
     p = design.shape[1]
     if p == 0 or gone.sum() < 2 * p:
         return None
-    found = fit_cox(times, gone, design, data.arm, linear.hazard_ridge())
+    found = fit_cox(times, gone, design, strata=data.arm, ridge=RIDGE)
     none = fit_cox(times, gone, design, strata=data.arm, ridge=1e9)
     gain = 2 * (found.log_likelihood - none.log_likelihood)
     if chi2.sf(max(gain, 0.0), p) > CLEAR:

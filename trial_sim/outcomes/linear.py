@@ -15,10 +15,6 @@ from trial_sim.outcomes.features import FeatureMap
 from trial_sim.storage import storable
 
 RIDGE = 1.0  # of standardised features: a normal prior with standard deviation 1
-# Of log hazard ratios of a first event: standard deviation .45. A fit to some tens of events bends
-# towards its own patients otherwise, and membership attacks see it (benchmarks/README.md, "Small
-# trials").
-HAZARD_RIDGE = 5.0
 
 
 @storable
@@ -53,14 +49,6 @@ class LinearPart:
             part = x[:, list(self.by)]
             blocks += [part * (arm == a)[:, None] for a in range(1, self.n_arms)]
         return np.hstack(blocks)
-
-    def hazard_ridge(self) -> np.ndarray:
-        """(p,) penalties of a Cox regression; what interacts with treatment is only steadied,
-        since a trial is made to estimate that."""
-        ridge = np.full(self.coefficients.shape[1], RIDGE)
-        ridge[: len(self.features.terms)] = HAZARD_RIDGE
-        ridge[list(self.by)] = RIDGE
-        return ridge
 
     def with_fits(self, fits: Sequence[tuple[np.ndarray, np.ndarray]]) -> LinearPart:
         """The part with the coefficients (p,) and covariances (p, p) of each predictor."""

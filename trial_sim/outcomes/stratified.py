@@ -17,7 +17,7 @@ from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.hazard_grid import midpoints
 from trial_sim.outcomes.hazards import HazardModel, HazardParameters
-from trial_sim.outcomes.linear import LinearPart
+from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.storage import storable
 
 FEW_EVENTS = 10  # an arm of a stratum with fewer joins the other strata
@@ -148,7 +148,7 @@ def fit(data: FitData, name: str, by: str) -> StratifiedModel:
     strata = data.arm * (len(kept) + 1) + place
     fits = []
     for c in range(1, base.events.counts.shape[2] + 1):
-        found = fit_cox(times, causes == c, design, strata, linear.hazard_ridge())
+        found = fit_cox(times, causes == c, design, strata, RIDGE)
         fits.append((found.coefficients, found.covariance))
     shared = linear.with_fits(fits)
     rng = np.random.Generator(np.random.Philox(61))
