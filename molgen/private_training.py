@@ -7,7 +7,8 @@ by no more than (epsilon, delta), which :mod:`molgen.privacy_accountant` adds up
 
 Only what was learned from public molecules may be taken over as it is: the vocabulary, which would
 otherwise name the secret motifs, and the latent prior come from a public model, and by default its
-weights too, from which far fewer noisy steps are needed.
+weights too, from which far fewer noisy steps are needed. The vectors of atom environments then stay
+as they are: a molecule touches some dozens of 60,000, and noise would reach them all.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class PrivateConfig:
     clip: length to which the gradient of each molecule is cut.
     learning_rate: of Adam, constant.
     average: decay of the averaged weights, which become the model.
-    public_weights: begin from the public model's weights; otherwise from fresh ones, and only its
-        vocabulary is used.
+    public_weights: begin from the public model's weights, and keep its environments' vectors;
+        otherwise all weights are fresh, and only its vocabulary is used.
     """
 
     n_steps: int = 300
@@ -213,9 +214,14 @@ class _PrivateRun:
         self.table, self.usable, self.config, self.noise = table, usable, config, noise
         self._motif = motif_numbers(table, network.vocabulary)
         self._plain = TrainingConfig(batch_size=config.batch_size, precision="float32")
-        self._optimizer = torch.optim.Adam(
-            network.parameters(), lr=config.learning_rate, foreach=True
-        )
+        self.learned = [
+            name
+            for name, _ in network.named_parameters()
+            if not (config.public_weights and name.startswith("rows."))
+        ]
+        self._weights: list[Tensor] = [self.network.get_parameter(n) for n in self.learned]
+        self._averages: list[Tensor] = [self.averaged.get_parameter(n) for n in self.learned]
+        self._optimizer = torch.optim.Adam(self._weights, lr=config.learning_rate, foreach=True)
         self._seed, self._step = seed, 0
         self.clipped = self.seen = 0
 
@@ -228,8 +234,7 @@ class _PrivateRun:
         )
         taken = draws.random(len(self.usable)) < config.batch_size / len(self.usable)
         keep = self.usable[taken]
-        parameters: list[Tensor] = list(self.network.parameters())
-        total = [torch.zeros_like(p) for p in parameters]
+        total = [torch.zeros_like(p) for p in self._weights]
         if len(keep):
             loss_seed = np.random.SeedSequence([self._seed, 3]).generate_state(1, np.uint64)
             shards = draw_shards(
@@ -238,7 +243,7 @@ class _PrivateRun:
             )  # fmt: skip
             for shard in shards:
                 gradient, was_cut = clipped_gradient(
-                    self.network, shard, config.clip, self._plain.kl_weight
+                    self.network, self._weights, shard, config.clip, self._plain.kl_weight
                 )
                 torch._foreach_add_(total, gradient)
                 self.clipped += was_cut
@@ -247,7 +252,7 @@ class _PrivateRun:
             np.random.Philox(np.random.SeedSequence([self._seed, 2, self._step]))
         )
         scale = self.noise * config.clip
-        for parameter, summed in zip(parameters, total):
+        for parameter, summed in zip(self._weights, total):
             noise = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
             # over the expected number, not the number taken, which is a secret too
             parameter.grad = (summed + scale * torch.from_numpy(noise)) / config.batch_size
@@ -256,18 +261,17 @@ class _PrivateRun:
         self._step += 1
         decay = min(config.average, self._step / (self._step + 10))
         with torch.no_grad():
-            averaged: list[Tensor] = list(self.averaged.parameters())
-            torch._foreach_lerp_(averaged, parameters, 1 - decay)
+            torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
 
 
 def clipped_gradient(
-    network: GraphVAE, shard: Shard, clip: float, kl_weight: float
+    network: GraphVAE, parameters: list[Tensor], shard: Shard, clip: float, kl_weight: float
 ) -> tuple[list[Tensor], bool]:
-    """The gradient of one molecule's loss, cut to the length ``clip``, and whether it was longer.
+    """The gradient of one molecule's loss by ``parameters``, cut to the length ``clip``, and
+    whether it was longer.
 
     A gradient that is not finite is left out, as if the molecule had not been taken.
     """
-    parameters = list(network.parameters())
     loss, _ = shard_loss(network, shard, kl_weight, half=False)
     found = torch.autograd.grad(loss * shard.n_total, parameters, allow_unused=True)
     gradient = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters)]

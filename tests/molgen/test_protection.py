@@ -91,17 +91,18 @@ def shards(small_model, moses):
 
 def test_gradients_are_of_one_molecule_each_and_clipped(small_model, shards) -> None:
     network = small_model.network
-    whole = [torch.zeros_like(p) for p in network.parameters()]
+    parameters = list(network.parameters())
+    whole = [torch.zeros_like(p) for p in parameters]
     for shard in shards:
-        free, cut = clipped_gradient(network, shard, 1e9, 0.003)
+        free, cut = clipped_gradient(network, parameters, shard, 1e9, 0.003)
         assert not cut
         torch._foreach_add_(whole, free)
-        short, cut = clipped_gradient(network, shard, 0.5, 0.003)
+        short, cut = clipped_gradient(network, parameters, shard, 0.5, 0.003)
         assert cut
         length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(short)))
         assert float(length) == pytest.approx(0.5, rel=1e-4)
     losses = torch.stack([shard_loss(network, s, 0.003, False)[0] for s in shards]).sum()
-    expected = torch.autograd.grad(losses * len(shards), list(network.parameters()))
+    expected = torch.autograd.grad(losses * len(shards), parameters)
     for one, other in zip(whole, expected):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
@@ -113,7 +114,9 @@ def test_the_noise_has_the_size_that_was_accounted_for(small_model, moses) -> No
     config = PrivateConfig(batch_size=4, clip=1e-6)
     run = _PrivateRun(small_model.network, table, usable, config, noise=1e6, seed=1)
     seen = []
-    run._optimizer.step = lambda: seen.extend(p.grad.ravel() for p in run.network.parameters())
+    weights = dict(run.network.named_parameters())
+    assert set(weights) - set(run.learned) == {"rows.weight"}  # public, and stays so
+    run._optimizer.step = lambda: seen.extend(weights[n].grad.ravel() for n in run.learned)
     run.advance()
     noise = torch.cat(seen)
     assert float(noise.std()) == pytest.approx(1 / 4, rel=0.02)  # sigma x clip / batch
@@ -146,6 +149,9 @@ def test_a_private_run(small_folder, moses, tmp_path) -> None:
     assert again.noise_multiplier == report.noise_multiplier
     weights = [dict(molgen.load_model(tmp_path / x).network.named_parameters()) for x in "mn"]
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+    public = dict(molgen.load_model(small_folder).network.named_parameters())
+    moved = {k for k, v in public.items() if not torch.equal(v, weights[0][k])}
+    assert moved == set(public) - {"rows.weight"}
 
 
 def test_wrong_settings_of_a_private_run(small_folder, moses, tmp_path) -> None:
