@@ -86,7 +86,9 @@ def small_models(given: argparse.Namespace, kept: Path) -> Setting:
     if not (start / "model.json").is_file():
         short = replace(plain, n_steps=given.steps // 2)
         train(others, start, config=short, model_config=SMALL, seed=given.seed, progress=False)
-    private = PrivateConfig(n_steps=given.private_steps, batch_size=64, clip=5.0)
+    private = PrivateConfig(
+        n_steps=given.private_steps, batch_size=given.private_batch, clip=5.0
+    )
     return Setting("moses", start, members, hold_out, plain, private)
 
 
@@ -104,7 +106,7 @@ def shipped_model(given: argparse.Namespace) -> Setting:
     fits = writable(table, public.network.vocabulary, public.network.config.max_motifs)
     members, hold_out, _ = split([s for s, fit in zip(pool, fits) if fit], given)
     plain = replace(FINE_TUNING, n_steps=given.steps, precision="float32")
-    private = PrivateConfig(n_steps=given.private_steps, batch_size=64)
+    private = PrivateConfig(n_steps=given.private_steps, batch_size=given.private_batch)
     return Setting("lipophilicity", "moses", members, hold_out, plain, private)
 
 
@@ -160,6 +162,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600, help="of plain training")
     parser.add_argument("--piece", type=int, default=10, help="steps between audits")
     parser.add_argument("--private-steps", type=int, default=150)
+    parser.add_argument("--private-batch", type=int, default=64)
     parser.add_argument("--limit", type=float, default=0.55)
     parser.add_argument("--samples", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -188,6 +191,7 @@ def table(setting: Setting, given: argparse.Namespace, scratch: Path) -> None:
         }  # fmt: skip
         if kind.startswith("epsilon"):
             asked["private steps"] = given.private_steps
+            asked["private batch"] = given.private_batch
         if kind.startswith("stopped"):
             asked |= {"piece": given.piece, "limit": given.limit}
         if rows("protection", **asked):
