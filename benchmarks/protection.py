@@ -86,9 +86,7 @@ def small_models(given: argparse.Namespace, kept: Path) -> Setting:
     if not (start / "model.json").is_file():
         short = replace(plain, n_steps=given.steps // 2)
         train(others, start, config=short, model_config=SMALL, seed=given.seed, progress=False)
-    private = PrivateConfig(
-        n_steps=given.private_steps, batch_size=given.private_batch, clip=5.0
-    )
+    private = PrivateConfig(n_steps=given.private_steps, batch_size=given.private_batch, clip=5.0)
     return Setting("moses", start, members, hold_out, plain, private)
 
 
