@@ -24,6 +24,7 @@ from molgen.batches import atom_graphs, motif_numbers, writable
 from molgen.checkpoints import file_hash, read_model, save_model, write_text
 from molgen.learning_curve import LOG, plot_training
 from molgen.model import GraphVAE, ModelConfig
+from molgen.motif_assembly import to_smiles
 from molgen.prior import VelocityField, fit_prior
 from molgen.tensors import Refusal, TreeTable, build_table
 from molgen.training_config import FINE_TUNING, TrainingConfig
@@ -130,6 +131,9 @@ def train(
             "none of the molecules can be written with the model's motifs; "
             f"{len(table)} have motif trees, {len(refused)} were refused"
         )
+    refused = sorted(
+        [*refused, *_unwritable(table, usable, network.config.max_motifs)], key=lambda r: r.row
+    )
     least = 2_000 if start_from is None else 100
     n_steps = config.n_steps or int(min(max(20 * len(usable) / config.batch_size, least), 200_000))
     config = replace(config, n_steps=n_steps)
@@ -191,6 +195,15 @@ def _trees(
     }
     write_text(folder / "note.json", json.dumps(note))
     return TreeTable.load(folder), refused, len(flattened), note["sha256"]
+
+
+def _unwritable(table: TreeTable, usable: np.ndarray, most: int) -> list[Refusal]:
+    """The molecules of ``table`` that are not among the ``usable``."""
+    lost = np.setdiff1d(np.arange(len(table)), usable)
+    if len(lost):
+        logger.warning("%d molecules cannot be written with the model's motifs", len(lost))
+    reason = f"it needs a motif that the model does not have, or more than {most} motifs"
+    return [Refusal(int(table.row[i]), to_smiles(table.tree(i)), reason) for i in lost]
 
 
 def _network(

@@ -28,7 +28,7 @@ Output = Annotated[
     typer.Option("--output", "-o", help="Where to write; by the ending: .csv .parquet .sdf ..."),
 ]
 Rejects = Annotated[
-    Path | None, typer.Option(help="Write rows that are not molecules here, with reasons (CSV).")
+    Path | None, typer.Option(help="Write rows that cannot be used here, with reasons (CSV).")
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; -1 for all cores.")]
 
@@ -65,14 +65,14 @@ def show_progress(source: str) -> bool:
 
 
 def write_rejects(path: Path | None, read: MoleculeFile, refused: list[dict[str, Any]]) -> None:
-    """Tell how many rows were not molecules, and write them with line numbers of the input."""
+    """Tell how many rows were set aside, and write them with line numbers of the input."""
     import pandas as pd
 
     rows = [(r.line, r.smiles, r.reason) for r in read.rejected]
     rows += [(read.lines[r["line"] - 1], r["smiles"], r["reason"]) for r in refused]
     if rows:
         where = f"; see {path}" if path else "; --rejects FILE keeps them"
-        typer.echo(f"{len(rows):,} rows are not molecules{where}", err=True)
+        typer.echo(f"{len(rows):,} rows are set aside{where}", err=True)
     if path is not None:
         table = pd.DataFrame(sorted(rows), columns=["line", "smiles", "reason"])
         try:

@@ -38,7 +38,7 @@ def test_describe_writes_a_table_and_rejects(molecules, tmp_path):
     assert table.columns.tolist() == ["smiles", "name", "mw", "rings"]
     assert table["name"].tolist() == ["a", "b", "c", "e"]
     assert table["mw"].isna().tolist() == [False, True, False, False]
-    assert f"2 rows are not molecules; see {rejects}" in outcome.stderr
+    assert f"2 rows are set aside; see {rejects}" in outcome.stderr
     bad = pd.read_csv(rejects)
     assert bad["line"].tolist() == [3, 5]
     assert bad["reason"].tolist() == [
@@ -212,5 +212,5 @@ def test_a_real_pipe_of_two_processes():
     assert second.returncode == 0
     assert out == "smiles,rings\nCCO,0.0\nc1ccccc1,1.0\n"
     assert first.stderr is not None
-    assert b"2 rows are not molecules" in first.stderr.read()
+    assert b"2 rows are set aside" in first.stderr.read()
     first.stderr.close()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem
 
 from molgen.batches import atom_graphs, motif_numbers, writable
 from molgen.checkpoints import read_model, read_tensors
@@ -77,8 +78,25 @@ def test_bad_rows_are_set_aside_and_counted(tmp_path) -> None:
     smiles = [*read("moses_sample")[:200], "not a molecule", "CC.O", "C[C@H](N)O"]
     config = replace(QUICK, n_steps=1, prior_steps=0)
     report = train(smiles, tmp_path, config=config, model_config=SMALL, progress=False)
-    assert [r.row for r in report.refused] == [200, 201]
+    unread = [r.row for r in report.refused if "motif that the model" not in r.reason]
+    assert unread == [200, 201]
     assert report.flattened == 1
+    assert report.n_molecules + len(report.refused) == len(smiles)  # nothing is lost in silence
+    rare = [r for r in report.refused if "motif that the model" in r.reason]
+    for r in rare:
+        assert Chem.CanonSmiles(r.smiles) == Chem.CanonSmiles(smiles[r.row])
+
+
+def test_fine_tuning_names_what_the_model_cannot_write(small_folder, tmp_path) -> None:
+    odd = "c1ccc2c(c1)[nH]c1c2ccc2[nH]c3ccccc3c21"  # a ring system that no small sample has
+    smiles = [*read("moses_sample")[:40], odd, "CC.O"]
+    config = replace(QUICK, n_steps=1, batch_size=16, prior_steps=0)
+    report = train(smiles, tmp_path, config=config, start_from=small_folder, progress=False)
+    told = {r.row: r for r in report.refused}
+    assert "motif that the model does not have" in told[40].reason
+    assert Chem.CanonSmiles(told[40].smiles) == Chem.CanonSmiles(odd)
+    assert [r.row for r in report.refused] == sorted(told)
+    assert report.n_molecules + len(told) == len(smiles)
 
 
 def test_nothing_to_learn_from_is_one_clear_sentence(tmp_path) -> None:
