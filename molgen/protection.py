@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from molgen.auditing.molecules import MoleculeSet
     from molgen.generation import Generator
     from molgen.model import ModelConfig
+    from molgen.tensors import Refusal
     from molgen.training_config import TrainingConfig
 
 _AUDITED = 2_000
@@ -78,13 +79,15 @@ class AuditedRun:
 
     folder: where the model is. n_steps: steps of the model that was kept. history: a row a piece:
     ``steps``, ``auc``, ``lower``, ``upper`` (the strongest of the attacks with its 95 % interval),
-    ``attack``. stopped: whether the limit was reached; otherwise all steps were done.
+    ``attack``. stopped: whether the limit was reached; otherwise all steps were done. refused:
+    members that the model could not use, with reasons.
     """
 
     folder: Path
     n_steps: int
     history: pd.DataFrame
     stopped: bool
+    refused: tuple[Refusal, ...]
 
 
 def train_audited(
@@ -146,7 +149,7 @@ def train_audited(
     from molgen.auditing.molecules import read_sets
     from molgen.generation import load_model
     from molgen.training import train
-    from molgen.training_config import FINE_TUNING, TrainingConfig
+    from molgen.training_config import usual_config
 
     if not 0.5 < limit <= 1:
         raise ValueError(f"limit is {limit}; expected a number above .5, up to 1")
@@ -154,8 +157,8 @@ def train_audited(
         raise ValueError(f"piece is {piece}; expected at least 1 step")
     texts = as_smiles_list(members)
     inside, outside, _ = read_sets(texts, hold_out)
-    config = config or (TrainingConfig() if start_from is None else FINE_TUNING)
-    longest = config.n_steps or max(20 * len(inside) // config.batch_size, 2_000)
+    config = config or usual_config(start_from is not None)
+    longest = config.steps_for(len(inside), start_from is not None)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 82])))
     some_inside, some_outside = (
         x.take(np.sort(rng.permutation(len(x))[:_AUDITED])) for x in (inside, outside)
@@ -188,14 +191,14 @@ def train_audited(
                 "needed"
             )
         plan = replace(config, n_steps=kept, cooldown=0.0)
-        train(
+        report = train(
             texts, good, seed=seed, resume=True, start_from=start_from, config=plan,
             model_config=model_config, progress=progress,
         )  # fmt: skip
         shutil.copytree(good, final, dirs_exist_ok=True)
     columns = ["steps", "auc", "lower", "upper", "attack"]
     history = pd.DataFrame(rows, columns=columns)
-    return AuditedRun(final, kept, history, rows[-1][1] > limit)
+    return AuditedRun(final, kept, history, rows[-1][1] > limit, report.refused)
 
 
 def strongest_attack(

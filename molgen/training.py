@@ -27,7 +27,7 @@ from molgen.model import GraphVAE, ModelConfig
 from molgen.motif_assembly import to_smiles
 from molgen.prior import VelocityField, fit_prior
 from molgen.tensors import Refusal, TreeTable, build_table
-from molgen.training_config import FINE_TUNING, TrainingConfig
+from molgen.training_config import TrainingConfig, usual_config
 from molgen.training_run import STATE_CARD, Run
 from molgen.training_step import GradientProcesses
 from molgen.vocabulary import build_vocabulary, choose_tokens
@@ -119,7 +119,7 @@ def train(
     """
     # no two batches have the same shapes; oneDNN would keep a kernel for each of the last 1,024
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    config = config or (TrainingConfig() if start_from is None else FINE_TUNING)
+    config = config or usual_config(start_from is not None)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     table, refused, flattened, data_hash = _trees(smiles, output, n_workers, resume, progress)
@@ -131,12 +131,11 @@ def train(
             "none of the molecules can be written with the model's motifs; "
             f"{len(table)} have motif trees, {len(refused)} were refused"
         )
-    refused = sorted(
-        [*refused, *_unwritable(table, usable, network.config.max_motifs)], key=lambda r: r.row
-    )
-    least = 2_000 if start_from is None else 100
-    n_steps = config.n_steps or int(min(max(20 * len(usable) / config.batch_size, least), 200_000))
-    config = replace(config, n_steps=n_steps)
+    unwritable = _unwritable(table, usable, network.config.max_motifs)
+    if unwritable and not resume:
+        logger.warning("%d molecules cannot be written with the model's motifs", len(unwritable))
+    refused = sorted([*refused, *unwritable], key=lambda r: r.row)
+    config = replace(config, n_steps=config.steps_for(len(usable), start_from is not None))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run = Run(network.to(device), table, usable, config, seed, device)
     if resume and (output / STATE_CARD).is_file():
@@ -200,8 +199,6 @@ def _trees(
 def _unwritable(table: TreeTable, usable: np.ndarray, most: int) -> list[Refusal]:
     """The molecules of ``table`` that are not among the ``usable``."""
     lost = np.setdiff1d(np.arange(len(table)), usable)
-    if len(lost):
-        logger.warning("%d molecules cannot be written with the model's motifs", len(lost))
     reason = f"it needs a motif that the model does not have, or more than {most} motifs"
     return [Refusal(int(table.row[i]), to_smiles(table.tree(i)), reason) for i in lost]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,23 @@ class TrainingConfig:
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; expected at least 1")
 
+    def given(self, **settings: Any) -> TrainingConfig:
+        """With those of the ``settings`` that are not None."""
+        return replace(self, **{k: v for k, v in settings.items() if v is not None})
+
+    def steps_for(self, n_molecules: int, fine_tunes: bool) -> int:
+        """``n_steps``, or as many as the data ask for."""
+        least = 100 if fine_tunes else 2_000
+        return self.n_steps or min(max(20 * n_molecules // self.batch_size, least), 200_000)
+
 
 #: For going on with a trained model on some hundreds or thousands of molecules: measured by
 #: ``python -m benchmarks.protection --wheel FILE``.
 FINE_TUNING = TrainingConfig(
     batch_size=128, learning_rate=5e-4, warmup=50, average=0.98, prior_steps=1_500
 )
+
+
+def usual_config(fine_tunes: bool) -> TrainingConfig:
+    """What a run takes that is given no settings, anew or from a trained model."""
+    return FINE_TUNING if fine_tunes else TrainingConfig()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from molgen.cli import app
-from molgen.cli.common import Jobs, plain_errors, read_input
+from molgen.cli.common import DropoutShare, Jobs, plain_errors, read_input
 
 
 @app.command()
@@ -127,14 +126,16 @@ def train_audited(
     ] = 0.55,
     piece: Annotated[int, typer.Option(help="Steps between audits.")] = 10,
     steps: Annotated[int, typer.Option(help="At most.")] = 300,
-    batch_size: Annotated[int, typer.Option(help="Molecules a step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam, constant.")] = 5e-4,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Molecules a step; by default 128.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Constant after a short rise; by default .0005.")
+    ] = None,
     prior_steps: Annotated[
-        int, typer.Option(help="Steps of training the latent prior; 0 for no prior.")
-    ] = 1_500,
-    dropout: Annotated[
-        float, typer.Option(help="Chance that a channel of a layer's update is left out.")
-    ] = 0.0,
+        int | None, typer.Option(help="Steps of training the latent prior; 0 for no prior.")
+    ] = None,
+    dropout: DropoutShare = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
 ) -> None:
     """Fine-tune a model until attacks begin to tell its molecules from a hold-out.
@@ -150,8 +151,8 @@ def train_audited(
         from molgen.protection import train_audited as run_training
         from molgen.training_config import FINE_TUNING
 
-        config = replace(
-            FINE_TUNING, n_steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+        config = FINE_TUNING.given(
+            n_steps=steps, batch_size=batch_size, learning_rate=learning_rate,
             prior_steps=prior_steps, dropout=dropout,
         )  # fmt: skip
         inside, outside = (read_input(source, None).smiles for source in (molecules, hold_out))
@@ -162,3 +163,9 @@ def train_audited(
         typer.echo(run.history.round(3).to_string(index=False))
         why = "the next audit exceeded the limit" if run.stopped else "all steps were done"
         typer.echo(f"{run.folder}: {run.n_steps} steps ({why})")
+        if run.refused:
+            first = run.refused[0]
+            typer.echo(
+                f"{len(run.refused):,} molecules were set aside, the first is {first.smiles}: "
+                f"{first.reason}", err=True,
+            )  # fmt: skip

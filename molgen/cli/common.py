@@ -30,6 +30,9 @@ Output = Annotated[
 Rejects = Annotated[
     Path | None, typer.Option(help="Write rows that cannot be used here, with reasons (CSV).")
 ]
+DropoutShare = Annotated[
+    float, typer.Option(help="Chance that a channel of a layer's update is left out.")
+]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; -1 for all cores.")]
 
 

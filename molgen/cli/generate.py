@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molgen.cli import app
-from molgen.cli.common import Column, Input, Output, Rejects, plain_errors, write_rejects
+from molgen.cli.common import (
+    Column,
+    DropoutShare,
+    Input,
+    Output,
+    Rejects,
+    plain_errors,
+    write_rejects,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -239,9 +247,7 @@ def train(
     prior_steps: Annotated[
         int | None, typer.Option(help="Steps of training the latent prior; 0 for no prior.")
     ] = None,
-    dropout: Annotated[
-        float, typer.Option(help="Chance that a channel of a layer's update is left out.")
-    ] = 0.0,
+    dropout: DropoutShare = 0.0,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue in the output folder.")
@@ -258,19 +264,15 @@ def train(
 
         molgen train series.csv -o tuned --from moses --steps 300
     """
-    from dataclasses import replace
-
     from molgen.files import read_molecules
     from molgen.training import train as run_training
-    from molgen.training_config import FINE_TUNING, TrainingConfig
+    from molgen.training_config import usual_config
 
     with plain_errors():
-        usual = TrainingConfig() if from_model is None else FINE_TUNING
-        asked: dict[str, Any] = {
-            "n_steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
-            "prior_steps": prior_steps, "dropout": dropout,
-        }  # fmt: skip
-        config = replace(usual, **{k: v for k, v in asked.items() if v is not None})
+        config = usual_config(from_model is not None).given(
+            n_steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+            prior_steps=prior_steps, dropout=dropout,
+        )  # fmt: skip
         read = read_molecules(source, column=column)
         try:
             report = run_training(

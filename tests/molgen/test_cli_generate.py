@@ -121,9 +121,9 @@ def test_train_fine_tunes_and_keeps_rejects(model, small_folder, tmp_path) -> No
     unread = table[~table["reason"].str.contains("motif that the model does not have")]
     assert len(table) == refused and unread["line"].tolist() == [61, 62]
     assert len(run("sample", "-n", 3, "--model", output).stdout.splitlines()) == 3
-    used = load_model(output).card["training"]
-    assert (used["n_steps"], used["batch_size"], used["dropout"]) == (2, 16, 0.1)
-    assert used["learning_rate"] == FINE_TUNING.learning_rate
+    settings = load_model(output).card["training"]
+    assert (settings["n_steps"], settings["batch_size"], settings["dropout"]) == (2, 16, 0.1)
+    assert settings["learning_rate"] == FINE_TUNING.learning_rate
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,8 @@ def test_early_stopping_keeps_the_last_model_within_the_limit(
     assert (history["lower"] <= history["auc"]).all()
     model = molgen.load_model(tmp_path / "m")
     assert model.card["steps"] == run.n_steps
+    data = model.card["data"]
+    assert data["refused"] == len(run.refused) == 100 - data["molecules"]
     assert model.prior is not None
     assert len(model.sample(10, seed=0)) == 10
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
