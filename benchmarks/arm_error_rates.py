@@ -17,10 +17,10 @@ from scipy import stats
 
 import trial_sim as ts
 from benchmarks import stored
-from trial_sim.auditing.comparison import Comparison, aligned, compare, read_outcomes
-from trial_sim.auditing.error_rates import contrasts_of, many_trials, no_effect
-from trial_sim.datasets import list_trials
-from trial_sim.trial import Binary, Trial
+from trial_sim.auditing.compared.comparison import Comparison, aligned, compare, read_outcomes
+from trial_sim.auditing.utility.error_rates import contrasts_of, many_trials, no_effect
+from trial_sim.data.datasets import list_trials
+from trial_sim.data.trial import Binary, Trial
 
 LIMIT = float(stats.norm.isf(0.025))
 MCSES = 3.0  # Monte-Carlo standard errors that a rate may lie from its nominal value
@@ -63,7 +63,7 @@ def type_one(run: str, n_trials: int = 2000) -> pd.DataFrame:
 
     ``below`` and ``above`` are the two directions with estimated parameters, ``drawn`` the mean of
     both with parameters drawn once in 20 trials, ``wald`` the mean of both for estimate over
-    standard error. The test is the one of `trial_sim.auditing.null_tests` (log-rank, Pearson,
+    standard error. The test is the one of `trial_sim.auditing.utility.null_tests` (log-rank, Pearson,
     score, t). ``worst`` is the larger distance of below and above from .025 in Monte-Carlo errors.
 
     Pearson's test of two arms rejects at .025 only roughly, in real trials too. For a binary

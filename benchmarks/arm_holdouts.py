@@ -22,11 +22,13 @@ import pandas as pd
 
 import trial_sim as ts
 from benchmarks import stored
-from trial_sim.auditing import membership
-from trial_sim.auditing.comparison import Comparison, compare
-from trial_sim.auditing.intervals import Interval
-from trial_sim.auditing.membership_measures import membership_scores
-from trial_sim.auditing.refits import (
+from trial_sim.auditing.compared.comparison import Comparison, compare
+from trial_sim.auditing.compared.intervals import Interval
+from trial_sim.auditing.fidelity.resemblance import propensity as told_apart
+from trial_sim.auditing.privacy import membership
+from trial_sim.auditing.privacy.membership_measures import membership_scores
+from trial_sim.auditing.two_tables import one_thread
+from trial_sim.auditing.utility.refits import (
     allot,
     arms_of,
     exposures,
@@ -36,11 +38,9 @@ from trial_sim.auditing.refits import (
     shadow_scores,
     utility_splits,
 )
-from trial_sim.auditing.resemblance import propensity as told_apart
-from trial_sim.auditing.two_tables import one_thread
-from trial_sim.auditing.utility import Scores, score
-from trial_sim.datasets import list_trials
-from trial_sim.trial import Trial
+from trial_sim.auditing.utility.train_synthetic_test_real import Scores, score
+from trial_sim.data.datasets import list_trials
+from trial_sim.data.trial import Trial
 
 FLOORS = {"privacy": 0.55, "propensity": 0.65, "utility": 0.95}
 GOALS = {"privacy": 0.52, "propensity": 0.55, "utility": 0.99}

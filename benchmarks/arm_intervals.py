@@ -13,8 +13,8 @@ from scipy import stats
 
 import trial_sim as ts
 from benchmarks import stored
-from trial_sim.contrasts import log_hazard_ratio
-from trial_sim.trial import TimeToEvent, Trial
+from trial_sim.data.trial import TimeToEvent, Trial
+from trial_sim.statistics.arm_differences import log_hazard_ratio
 
 ENDPOINT = TimeToEvent("time", "event")
 EFFECT = -0.4

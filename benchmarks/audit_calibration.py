@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 import trial_sim as ts
-from trial_sim.auditing import distances
-from trial_sim.auditing.comparison import compare
-from trial_sim.auditing.tables import gower
+from trial_sim.auditing.compared import distances
+from trial_sim.auditing.compared.comparison import compare
+from trial_sim.auditing.compared.tables import gower
 
 
 def numbered(trial: ts.Trial, table: pd.DataFrame) -> ts.Trial:

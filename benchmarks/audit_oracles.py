@@ -32,15 +32,16 @@ import numpy as np
 import pandas as pd
 
 import trial_sim as ts
-from trial_sim.auditing import attacks, distances, intervals
-from trial_sim.auditing.comparison import compare
-from trial_sim.auditing.error_rates import contrasts_of
-from trial_sim.auditing.exposure import exposure
-from trial_sim.auditing.fidelity import fidelity
-from trial_sim.auditing.membership_measures import membership_scores
-from trial_sim.auditing.record import as_table
-from trial_sim.auditing.tables import gower
-from trial_sim.auditing.utility import utility
+from trial_sim.auditing.compared import distances, intervals
+from trial_sim.auditing.compared.comparison import compare
+from trial_sim.auditing.compared.exposure import exposure
+from trial_sim.auditing.compared.measure import as_table
+from trial_sim.auditing.compared.tables import gower
+from trial_sim.auditing.fidelity.measures import fidelity
+from trial_sim.auditing.privacy import attacks
+from trial_sim.auditing.privacy.membership_measures import membership_scores
+from trial_sim.auditing.utility.error_rates import contrasts_of
+from trial_sim.auditing.utility.train_synthetic_test_real import utility
 
 WORKER = Path(__file__).with_name("audit_oracle_worker.py")
 PEERS = {"comparators": "sdv", "survival_gan": "survival_gan"}  # what is asked: worker's job

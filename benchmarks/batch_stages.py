@@ -21,15 +21,15 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem
 
-from molgen.alert_screen import refuses
-from molgen.batch_chunk import hash_key, single_thread
-from molgen.batch_plan import BLOCK, DESCRIBED
-from molgen.chem import parse, quiet_rdkit
-from molgen.fast_descriptors import describe_fast, quick_values
-from molgen.filter_kinds import Filter
-from molgen.filters import as_filter_set
-from molgen.generation import load_model
-from molgen.mol_types import TypedMol
+from molgen.batch.chunk import hash_key, single_thread
+from molgen.batch.plan import BLOCK, DESCRIBED
+from molgen.chem.fast_descriptors import describe_fast, quick_values
+from molgen.chem.parsing import parse, quiet_rdkit
+from molgen.chem.typed_molecules import TypedMol
+from molgen.filters.fast_filters import refuses
+from molgen.filters.filter_sets import as_filter_set
+from molgen.filters.one_filter import Filter
+from molgen.generation.generator import load_model
 from molgen.provenance import row_digests
 
 

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from rdkit import Chem, rdBase
 
-from molgen.chem import quiet_rdkit, ring_systems
-from molgen.datasets import WHEEL_SHA256
-from molgen.parallel import map_chunks
-from molgen.reference import CHEMNET_SIZE, PROPERTIES
+from molgen.base.parallel import map_chunks
+from molgen.chem.parsing import quiet_rdkit, ring_systems
+from molgen.evaluation.reference_sets import CHEMNET_SIZE, PROPERTIES
+from molgen.files.datasets import WHEEL_SHA256
 
 
 def _split(archive: zipfile.ZipFile, name: str) -> list[str]:
@@ -109,7 +109,7 @@ def write_ring_systems(train: Sequence[str], path: Path, n_jobs: int) -> None:
 
 
 def save_ring_counts(counts: Counter[str], path: Path) -> None:
-    """Write counts as ``molgen.rings`` reads them."""
+    """Write counts as ``molgen.filters.ring_frequency`` reads them."""
     lines = [f"# rdkit {rdBase.rdkitVersion}", "ring_system,molecules"]
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     lines += [f"{smiles},{count}" for smiles, count in ordered]

@@ -26,7 +26,7 @@ def molecules(output: Path) -> list[Made]:
     """1,000 molecules from the shipped model: described, filtered, scored, ranked, shown."""
     import molgen
     from molgen.provenance import record, save_table
-    from molgen.report import report
+    from molgen.report.page import report
 
     model = molgen.load_model("moses")
     n, seed = 1_000, 0

@@ -107,14 +107,20 @@ REINVENT = {
 
 def molecule_targets() -> list[Target]:
     """The parsers of molgen."""
-    from molgen import chem, components, files, filters, reinvent, scaffolds, scoring, tables
-    from molgen.batch_plan import RunPlan, Task
-    from molgen.checkpoints import read_tensors
-    from molgen.filter_kinds import Filter
-    from molgen.parquet import parquet_bytes
-    from molgen.properties import describe
-    from molgen.provenance_records import Provenance, record
-    from molgen.standardization import standardize
+    from molgen.base.parquet import parquet_bytes
+    from molgen.batch.plan import RunPlan, Task
+    from molgen.chem import parsing as chem
+    from molgen.chem.properties import describe
+    from molgen.chem.standardization import standardize
+    from molgen.files import molecule_files as files
+    from molgen.files import tables
+    from molgen.files.provenance_records import Provenance, record
+    from molgen.filters import filter_sets as filters
+    from molgen.filters.one_filter import Filter
+    from molgen.generation import partial_structures as scaffolds
+    from molgen.model.checkpoints import read_tensors
+    from molgen.scoring import components, reinvent
+    from molgen.scoring import objectives as scoring
 
     sdf = _sdf()
     lines = "smiles,name,pIC50\n" + "".join(f'{s},"m, {i}",{i / 3}\n' for i, s in enumerate(SMILES))
@@ -179,10 +185,12 @@ def trial_targets() -> list[Target]:
     import pandas as pd
 
     import trial_sim as ts
-    from trial_sim import constraints, datasets, scenario_fields, spending
-    from trial_sim.records import from_plain
-    from trial_sim.sequential_design import GroupSequential
-    from trial_sim.study import read_study
+    from trial_sim.base.records import from_plain
+    from trial_sim.data import constraints, datasets
+    from trial_sim.exploration import fields as scenario_fields
+    from trial_sim.exploration.study import read_study
+    from trial_sim.sequential import spending
+    from trial_sim.sequential.design import GroupSequential
 
     design = ts.Design(
         arms={"control": 1, "treatment": 1}, n_patients=200, accrual=ts.Accrual(rate=20.0),
@@ -275,7 +283,7 @@ def _saved_table(table: Any, made: Any) -> tuple[str, str]:
     """The text of a table that molgen saved, and of the record beside it."""
     from tempfile import TemporaryDirectory
 
-    from molgen.tables import save_table, sidecar_path
+    from molgen.files.tables import save_table, sidecar_path
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "t.csv"
@@ -287,7 +295,7 @@ def _parquet(table: Any) -> bytes:
     """The Parquet file of a table of patients."""
     from tempfile import TemporaryDirectory
 
-    from trial_sim.parquet import write_parquet
+    from trial_sim.base.parquet import write_parquet
 
     with TemporaryDirectory() as folder:
         write_parquet(table, Path(folder) / "x.parquet")

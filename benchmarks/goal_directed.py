@@ -35,11 +35,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.goal_directed_tasks import GUACAMOL, PMO, Task, guacamol_task_score
-from molgen.generation import load_model
-from molgen.optimization import LATENT_SHARE, latent_proposer
-from molgen.oracle import Oracle, top_k_auc
-from molgen.proposers import Proposer, default_proposers
-from molgen.search import SearchSettings, search
+from molgen.generation.generator import load_model
+from molgen.optimization.goal_directed import LATENT_SHARE, latent_proposer
+from molgen.optimization.oracle import Oracle, top_k_auc
+from molgen.optimization.proposers import Proposer, default_proposers
+from molgen.optimization.search import SearchSettings, search
 
 BUDGET = 10_000
 RESULTS = Path(__file__).parent / "results" / "goal_directed.jsonl"
@@ -74,7 +74,7 @@ def read_library(path: str | None) -> list[str]:
     """Molecules to start from: a file, or the MOSES training set."""
     if path is not None:
         return Path(path).read_text(encoding="utf-8").split()
-    from molgen.datasets import load_dataset
+    from molgen.files.datasets import load_dataset
 
     return list(load_dataset("moses", split="train"))
 

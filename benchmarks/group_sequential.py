@@ -14,7 +14,7 @@ import time
 import mpmath
 import numpy as np
 
-from trial_sim.boundaries import exit_probabilities
+from trial_sim.sequential.boundaries import exit_probabilities
 from trial_sim.sequential_planning import group_sequential
 
 LOOKS = np.arange(1, 11) / 10

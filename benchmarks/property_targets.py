@@ -21,8 +21,8 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 import molgen
-from molgen.conditioning import CHEMOTYPES
-from molgen.properties import compute
+from molgen.chem.properties import compute
+from molgen.generation.windows import CHEMOTYPES
 
 WINDOWS: dict[str, dict[str, Any]] = {
     "logp high": {"logp": (3.72, None)},

@@ -37,17 +37,17 @@ import molgen
 from benchmarks.qsar import read_set
 from benchmarks.stored import append, rows
 from molgen.auditing.canaries import CanaryRun, exposure, make_canaries
-from molgen.auditing.molecules import read_sets
+from molgen.auditing.early_stopping import strongest_attack, thin, train_audited
+from molgen.auditing.sets import read_sets
 from molgen.auditing.shadows import one_thread
-from molgen.batches import writable
-from molgen.chemnet import activations, frechet_distance, mean_and_covariance
-from molgen.generation import Generator
-from molgen.model import ModelConfig
-from molgen.private_training import PrivateConfig, train_privately
-from molgen.protection import strongest_attack, thin, train_audited
-from molgen.tensors import build_table
-from molgen.training import train
-from molgen.training_config import FINE_TUNING, TrainingConfig
+from molgen.evaluation.chemnet import activations, frechet_distance, mean_and_covariance
+from molgen.generation.generator import Generator
+from molgen.model.graph_vae import ModelConfig
+from molgen.motifs.atom_graphs import writable
+from molgen.motifs.tree_tables import build_table
+from molgen.training.config import FINE_TUNING, TrainingConfig
+from molgen.training.private_run import PrivateConfig, train_privately
+from molgen.training.whole_run import train
 
 SMALL = ModelConfig(
     latent_dim=16, encoder_width=32, encoder_layers=2, pooling_heads=2, width=64, layers=2,

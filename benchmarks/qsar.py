@@ -22,11 +22,11 @@ import zipfile
 import numpy as np
 import pandas as pd
 
-from molgen.qsar import QsarSettings
-from molgen.qsar_calibration import compute_metrics
-from molgen.qsar_data import clean_training_set
-from molgen.qsar_features import import_deepchem, quiet_deepchem
-from molgen.qsar_models import LEARNERS
+from molgen.qsar.calibration import compute_metrics
+from molgen.qsar.data import clean_training_set
+from molgen.qsar.features import import_deepchem, quiet_deepchem
+from molgen.qsar.learners import LEARNERS
+from molgen.qsar.model import QsarSettings
 
 SETS = {
     "ESOL": ("delaney", "logSolubility"),

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from molgen.chem import parse
-from molgen.properties import DESCRIPTORS, compute
+from molgen.chem.parsing import parse
+from molgen.chem.properties import DESCRIPTORS, compute
 
 PROBABILITIES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 N_DESCRIBED = 10_000

@@ -25,9 +25,9 @@ from rdkit import Chem, RDLogger
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 import molgen
-from molgen.chem import ring_systems
-from molgen.growing import draw_scaffold, sample_scaffold
-from molgen.rings import moses_ring_counts
+from molgen.chem.parsing import ring_systems
+from molgen.filters.ring_frequency import moses_ring_counts
+from molgen.generation.growing import draw_scaffold, sample_scaffold
 
 DRUGS = Path(__file__).parents[1] / "tests" / "data" / "approved_drugs.smi.gz"
 SMALLEST, LARGEST = 6, 40

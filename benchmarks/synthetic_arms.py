@@ -27,11 +27,11 @@ import trial_sim as ts
 from benchmarks import arm_holdouts, stored
 from benchmarks.arm_error_rates import effects, type_one
 from benchmarks.arm_intervals import coverage
-from trial_sim.auditing.curves import simultaneous_band, survival, unit_weights
-from trial_sim.datasets import list_trials
-from trial_sim.fitting import FittedTrial
+from trial_sim.arms.fitting import FittedTrial
+from trial_sim.auditing.compared.curves import simultaneous_band, survival, unit_weights
+from trial_sim.data.datasets import list_trials
+from trial_sim.data.trial import TimeToEvent, Trial
 from trial_sim.outcomes.effects import contrast
-from trial_sim.trial import TimeToEvent, Trial
 
 FLOOR, GOAL = 0.25, 0.1
 

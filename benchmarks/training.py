@@ -25,10 +25,10 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 import molgen
-from molgen.learning_curve import read_log
-from molgen.model import ModelConfig
-from molgen.tensors import TreeTable, build_table
-from molgen.training_config import TrainingConfig
+from molgen.model.graph_vae import ModelConfig
+from molgen.motifs.tree_tables import TreeTable, build_table
+from molgen.training.config import TrainingConfig
+from molgen.training.learning_curve import read_log
 
 SHIPPED = TrainingConfig(
     batch_size=1_024, average=0.999, clean=0.45, blind=0.35, precision="bfloat16", prior_steps=0

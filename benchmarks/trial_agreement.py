@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import trial_sim as ts
-from trial_sim.design import Bounds, Design
-from trial_sim.operating_characteristics import SimulationResult
+from trial_sim.design.design import Bounds, Design
+from trial_sim.simulation.operating_characteristics import SimulationResult
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "trial_reference_values.json"
 REFERENCE_TRIALS = {

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 import trial_sim as ts
-from trial_sim.design import Design, EnrolmentLooks, Minimization
-from trial_sim.operating_characteristics import SimulationResult
+from trial_sim.design.design import Design, EnrolmentLooks, Minimization
 from trial_sim.scenarios import (
     CompetingRisks,
     CountResponse,
     LongitudinalResponse,
     WithCovariates,
 )
+from trial_sim.simulation.operating_characteristics import SimulationResult
 
 FH = "fleming_harrington"
 OUTCOMES = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)

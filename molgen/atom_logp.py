@@ -14,7 +14,7 @@ from typing import Any
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
-from molgen.mol_types import TypedMol
+from molgen.chem.typed_molecules import TypedMol
 
 #: Contributions of an atom and of each of its hydrogens, by its surroundings.
 _known: dict[Any, tuple[float, ...]] = {}

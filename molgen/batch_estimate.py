@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from molgen.batch_plan import BLOCK, RunPlan, as_plan, resolve
-from molgen.parallel import count_workers
+from molgen.base.parallel import count_workers
+from molgen.batch.plan import BLOCK, RunPlan, as_plan, resolve
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
     """What the batch would cost, from 512 draws made now; nothing is written."""
     import shutil
 
-    from molgen.batch_chunk import compute_chunk, read_chunk, single_thread
-    from molgen.batch_job import compute_scores
+    from molgen.batch.chunk import compute_chunk, read_chunk, single_thread
+    from molgen.batch.jobs import compute_scores
 
     wanted = as_plan(plan)
     task = replace(resolve(wanted), blocks_per_chunk=1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from molgen.batch_chunk import single_thread
-from molgen.batch_plan import BLOCK
-from molgen.provenance_records import Provenance
+from molgen.batch.chunk import single_thread
+from molgen.batch.plan import BLOCK
+from molgen.files.provenance_records import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molgen.generation import Generator
+    from molgen.generation.generator import Generator
 
 
 def draw_again(

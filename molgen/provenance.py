@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molgen.provenance_records import (
+from molgen.files.provenance_records import (
     Provenance,
     canonical_text,
     hash_file,
     record,
     row_digests,
 )
-from molgen.tables import load_table, save_table, sidecar_path
+from molgen.files.tables import load_table, save_table, sidecar_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +167,7 @@ def _recompute_descriptors(
 ) -> tuple[str, list[Discrepancy]]:
     import warnings
 
-    from molgen.properties import DESCRIPTORS, describe
+    from molgen.chem.properties import DESCRIPTORS, describe
 
     names = [c for c in table.columns if c in DESCRIPTORS]
     if not names or "smiles" not in table.columns or not drawn:
@@ -199,7 +199,7 @@ def _same_number(held: Any, expected: float) -> bool:
 def _recompute_filters(
     table: pd.DataFrame, drawn: Sequence[int], provenance: Provenance
 ) -> tuple[str, list[Discrepancy]]:
-    from molgen.filters import filter_molecules
+    from molgen.filters.filter_sets import filter_molecules
 
     filters = provenance.arguments.get("filters")
     if not filters or not {"passed", "smiles"} <= set(table.columns) or not drawn:

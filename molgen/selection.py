@@ -8,7 +8,7 @@ import numpy as np
 from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
-from molgen.chem import parse
+from molgen.chem.parsing import parse
 
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2)
 

@@ -65,7 +65,7 @@ def test_sources_end_lines_with_newline_alone() -> None:
 
 
 def test_a_gzip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from molgen import files
+    from molgen.files import molecule_files as files
 
     monkeypatch.setattr(files, "LARGEST", 10_000)
     path = tmp_path / "bomb.smi.gz"
@@ -75,7 +75,7 @@ def test_a_gzip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trial_sim import storage
+    from trial_sim.base import storage
 
     monkeypatch.setattr(storage, "LARGEST", 10_000)
     content = io.BytesIO()
@@ -101,8 +101,8 @@ def test_aliases_that_multiply_are_harmless(tmp_path: Path) -> None:
 def test_a_long_constraint_or_smiles_is_refused_fast() -> None:
     import pandas as pd
 
-    from molgen.chem import parse
-    from trial_sim.constraints import holds
+    from molgen.chem.parsing import parse
+    from trial_sim.data.constraints import holds
 
     with pytest.raises(ValueError, match="longer than"):
         holds(pd.DataFrame({"a": [1]}), "(" * 100_000)

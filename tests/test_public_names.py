@@ -147,7 +147,7 @@ def documented() -> dict[str, Any]:
 
 DOCUMENTED = documented()
 SLOW = NEEDS_A_MODEL | {
-    n for n in DOCUMENTED if n.startswith(("molgen.qsar.", "molgen.generation."))
+    n for n in DOCUMENTED if n.startswith(("molgen.qsar.model.", "molgen.generation.generator."))
 }
 
 

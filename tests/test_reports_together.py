@@ -35,7 +35,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     import molgen
     import trial_sim as ts
     from benchmarks.demo import Made, index
-    from molgen.report import report
+    from molgen.report.page import report
 
     folder = tmp_path_factory.mktemp("reports")
     made = {name: folder / f"{name.replace(' ', '_')}.html" for name in NAMES}

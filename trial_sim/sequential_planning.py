@@ -1,6 +1,6 @@
 """`group_sequential(...)`: exact group-sequential designs, any looks, any family of boundaries.
 
-Boundaries are solved in `trial_sim.boundaries`, the record is `trial_sim.sequential_design`.
+Boundaries are solved in `trial_sim.sequential.boundaries`, the record is `trial_sim.sequential.design`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trial_sim.arguments import MAX_LOOKS, between, fractions_of
-from trial_sim.boundaries import (
-    efficacy_alone,
-    error_of,
-    exit_probabilities,
-)
-from trial_sim.futility import FutilityProblem, solve_with_futility
-from trial_sim.integration import FloatArray
-from trial_sim.sequential_design import GroupSequential
-from trial_sim.spending import parse_rule
+from trial_sim.base.arguments import MAX_LOOKS, between, fractions_of
+from trial_sim.sequential.boundaries import efficacy_alone, error_of, exit_probabilities
+from trial_sim.sequential.design import GroupSequential
+from trial_sim.sequential.futility import FutilityProblem, solve_with_futility
+from trial_sim.sequential.integration import FloatArray
+from trial_sim.sequential.spending import parse_rule
 
 __all__ = ["MAX_LOOKS", "GroupSequential", "group_sequential"]
 

@@ -15,6 +15,6 @@ The modules, in the order in which data flows:
 """
 
 from molgen.auditing.assessment import audit, audit_samples
-from molgen.auditing.record import AuditReport, Measure
+from molgen.auditing.report import AuditReport, Measure
 
 __all__ = ["AuditReport", "Measure", "audit", "audit_samples"]

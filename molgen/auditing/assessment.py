@@ -19,15 +19,15 @@ from molgen.auditing.membership import (
     nearest_sample_attacks,
 )
 from molgen.auditing.memorisation import measure_memorisation
-from molgen.auditing.molecules import MoleculeSet, read_generated, read_sets
-from molgen.auditing.record import SECTIONS, AuditReport, Measure
+from molgen.auditing.report import SECTIONS, AuditReport, Measure
+from molgen.auditing.sets import MoleculeSet, read_generated, read_sets
 from molgen.auditing.usefulness import measure_balance, measure_fidelity, measure_utility
-from molgen.chem import as_smiles_list
-from molgen.datasets import hash_smiles
-from molgen.provenance_records import record
+from molgen.chem.parsing import as_smiles_list
+from molgen.files.datasets import hash_smiles
+from molgen.files.provenance_records import record
 
 if TYPE_CHECKING:
-    from molgen.generation import Generator
+    from molgen.generation.generator import Generator
 
 logger = logging.getLogger(__name__)
 _MOST_SAMPLES = 30_000
@@ -92,7 +92,7 @@ def audit(
         shadow_attacks,
     )
     from molgen.auditing.side_by_side import SideBySide
-    from molgen.generation import load_model
+    from molgen.generation.generator import load_model
 
     _check(seed, n_samples, shadow_models, shadow_steps, canaries, series)
     model = load_model(model) if isinstance(model, str | os.PathLike) else model
@@ -228,7 +228,7 @@ def _paired(
     name: str, values: Mapping[str, float], members: MoleculeSet, others: MoleculeSet
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Values in the order of the two sets; raises ValueError naming how many are missing."""
-    from molgen.auditing.molecules import profile_chunk
+    from molgen.auditing.sets import profile_chunk
 
     keys = profile_chunk(list(values))
     known = {row[0]: float(v) for row, v in zip(keys, values.values()) if row is not None}

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from molgen.auditing.intervals import bootstrap_mean, share_difference
-from molgen.auditing.molecules import MoleculeSet, read_generated
-from molgen.auditing.record import Measure, not_assessed
+from molgen.auditing.report import Measure, not_assessed
+from molgen.auditing.sets import MoleculeSet, read_generated
 from molgen.auditing.shadows import one_thread
-from molgen.similarity import nearest
+from molgen.chem.similarity import nearest
 
 if TYPE_CHECKING:
-    from molgen.generation import Generator
+    from molgen.generation.generator import Generator
 
 REPEATS = (1, 4, 16)
 #: Mean of log2(1 / u) for uniform u: the exposure of a molecule that was not planted.
@@ -133,10 +133,10 @@ def make_canaries(
     model: Generator, members: MoleculeSet, others: MoleculeSet, n: int, seed: int = 0
 ) -> list[str]:
     """Up to ``n`` unusual molecules that the model can write and that are in neither set."""
-    from molgen.auditing.molecules import profile_chunk
-    from molgen.batches import writable
-    from molgen.graph_moves import crossover
-    from molgen.tensors import build_table
+    from molgen.auditing.sets import profile_chunk
+    from molgen.motifs.atom_graphs import writable
+    from molgen.motifs.tree_tables import build_table
+    from molgen.optimization.graph_moves import crossover
 
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 61])))
     children: dict[str, None] = {}
@@ -176,7 +176,7 @@ def plant(
 ) -> CanaryRun:
     """Train a small model on up to 2,000 members and the first of the siblings, repeated."""
     from molgen.auditing.shadows import quick_training, train_small
-    from molgen.tensors import build_table
+    from molgen.motifs.tree_tables import build_table
 
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 62])))
     repeats = np.repeat(REPEATS, n_each)
@@ -203,7 +203,7 @@ def recovered_by_prompt(
     model: Generator, smiles: str, seed: int, max_draws: int = _PROMPT_DRAWS
 ) -> bool:
     """Whether the model writes ``smiles`` when it is given its scaffold."""
-    from molgen.chem import scaffold
+    from molgen.chem.parsing import scaffold
 
     core = scaffold(smiles)
     if not core or core == smiles:
@@ -213,9 +213,9 @@ def recovered_by_prompt(
 
 def grown_from(model: Generator, core: str, seed: int, max_draws: int) -> set[str]:
     """Molecules that the model writes around ``core``; none where it cannot be a prefix."""
-    from molgen.growing import sample_scaffold
+    from molgen.generation.growing import sample_scaffold
 
-    with quiet("molgen.growing"):
+    with quiet("molgen.generation.growing"):
         try:
             return set(sample_scaffold(model, core, max_draws, seed=seed, max_draws=max_draws))
         except ValueError:  # a core that motifs cannot carry: nothing is recovered from it

@@ -15,11 +15,11 @@ import numpy as np
 
 from molgen.auditing.canaries import grown_from, quiet
 from molgen.auditing.intervals import Interval
-from molgen.auditing.molecules import MoleculeSet
-from molgen.auditing.record import Measure, not_assessed
+from molgen.auditing.report import Measure, not_assessed
+from molgen.auditing.sets import MoleculeSet
 
 if TYPE_CHECKING:
-    from molgen.generation import Generator
+    from molgen.generation.generator import Generator
 
 _SMALLEST = 3
 _RESAMPLES = 2_000
@@ -90,12 +90,12 @@ def series_of(own: MoleculeSet, foreign: MoleculeSet, n: int) -> list[tuple[str,
 
 
 def _drawn_in_window(model: Generator, series: list[str], n_draws: int, seed: int) -> set[str]:
-    from molgen.conditioning import sample_where
-    from molgen.properties import describe
+    from molgen.chem.properties import describe
+    from molgen.generation.windows import sample_where
 
     table = describe(series, properties=list(_PROFILE))
     window = {name: (float(table[name].min()), float(table[name].max())) for name in _PROFILE}
-    with quiet("molgen.conditioning"):
+    with quiet("molgen.generation.windows"):
         drawn = sample_where(
             model, window, n_draws, seed=seed, max_draws=4 * n_draws, diverse=False
         )

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from molgen.auditing.intervals import AttackResult, Interval, attack_result
-from molgen.auditing.molecules import MoleculeSet, profile_chunk
-from molgen.auditing.record import Measure
-from molgen.parallel import map_chunks
-from molgen.similarity import nearest
+from molgen.auditing.report import Measure
+from molgen.auditing.sets import MoleculeSet, profile_chunk
+from molgen.base.parallel import map_chunks
+from molgen.chem.similarity import nearest
 
 if TYPE_CHECKING:
-    from molgen.generation import Generator
-    from molgen.tensors import TreeTable
+    from molgen.generation.generator import Generator
+    from molgen.motifs.tree_tables import TreeTable
 
 AUC_LIMIT = 0.55
 #: Limits of the true-positive rates at 1 % and .1 % false positives, and how many non-members
@@ -208,8 +208,8 @@ class Evidence:
 
 def gather_evidence(model: Generator, molecules: MoleculeSet, seed: int = 0) -> Evidence:
     """Everything that the attacks with the model need, in one pass over the molecules."""
-    from molgen.likelihood import table_nll
-    from molgen.tensors import build_table
+    from molgen.motifs.tree_tables import build_table
+    from molgen.sampling.likelihood import table_nll
 
     smiles = list(molecules.smiles)
     table, _, _ = build_table(smiles)
@@ -243,9 +243,9 @@ def _posteriors(model: Generator, table: TreeTable, seed: int) -> np.ndarray:
     with random weights."""
     import torch
 
-    from molgen.batches import atom_graphs, motif_numbers
-    from molgen.model import GraphVAE
-    from molgen.vocabulary_growth import extend
+    from molgen.model.graph_vae import GraphVAE
+    from molgen.motifs.atom_graphs import atom_graphs, motif_numbers
+    from molgen.motifs.vocabulary_growth import extend
 
     network = model.network
     vocabulary = network.vocabulary

@@ -15,9 +15,9 @@ from collections import Counter
 import numpy as np
 
 from molgen.auditing.intervals import share_difference, wilson
-from molgen.auditing.molecules import MoleculeSet
-from molgen.auditing.record import Measure, not_assessed
-from molgen.similarity import nearest
+from molgen.auditing.report import Measure, not_assessed
+from molgen.auditing.sets import MoleculeSet
+from molgen.chem.similarity import nearest
 
 NEAR = 0.9
 _MIN_GROUP = 20

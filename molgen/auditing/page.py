@@ -7,10 +7,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from molgen.auditing.intervals import Interval
-from molgen.auditing.record import SECTIONS, VERDICTS, Measure
+from molgen.auditing.report import SECTIONS, VERDICTS, Measure
 
 if TYPE_CHECKING:
-    from molgen.auditing.record import AuditReport
+    from molgen.auditing.report import AuditReport
 
 INTRODUCTIONS = {
     "memorisation": "Does a large sample hold training molecules, or near copies of them, more "

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from molgen.auditing.membership import Attack
-from molgen.auditing.molecules import MoleculeSet
+from molgen.auditing.sets import MoleculeSet
 
 if TYPE_CHECKING:
-    from molgen.generation import Generator
-    from molgen.model import ModelConfig
-    from molgen.tensors import TreeTable
-    from molgen.training import TrainingConfig
+    from molgen.generation.generator import Generator
+    from molgen.model.graph_vae import ModelConfig
+    from molgen.motifs.tree_tables import TreeTable
+    from molgen.training.whole_run import TrainingConfig
 
 _POPULATION = 1_000
 _SMALL_WIDTH = 64
@@ -68,7 +68,7 @@ def one_thread() -> Iterator[None]:
 
 def small_config(model: Generator) -> ModelConfig:
     """Sizes of a model that trains in seconds; the target's own when it is as small."""
-    from molgen.model import ModelConfig
+    from molgen.model.graph_vae import ModelConfig
 
     own = model.network.config
     if own.width <= _SMALL_WIDTH:
@@ -82,7 +82,7 @@ def small_config(model: Generator) -> ModelConfig:
 def quick_training(n_steps: int) -> TrainingConfig:
     """A short training run in single precision, without a latent prior: what it leaves samples
     from its decoder alone."""
-    from molgen.training import TrainingConfig
+    from molgen.training.whole_run import TrainingConfig
 
     return TrainingConfig(
         n_steps=n_steps,
@@ -106,10 +106,10 @@ def train_small(
 
     The vocabulary is the target's, because whoever has a model can read its vocabulary.
     """
-    from molgen.checkpoints import save_model
-    from molgen.generation import load_model
-    from molgen.model import GraphVAE
-    from molgen.training import train
+    from molgen.generation.generator import load_model
+    from molgen.model.checkpoints import save_model
+    from molgen.model.graph_vae import GraphVAE
+    from molgen.training.whole_run import train
 
     blank = GraphVAE(model.network.vocabulary, config or small_config(model), seed=seed)
     save_model(folder / "blank", blank, None, {"steps": 0})
@@ -156,8 +156,8 @@ def plan_shadows(
     Raises:
         ValueError: an odd or negative number of shadows, or no molecule with a motif tree.
     """
-    from molgen.batches import writable
-    from molgen.tensors import build_table
+    from molgen.motifs.atom_graphs import writable
+    from molgen.motifs.tree_tables import build_table
 
     if n_shadows < 2 or n_shadows % 2:
         raise ValueError(
@@ -188,7 +188,7 @@ def score_with_shadow(
     Args:
         n_steps: training steps of 128 molecules each.
     """
-    from molgen.likelihood import table_nll
+    from molgen.sampling.likelihood import table_nll
 
     with tempfile.TemporaryDirectory(prefix="molgen-shadow-") as folder, one_thread():
         shadow = train_small(
@@ -260,7 +260,7 @@ def shadow_attacks(target: np.ndarray, n_members: int, shadows: ShadowScores) ->
 def likelihood_ratio(model: Generator, reference: Generator, smiles: list[str]) -> np.ndarray:
     """(n,) log-likelihood under ``model`` less that expected from ``reference``, in nats; minus
     infinity where either cannot write the molecule."""
-    from molgen.likelihood import negative_log_likelihood
+    from molgen.sampling.likelihood import negative_log_likelihood
 
     found, expected = (-negative_log_likelihood(m, smiles) for m in (model, reference))
     finite = np.isfinite(found) & np.isfinite(expected)

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from molgen.auditing.molecules import MoleculeSet
+from molgen.auditing.sets import MoleculeSet
 from molgen.auditing.shadows import one_thread
 
 if TYPE_CHECKING:
-    from molgen.generation import Generator
+    from molgen.generation.generator import Generator
 
 #: Takes a name, seconds, and seconds of the processor.
 Log = Callable[[str, float, float], None]
@@ -81,7 +81,7 @@ _model: Generator | None = None
 
 
 def _start(folder: Path) -> None:
-    from molgen.generation import load_model
+    from molgen.generation.generator import load_model
 
     global _model
     _model = load_model(folder)

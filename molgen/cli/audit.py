@@ -101,7 +101,7 @@ def train_private(
         molgen train-private secret.smi --output private_model --epsilon 8
     """
     with plain_errors():
-        from molgen.private_training import PrivateConfig, train_privately
+        from molgen.training.private_run import PrivateConfig, train_privately
 
         config = PrivateConfig(
             n_steps=steps, batch_size=batch_size, clip=clip, learning_rate=learning_rate
@@ -148,8 +148,8 @@ def train_audited(
         molgen train-audited secret.smi --hold-out others.smi --output tuned --limit 0.55
     """
     with plain_errors():
-        from molgen.protection import train_audited as run_training
-        from molgen.training_config import FINE_TUNING
+        from molgen.auditing.early_stopping import train_audited as run_training
+        from molgen.training.config import FINE_TUNING
 
         config = FINE_TUNING.given(
             n_steps=steps, batch_size=batch_size, learning_rate=learning_rate,

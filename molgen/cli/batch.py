@@ -33,7 +33,7 @@ def batch(
 
         molgen batch run.yaml --output candidates --dry-run
     """
-    from molgen.batch import estimate_batch, run_batch
+    from molgen.batch.running import estimate_batch, run_batch
 
     with plain_errors():
         if dry_run:

@@ -59,7 +59,7 @@ def standardize(
 
       molgen standardize drugs.smi | molgen filter -
     """
-    from molgen.standardization import standardize as standardize_molecules
+    from molgen.chem.standardization import standardize as standardize_molecules
 
     with plain_errors():
         read = read_input(molecules, column)
@@ -118,7 +118,7 @@ def describe(
 
       molgen describe library.sdf.gz -o library.parquet --rejects bad.csv
     """
-    from molgen.properties import describe as describe_molecules
+    from molgen.chem.properties import describe as describe_molecules
 
     with plain_errors():
         read = read_input(molecules, column)
@@ -170,7 +170,12 @@ def filter_(
 
       molgen filter library.smi -f rules.yaml --rejects bad.csv --funnel funnel.svg
     """
-    from molgen.filters import NOT_A_MOLECULE, as_filter_set, filter_molecules, funnel_table
+    from molgen.filters.filter_sets import (
+        NOT_A_MOLECULE,
+        as_filter_set,
+        filter_molecules,
+        funnel_table,
+    )
 
     with plain_errors():
         if show:
@@ -206,8 +211,8 @@ def filter_(
 
 
 def _list_filters() -> None:
-    from molgen.filters import PRESETS, filter_names, named_filter
-    from molgen.rules import RULES
+    from molgen.filters.filter_sets import PRESETS, filter_names, named_filter
+    from molgen.filters.rules import RULES
 
     for name, members in PRESETS.items():
         typer.echo(f"preset {name}: {', '.join(members)}")
@@ -219,7 +224,7 @@ def _list_filters() -> None:
 
 
 def _write_funnel(steps: pd.DataFrame, path: Path) -> None:
-    from molgen.charts import plot_funnel
+    from molgen.filters.funnel_plot import plot_funnel
 
     if path.suffix.lower() == ".csv":
         try:

@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molgen.files import MoleculeFile
+    from molgen.files.molecule_files import MoleculeFile
 
 Input = Annotated[
     str,
@@ -57,7 +57,7 @@ def plain_errors() -> Iterator[None]:
 
 def read_input(source: str, column: str | None) -> MoleculeFile:
     """The molecules of a file, or of standard input for ``-``."""
-    from molgen.files import read_molecules
+    from molgen.files.molecule_files import read_molecules
 
     return read_molecules(source, column=column)
 
@@ -88,7 +88,7 @@ def read_columns(path: Path) -> pd.DataFrame:
     """All columns of a .parquet, .tsv or else .csv file."""
     import pandas as pd
 
-    from molgen.parquet import ParquetError, read_parquet
+    from molgen.base.parquet import ParquetError, read_parquet
 
     if path.suffix != ".parquet":
         return pd.read_csv(path, sep="\t" if path.suffix in (".tsv", ".tab") else ",")
@@ -114,7 +114,7 @@ def write_table(
 
 def hash_input(read: MoleculeFile) -> str:
     """SHA-256 of the molecules read, for provenance."""
-    from molgen.datasets import hash_smiles
+    from molgen.files.datasets import hash_smiles
 
     return hash_smiles(read.smiles)
 

@@ -35,7 +35,7 @@ def near(
 
         molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" --keep "C(=O)N" -o near.csv --picture near.svg
     """
-    from molgen.analogues import compare_analogues, draw_pairs
+    from molgen.report.analogues import compare_analogues, draw_pairs
 
     with plain_errors():
         generator = load_generator(model)
@@ -63,7 +63,7 @@ def interpolate(
 
         molgen interpolate "Cc1ccccc1" "O=C(N)c1ccncc1" -n 6 --picture path.svg
     """
-    from molgen.analogues import draw_path
+    from molgen.report.analogues import draw_path
 
     with plain_errors():
         generator = load_generator(model)

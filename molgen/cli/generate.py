@@ -22,7 +22,7 @@ from molgen.cli.common import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molgen.generation import Generator, Molecules
+    from molgen.generation.generator import Generator, Molecules
 
 Model = Annotated[str, typer.Option("--model", "-m", help="A shipped model or a model folder.")]
 Count = Annotated[int, typer.Option("--n", "-n", help="How many molecules.")]
@@ -32,7 +32,7 @@ Temperature = Annotated[float, typer.Option(help="Below 1 more typical, above 1 
 
 def load_generator(model: str) -> Generator:
     """A shipped model by name, or a model folder."""
-    from molgen.generation import load_model
+    from molgen.generation.generator import load_model
 
     try:
         return load_model(model)
@@ -110,8 +110,8 @@ def _sample_balanced(
     output: Path | None,
 ) -> None:
     """Sample with the shares asked for, and tell the balance that came out."""
-    from molgen.balancing import sample_balanced
-    from molgen.molecules import Molecules
+    from molgen.generation.balancing import sample_balanced
+    from molgen.sampling.molecules import Molecules
 
     shares: dict[str, float] = {}
     for text in balance:
@@ -145,7 +145,7 @@ def encode(
     """
     import numpy as np
 
-    from molgen.files import read_molecules
+    from molgen.files.molecule_files import read_molecules
 
     with plain_errors():
         if output.suffix not in (".npz", ".parquet"):
@@ -171,7 +171,7 @@ def _write_latents(output: Path, smiles: list[str], z: Any) -> None:
     import numpy as np
     import pandas as pd
 
-    from molgen.parquet import write_parquet
+    from molgen.base.parquet import write_parquet
 
     temporary = output.with_name(f".{output.stem}.tmp{output.suffix}")
     try:
@@ -215,7 +215,7 @@ def _read_latents(source: Path) -> Any:
 
     import numpy as np
 
-    from molgen.parquet import read_parquet
+    from molgen.base.parquet import read_parquet
 
     try:
         if source.suffix == ".parquet":
@@ -264,9 +264,9 @@ def train(
 
         molgen train series.csv -o tuned --from moses --steps 300
     """
-    from molgen.files import read_molecules
-    from molgen.training import train as run_training
-    from molgen.training_config import usual_config
+    from molgen.files.molecule_files import read_molecules
+    from molgen.training.config import usual_config
+    from molgen.training.whole_run import train as run_training
 
     with plain_errors():
         config = usual_config(from_model is not None).given(

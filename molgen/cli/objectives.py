@@ -62,7 +62,7 @@ def score(
 
       molgen score library.smi --objective objective.yaml --filters default
     """
-    from molgen.scoring import score as score_molecules
+    from molgen.scoring.objectives import score as score_molecules
 
     with plain_errors():
         wanted = read_objective(objective, goal or [], aggregation, filters)
@@ -88,7 +88,7 @@ def read_objective(
     path: Path | None, goals: list[str], aggregation: str | None, filters: str | None
 ) -> Any:
     """The objective of a file, or of statements, with options laid over it."""
-    from molgen.scoring import Objective
+    from molgen.scoring.objectives import Objective
 
     if (path is None) == (not goals):
         raise ValueError("give either an objective's file or one or more --goal 'maximise qed'")
@@ -125,7 +125,7 @@ def qsar_fit(
 
       molgen qsar fit assay.csv --target pIC50 -o model/
     """
-    from molgen.qsar import fit_qsar
+    from molgen.qsar.model import fit_qsar
 
     with plain_errors():
         if not data.is_file():
@@ -176,7 +176,7 @@ def qsar_predict(
 
       molgen qsar predict model/ library.smi -o predicted.csv --rejects bad.csv
     """
-    from molgen.qsar_files import load_qsar
+    from molgen.qsar.saved import load_qsar
 
     with plain_errors():
         loaded = load_qsar(model)

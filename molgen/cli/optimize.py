@@ -43,9 +43,9 @@ def optimize(
         molgen optimize -g "maximise qed" -g "logp within 1 3" -n 500 -o best.csv
     """
     with plain_errors():
-        from molgen.files import read_molecules
-        from molgen.optimization import optimize as search
-        from molgen.report import report as write_report
+        from molgen.files.molecule_files import read_molecules
+        from molgen.optimization.goal_directed import optimize as search
+        from molgen.report.page import report as write_report
 
         wanted = read_objective(objective, goal or [], None, None)
         table = search(

@@ -23,7 +23,7 @@ from molgen.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from molgen.files import MoleculeFile
+    from molgen.files.molecule_files import MoleculeFile
 
 
 @app.command()
@@ -55,8 +55,8 @@ def evaluate(
 
       molgen evaluate mine.smi -r house.csv -m FCD,SNN,Novelty
     """
-    from molgen.datasets import write_atomically
-    from molgen.evaluation import evaluate as evaluate_molecules
+    from molgen.evaluation.metrics import evaluate as evaluate_molecules
+    from molgen.files.datasets import write_atomically
 
     with plain_errors():
         read = read_input(molecules, column)
@@ -103,8 +103,8 @@ def draw(
 
       molgen draw hits.smi -o hits.svg -s qed,sa_score --highlight brenk
     """
-    from molgen.drawing import draw as draw_molecules
-    from molgen.properties import describe as describe_molecules
+    from molgen.chem.properties import describe as describe_molecules
+    from molgen.report.drawing import draw as draw_molecules
 
     with plain_errors():
         read = read_input(molecules, column)
@@ -157,7 +157,7 @@ def report(
       molgen report best.csv -o best.html -r house.smi
     """
     from molgen.provenance import record
-    from molgen.report import report as write_report
+    from molgen.report.page import report as write_report
 
     with plain_errors():
         read = read_input(molecules, column)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import molgen
-from molgen.model import ModelConfig
-from molgen.training import TrainingConfig, train
+from molgen.model.graph_vae import ModelConfig
+from molgen.training.whole_run import TrainingConfig, train
 from tests.molgen.test_motifs import read
 
 SMALL = ModelConfig(

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from molgen import admet
-from molgen.scoring import Component, Objective, score
+from molgen.qsar import admet
+from molgen.scoring.objectives import Component, Objective, score
 
 INSTALLED = importlib.util.find_spec("admet_ai") is not None
 needs_extra = pytest.mark.skipif(not INSTALLED, reason="the extra 'admet' is not installed")

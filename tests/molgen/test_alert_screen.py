@@ -7,14 +7,14 @@ import pytest
 from rdkit import Chem, RDConfig
 from rdkit.Chem import QED
 
-from molgen.alert_screen import pains_screen, refuses
-from molgen.alerts import alert_catalog
-from molgen.chem import quiet_rdkit, ring_systems_with_atoms
-from molgen.fast_descriptors import describe_fast
-from molgen.filters import as_filter_set
-from molgen.mol_types import TypedMol
-from molgen.properties import DESCRIPTORS, compute
-from molgen.rings import find_ring_systems
+from molgen.chem.fast_descriptors import describe_fast
+from molgen.chem.parsing import quiet_rdkit, ring_systems_with_atoms
+from molgen.chem.properties import DESCRIPTORS, compute
+from molgen.chem.typed_molecules import TypedMol
+from molgen.filters.alerts import alert_catalog
+from molgen.filters.fast_filters import pains_screen, refuses
+from molgen.filters.filter_sets import as_filter_set
+from molgen.filters.ring_frequency import find_ring_systems
 from tests.molgen.test_motifs import read
 
 

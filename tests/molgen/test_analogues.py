@@ -3,7 +3,7 @@
 import pytest
 from rdkit import Chem
 
-from molgen.analogues import compare_analogues, draw_pairs, draw_path, match_pair
+from molgen.report.analogues import compare_analogues, draw_pairs, draw_path, match_pair
 
 LEAD = "Cc1ccc(C(=O)NC2CC2)cc1Cl"
 

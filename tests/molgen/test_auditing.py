@@ -11,8 +11,8 @@ import molgen
 from molgen.auditing.intervals import Interval, attack_result, share_difference, wilson
 from molgen.auditing.membership import measure_membership, nearest_sample_attacks
 from molgen.auditing.memorisation import copied_with_one_change, measure_memorisation
-from molgen.auditing.molecules import read_generated, read_sets
-from molgen.auditing.record import AuditReport, Measure
+from molgen.auditing.report import AuditReport, Measure
+from molgen.auditing.sets import read_generated, read_sets
 from tests.molgen.test_motifs import read
 
 

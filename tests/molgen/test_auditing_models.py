@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 import molgen
 from molgen.auditing import canaries, inversion, shadows
 from molgen.auditing.membership import gather_evidence, measure_membership, model_attacks
-from molgen.auditing.molecules import read_sets
+from molgen.auditing.sets import read_sets
 from molgen.auditing.side_by_side import SideBySide
 from molgen.cli import app
-from molgen.training import train
+from molgen.training.whole_run import train
 from tests.molgen.conftest import QUICK, SMALL
 from tests.molgen.test_motifs import read
 
@@ -89,7 +89,7 @@ def test_what_sets_apart_by_themselves_is_no_leak_of_the_model(small_model, mose
     """Members with two rings, unseen molecules with four: any encoder tells them apart."""
     from rdkit.Chem.rdMolDescriptors import CalcNumRings
 
-    from molgen.chem import parse
+    from molgen.chem.parsing import parse
 
     rings = [CalcNumRings(parse(s)) for s in moses]
     few, many = ([s for s, n in zip(moses, rings) if n in kind] for kind in ((1, 2), (4, 5)))

@@ -3,8 +3,8 @@
 import pytest
 from rdkit import Chem
 
-from molgen.balancing import sample_balanced
-from molgen.conditioning import CHEMOTYPES
+from molgen.generation.balancing import sample_balanced
+from molgen.generation.windows import CHEMOTYPES
 
 
 def test_each_class_has_its_share(small_model) -> None:

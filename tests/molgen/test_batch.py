@@ -16,13 +16,13 @@ from rdkit import Chem
 from typer.testing import CliRunner
 
 import molgen
-from molgen.batch import BatchError, RunPlan, estimate_batch, run_batch
-from molgen.batch_chunk import compute_chunk, read_chunk
-from molgen.batch_folder import BatchFolder
-from molgen.batch_job import Job
-from molgen.batch_plan import resolve
+from molgen.batch.chunk import compute_chunk, read_chunk
+from molgen.batch.folder import BatchFolder
+from molgen.batch.jobs import Job
+from molgen.batch.plan import resolve
+from molgen.batch.running import BatchError, RunPlan, estimate_batch, run_batch
+from molgen.batch.workers import WorkerPool
 from molgen.batch_verify import draw_again
-from molgen.batch_workers import WorkerPool
 from molgen.cli import app
 from molgen.provenance import load_table, save_table, verify
 
@@ -139,7 +139,7 @@ def test_a_run_killed_at_any_moment_goes_on(whole, small_folder, tmp_path):
     """kill -9, four times, at moments spread over the run: also while results are written."""
     run_file, folder = tmp_path / "run.yaml", tmp_path / "killed"
     run_file.write_text(yaml.safe_dump(plan_for(small_folder)))
-    code = "import sys; from molgen.batch import run_batch; run_batch(sys.argv[1], sys.argv[2])"
+    code = "import sys; from molgen.batch.running import run_batch; run_batch(sys.argv[1], sys.argv[2])"
     moments = [
         lambda: (folder / "work" / "seen.duckdb").exists(),
         lambda: (folder / "work" / "chunks" / "00000000.parquet").exists(),

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from molgen.batches import atom_graphs, bucketed, motif_numbers, writable
-from molgen.growth import grow
-from molgen.motif_assembly import to_smiles
-from molgen.motifs import Edge, MotifTree
-from molgen.tensors import TreeTable, build_table
-from molgen.vocabulary import Vocabulary, build_vocabulary, choose_tokens
-from molgen.vocabulary_growth import extend
+from molgen.motifs.assembly import to_smiles
+from molgen.motifs.atom_graphs import atom_graphs, bucketed, motif_numbers, writable
+from molgen.motifs.tree_tables import TreeTable, build_table
+from molgen.motifs.trees import Edge, MotifTree
+from molgen.motifs.vocabulary import Vocabulary, build_vocabulary, choose_tokens
+from molgen.motifs.vocabulary_growth import extend
+from molgen.motifs.writing_orders import grow
 from tests.molgen.test_motifs import read
 
 

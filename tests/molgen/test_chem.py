@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molgen import chem
+from molgen.chem import parsing as chem
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -88,7 +88,7 @@ def test_parse_survives_near_smiles(text):
 
 def test_rdkit_is_silent_inside_and_speaks_again_outside():
     code = (
-        "from rdkit import Chem\nfrom molgen import chem\n"
+        "from rdkit import Chem\nfrom molgen.chem import parsing as chem\n"
         "chem.parse_or_none('C1CC')\nimport sys\nsys.stderr.flush()\n"
         "print('between', file=sys.stderr, flush=True)\nChem.MolFromSmiles('C1CC')\n"
     )

@@ -14,8 +14,8 @@ from rdkit import Chem
 from typer.testing import CliRunner
 
 from molgen.cli import app
-from molgen.generation import load_model
-from molgen.training_config import FINE_TUNING
+from molgen.generation.generator import load_model
+from molgen.training.config import FINE_TUNING
 from tests.molgen.test_motifs import read
 
 LEAD = "Cc1ccc(C(=O)NC2CC2)cc1Cl"

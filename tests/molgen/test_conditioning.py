@@ -5,8 +5,8 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen, rdMolDescriptors
 
-from molgen.conditioning import _Prints, sample_where
-from molgen.fingerprints import fingerprints, tanimoto
+from molgen.chem.fingerprints import fingerprints, tanimoto
+from molgen.generation.windows import _Prints, sample_where
 
 
 def test_molecules_are_inside_the_window(small_model) -> None:

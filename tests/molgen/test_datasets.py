@@ -8,8 +8,9 @@ import zipfile
 
 import pytest
 
-from molgen import chem, datasets
-from molgen.datasets import DatasetError, Split, load_dataset
+from molgen.chem import parsing as chem
+from molgen.files import datasets
+from molgen.files.datasets import DatasetError, Split, load_dataset
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import molgen
-from molgen.choices import choose, in_groups
-from molgen.partial_molecules import Closing
-from molgen.prefixes import prepare_prefix
+from molgen.generation.prefixes import prepare_prefix
+from molgen.sampling.choices import choose, in_groups
+from molgen.sampling.partial_molecules import Closing
 
 LAST = float(np.nextafter(np.float32(1), np.float32(0)))
 

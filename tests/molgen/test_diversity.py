@@ -8,11 +8,11 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.SimDivFilters import rdSimDivPickers
 
+from molgen.batch.seen import SeenStore
 from molgen.batch_checks import BatchError
-from molgen.batch_store import SeenStore
-from molgen.diversity import choose_maxmin, choose_spheres
-from molgen.fingerprints import fingerprints, tanimoto
-from molgen.similarity import pack
+from molgen.chem.diversity import choose_maxmin, choose_spheres
+from molgen.chem.fingerprints import fingerprints, tanimoto
+from molgen.chem.similarity import pack
 from tests.molgen.test_motifs import read
 
 

@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import pandas as pd
 import pytest
 
-from molgen.drawing import Drawing, draw, draw_structure
-from molgen.filters import filter_molecules
+from molgen.filters.filter_sets import filter_molecules
+from molgen.report.drawing import Drawing, draw, draw_structure
 
 SMILES = ["CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "F/C=C/F", "C[N+](C)(C)CC(=O)[O-]"]
 SVG = "{http://www.w3.org/2000/svg}"

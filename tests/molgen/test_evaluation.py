@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from molgen import evaluation, reference, similarity
-from molgen.chemnet import activations, frechet_distance, mean_and_covariance
-from molgen.datasets import DatasetError
-from molgen.fingerprints import fingerprints, tanimoto
+from molgen.chem import similarity
+from molgen.chem.fingerprints import fingerprints, tanimoto
+from molgen.evaluation import metrics as evaluation
+from molgen.evaluation import reference_sets as reference
+from molgen.evaluation.chemnet import activations, frechet_distance, mean_and_covariance
+from molgen.files.datasets import DatasetError
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molgen.files import MoleculeFile, read_molecules
+from molgen.files.molecule_files import MoleculeFile, read_molecules
 
 SMILES = ["CCO", "c1ccccc1", "C[N+](C)(C)CC(=O)[O-]"]
 

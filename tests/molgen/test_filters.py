@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import FilterCatalog
 
-from molgen.alerts import (
+from molgen.chem.parsing import parse, parse_or_none
+from molgen.chem.properties import DESCRIPTORS, compute
+from molgen.filters.alerts import (
     ALERT_SETS,
     alert_catalog,
     compile_alerts,
     passes_moses_filters,
     read_smarts_file,
 )
-from molgen.charts import plot_funnel
-from molgen.chem import parse, parse_or_none
-from molgen.filters import (
+from molgen.filters.filter_sets import (
     NOT_A_MOLECULE,
     PRESETS,
     Filter,
@@ -37,15 +37,15 @@ from molgen.filters import (
     funnel_table,
     named_filter,
 )
-from molgen.properties import DESCRIPTORS, compute
-from molgen.rings import (
+from molgen.filters.funnel_plot import plot_funnel
+from molgen.filters.ring_frequency import (
     BloomFilter,
     chembl_ring_filter,
     find_ring_systems,
     moses_ring_counts,
     ring_system_table,
 )
-from molgen.rules import RULES, Condition, find_rule
+from molgen.filters.rules import RULES, Condition, find_rule
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -11,7 +11,7 @@ import torch
 from rdkit import Chem
 
 import molgen
-from molgen.checkpoints import read_model
+from molgen.model.checkpoints import read_model
 from tests.molgen.test_motifs import read
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem, rdBase
 
-from molgen.motif_assembly import assemble, to_smiles
-from molgen.motifs import Edge, MotifError, MotifTree, decompose, motif
+from molgen.motifs.assembly import assemble, to_smiles
+from molgen.motifs.trees import Edge, MotifError, MotifTree, decompose, motif
 
 DATA = Path(__file__).parent.parent / "data"
 SOURCES = ("moses_sample", "chembl_sample", "approved_drugs")
@@ -96,7 +96,7 @@ def test_nodes_are_a_depth_first_preorder() -> None:
 
 
 def test_text_and_atom_by_atom_assembly_agree() -> None:
-    from molgen.motif_assembly import _assemble_atoms
+    from molgen.motifs.assembly import _assemble_atoms
 
     for smiles in read("moses_sample")[:500]:
         tree = decompose(Chem.MolFromSmiles(smiles))

@@ -4,7 +4,7 @@ import pytest
 from rdkit import Chem
 
 import molgen
-from molgen.search import SearchSettings
+from molgen.optimization.search import SearchSettings
 
 QUICK = SearchSettings(n_initial=40, batch_size=20, pool_size=40, rounds=2)
 

@@ -8,7 +8,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import QED, Crippen
 
-from molgen.oracle import Oracle, top_k_auc
+from molgen.optimization.oracle import Oracle, top_k_auc
 
 
 def length_score(smiles):
@@ -115,7 +115,7 @@ def test_logs_of_other_things_are_refused(tmp_path):
 
 
 def test_components_are_logged(tmp_path):
-    from molgen.scoring import Component, Objective
+    from molgen.scoring.objectives import Component, Objective
 
     objective = Objective([Component.maximise("qed"), Component.within("logp", 0, 3)])
     path = tmp_path / "log.jsonl"

@@ -13,8 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from molgen.files import read_molecules
-from molgen.parquet import (
+from molgen.base.parquet import (
     GROUP,
     ParquetError,
     join_parquet,
@@ -25,6 +24,7 @@ from molgen.parquet import (
     read_parquet,
     write_parquet,
 )
+from molgen.files.molecule_files import read_molecules
 from molgen.provenance import load_table, record, row_digests, save_table
 
 
@@ -254,7 +254,7 @@ def test_molecules_without_a_smiles_are_set_aside(tmp_path):
 
 
 def test_importing_the_package_loads_neither():
-    code = "import sys, molgen, molgen.files; print({'duckdb', 'pyarrow'} & set(sys.modules))"
+    code = "import sys, molgen, molgen.files.molecule_files; print({'duckdb', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

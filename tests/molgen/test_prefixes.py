@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from molgen.decoding import Writer
-from molgen.prefixes import prepare_prefix
-from molgen.scaffolds import parse_scaffold
-from molgen.vocabulary import Vocabulary
-from molgen.vocabulary_growth import extend
+from molgen.generation.partial_structures import parse_scaffold
+from molgen.generation.prefixes import prepare_prefix
+from molgen.motifs.vocabulary import Vocabulary
+from molgen.motifs.vocabulary_growth import extend
+from molgen.sampling.decoding import Writer
 
 SELENIUM = "c1ccc2c(c1)[se]c1ccccc12"
 
@@ -55,7 +55,7 @@ def test_what_was_added_before_changes_nothing(small_model) -> None:
 
 
 def test_room_that_is_used_up_is_made_anew(small_model, monkeypatch) -> None:
-    from molgen import prefixes
+    from molgen.generation import prefixes
 
     before = small_model.sample_scaffold(SELENIUM, 5, seed=3)
     monkeypatch.setattr(prefixes, "_ROOM_FOR_SITES", 150)

@@ -10,14 +10,19 @@ import torch
 from typer.testing import CliRunner
 
 import molgen
-from molgen import privacy_accountant as accountant
-from molgen.batches import motif_numbers, writable
+from molgen.auditing.early_stopping import thin, train_audited
 from molgen.cli import app
-from molgen.private_training import PrivateConfig, _PrivateRun, clipped_gradient, train_privately
-from molgen.protection import thin, train_audited
-from molgen.tensors import build_table
-from molgen.training_config import TrainingConfig
-from molgen.training_step import draw_shards, shard_loss
+from molgen.motifs.atom_graphs import motif_numbers, writable
+from molgen.motifs.tree_tables import build_table
+from molgen.training import privacy_accountant as accountant
+from molgen.training.config import TrainingConfig
+from molgen.training.private_run import (
+    PrivateConfig,
+    _PrivateRun,
+    clipped_gradient,
+    train_privately,
+)
+from molgen.training.step import draw_shards, shard_loss
 from tests.molgen.conftest import QUICK, SMALL
 from tests.molgen.test_motifs import read
 

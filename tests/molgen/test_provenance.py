@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molgen.filters import filter_molecules
-from molgen.properties import describe
+from molgen.chem.properties import describe
+from molgen.files.provenance_records import PackedDigests
+from molgen.filters.filter_sets import filter_molecules
 from molgen.provenance import (
     Provenance,
     canonical_text,
@@ -25,7 +26,6 @@ from molgen.provenance import (
     sidecar_path,
     verify,
 )
-from molgen.provenance_records import PackedDigests
 
 SMILES = ["CCO", "c1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", "C[N+](C)(C)C", "O=C1C=CC(=O)C=C1"]
 FORMATS = [".csv", ".csv.gz", ".tsv", ".parquet", ".json", ".sdf", ".sdf.gz"]
@@ -242,7 +242,7 @@ def test_any_values_survive_writing_and_reading(tmp_path_factory, values, ending
 
 def test_digests_of_millions_of_rows_are_packed(tmp_path, monkeypatch):
     """With the limit lowered: readers of Parquet refuse metadata of more than 100 MB."""
-    monkeypatch.setattr("molgen.provenance_records.MOST_LISTED", 50)
+    monkeypatch.setattr("molgen.files.provenance_records.MOST_LISTED", 50)
     monkeypatch.setattr("molgen.provenance._ROWS_AT_ONCE", 40)
     table = pd.DataFrame({"smiles": ["C" * (1 + i % 30) for i in range(120)], "x": range(120)})
     for name in ("big.parquet", "big.csv", "big.json"):
@@ -278,7 +278,7 @@ def _parquet_with(path, table) -> bytes:
 def test_comparing_fingerprints_leaves_the_threads_of_pytorch_alone():
     import torch
 
-    from molgen.similarity import nearest
+    from molgen.chem.similarity import nearest
 
     before = torch.get_num_threads()
     try:

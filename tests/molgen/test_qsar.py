@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from molgen.chem import scaffold
-from molgen.qsar import QsarError, fit_qsar
-from molgen.qsar_calibration import (
+from molgen.chem.parsing import scaffold
+from molgen.qsar.calibration import (
     PROBABILITY_GRID,
     compute_metrics,
     conformal_factor,
     metric_table,
     venn_abers,
 )
-from molgen.qsar_data import clean_training_set
-from molgen.qsar_features import compute_features, make_folds, nearest_similarity
-from molgen.qsar_files import load_qsar
-from molgen.scoring import Component, Objective, score
+from molgen.qsar.data import clean_training_set
+from molgen.qsar.features import compute_features, make_folds, nearest_similarity
+from molgen.qsar.model import QsarError, fit_qsar
+from molgen.qsar.saved import load_qsar
+from molgen.scoring.objectives import Component, Objective, score
 
 DATA = pd.read_csv(Path(__file__).parents[1] / "data" / "freesolv_sample.csv")
 SMILES, Y = DATA["smiles"].tolist(), DATA["expt"].tolist()

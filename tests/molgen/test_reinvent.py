@@ -7,8 +7,8 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import QED, Descriptors
 
-from molgen.reinvent import from_reinvent
-from molgen.scoring import score
+from molgen.scoring.objectives import score
+from molgen.scoring.reinvent import from_reinvent
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 TOML = """

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
-import molgen.report as report_module
-from molgen.candidates import Bar, chemical_space, choose_candidates
-from molgen.filters import filter_molecules
-from molgen.properties import logp as rdkit_logp
+from molgen.chem.properties import logp as rdkit_logp
+from molgen.filters.filter_sets import filter_molecules
 from molgen.provenance import record
-from molgen.report import provenance_of_report, report
-from molgen.report_charts import _running_best, histogram_svg, trajectory_svg
+from molgen.report import page as report_module
+from molgen.report.candidates import Bar, chemical_space, choose_candidates
+from molgen.report.charts import _running_best, histogram_svg, trajectory_svg
+from molgen.report.page import provenance_of_report, report
 
 DATA = Path(__file__).parents[1] / "data"
 CHROMIUM = next(

@@ -10,9 +10,9 @@ import pytest
 from rdkit import Chem, DataStructs
 from rdkit.Chem import AllChem
 
-from molgen import chem
-from molgen.chem import ring_systems, ring_systems_with_atoms, scaffold
-from molgen.fingerprints import fingerprints, tanimoto
+from molgen.chem import parsing as chem
+from molgen.chem.fingerprints import fingerprints, tanimoto
+from molgen.chem.parsing import ring_systems, ring_systems_with_atoms, scaffold
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -11,9 +11,9 @@ from rdkit import Chem
 from rdkit.Chem import QED, Crippen
 
 import molgen
-from molgen.score_basis import reference_quantiles
-from molgen.score_kinds import KINDS
-from molgen.scoring import Component, Objective, as_objective, score
+from molgen.scoring.kinds import KINDS
+from molgen.scoring.objectives import Component, Objective, as_objective, score
+from molgen.scoring.scales import reference_quantiles
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
@@ -291,7 +291,7 @@ def test_objectives_survive_files(tmp_path, suffix):
 
 
 def test_filters_of_every_form_survive_files(tmp_path):
-    from molgen.filters import as_filter_set
+    from molgen.filters.filter_sets import as_filter_set
 
     for filters in ("default", {"mw": (0, 100)}, ["veber", {"rings": (0, 2)}]):
         objective = Objective(["maximise qed"], filters=filters)
@@ -386,7 +386,7 @@ def test_damaged_files_say_which(tmp_path):
 
 
 def test_every_descriptor_is_a_component():
-    from molgen.properties import DESCRIPTORS
+    from molgen.chem.properties import DESCRIPTORS
 
     assert set(DESCRIPTORS) <= set(KINDS)
     objective = Objective([Component.maximise(name) for name in DESCRIPTORS], "arithmetic")

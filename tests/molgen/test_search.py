@@ -9,9 +9,15 @@ import pytest
 from rdkit import Chem
 
 from benchmarks.goal_directed_tasks import Task
-from molgen.oracle import Oracle
-from molgen.search import SearchSettings, default_proposers, search
-from molgen.surrogate import Settings, Surrogate, choose_settings, featurize, similarities
+from molgen.optimization.oracle import Oracle
+from molgen.optimization.search import SearchSettings, default_proposers, search
+from molgen.qsar.gaussian_process import (
+    Settings,
+    Surrogate,
+    choose_settings,
+    featurize,
+    similarities,
+)
 
 with gzip.open(Path(__file__).parents[1] / "data" / "moses_sample.smi.gz", "rt") as _file:
     LIBRARY = _file.read().split()[:400]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from molgen.chem import canonical
-from molgen.standardization import standardize
+from molgen.chem.parsing import canonical
+from molgen.chem.standardization import standardize
 
 DATA = Path(__file__).parents[1] / "data"
 

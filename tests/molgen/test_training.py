@@ -9,14 +9,14 @@ import pytest
 import torch
 from rdkit import Chem
 
-from molgen.batches import atom_graphs, motif_numbers, writable
-from molgen.checkpoints import read_model, read_tensors
-from molgen.growth import grow
-from molgen.learning_curve import plot_training, read_log
-from molgen.likelihood import negative_log_likelihood
-from molgen.tensors import build_table
-from molgen.training import TrainingConfig, train
-from molgen.training_step import draw_gains, draw_shards, shard_loss
+from molgen.model.checkpoints import read_model, read_tensors
+from molgen.motifs.atom_graphs import atom_graphs, motif_numbers, writable
+from molgen.motifs.tree_tables import build_table
+from molgen.motifs.writing_orders import grow
+from molgen.sampling.likelihood import negative_log_likelihood
+from molgen.training.learning_curve import plot_training, read_log
+from molgen.training.step import draw_gains, draw_shards, shard_loss
+from molgen.training.whole_run import TrainingConfig, train
 from tests.molgen.conftest import QUICK, SMALL
 from tests.molgen.test_motifs import read
 
@@ -31,8 +31,8 @@ def test_the_loss_falls(small_folder, small_model) -> None:
         first = next(csv.DictReader(stream))
     trained = np.nanmean(negative_log_likelihood(small_model, read("moses_sample")[:100]))
     untrained, _, _ = read_model(small_folder)
-    from molgen.generation import Generator
-    from molgen.model import GraphVAE
+    from molgen.generation.generator import Generator
+    from molgen.model.graph_vae import GraphVAE
 
     blank = Generator(GraphVAE(untrained.vocabulary, untrained.config))
     before = np.nanmean(negative_log_likelihood(blank, read("moses_sample")[:100]))
@@ -117,7 +117,7 @@ def test_fine_tuning_moves_towards_the_new_molecules(small_folder, tmp_path) -> 
     series = [f"O=C(Nc1ccc({x})cc1)c1ccccc1" for x in ("F", "Cl", "Br", "C", "OC", "N", "CC")] * 4
     config = replace(QUICK, n_steps=25, batch_size=16, prior_steps=0)
     train(series, tmp_path, config=config, start_from=small_folder, progress=False)
-    from molgen.generation import load_model
+    from molgen.generation.generator import load_model
 
     before = np.nanmean(negative_log_likelihood(load_model(small_folder), series[:7]))
     after = np.nanmean(negative_log_likelihood(load_model(tmp_path), series[:7]))

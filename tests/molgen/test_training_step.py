@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from molgen.batches import motif_numbers, writable
-from molgen.checkpoints import read_model
-from molgen.large_softmax import large_cross_entropy
-from molgen.tensors import build_table
-from molgen.training import train
-from molgen.training_step import GradientProcesses, draw_shards
+from molgen.model.checkpoints import read_model
+from molgen.model.large_softmax import large_cross_entropy
+from molgen.motifs.atom_graphs import motif_numbers, writable
+from molgen.motifs.tree_tables import build_table
+from molgen.training.step import GradientProcesses, draw_shards
+from molgen.training.whole_run import train
 from tests.molgen.conftest import QUICK, SMALL
 from tests.molgen.test_motifs import read
 from tests.molgen.test_training import state_of

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molgen.transforms import TRANSFORMS, aggregate, aggregation_name, make_transform
+from molgen.scoring.desirability import TRANSFORMS, aggregate, aggregation_name, make_transform
 
 
 def value(description, x):
@@ -133,7 +133,7 @@ def test_transforms_go_to_plain_values_and_back():
         if name in ("custom", "value_mapping"):
             continue
         numbers = {"low": 1.0, "high": 2.0, "sigma": 0.5, "mean": 0.0, "k": 0.2}
-        from molgen.transforms import _SHAPES
+        from molgen.scoring.desirability import _SHAPES
 
         required = {key: numbers[key] for key in _SHAPES[name][1]}
         if name == "plateau":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.arm_holdouts import add_pairs, conclusion, mean_interval, pair_area, verdict
-from trial_sim.auditing.intervals import Interval
+from trial_sim.auditing.compared.intervals import Interval
 
 
 def rng(seed=0):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta, norm
 
-from trial_sim.assurance import (
+from trial_sim.adaptive.combination_tests import combine_p_values, fisher_design
+from trial_sim.sample_size.assurance import (
     BetaMixture,
     assurance,
     borrowing_power,
@@ -12,7 +13,6 @@ from trial_sim.assurance import (
     probability_of_success,
     sample_size_prognostic,
 )
-from trial_sim.combination_tests import combine_p_values, fisher_design
 from trial_sim.sequential_planning import group_sequential
 
 UNIFORM = BetaMixture([1], [1], [1])

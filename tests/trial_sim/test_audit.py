@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 import trial_sim as ts
-from trial_sim.auditing import distances
-from trial_sim.auditing.comparison import compare
-from trial_sim.auditing.record import COLUMNS, SECTIONS
-from trial_sim.auditing.tables import gower
+from trial_sim.auditing.compared import distances
+from trial_sim.auditing.compared.comparison import compare
+from trial_sim.auditing.compared.measure import COLUMNS, SECTIONS
+from trial_sim.auditing.compared.tables import gower
 
 
 def numbered(trial, table):

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trial_sim.auditing import attacks, distances, membership
-from trial_sim.auditing.exposure import Exposure
-from trial_sim.auditing.intervals import Interval, auc
-from trial_sim.auditing.membership_measures import membership_scores
-from trial_sim.auditing.privacy import attack_counts
-from trial_sim.auditing.record import judge
-from trial_sim.auditing.tables import gower, learn_schema
+from trial_sim.auditing.compared import distances
+from trial_sim.auditing.compared.exposure import Exposure
+from trial_sim.auditing.compared.intervals import Interval, auc
+from trial_sim.auditing.compared.measure import judge
+from trial_sim.auditing.compared.tables import gower, learn_schema
+from trial_sim.auditing.privacy import attacks, membership
+from trial_sim.auditing.privacy.measures import attack_counts
+from trial_sim.auditing.privacy.membership_measures import membership_scores
 
 
 def encode(*frames):

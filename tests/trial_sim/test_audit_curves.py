@@ -10,10 +10,10 @@ from lifelines import AalenJohansenFitter, CoxPHFitter, KaplanMeierFitter
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 import trial_sim as ts
-from trial_sim import contrasts
-from trial_sim.auditing import curves
-from trial_sim.auditing.outcomes import effects, read_outcome
-from trial_sim.auditing.utility import ridge_cox
+from trial_sim.auditing.compared import curves
+from trial_sim.auditing.compared.paired_outcomes import effects, read_outcome
+from trial_sim.auditing.utility.train_synthetic_test_real import ridge_cox
+from trial_sim.statistics import arm_differences as contrasts
 
 
 def test_survival_is_kaplan_meier():

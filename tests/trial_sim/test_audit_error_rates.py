@@ -6,11 +6,11 @@ from scipy import stats
 
 import trial_sim as ts
 from benchmarks.arm_error_rates import pearson_size
-from trial_sim.auditing.comparison import compare
-from trial_sim.auditing.error_rates import contrasts_of, many_trials, no_effect
-from trial_sim.auditing.null_tests import logrank_z, null_scores, permutation_z, t_as_z
-from trial_sim.auditing.outcomes import read_outcome
-from trial_sim.contrasts import Contrast
+from trial_sim.auditing.compared.comparison import compare
+from trial_sim.auditing.compared.paired_outcomes import read_outcome
+from trial_sim.auditing.utility.error_rates import contrasts_of, many_trials, no_effect
+from trial_sim.auditing.utility.null_tests import logrank_z, null_scores, permutation_z, t_as_z
+from trial_sim.statistics.arm_differences import Contrast
 
 LIMIT = stats.norm.isf(0.025)
 

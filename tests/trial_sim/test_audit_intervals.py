@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from trial_sim.auditing import intervals
+from trial_sim.auditing.compared import intervals
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trial_sim.audit_report import number, render
-from trial_sim.auditing.intervals import Interval
-from trial_sim.auditing.record import (
+from trial_sim.auditing.compared.intervals import Interval
+from trial_sim.auditing.compared.measure import (
     COLUMNS,
     AuditReport,
     Measure,
@@ -17,6 +16,7 @@ from trial_sim.auditing.record import (
     judge,
     not_assessed,
 )
+from trial_sim.auditing.page import number, render
 
 NAN = float("nan")
 

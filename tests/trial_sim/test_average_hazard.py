@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from trial_sim.average_hazard import (
+from trial_sim.sample_size.average_hazard import (
     average_hazard_ratio,
     events_by_piece,
     expected_events,
@@ -16,9 +16,12 @@ from trial_sim.average_hazard import (
     survival_scenario,
     time_to_events,
 )
+from trial_sim.sample_size.group_sequential_survival import (
+    sequential_max_combo,
+    survival_expectations,
+)
+from trial_sim.sample_size.survival_moments import cox_hazard_ratio, logrank_moments
 from trial_sim.sequential_planning import group_sequential
-from trial_sim.survival_moments import cox_hazard_ratio, logrank_moments
-from trial_sim.survival_sequential import sequential_max_combo, survival_expectations
 
 SCENARIO = survival_scenario(
     [3, 0, 9],

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 
 import trial_sim as ts
-from trial_sim.buffers import empty, recycling, release
+from trial_sim.numerics.buffers import empty, recycling, release
 
 SHAPE = (100, 500)
 

@@ -3,7 +3,7 @@ import pytest
 from typer.testing import CliRunner
 
 from trial_sim.cli import app
-from trial_sim.datasets import load_trial
+from trial_sim.data.datasets import load_trial
 
 
 @pytest.fixture

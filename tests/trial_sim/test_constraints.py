@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trial_sim.constraints import constraint_columns, holds
+from trial_sim.data.constraints import constraint_columns, holds
 
 TABLE = pd.DataFrame(
     {"start": [0, 5, 9], "stop": [3, 5, 4], "sex": ["F", "M", "F"], "both": [3, 10, 13]}

@@ -17,7 +17,7 @@ from trial_sim.covariates.copula import (
 )
 from trial_sim.covariates.encoding import decode, encode, smooth_quantiles, support_of
 from trial_sim.covariates.selection import fit_generator, membership_auc, resemblance
-from trial_sim.schema import Column, describe_column
+from trial_sim.data.schema import Column, describe_column
 
 GENERATORS = [SequentialCart, GaussianCopula, Bootstrap]
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import trial_sim as ts
-from trial_sim.contrasts import log_hazard_ratio
+from trial_sim.statistics.arm_differences import log_hazard_ratio
 
 CUTOFF = pd.Timestamp("2023-06-30")
 DAYS = 365.25 / 12

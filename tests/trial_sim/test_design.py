@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import trial_sim as ts
-from trial_sim.design import (
+from trial_sim.design.design import (
     BiasedCoin,
     Bounds,
     CompleteRandomization,
@@ -19,9 +19,9 @@ from trial_sim.design import (
     Minimization,
     PermutedBlocks,
 )
-from trial_sim.engine_kernels import kth_smallest
-from trial_sim.looks import Observed
-from trial_sim.random_streams import Streams
+from trial_sim.design.look_rules import Observed
+from trial_sim.engine.kernels import kth_smallest
+from trial_sim.numerics.random_streams import Streams
 
 ARMS = {"control": 1, "treatment": 1}
 

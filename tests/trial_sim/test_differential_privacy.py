@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import trial_sim as ts
-from trial_sim.differential_privacy import discrete_gaussian, histogram, rho_of
+from trial_sim.arms.differential_privacy import discrete_gaussian, histogram, rho_of
+from trial_sim.data.schema import Column
 from trial_sim.outcomes.effects import contrast
-from trial_sim.schema import Column
 
 
 def test_budget_matches_the_published_conversion():

@@ -10,8 +10,7 @@ from scipy.stats import norm
 
 import trial_sim as ts
 from trial_sim import statistics
-from trial_sim.conduct import Conducted
-from trial_sim.design import (
+from trial_sim.design.design import (
     Bounds,
     Design,
     EnrolmentLooks,
@@ -19,8 +18,9 @@ from trial_sim.design import (
     Minimization,
     ResponseAdaptive,
 )
-from trial_sim.engine import run_jobs
-from trial_sim.random_streams import Streams
+from trial_sim.engine.batch import draw_batch
+from trial_sim.engine.interim_analyses import Conducted
+from trial_sim.numerics.random_streams import Streams
 from trial_sim.scenarios import (
     BinaryResponse,
     CompetingRisks,
@@ -34,7 +34,7 @@ from trial_sim.scenarios import (
     Weibull,
     WithCovariates,
 )
-from trial_sim.trial_batch import draw_batch
+from trial_sim.simulation.simulate import run_jobs
 
 GOLDEN = {
     row["id"]: row
@@ -604,7 +604,7 @@ def test_outcomes_that_name_arms_are_checked():
 
 
 def test_jobs_share_a_pool():
-    from trial_sim.engine import Job
+    from trial_sim.simulation.simulate import Job
 
     jobs = [Job(make(n_patients=n), OUTCOMES) for n in (250, 300)]
     found = dict(run_jobs(jobs, 40, 1, n_jobs=2, chunk_trials=10))

@@ -7,13 +7,13 @@ import pytest
 from scipy import stats
 
 import trial_sim as ts
-from trial_sim.assurance import assurance as normal_assurance
-from trial_sim.design import Bounds, Design
-from trial_sim.design_search import worst_case_type_one_error
-from trial_sim.exploration import latin_hypercube
-from trial_sim.scenario_fields import find_field, set_fields
+from trial_sim.design.design import Bounds, Design
+from trial_sim.exploration.assurance import simulate_assurance
+from trial_sim.exploration.fields import find_field, set_fields
+from trial_sim.exploration.grid import latin_hypercube
+from trial_sim.exploration.search import worst_case_type_one_error
+from trial_sim.sample_size.assurance import assurance as normal_assurance
 from trial_sim.scenarios import ContinuousResponse
-from trial_sim.simulated_assurance import simulate_assurance
 
 matplotlib.use("Agg")
 OUTCOMES = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)

@@ -333,7 +333,7 @@ def test_a_loaded_model_needs_the_trial_for_its_audit(tmp_path):
 
 @pytest.mark.parametrize(("name", "endpoint", "model"), CASES)
 def test_fitted_arms_serve_the_engine(name, endpoint, model):
-    from trial_sim.random_streams import Streams
+    from trial_sim.numerics.random_streams import Streams
     from trial_sim.scenarios.protocol import OutcomeScenario, PatientBatch
 
     trial, made = ts.load_trial(name), fitted(name, endpoint, model)
@@ -355,7 +355,7 @@ def test_fitted_arms_serve_the_engine(name, endpoint, model):
 
 def test_latent_times_are_in_months():
     made = fitted("colon", "death", "cox_by_arm")
-    from trial_sim.random_streams import Streams
+    from trial_sim.numerics.random_streams import Streams
     from trial_sim.scenarios.protocol import PatientBatch
 
     arm = np.zeros((10, 500), dtype=np.int8)

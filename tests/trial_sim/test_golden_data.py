@@ -14,7 +14,7 @@ import pytest
 import trial_sim.statistics as stats
 from tests.trial_sim.statistics_data import colon, gehan, table, veteran
 from trial_sim.outcomes.glm import fit_glm
-from trial_sim.outcomes.parametric import maximise
+from trial_sim.outcomes.times.parametric import maximise
 
 FOLDER = Path(__file__).parents[1] / "golden"
 VALUES = {

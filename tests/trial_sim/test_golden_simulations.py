@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.trial_agreement import REFERENCE_TRIALS, agreement, values
-from trial_sim.monte_carlo import share
+from trial_sim.numerics.monte_carlo import share
 
 SIMULATED = {*REFERENCE_TRIALS, "mcse_power"}
 

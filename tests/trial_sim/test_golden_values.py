@@ -14,8 +14,16 @@ from scipy.special import ndtr, ndtri
 
 from tests.trial_sim.test_golden_data import FROM_DATA
 from tests.trial_sim.test_golden_simulations import SIMULATED
-from trial_sim.assurance import assurance, probability_of_success
-from trial_sim.average_hazard import (
+from trial_sim.adaptive.combination_tests import fisher_design
+from trial_sim.sample_size import (
+    events_required,
+    exact_power_proportions,
+    sample_size_means,
+    sample_size_proportions,
+    sample_size_survival,
+)
+from trial_sim.sample_size.assurance import assurance, probability_of_success
+from trial_sim.sample_size.average_hazard import (
     average_hazard_ratio,
     expected_events,
     piecewise_quantile,
@@ -24,17 +32,12 @@ from trial_sim.average_hazard import (
     survival_scenario,
     time_to_events,
 )
-from trial_sim.combination_tests import fisher_design
-from trial_sim.multiplicity import dunnett_critical_value, graphical_test
-from trial_sim.sample_size import (
-    events_required,
-    exact_power_proportions,
-    sample_size_means,
-    sample_size_proportions,
-    sample_size_survival,
+from trial_sim.sample_size.group_sequential_survival import (
+    sequential_max_combo,
+    survival_expectations,
 )
+from trial_sim.sequential.multiplicity import dunnett_critical_value, graphical_test
 from trial_sim.sequential_planning import group_sequential
-from trial_sim.survival_sequential import sequential_max_combo, survival_expectations
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "trial_reference_values.json"
 VALUES = {entry["id"]: entry for entry in json.loads(GOLDEN.read_text())}

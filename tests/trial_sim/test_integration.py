@@ -6,8 +6,9 @@ import pytest
 from scipy.integrate import trapezoid
 from scipy.stats import multivariate_normal, norm
 
-from trial_sim.boundaries import exit_probabilities
-from trial_sim.integration import (
+from trial_sim.numerics.roots import find_root, solve_pair
+from trial_sim.sequential.boundaries import exit_probabilities
+from trial_sim.sequential.integration import (
     advance,
     density_at,
     start,
@@ -15,8 +16,7 @@ from trial_sim.integration import (
     tail_below,
     z_for_tail,
 )
-from trial_sim.multiplicity import normal_orthant
-from trial_sim.roots import find_root, solve_pair
+from trial_sim.sequential.multiplicity import normal_orthant
 
 NONE = np.full(3, -np.inf)
 
@@ -135,7 +135,7 @@ def test_exits_against_simulation(sided):
 
 
 def test_fifty_looks_do_not_depend_on_the_grid(monkeypatch):
-    import trial_sim.integration as integration
+    from trial_sim.sequential import integration
 
     t = np.arange(1, 51) / 50
     upper = 2.8 * np.ones(50)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, multivariate_t, norm
 from statsmodels.stats.multitest import multipletests
 
-from trial_sim.multiplicity import (
+from trial_sim.sequential.multiplicity import (
     adjust_p_values,
     dunnett_critical_value,
     equicoordinate_critical_value,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import trial_sim as ts
-from trial_sim.design import Bounds, Design
-from trial_sim.observed_spending import ObservedSpending
+from trial_sim.design.design import Bounds, Design
 from trial_sim.scenarios import ContinuousResponse
+from trial_sim.sequential.observed_spending import ObservedSpending
 
 LD_OF = "lan_demets_obrien_fleming"
 NULL = ts.PiecewiseExponential(control_median=12)

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 import trial_sim as ts
-from trial_sim.design import Bounds, Design
-from trial_sim.monte_carlo import average, quantile, root_mean_square, share
+from trial_sim.design.design import Bounds, Design
+from trial_sim.numerics.monte_carlo import average, quantile, root_mean_square, share
 
 OUTCOMES = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
 

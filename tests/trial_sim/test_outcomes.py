@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 import trial_sim as ts
 from trial_sim.covariates.encoding import encode
-from trial_sim.outcomes.cox import fit_cox
 from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import binomial_intercept, fit_glm, negative_binomial_size
 from trial_sim.outcomes.hazard_grid import (
@@ -19,14 +18,15 @@ from trial_sim.outcomes.hazard_grid import (
     resolution_of,
     survival_on,
 )
-from trial_sim.outcomes.hazards import shared_shape
 from trial_sim.outcomes.linear import RIDGE
-from trial_sim.outcomes.mmrm import fit_mmrm
-from trial_sim.outcomes.ordinal import fit_proportional_odds
-from trial_sim.outcomes.parametric import maximise
-from trial_sim.outcomes.recurrent import spaced
-from trial_sim.outcomes.visits import wishart
-from trial_sim.outcomes.visits_copula import binary_pair
+from trial_sim.outcomes.responses.mmrm import fit_mmrm
+from trial_sim.outcomes.responses.ordinal import fit_proportional_odds
+from trial_sim.outcomes.responses.visits import wishart
+from trial_sim.outcomes.responses.visits_copula import binary_pair
+from trial_sim.outcomes.times.cause_hazards import shared_shape
+from trial_sim.outcomes.times.cox import fit_cox
+from trial_sim.outcomes.times.parametric import maximise
+from trial_sim.outcomes.times.recurrent import spaced
 
 
 def rng(seed=0):
@@ -173,7 +173,7 @@ def test_parametric_families_match_lifelines(family):
 
 
 def test_generalized_gamma_holds_weibull_and_lognormal():
-    from trial_sim.outcomes.parametric import cumulative
+    from trial_sim.outcomes.times.parametric import cumulative
 
     log_t, eta, arm = np.linspace(-2, 2, 9), np.zeros(9), np.zeros(9, dtype=int)
     knots = np.zeros(5)
@@ -328,7 +328,7 @@ def test_resolution():
 
 
 def test_fine_gray_weights_match_the_published_toy():
-    from trial_sim.outcomes.fine_gray import fine_gray_rows
+    from trial_sim.outcomes.times.fine_gray import fine_gray_rows
 
     time = np.array([1, 2, 3, 4, 4, 4, 5, 5, 6, 8, 8, 9, 10, 12], dtype=float)
     cause = np.array([1, 2, 0, 1, 0, 0, 2, 1, 0, 0, 2, 0, 1, 0])
@@ -345,7 +345,7 @@ def test_weighted_risk_sets_give_aalen_johansen():
     """The weighted Kaplan-Meier of the rows equals one less the cumulative incidence."""
     from lifelines import AalenJohansenFitter
 
-    from trial_sim.outcomes.fine_gray import fine_gray_rows
+    from trial_sim.outcomes.times.fine_gray import fine_gray_rows
 
     frame = ts.load_trial("bmt").patients
     time = frame["time"].to_numpy(float) + np.linspace(0, 0.9, len(frame))  # no ties
@@ -359,7 +359,7 @@ def test_weighted_risk_sets_give_aalen_johansen():
 
 
 def test_incidence_slopes_give_the_incidence_back():
-    from trial_sim.outcomes.fine_gray import incidence_slopes
+    from trial_sim.outcomes.times.fine_gray import incidence_slopes
 
     hazards, widths = np.array([[[0.1, 0.2], [0.3, 0.05]]]), np.array([1.0, 2.0])
     first, second = incidence_slopes(hazards, widths)

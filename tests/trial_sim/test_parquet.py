@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trial_sim.datasets import read_table
-from trial_sim.parquet import read_parquet, write_parquet
+from trial_sim.base.parquet import read_parquet, write_parquet
+from trial_sim.data.datasets import read_table
 
 
 def patients(n: int = 4) -> pd.DataFrame:

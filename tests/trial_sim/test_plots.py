@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import trial_sim as ts
-from trial_sim import plots
-from trial_sim.auditing.comparison import compare
+from trial_sim.auditing import plots
+from trial_sim.auditing.compared.comparison import compare
 from trial_sim.auditing.figures import margins, numbers_at_risk, outcome_curves
 
 

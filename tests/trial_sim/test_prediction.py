@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import trial_sim as ts
-from trial_sim.design import Bounds, Design
-from trial_sim.event_models import cumulative, fit_hazard, invert
-from trial_sim.ongoing import DAYS_PER_MONTH, read_ongoing
-from trial_sim.poisson_binomial import poisson_binomial_pmf, tails
+from trial_sim.design.design import Bounds, Design
+from trial_sim.numerics.poisson_binomial import poisson_binomial_pmf, tails
+from trial_sim.prediction.event_models import cumulative, fit_hazard, invert
+from trial_sim.prediction.ongoing import DAYS_PER_MONTH, read_ongoing
 
 OUTCOMES = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
 DESIGN = Design(

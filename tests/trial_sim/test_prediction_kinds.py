@@ -6,12 +6,12 @@ import pytest
 from scipy.stats import mannwhitneyu, norm
 
 import trial_sim as ts
-from trial_sim.design import Design
-from trial_sim.ongoing_responses import read_responses, read_visits
-from trial_sim.ongoing_strata import cell_rates, stratum_effects
-from trial_sim.response_models import CountModel, fit_responses
+from trial_sim.design.design import Design
+from trial_sim.prediction.ongoing_responses import read_responses, read_visits
+from trial_sim.prediction.ongoing_strata import cell_rates, stratum_effects
+from trial_sim.prediction.response_models import CountModel, fit_responses
+from trial_sim.prediction.visit_models import fit_visits
 from trial_sim.scenarios import CountResponse, LongitudinalResponse, OrdinalResponse
-from trial_sim.visit_models import fit_visits
 
 GS = ts.group_sequential((0.5, 1), efficacy="lan_demets_obrien_fleming")
 COUNT = CountResponse(0.5, 0.75, exposure=3.0, dispersion=0.5)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trial_sim.random_streams import Streams, philox4x32
+from trial_sim.numerics.random_streams import Streams, philox4x32
 
 
 @nb.njit

@@ -8,7 +8,6 @@ from scipy.stats import binom, fisher_exact, norm
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 import trial_sim
-from trial_sim.fixed_proportions import restricted_proportions
 from trial_sim.sample_size import (
     SampleSize,
     events_required,
@@ -24,6 +23,7 @@ from trial_sim.sample_size import (
     sample_size_rmst,
     sample_size_survival,
 )
+from trial_sim.sample_size.proportions import restricted_proportions
 from trial_sim.sequential_planning import group_sequential
 
 LD_OF = group_sequential(efficacy="lan_demets_obrien_fleming")
@@ -386,7 +386,7 @@ def test_ordinal_of_whitehead():
 def test_ordinal_power_by_the_wilcoxon_test_of_simulated_trials():
     from scipy.stats import rankdata
 
-    from trial_sim.fixed_ordinal import shift_by_odds
+    from trial_sim.sample_size.ordinal import shift_by_odds
 
     control = [0.2, 0.3, 0.3, 0.2]
     size = sample_size_ordinal(1.9, control, 0.85)

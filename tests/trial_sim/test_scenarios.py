@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from trial_sim.hazards import cumulative_hazard, times_from_exponentials
-from trial_sim.random_streams import Streams
-from trial_sim.records import Record
+from trial_sim.base.records import Record
+from trial_sim.numerics.piecewise_hazards import cumulative_hazard, times_from_exponentials
+from trial_sim.numerics.random_streams import Streams
 from trial_sim.scenarios import (
     BinaryResponse,
     BySubgroup,

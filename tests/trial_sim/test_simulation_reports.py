@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 import trial_sim as ts
 from trial_sim.cli import app
-from trial_sim.design import Bounds, Design
-from trial_sim.simulation_reports import simulation_report
-from trial_sim.study import read_study
+from trial_sim.design.design import Bounds, Design
+from trial_sim.exploration.report import simulation_report
+from trial_sim.exploration.study import read_study
 
 STUDY = """
 title: Delayed <effect>

@@ -14,9 +14,9 @@ from tests.trial_sim.statistics_data import (
     veteran,
     within,
 )
+from trial_sim.numerics.multivariate_normal import maximum_tail_many
+from trial_sim.numerics.normal_kernels import owen_t, path_nodes
 from trial_sim.statistics import kernels
-from trial_sim.statistics.kernels_normal import owen_t, path_nodes
-from trial_sim.statistics.multivariate_normal import maximum_tail_many
 
 FOUR = np.array([[1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]], dtype=float)
 

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 import trial_sim as ts
-from trial_sim import datasets
-from trial_sim.datasets import list_trials, read_trial, trial_from_cdisc
-from trial_sim.endpoints import endpoint_from_dict
-from trial_sim.schema import TrialSchema
+from trial_sim.data import datasets
+from trial_sim.data.datasets import list_trials, read_trial, trial_from_cdisc
+from trial_sim.data.endpoints import endpoint_from_dict
+from trial_sim.data.schema import TrialSchema
 
 
 def table(**columns):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from trial_sim.auditing.comparison import Comparison
-from trial_sim.auditing.curves import simultaneous_band
-from trial_sim.auditing.effects import forest
-from trial_sim.auditing.outcomes import curves, is_survival
-from trial_sim.auditing.tables import Schema
+from trial_sim.auditing.compared.comparison import Comparison
+from trial_sim.auditing.compared.curves import simultaneous_band
+from trial_sim.auditing.compared.paired_outcomes import curves, is_survival
+from trial_sim.auditing.compared.tables import Schema
+from trial_sim.auditing.fidelity.effects import forest
 
 BINS = 24
 RISK_TIMES = 6

@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from trial_sim.auditing.balance import balance
-from trial_sim.auditing.comparison import Comparison, compare
-from trial_sim.auditing.effects import effect_replication
-from trial_sim.auditing.fidelity import fidelity
+from trial_sim.auditing.compared.comparison import Comparison, compare
+from trial_sim.auditing.compared.measure import AuditReport, as_table, not_assessed
+from trial_sim.auditing.fidelity.balance import balance
+from trial_sim.auditing.fidelity.effects import effect_replication
+from trial_sim.auditing.fidelity.measures import fidelity
 from trial_sim.auditing.figures import figure_data
-from trial_sim.auditing.privacy import privacy
-from trial_sim.auditing.record import AuditReport, as_table, not_assessed
-from trial_sim.auditing.utility import utility
-from trial_sim.trial import Trial
+from trial_sim.auditing.privacy.measures import privacy
+from trial_sim.auditing.utility.train_synthetic_test_real import utility
+from trial_sim.data.trial import Trial
 
 
 def audit(
@@ -76,7 +76,7 @@ def _audit(
     options: dict[str, int],
 ) -> AuditReport:
     if hasattr(synthetic, "refit") and hasattr(synthetic, "sample_trial"):
-        from trial_sim.auditing.fitted import audit_fitted
+        from trial_sim.auditing.fitted_arms import audit_fitted
 
         if holdout is not None:
             raise ValueError(

@@ -35,7 +35,7 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 def read(source: str, spec: Path | None) -> Any:
     """A built-in trial by name, or a trial from files."""
-    from trial_sim.datasets import load_trial, read_trial
+    from trial_sim.data.datasets import load_trial, read_trial
 
     if spec is None and not Path(source).exists():
         return load_trial(source)
@@ -71,7 +71,7 @@ def fit(
     seed: SeedOption = 0,
 ) -> None:
     """Fit a real trial and save the model (no patient is in the file)."""
-    from trial_sim.fitting import fit as fit_trial
+    from trial_sim.arms.fitting import fit as fit_trial
 
     real = read(trial, spec)
     names = endpoint or [next(iter(real.endpoints))]
@@ -119,8 +119,8 @@ def sample(
     seed: SeedOption = 0,
 ) -> None:
     """Sample synthetic patients of one arm, or a whole synthetic trial."""
-    from trial_sim.fitting import load_fitted
-    from trial_sim.parquet import write_parquet
+    from trial_sim.arms.fitting import load_fitted
+    from trial_sim.base.parquet import write_parquet
 
     fitted = load_fitted(model)
     options: dict[str, Any] = {
@@ -165,9 +165,9 @@ def audit(
     seed: SeedOption = 0,
 ) -> None:
     """Audit a fitted model, or a synthetic table, against the real trial."""
+    from trial_sim.arms.fitting import load_fitted
     from trial_sim.auditing import audit as audit_trials
-    from trial_sim.datasets import read_table
-    from trial_sim.fitting import load_fitted
+    from trial_sim.data.datasets import read_table
 
     real = read(trial, spec)
     if (model is None) == (synthetic is None):

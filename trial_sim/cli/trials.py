@@ -19,7 +19,7 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _study(path: Path) -> Any:
-    from trial_sim.study import read_study
+    from trial_sim.exploration.study import read_study
 
     try:
         return read_study(path)
@@ -37,7 +37,7 @@ def design_command(study: StudyFile, output: Output = None) -> None:
     import pandas as pd
 
     import trial_sim
-    from trial_sim.simulation_reports import look_rows
+    from trial_sim.exploration.report import look_rows
 
     loaded = _study(study)
     design = loaded.design
@@ -126,7 +126,7 @@ def _run_scenarios(loaded: Any, options: dict[str, Any], progress: bool) -> dict
 
 
 def _write_report(loaded: Any, results: dict[str, Any], path: Path, progress: bool) -> None:
-    from trial_sim.simulation_reports import simulation_report
+    from trial_sim.exploration.report import simulation_report
 
     table = _run_what_if(loaded, {}, progress) if loaded.what_if else None
     made = simulation_report(results, loaded.title, loaded.rationale, table)
@@ -158,7 +158,7 @@ def what_if_command(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Simulate the study's grid of variations; print and write (CSV) the table."""
-    from trial_sim.simulation_reports import short_table
+    from trial_sim.exploration.report import short_table
 
     loaded = _study(study)
     try:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.schema import Column
-from trial_sim.storage import storable
+from trial_sim.base.storage import storable
+from trial_sim.data.schema import Column
 
 
 @storable

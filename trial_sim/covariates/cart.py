@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from trial_sim.base.storage import storable
 from trial_sim.covariates.encoding import blur_rare, support_of
 from trial_sim.covariates.smoothing import leaf_scores, smoothed
-from trial_sim.schema import Column
-from trial_sim.storage import storable
+from trial_sim.data.schema import Column
 
 Allowed = Mapping[str, Callable[[np.ndarray], np.ndarray]]
 SENTINEL_STEPS = 1.0  # a gap is coded this many ranges below the minimum

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.column_checks import nearest
-from trial_sim.constraints import constraint_columns, holds
 from trial_sim.covariates.encoding import decode
-from trial_sim.schema import Column
+from trial_sim.data.column_checks import nearest
+from trial_sim.data.constraints import constraint_columns, holds
+from trial_sim.data.schema import Column
 
 OPERATORS = {
     "<=": operator.le,

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from trial_sim.base.storage import storable
 from trial_sim.covariates.encoding import blur_rare, support_of
-from trial_sim.schema import Column
-from trial_sim.storage import storable
+from trial_sim.data.schema import Column
 
 CHANCE = 6.0  # chi-square up to which a correlation may be chance
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from trial_sim.schema import Column
+from trial_sim.data.schema import Column
 
 KEPT_FROM = 5  # a spike shared by this many patients is no one's own and may be given back exactly
 COMMON = 10  # so may any value that this many share

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from trial_sim.endpoints import Endpoint, Recurrent
+from trial_sim.data.endpoints import Endpoint, Recurrent
+from trial_sim.data.schema import TrialSchema
 from trial_sim.outcomes.data_cutoff import DataCutoff
 from trial_sim.outcomes.features import FeatureMap
-from trial_sim.schema import TrialSchema
 
 
 @dataclass(frozen=True)

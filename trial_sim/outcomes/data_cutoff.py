@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trial_sim.base.storage import storable
+from trial_sim.data.schema import TrialSchema
 from trial_sim.outcomes.hazard_grid import resolution_of
-from trial_sim.schema import TrialSchema
-from trial_sim.storage import storable
 
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12, "years": 365.25}
 FEWEST = 5  # patients censored at a cutoff

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
+from trial_sim.base.storage import storable
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts
 from trial_sim.outcomes.glm import fit_glm
 from trial_sim.outcomes.linear import arm_indicators, square_root
-from trial_sim.storage import storable
 
 # A pattern of gaps names its patient sooner than any value: with a ridge of 1 membership attacks on
 # btheb (100 patients, 4 features) gain .560, with this one .551.

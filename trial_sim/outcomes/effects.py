@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim import contrasts as c
-from trial_sim.endpoints import (
+from trial_sim.data.endpoints import (
     Binary,
     CompetingRisks,
     Continuous,
@@ -23,6 +22,7 @@ from trial_sim.endpoints import (
     Recurrent,
     TimeToEvent,
 )
+from trial_sim.statistics import arm_differences as c
 
 NAMES = {
     "time_to_event": "log hazard ratio",

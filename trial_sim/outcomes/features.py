@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trial_sim.schema import Column
-from trial_sim.storage import storable
+from trial_sim.base.storage import storable
+from trial_sim.data.schema import Column
 
 RARE = 5  # a level or gap pattern with fewer patients gets no coefficient of its own
 FEW_LEVELS = 6  # an ordered column with more levels enters as a number

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 
-from trial_sim.storage import storable
+from trial_sim.base.storage import storable
 
 EACH = 8  # events an interval; with fewer, the times of single patients show in the hazards
 LEAST = 6  # intervals, with as many events in each: the shape of a curve takes that many

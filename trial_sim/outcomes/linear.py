@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trial_sim.base.storage import storable
 from trial_sim.outcomes.features import FeatureMap
-from trial_sim.storage import storable
 
 RIDGE = 1.0  # of standardised features: a normal prior with standard deviation 1
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.column_checks import nearest
 from trial_sim.covariates.encoding import decode_column
-from trial_sim.endpoints import Binary, Continuous, Count, Endpoint, Longitudinal
+from trial_sim.data.column_checks import nearest
+from trial_sim.data.endpoints import Binary, Continuous, Count, Endpoint, Longitudinal
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.effects import contrast
 
@@ -41,8 +41,8 @@ def import_all() -> None:
     """Import every model, so that saved records can be read back."""
     for name in HOMES.values():
         import_module(f"trial_sim.outcomes.{name}")
-    import_module("trial_sim.outcomes.stratified")
-    import_module("trial_sim.differential_privacy")
+    import_module("trial_sim.outcomes.times.stratified")
+    import_module("trial_sim.arms.differential_privacy")
 
 
 def check(endpoint: Endpoint, model: str) -> None:

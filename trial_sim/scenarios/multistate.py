@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.records import Record
+from trial_sim.base.records import Record
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 from trial_sim.scenarios.survival import check_hazard_ratio, effects_by_arm
 

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from trial_sim.random_streams import Streams
+from trial_sim.numerics.random_streams import Streams
 
 KINDS = (
     "time_to_event",
@@ -46,7 +46,7 @@ class PatientBatch:
     Examples:
         >>> import trial_sim as ts
         >>> import numpy as np
-        >>> from trial_sim.random_streams import Streams
+        >>> from trial_sim.numerics.random_streams import Streams
         >>> from trial_sim.scenarios import PatientBatch
         >>> arm = np.array([[0, 1, 0, 1]], dtype=np.int8)
         >>> batch = PatientBatch(
@@ -127,7 +127,7 @@ class OutcomeScenario(Protocol):
         >>> isinstance(ts.PiecewiseExponential(control_median=12), OutcomeScenario)
         True
         >>> import numpy as np
-        >>> from trial_sim.random_streams import Streams
+        >>> from trial_sim.numerics.random_streams import Streams
         >>> from trial_sim.scenarios import PatientBatch
         >>> arm = np.array([[0, 1, 0, 1]], dtype=np.int8)
         >>> batch = PatientBatch(

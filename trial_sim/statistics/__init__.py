@@ -17,8 +17,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "Comparison": "records",
-    "MaxCombo": "records",
+    "Comparison": "comparison",
+    "MaxCombo": "comparison",
     "weight_row": "validation",
     "logrank": "survival_tests",
     "max_combo": "survival_tests",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trial_sim.statistics.kernels_counts import negative_binomial
-from trial_sim.statistics.records import Comparison, upper_tail
+from trial_sim.statistics.comparison import Comparison, upper_tail
+from trial_sim.statistics.kernels.counts import negative_binomial
 from trial_sim.statistics.validation import matrix, non_negative, two_groups
 
 

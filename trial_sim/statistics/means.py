@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trial_sim.statistics.kernels_means import linear_model
-from trial_sim.statistics.records import Comparison, upper_tail
+from trial_sim.statistics.comparison import Comparison, upper_tail
+from trial_sim.statistics.kernels.means import linear_model
 from trial_sim.statistics.validation import labels, matrix, numeric, two_groups
 
 

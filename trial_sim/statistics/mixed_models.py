@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trial_sim.statistics.comparison import Comparison, upper_tail
 from trial_sim.statistics.mmrm_covariance import STRUCTURES, structure
 from trial_sim.statistics.mmrm_fit import LikelihoodFit, maximise, patterns
-from trial_sim.statistics.records import Comparison, upper_tail
 from trial_sim.statistics.validation import choice, labels, matrix, two_groups
 
 

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, ndtri
 from scipy.stats import hypergeom
 
-from trial_sim.statistics.kernels_proportions import farrington_manning_z, pooled_z
-from trial_sim.statistics.records import Comparison, upper_tail
+from trial_sim.statistics.comparison import Comparison, upper_tail
+from trial_sim.statistics.kernels.proportions import farrington_manning_z, pooled_z
 from trial_sim.statistics.validation import indicator, labels, two_groups
 
 

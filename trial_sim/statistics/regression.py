@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trial_sim.statistics.kernels_cox import cox_newton, cox_score_residuals
-from trial_sim.statistics.records import Comparison, upper_tail
+from trial_sim.statistics.comparison import Comparison, upper_tail
+from trial_sim.statistics.kernels.cox import cox_newton, cox_score_residuals
 from trial_sim.statistics.validation import (
     choice,
     indicator,

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from trial_sim.statistics.kernels_curves import milestone_sorted, reach_sorted, rmst_sorted
-from trial_sim.statistics.records import Comparison, upper_tail
+from trial_sim.statistics.comparison import Comparison, upper_tail
+from trial_sim.statistics.kernels.curves import milestone_sorted, reach_sorted, rmst_sorted
 from trial_sim.statistics.validation import choice, indicator, non_negative, two_groups
 
 

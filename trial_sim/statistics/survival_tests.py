@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trial_sim.statistics.kernels_logrank import (
+from trial_sim.numerics.multivariate_normal import maximum_tail_many
+from trial_sim.numerics.normal_kernels import FINE_PATH, distinct_statistics, maximum_tail
+from trial_sim.statistics.comparison import Comparison, MaxCombo, upper_tail
+from trial_sim.statistics.kernels.logrank import (
     weighted_logrank_sorted,
     weighted_logrank_stratified,
 )
-from trial_sim.statistics.kernels_normal import FINE_PATH, distinct_statistics, maximum_tail
-from trial_sim.statistics.multivariate_normal import maximum_tail_many
-from trial_sim.statistics.records import Comparison, MaxCombo, upper_tail
 from trial_sim.statistics.validation import (
     Weight,
     indicator,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trial_sim.statistics.kernels_logrank import (
+from trial_sim.statistics.kernels.logrank import (
     FLEMING_HARRINGTON,
     LOGRANK,
     MAGIRR_BURMAN,

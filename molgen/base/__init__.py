@@ -1,0 +1,1 @@
+"""What knows no chemistry: parallel work, arguments, random streams, whole files, YAML."""

@@ -1,0 +1,1 @@
+"""Long runs: plan, chunks, workers, cluster, folder, known molecules, results."""

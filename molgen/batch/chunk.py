@@ -1,0 +1,173 @@
+"""One chunk of a batch: draw, deduplicate, filter and describe, as the bytes of a file.
+
+A chunk is decided by the task and its number alone, whoever computes it and whenever. Each molecule
+is parsed once; what is dear (descriptors, InChIKey) is computed for those that passed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rdkit import Chem
+
+from molgen.base.parquet import parquet_bytes, read_parquet
+from molgen.batch.plan import BLOCK, Task
+from molgen.batch_checks import BatchError
+from molgen.chem.fast_descriptors import describe_fast, quick_values
+from molgen.chem.fingerprints import fingerprints
+from molgen.chem.parsing import parse, quiet_rdkit
+from molgen.chem.typed_molecules import TypedMol
+from molgen.filters.fast_filters import refuses
+from molgen.filters.filter_sets import FilterSet, as_filter_set
+from molgen.provenance import row_digests
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molgen.generation.generator import Generator
+
+META = "molgen_batch_chunk"
+HIDDEN = ("key", "digest", "fingerprint")
+"""Columns of a chunk that do not go into the output."""
+
+FINGERPRINT_BITS = 1024
+
+
+def compute_chunk(task: Task, number: int) -> bytes:
+    """Chunk ``number`` of the task, as the content of a Parquet file.
+
+    Columns: ``smiles``, ``inchikey`` (if asked for), ``draw`` (place in the endless sample of the
+    seed), descriptors, ``passed``; and hidden ones: ``key`` (uint64, equal for equal molecules),
+    ``digest`` of the row, ``fingerprint``. No molecule occurs twice.
+    """
+    mols, table, counts = _draw_and_filter(task, number)
+    with quiet_rdkit():
+        if task.deduplicate == "inchikey":
+            table["inchikey"] = [Chem.MolToInchiKey(m) for m in mols]
+            # where InChI fails (rare: exotic valences), the SMILES stands in
+            keys = [k or s for k, s in zip(table["inchikey"], table["smiles"])]
+        else:
+            keys = list(table["smiles"])
+        first = list(dict(zip(reversed(keys), reversed(range(len(keys))))).values())[::-1]
+        counts["duplicates"] += len(keys) - len(first)
+        first.sort()
+        mols, keys = [mols[i] for i in first], [keys[i] for i in first]
+        table = table.iloc[first].reset_index(drop=True)
+    table["passed"] = np.ones(len(table), dtype=bool)
+    lead = ["smiles", *(["inchikey"] if "inchikey" in table else []), "draw"]
+    table = table[[*lead, *task.properties, "passed"]]
+    hidden = {
+        "key": np.array([hash_key(k) for k in keys], dtype=np.uint64),
+        "digest": np.array(row_digests(table), dtype=object),
+    }
+    for name, column in hidden.items():
+        table[name] = column
+    if task.fingerprints:
+        bits = np.packbits(fingerprints(mols, 2, FINGERPRINT_BITS), 1)
+        table["fingerprint"] = np.array([row.tobytes() for row in bits], dtype=object)
+    meta = {"identity": task.identity, "chunk": number, "counts": counts}
+    types = {"fingerprint": "BLOB"} if task.fingerprints else {}
+    return parquet_bytes(table, {META: json.dumps(meta)}, types)
+
+
+def _draw_and_filter(
+    task: Task, number: int
+) -> tuple[list[Chem.Mol], pd.DataFrame, dict[str, Any]]:
+    """The molecules that pass, a table of them, and how many fell where."""
+    import pandas as pd
+
+    filters = _filters(json.dumps(task.filters))
+    names = [f.name for f in filters.filters]
+    counts: dict[str, Any] = {
+        "drawn": 0, "unreadable": 0, "duplicates": 0, "fell": dict.fromkeys(names, 0),
+    }  # fmt: skip
+    seen: set[str] = set()
+    mols: list[Chem.Mol] = []
+    rows: list[tuple[Any, ...]] = []
+    for draw, smiles in draws(_model(task.model_folder), task, number, counts):
+        if smiles in seen:
+            counts["duplicates"] += 1
+            continue
+        seen.add(smiles)
+        molecule = TypedMol(parse(smiles), smiles)
+        values = quick_values(molecule, filters.descriptors)
+        with quiet_rdkit():
+            refused = next((f.name for f in filters.filters if refuses(f, molecule, values)), None)
+        if refused is not None:
+            counts["fell"][refused] += 1
+            continue
+        described = describe_fast(molecule, task.properties, values)
+        mols.append(molecule.mol)
+        rows.append((smiles, draw, *described.values()))
+    table = pd.DataFrame(rows, columns=["smiles", "draw", *task.properties])
+    types = {"smiles": object, "draw": np.int64, **dict.fromkeys(task.properties, float)}
+    return mols, table.astype(types), counts
+
+
+def draws(
+    model: Generator, task: Task, number: int, counts: dict[str, Any]
+) -> Iterator[tuple[int, str]]:
+    """(place, SMILES) of the draws of a chunk; ``counts`` is brought up to date."""
+    for block in range(number * task.blocks_per_chunk, (number + 1) * task.blocks_per_chunk):
+        smiles, dropped = model.sample_block(block, task.seed, task.temperature)
+        counts["drawn"] += len(smiles)
+        counts["unreadable"] += len(dropped)
+        yield from enumerate(smiles, start=block * BLOCK)
+
+
+def hash_key(text: str) -> int:
+    """64 bits of BLAKE2b: among ten million molecules two share them with probability 3e-6."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+@lru_cache(maxsize=1)
+def _model(folder: str) -> Generator:
+    from molgen.generation.generator import load_model
+
+    return load_model(folder)
+
+
+@lru_cache(maxsize=2)
+def _filters(plain: str) -> FilterSet:
+    return as_filter_set(json.loads(plain) or [])
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One thread for PyTorch inside the block: sums in another order would draw others."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# --- The file of a chunk ----------------------------------------------------------------------
+
+
+def read_chunk(
+    source: Path | bytes, task: Task, number: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of a chunk's file, or of its content, and its counts.
+
+    Raises:
+        BatchError: the file is damaged, or belongs to another task or number.
+    """
+    try:
+        table, metadata = read_parquet(source)
+        meta = json.loads(metadata[META])
+        if meta["identity"] != task.identity or meta["chunk"] != number:
+            raise BatchError(f"chunk {number} belongs to another run.")
+    except (KeyError, ValueError) as error:
+        raise BatchError(f"chunk {number} is damaged: {error}") from error
+    return table, meta["counts"]

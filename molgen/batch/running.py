@@ -1,0 +1,207 @@
+"""Long runs: draw, deduplicate, filter, describe, score and choose millions of molecules.
+
+:func:`run_batch` reads a run file and fills a folder. The work is cut into chunks, each decided by
+the run file and its number alone; chunks are computed by workers in any order, taken in by their
+number, and written once enough molecules are there. Whatever was interrupted, the same call goes
+on, and the output is the same, byte for byte.
+
+    batch_checks, batch_plan    what is to be done; what a worker needs of it
+    batch_chunk, batch_job      one chunk; its scores
+    batch_run                   chunks come in, are taken in, and become results
+    batch_workers, batch_cluster    who computes chunks: processes here, or Dask
+    batch_folder                lock, journal, chunks, whole files
+    batch_known, batch_store    molecules that are not wanted, and those seen before
+    diversity, batch_output    the diverse choice, results, report
+    batch_estimate, batch_verify    what it would cost; whether it is true
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from molgen.base.parquet import one_connection
+from molgen.batch.folder import BatchFolder, disk_errors
+from molgen.batch.gathering import Run, where_they_fell
+from molgen.batch.plan import BLOCK, RunPlan, Selection, Task, as_plan, resolve
+from molgen.batch_checks import BatchError
+from molgen.batch_estimate import BatchEstimate, estimate_batch
+
+__all__ = [
+    "BatchError", "BatchEstimate", "BatchResult", "RunPlan", "Selection", "estimate_batch",
+    "run_batch",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What a batch came to.
+
+    Attributes:
+        folder: where the results are.
+        n: molecules delivered.
+        n_wanted: molecules asked for.
+        n_selected: molecules in the diverse choice.
+        counts: draws, and how many fell where.
+        seconds: of this call.
+        already_done: there was nothing to do.
+    """
+
+    folder: Path
+    n: int
+    n_wanted: int
+    n_selected: int
+    counts: Mapping[str, Any]
+    seconds: float
+    already_done: bool = False
+
+    def __str__(self) -> str:
+        if self.already_done:
+            return f"Nothing to do: {self.folder} holds {self.n:,} molecules of this run already."
+        text = f"{self.n:,} molecules of {self.counts['drawn']:,} draws in {self.folder}"
+        if self.n_selected:
+            text += f", {self.n_selected:,} of them selected"
+        if self.n < self.n_wanted:
+            text += (
+                f"; {self.n_wanted:,} were wanted, but max_draws was reached: "
+                f"{where_they_fell(self.counts)}"
+            )
+        return text + "."
+
+
+def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> BatchResult:
+    """Run a batch, or go on with one that was interrupted.
+
+    Args:
+        plan: a :class:`RunPlan`, a mapping with its keys, or a YAML file.
+        output: the folder of the results; ``molecules.parquet`` and ``molecules.csv`` with their
+            provenance, ``selected.*`` and ``report.html`` if asked for, ``run.json``.
+        progress: show how far it is, how fast, and how long it will take, on standard error.
+
+    Returns:
+        A :class:`BatchResult`; where the run was done before, nothing is touched.
+
+    Raises:
+        BatchError: a wrong plan; a folder that is in use, or holds another run; a full disk; a
+            chunk that failed again and again. What was done is kept.
+
+    Examples:
+        >>> import molgen
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> plan = {
+        ...     "n": 5,
+        ...     "seed": 0,
+        ...     "filters": None,
+        ...     "workers": 0,
+        ...     "properties": ["mw"],
+        ...     "report": False,
+        ... }
+        >>> molgen.run_batch(plan, folder.name).n
+        5
+        >>> folder.cleanup()
+    """
+    began = time.monotonic()
+    wanted = as_plan(plan)
+    task = resolve(wanted)
+    from molgen.batch.known import known_hash
+
+    hashes = [known_hash(name) for name in wanted.known]
+    decisive = _decisive(wanted, task, hashes)
+    with BatchFolder(output).locked() as folder:
+        journal = _open_journal(folder, decisive)
+        if journal["state"] == "done":
+            folder.clear_work()
+            n, selected, counts = journal["n"], journal["n_selected"], journal["counts"]
+            return BatchResult(folder.path, n, wanted.n, selected, counts, 0.0, True)
+        folder.prepare()
+        with disk_errors(folder.path), one_connection():
+            run = Run(wanted, task, folder, hashes, progress)
+            try:
+                run.gather()
+                n_selected, results = run.finish()
+            finally:
+                run.close()
+        journal |= {
+            "state": "done",
+            "n": run.n_admitted,
+            "n_selected": n_selected,
+            "counts": run.counts,
+            "results": results,
+            "finished": _now(),
+        }
+        folder.write_journal(journal)
+        folder.clear_work()
+    seconds = time.monotonic() - began
+    return BatchResult(folder.path, run.n_admitted, wanted.n, n_selected, run.counts, seconds)
+
+
+def _decisive(plan: RunPlan, task: Task, hashes: list[str]) -> dict[str, Any]:
+    """Everything that the results depend on."""
+    from molgen.provenance import record
+
+    import torch  # isort: skip  (so that its version is in the record)
+
+    made = record("run_batch")
+    return {
+        "n": plan.n,
+        "model": task.checkpoint,
+        "seed": task.seed,
+        "temperature": task.temperature,
+        "filters": task.filters,
+        "properties": list(task.properties),
+        "deduplicate": task.deduplicate,
+        "known": hashes,
+        "objective": task.objective,
+        "select": None if plan.select is None else asdict(plan.select),
+        "report": plan.report,
+        "max_draws": plan.draws_allowed,
+        "chunk_size": task.blocks_per_chunk * BLOCK,
+        "version of molgen": made.version,
+        "version of RDKit": made.environment["rdkit"],
+        "version of PyTorch": str(torch.__version__),
+    }
+
+
+def _open_journal(folder: BatchFolder, decisive: dict[str, Any]) -> dict[str, Any]:
+    """The journal of this very run, begun now if there is none.
+
+    Raises:
+        BatchError: the folder holds another run, or results that were changed.
+    """
+    journal = folder.read_journal()
+    if journal is None:
+        journal = {"format": 1, "identity": decisive, "state": "running", "started": _now()}
+        folder.write_journal(journal)
+        return journal
+    held = journal["identity"]
+    for key, value in decisive.items():
+        if held.get(key) != value:
+            raise BatchError(
+                f"{folder.path} holds another run: there {key} is {_brief(held.get(key))}, here it "
+                f"is {_brief(value)}; choose another folder."
+            )
+    if journal["state"] == "done":
+        missing, changed = folder.changed_results(journal)
+        if changed:
+            raise BatchError(
+                f"{folder.path / changed[0]} was changed after the run was done; remove it to have "
+                "it made again, or choose another folder."
+            )
+        if missing:
+            journal["state"] = "running"
+            folder.write_journal(journal)
+    return journal
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,249 @@
+"""The border with RDKit: reading, canonical SMILES, stereoisomers, scaffolds, ring systems.
+
+Everything that enters the package as text passes through :func:`parse`, which either returns a
+sanitised molecule or raises :class:`MoleculeError` with one sentence that says what is wrong.
+RDKit writes its own complaints to the process's standard error; they are silenced only while a
+call of ours runs (:func:`quiet_rdkit`), never for the whole process.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rdkit import Chem, rdBase
+from rdkit.Chem.Scaffolds import MurckoScaffold
+
+#: RDKit's SMILES writer recurses over the molecule and exhausts the stack (the process dies)
+#: somewhere between 10,000 and 20,000 atoms in a row; nothing this package is for comes near.
+MAX_SMILES_LENGTH = 5_000
+
+
+class MoleculeError(ValueError):
+    """A molecule that cannot be read or standardised; ``reason`` says why in a few words."""
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason if reason is not None else message
+
+
+@contextmanager
+def quiet_rdkit() -> Iterator[None]:
+    """Silence RDKit's log streams inside the block, and restore them as they were after it."""
+    block = rdBase.BlockLogs()
+    try:
+        yield
+    finally:
+        del block
+
+
+def abbreviate(text: str, width: int = 60) -> str:
+    """``text`` as a quoted string, cut to about ``width`` characters, for use in messages."""
+    return repr(text) if len(text) <= width else repr(text[: width - 3]) + "..."
+
+
+def _syntax_reason(smiles: str) -> str:
+    """The likeliest reason why RDKit's SMILES grammar refused ``smiles``, in a few words."""
+    for position, character in enumerate(smiles, start=1):
+        if character.isspace() or not character.isprintable():
+            return f"blank or control character at position {position}"
+        if not character.isascii():
+            return f"character {character!r} at position {position} is not SMILES"
+    for opening, closing, name in (("(", ")", "parenthesis"), ("[", "]", "bracket")):
+        if smiles.count(opening) != smiles.count(closing):
+            return f"unbalanced {name}"
+    outside = "".join(part.rpartition("]")[2] for part in smiles.split("["))
+    digits = Counter(c for c in outside if c.isdigit()) if "%" not in outside else Counter()
+    unclosed = sorted(d for d, n in digits.items() if n % 2)
+    if unclosed:
+        return f"ring closure {unclosed[0]} is never closed"
+    return "not SMILES syntax"
+
+
+def _refusal_reason(smiles: str) -> str:
+    """Why RDKit refused ``smiles``: syntax, or the first chemistry problem in its own words."""
+    mol = Chem.MolFromSmiles(smiles, sanitize=False)
+    if mol is None:
+        return _syntax_reason(smiles)
+    try:
+        problems = Chem.DetectChemistryProblems(mol)
+    except RuntimeError:  # impossible hydrogen counts, such as [C@H11000], break RDKit's own check
+        problems = ()
+    if not problems:
+        return "RDKit cannot sanitise it"
+    message = problems[0].Message()
+    return (message[0].lower() + message[1:]).strip().rstrip(".")
+
+
+def parse(smiles: str) -> Chem.Mol:
+    """The sanitised RDKit molecule that ``smiles`` describes.
+
+    Raises:
+        TypeError: ``smiles`` is not a string.
+        MoleculeError: it is empty, longer than :data:`MAX_SMILES_LENGTH` characters, not SMILES,
+            or describes an impossible molecule (valence, aromaticity). The message quotes the
+            input (abbreviated) and the reason; ``error.reason`` is the reason alone.
+
+    >>> parse("OCC").GetNumAtoms()
+    3
+    >>> parse("C1CC")
+    Traceback (most recent call last):
+    molgen.chem.parsing.MoleculeError: Cannot read SMILES 'C1CC': ring closure 1 is never closed.
+    """
+    if not isinstance(smiles, str):
+        raise TypeError(f"Expected a SMILES string, received {type(smiles).__name__}: {smiles!r}.")
+    text = smiles.strip()
+    if not text:
+        raise MoleculeError("Cannot read SMILES: the string is empty.", "empty")
+    if len(text) > MAX_SMILES_LENGTH:
+        raise MoleculeError(
+            f"Cannot read SMILES {abbreviate(text)}: {len(text):,} characters, "
+            f"at most {MAX_SMILES_LENGTH:,} are read.",
+            f"{len(text):,} characters, at most {MAX_SMILES_LENGTH:,} are read",
+        )
+    reason = ""
+    mol = None
+    # RDKit takes what follows a blank for a name, and reads past bytes that are not SMILES
+    if text.isascii() and text.isprintable() and " " not in text:
+        with quiet_rdkit():
+            mol = Chem.MolFromSmiles(text)
+            reason = _refusal_reason(text) if mol is None else ""
+    else:
+        reason = _syntax_reason(text)
+    if mol is None:
+        raise MoleculeError(f"Cannot read SMILES {abbreviate(text)}: {reason}.", reason)
+    if mol.GetNumAtoms() == 0:
+        raise MoleculeError(f"Cannot read SMILES {abbreviate(text)}: no atoms.", "no atoms")
+    return mol
+
+
+def parse_or_none(smiles: object) -> Chem.Mol | None:
+    """Like :func:`parse`, but ``None`` for anything that is not a readable molecule."""
+    if not isinstance(smiles, str):
+        return None
+    try:
+        return parse(smiles)
+    except MoleculeError:
+        return None
+
+
+def canonical(smiles: str | Chem.Mol, stereo: bool = True) -> str:
+    """RDKit's canonical SMILES of a SMILES string or a molecule.
+
+    >>> canonical("OCC")
+    'CCO'
+    """
+    mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
+    return Chem.MolToSmiles(mol, isomericSmiles=stereo)
+
+
+def as_smiles_list(smiles: str | Iterable[str]) -> list[str]:
+    """``smiles`` as a list; a single string becomes a list of one.
+
+    Raises:
+        TypeError: it is neither a string nor an iterable.
+    """
+    if isinstance(smiles, str):
+        return [smiles]
+    if not isinstance(smiles, Iterable):
+        raise TypeError(f"Expected SMILES strings, received {type(smiles).__name__}.")
+    return list(smiles)
+
+
+def enumerate_stereo(smiles: str, max_isomers: int = 32) -> list[str]:
+    """Canonical SMILES of the stereoisomers that leave specified centres and bonds as they are.
+
+    Args:
+        smiles: a molecule, some of whose stereocentres or double bonds are unspecified.
+        max_isomers: at most so many are returned (RDKit's own deterministic choice beyond).
+
+    >>> enumerate_stereo("CC(F)Cl")
+    ['C[C@@H](F)Cl', 'C[C@H](F)Cl']
+    """
+    from rdkit.Chem import EnumerateStereoisomers
+
+    if max_isomers < 1:
+        raise ValueError(f"max_isomers must be at least 1, got {max_isomers}.")
+    options = EnumerateStereoisomers.StereoEnumerationOptions(
+        maxIsomers=max_isomers, onlyUnassigned=True, unique=True, rand=0
+    )
+    with quiet_rdkit():
+        isomers = EnumerateStereoisomers.EnumerateStereoisomers(parse(smiles), options)
+        return sorted({Chem.MolToSmiles(m) for m in isomers})
+
+
+# --- Scaffolds and ring systems -------------------------------------------------------------
+
+
+def scaffold(smiles: str | Chem.Mol, generic: bool = False) -> str:
+    """Bemis–Murcko scaffold as canonical SMILES; empty for a molecule without rings.
+
+    Args:
+        smiles: SMILES or molecule.
+        generic: make every atom carbon and every bond single (the framework of Bemis and Murcko,
+            J. Med. Chem. 39:2887, 1996, after which the atoms that only made a double bond to the
+            frame are cut off once more).
+
+    >>> scaffold("CCc1ccc(CCN2CCOCC2)cc1")
+    'c1ccc(CCN2CCOCC2)cc1'
+    """
+    mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
+    if mol.GetRingInfo().NumRings() == 0:  # RDKit takes minutes over a chain of thousands
+        return ""
+    with quiet_rdkit():
+        core = MurckoScaffold.GetScaffoldForMol(mol)
+        if generic and core.GetNumAtoms():
+            core = MurckoScaffold.GetScaffoldForMol(MurckoScaffold.MakeScaffoldGeneric(core))
+        return Chem.MolToSmiles(core)
+
+
+def ring_systems(smiles: str | Chem.Mol, stereo: bool = False) -> list[str]:
+    """Canonical SMILES of each ring system: fused and spiro rings together, bare of substituents.
+
+    Atoms doubly bonded to a ring from outside (the oxygen of a lactam) belong to the system, other
+    substituents are replaced by hydrogen: the convention of Walters's ``useful_rdkit_utils`` and
+    of Ertl's ring analyses.
+
+    >>> ring_systems("CN1CCCC1=O")
+    ['O=C1CCCN1']
+    """
+    return [text for text, _ in ring_systems_with_atoms(smiles, stereo)]
+
+
+def ring_systems_with_atoms(
+    smiles: str | Chem.Mol, stereo: bool = False
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Like :func:`ring_systems`, each with the indices of its atoms in the molecule."""
+    mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
+    if mol.GetRingInfo().NumRings() == 0:
+        return []
+    # two ring systems joined by a double bond are one system, as in useful_rdkit_utils
+    cuts = [
+        b.GetIdx()
+        for b in mol.GetBonds()
+        if not b.IsInRing() and b.GetBondType() == Chem.BondType.SINGLE
+    ]
+    n_atoms = mol.GetNumAtoms()
+    with quiet_rdkit():
+        cut = Chem.FragmentOnBonds(mol, cuts) if cuts else Chem.Mol(mol)
+        indices: list[list[int]] = []
+        parts = Chem.GetMolFrags(cut, asMols=True, sanitizeFrags=False, fragsMolAtomMapping=indices)
+        found = []
+        for part, atoms in zip(parts, indices):
+            inside = [i for i in atoms if i < n_atoms]
+            if not any(mol.GetAtomWithIdx(i).IsInRing() for i in inside):
+                continue
+            system = Chem.RWMol(part)
+            for atom in system.GetAtoms():
+                if atom.GetAtomicNum() == 0 and atoms[atom.GetIdx()] >= n_atoms:
+                    atom.SetAtomicNum(1)
+                    atom.SetIsotope(0)
+            if not stereo:
+                Chem.RemoveStereochemistry(system)
+            try:
+                bare = Chem.RemoveAllHs(system)
+                found.append((Chem.MolToSmiles(bare, isomericSmiles=stereo), tuple(inside)))
+            except Chem.MolSanitizeException:
+                continue
+    return found

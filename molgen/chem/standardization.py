@@ -1,0 +1,290 @@
+"""Standardising molecules: salts, charges, isotopes, tautomers; what was kept, changed, refused.
+
+One bad row never ends a batch: :func:`standardize` reports every row that it refused, with its line
+number and the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rdkit import Chem
+
+from molgen.chem.parsing import (
+    MoleculeError,
+    abbreviate,
+    as_smiles_list,
+    canonical,
+    parse,
+    quiet_rdkit,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Elements of organic and medicinal chemistry; anything else left after the largest fragment was
+#: chosen is reported as a metal or an unusual element.
+ORGANIC_ELEMENTS = frozenset(
+    {"H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As", "Se", "Br", "Te", "I"}
+)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One row that was not kept.
+
+    Attributes:
+        line: its number in the input, counted from 1 (the line number when read from a file).
+        smiles: the text as received.
+        reason: why, in a few words.
+    """
+
+    line: int
+    smiles: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {abbreviate(self.smiles)}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Standardized:
+    """What :func:`standardize` returns: the rows kept, the rows not kept, and what was changed.
+
+    Attributes:
+        smiles: canonical SMILES of the rows kept, in input order.
+        lines: their line numbers, same length as ``smiles``.
+        rejected: the rows not kept, with line number and reason.
+        changes: how many kept rows each step changed, for example ``{"fragments removed": 12}``.
+
+    Examples:
+        >>> from molgen.chem.standardization import standardize
+        >>> result = standardize(["CC(=O)[O-].[Na+]", "C1CC"])
+        >>> result.n_in, result.n_out, result.reasons
+        (2, 1, {'ring closure 1 is never closed': 1})
+        >>> result.rejected_table()["line"].tolist()
+        [2]
+    """
+
+    smiles: tuple[str, ...]
+    lines: tuple[int, ...]
+    rejected: tuple[Rejected, ...] = ()
+    changes: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.smiles) != len(self.lines):
+            raise ValueError(
+                f"smiles and lines must be of one length, got {len(self.smiles)} "
+                f"and {len(self.lines)}."
+            )
+
+    @property
+    def n_in(self) -> int:
+        """Rows received."""
+        return len(self.smiles) + len(self.rejected)
+
+    @property
+    def n_out(self) -> int:
+        """Rows kept."""
+        return len(self.smiles)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many rows were rejected for each reason, most frequent first."""
+        return dict(Counter(r.reason for r in self.rejected).most_common())
+
+    def rejected_table(self) -> pd.DataFrame:
+        """The rejected rows as a table with columns ``line``, ``smiles``, ``reason``."""
+        import pandas as pd
+
+        rows = [(r.line, r.smiles, r.reason) for r in self.rejected]
+        return pd.DataFrame(rows, columns=["line", "smiles", "reason"])
+
+    def __str__(self) -> str:
+        lines = [f"{self.n_in:,} rows in, {self.n_out:,} out, {len(self.rejected):,} rejected"]
+        lines += [f"  changed: {name}: {n:,}" for name, n in self.changes.items()]
+        lines += [f"  rejected: {reason}: {n:,}" for reason, n in self.reasons.items()]
+        return "\n".join(lines)
+
+
+@lru_cache(maxsize=1)
+def _standardizers() -> tuple:
+    """RDKit's metal disconnector, fragment chooser, uncharger and tautomer enumerator."""
+    from rdkit.Chem.MolStandardize import rdMolStandardize
+
+    tautomers = rdMolStandardize.TautomerEnumerator()
+    # canonical tautomers would otherwise lose stereocentres and double-bond geometry beside the
+    # mobile hydrogen, silently
+    tautomers.SetRemoveSp3Stereo(False)
+    tautomers.SetRemoveBondStereo(False)
+    return (
+        rdMolStandardize.MetalDisconnector(),
+        rdMolStandardize.LargestFragmentChooser(preferOrganic=True),
+        rdMolStandardize.Uncharger(),
+        tautomers,
+    )
+
+
+def _has_metal(mol: Chem.Mol) -> bool:
+    return any(a.GetAtomicNum() and a.GetSymbol() not in ORGANIC_ELEMENTS for a in mol.GetAtoms())
+
+
+def standardize_mol(
+    mol: Chem.Mol,
+    largest_fragment: bool = True,
+    neutralize: bool = True,
+    canonical_tautomer: bool = False,
+    keep_isotopes: bool = False,
+) -> tuple[Chem.Mol, list[str]]:
+    """One molecule made standard, and the names of the steps that changed it.
+
+    The steps, in order: covalent bonds to metals are broken; the largest organic fragment is kept
+    (RDKit's ``LargestFragmentChooser``); charges are neutralised where a proton can be moved
+    (``Uncharger``: quaternary nitrogen, nitro groups and inner salts that need their charge keep
+    it); isotope labels are removed; the canonical tautomer is chosen, if asked for.
+
+    Raises:
+        MoleculeError: what is left has a dummy atom, a metal or unusual element, a radical,
+            several fragments (with ``largest_fragment=False`` these are kept) or no carbon.
+    """
+    disconnector, chooser, uncharger, tautomers = _standardizers()
+    changes = []
+    n_fragments = len(Chem.GetMolFrags(mol))
+    with quiet_rdkit():
+        if _has_metal(mol):
+            parted = disconnector.Disconnect(mol)
+            if len(Chem.GetMolFrags(parted)) > n_fragments:
+                changes.append("metal bonds broken")
+                n_fragments = len(Chem.GetMolFrags(parted))
+                mol = parted
+        if largest_fragment and n_fragments > 1:
+            mol = chooser.choose(mol)
+            changes.append("fragments removed")
+        _refuse_unsuitable(mol)
+        if neutralize and any(a.GetFormalCharge() for a in mol.GetAtoms()):
+            neutral = uncharger.uncharge(mol)
+            if Chem.MolToSmiles(neutral) != Chem.MolToSmiles(mol):
+                changes.append("neutralised")
+            mol = neutral
+        if not keep_isotopes and any(a.GetIsotope() for a in mol.GetAtoms()):
+            mol = Chem.Mol(mol)
+            for atom in mol.GetAtoms():
+                atom.SetIsotope(0)
+            mol = Chem.RemoveHs(mol)
+            changes.append("isotope labels removed")
+        if canonical_tautomer:
+            chosen = tautomers.Canonicalize(mol)
+            if Chem.MolToSmiles(chosen) != Chem.MolToSmiles(mol):
+                changes.append("tautomer changed")
+            mol = chosen
+    return mol, changes
+
+
+def _refuse_unsuitable(mol: Chem.Mol) -> None:
+    """Raise MoleculeError for dummy atoms, metals, radicals and molecules without carbon."""
+    reason = ""
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() == 0:
+            reason = "dummy atom"
+            break
+        if atom.GetSymbol() not in ORGANIC_ELEMENTS:
+            reason = f"metal or unusual element {atom.GetSymbol()}"
+            break
+        if atom.GetNumRadicalElectrons():
+            reason = f"radical on {atom.GetSymbol()}"
+    if not reason and not any(a.GetAtomicNum() == 6 for a in mol.GetAtoms()):
+        reason = "no carbon atom"
+    if reason:
+        raise MoleculeError(f"Cannot standardise {abbreviate(canonical(mol))}: {reason}.", reason)
+
+
+def _standardize_chunk(
+    chunk: Sequence[object],
+    largest_fragment: bool,
+    neutralize: bool,
+    canonical_tautomer: bool,
+    keep_isotopes: bool,
+) -> list[tuple[str | None, list[str], str]]:
+    """For each text: canonical SMILES or None, the steps that changed it, the refusal's reason."""
+    results: list[tuple[str | None, list[str], str]] = []
+    for text in chunk:
+        try:
+            if not isinstance(text, str):
+                raise MoleculeError("Not a string.", f"not a string ({type(text).__name__})")
+            mol, changes = standardize_mol(
+                parse(text), largest_fragment, neutralize, canonical_tautomer, keep_isotopes
+            )
+            written = Chem.MolToSmiles(mol)
+            # rare exotic aromatics are written by RDKit in a way that it cannot read again
+            parse(written)
+            results.append((written, changes, ""))
+        except MoleculeError as error:
+            results.append((None, [], error.reason))
+    return results
+
+
+def standardize(
+    smiles: str | Iterable[str],
+    *,
+    largest_fragment: bool = True,
+    neutralize: bool = True,
+    canonical_tautomer: bool = False,
+    keep_isotopes: bool = False,
+    deduplicate: bool = False,
+    lines: Sequence[int] | None = None,
+    n_jobs: int = 1,
+) -> Standardized:
+    """Standardise SMILES and report what was kept, changed and rejected.
+
+    Args:
+        smiles: one SMILES or many. Bad rows are reported, never raised.
+        largest_fragment: keep the largest organic fragment (drops salts and solvents).
+        neutralize: move protons so that charges cancel where they can.
+        canonical_tautomer: replace each molecule by RDKit's canonical tautomer (slow).
+        keep_isotopes: keep isotope labels; by default they are removed and counted.
+        deduplicate: reject rows whose result was seen before ("duplicate of line 3").
+        lines: line number of each row in its source; 1, 2, 3... by default.
+        n_jobs: processes; results do not depend on it.
+
+    Returns:
+        :class:`Standardized`; print it for a summary.
+
+    >>> result = standardize(["CC(=O)[O-].[Na+]", "C1CC", "[Fe]"])
+    >>> result.smiles
+    ('CC(=O)O',)
+    >>> print(result.rejected[0])
+    line 2: 'C1CC': ring closure 1 is never closed
+    """
+    from molgen.base.parallel import map_chunks
+
+    texts = as_smiles_list(smiles)
+    numbers = list(range(1, len(texts) + 1)) if lines is None else [int(x) for x in lines]
+    if len(numbers) != len(texts):
+        raise ValueError(f"lines has {len(numbers)} numbers for {len(texts)} SMILES.")
+    results = map_chunks(
+        _standardize_chunk,
+        texts,
+        (largest_fragment, neutralize, canonical_tautomer, keep_isotopes),
+        n_jobs=n_jobs,
+    )
+    kept: list[str] = []
+    kept_lines: list[int] = []
+    rejected: list[Rejected] = []
+    changed: Counter[str] = Counter()
+    first_line: dict[str, int] = {}
+    for text, line, (written, changes, reason) in zip(texts, numbers, results):
+        if written is not None and deduplicate and written in first_line:
+            reason = f"duplicate of line {first_line[written]}"
+            written = None
+        if written is None:
+            rejected.append(Rejected(line, text if isinstance(text, str) else repr(text), reason))
+            continue
+        first_line.setdefault(written, line)
+        kept.append(written)
+        kept_lines.append(line)
+        changed.update(changes)
+    return Standardized(tuple(kept), tuple(kept_lines), tuple(rejected), dict(changed))

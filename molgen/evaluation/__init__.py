@@ -1,0 +1,1 @@
+"""How generated molecules compare with a reference set: MOSES's metrics, ChemNet."""

@@ -1,0 +1,1 @@
+"""Files in and out: molecules, data sets, tables, records of provenance."""

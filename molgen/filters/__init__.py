@@ -1,0 +1,1 @@
+"""Why a molecule is refused: rules, alerts, ring frequency, sets of filters."""

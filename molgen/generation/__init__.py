@@ -1,0 +1,1 @@
+"""A chemist's verbs: scaffolds, cutting, growing, property windows, balancing, the Generator."""

@@ -1,0 +1,60 @@
+"""Parts of molecules, found by a pattern and cut out."""
+
+from __future__ import annotations
+
+from rdkit import Chem, rdBase
+
+from molgen.generation.partial_structures import Scaffold, cut_scaffold
+
+
+def read_molecule(smiles: str) -> Chem.Mol:
+    """The molecule; raises ValueError naming what RDKit cannot read."""
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles) if smiles else None
+    if mol is None:
+        raise ValueError(f"{smiles!r} is not a SMILES that RDKit can read")
+    return mol
+
+
+def find_part(mol: Chem.Mol, pattern: str, smiles: str) -> tuple[int, ...]:
+    """Atoms of the first match of ``pattern`` (SMARTS, or else SMILES) in ``mol``.
+
+    Raises ValueError if it cannot be read or is not there; ``smiles`` names the molecule.
+    """
+    with rdBase.BlockLogs():
+        query = Chem.MolFromSmarts(pattern) if pattern else None
+    if query is None:
+        raise ValueError(f"{pattern!r} is not a SMARTS that RDKit can read")
+    matches = mol.GetSubstructMatches(query)
+    if not matches:
+        with rdBase.BlockLogs():
+            as_smiles = Chem.MolFromSmiles(pattern)
+        matches = mol.GetSubstructMatches(as_smiles) if as_smiles is not None else ()
+    if not matches:
+        raise ValueError(f"{pattern!r} is not a part of {smiles}")
+    return matches[0]
+
+
+def cut_core(smiles: str, core: str) -> Scaffold:
+    """The ``core`` of ``smiles``, with exits where its substituents were."""
+    mol = read_molecule(smiles)
+    scaffold = cut_scaffold(mol, find_part(mol, core, smiles), core)
+    if not scaffold.exits:
+        raise ValueError(f"{core!r} is all of {smiles}; there is no substituent to replace")
+    return scaffold
+
+
+def connected_pieces(mol: Chem.Mol, atoms: set[int]) -> list[set[int]]:
+    """The connected pieces of ``atoms`` in ``mol``."""
+    left, pieces = set(atoms), []
+    while left:
+        stack, piece = [left.pop()], set()
+        while stack:
+            atom = stack.pop()
+            piece.add(atom)
+            for neighbour in mol.GetAtomWithIdx(atom).GetNeighbors():
+                if neighbour.GetIdx() in left:
+                    left.discard(neighbour.GetIdx())
+                    stack.append(neighbour.GetIdx())
+        pieces.append(piece)
+    return pieces

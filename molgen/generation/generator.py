@@ -1,0 +1,402 @@
+"""What users call: ``load_model`` and the ``Generator`` that it returns.
+
+Molecules are made in blocks of fixed size, and everything random about molecule ``i`` is drawn
+from (seed, block, place), so that the same seed gives the same list whatever is asked for beside
+it and however many processes share the work.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rdkit import Chem
+
+from molgen.model.checkpoints import find_model, read_model
+from molgen.model.graph_vae import GraphVAE
+from molgen.model.latent_prior import VelocityField, flow
+from molgen.motifs.atom_graphs import AtomGraphs, atom_graphs, motif_numbers
+from molgen.motifs.tree_tables import Refusal, build_table
+from molgen.motifs.trees import MotifTree
+from molgen.motifs.vocabulary_growth import extend
+from molgen.sampling.decoding import Writer
+from molgen.sampling.model_processes import draw_blocks
+from molgen.sampling.molecules import (
+    Molecules,
+    check_count,
+    check_temperature,
+    seeded,
+    to_canonical,
+)
+
+logger = logging.getLogger(__name__)
+_BLOCK = 512
+_MAX_ROUNDS = 50
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """How latents are drawn: noise is carried to ``level`` in ``steps`` steps.
+
+    At level 1 the prior is not used and the decoder writes without a latent.
+    """
+
+    level: float = 0.5
+    steps: int = 4
+
+
+def load_model(name: str | os.PathLike = "moses") -> Generator:
+    """A trained generator: a shipped model by name, or a folder that ``molgen.train`` wrote.
+
+    Raises FileNotFoundError if there is none, ValueError if its files are damaged or foreign.
+
+    Examples:
+        >>> import molgen
+        >>> model = molgen.load_model("moses")
+        >>> len(model.sample(5, seed=0))
+        5
+    """
+    folder = find_model(name)
+    network, prior, card = read_model(folder)
+    return Generator(network, prior, card, folder)
+
+
+class Generator:
+    """A trained model that proposes molecules.
+
+    Every method returns canonical SMILES. ``card`` is the model card (a dict); ``latent_dim`` the
+    size of a latent.
+
+    Examples:
+        >>> import molgen
+        >>> model = molgen.load_model("moses")
+        >>> len(model.sample(5, seed=0)), model.sample(5, seed=0) == model.sample(5, seed=0)
+        (5, True)
+        >>> smiles, dropped = model.sample_block(0, seed=0)
+        >>> len(smiles), smiles[:5] == model.sample(5, seed=0)
+        (512, True)
+        >>> z = model.encode(["CCOc1ccccc1", "Cc1ccc(C(=O)NC2CC2)cc1"])
+        >>> z.shape == (2, model.latent_dim), len(model.decode(z))
+        (True, 2)
+        >>> mean, log_variance = model.encode_posterior("CCOc1ccccc1")
+        >>> mean.shape == log_variance.shape == model.encode_one("CCOc1ccccc1").shape
+        True
+        >>> len(model.sample_near("Cc1ccc(C(=O)NC2CC2)cc1", 3, radius=0.5))
+        3
+        >>> len(model.interpolate("CCOc1ccccc1", "Cc1ccc(C(=O)NC2CC2)cc1", n_steps=4))
+        4
+        >>> len(model.sample_scaffold("O=C(N[*:1])c1ccccc1", 3))
+        3
+        >>> len(model.sample_where({"logp": (1, 3)}, 3))
+        3
+        >>> len(model.link("c1ccccc1[*:1]", "C1CCNCC1[*:1]", 2))
+        2
+        >>> len(model.replace_substituents("COc1ccc(C(=O)NC2CC2)cc1", "O=C(N)c1ccccc1", 2))
+        2
+        >>> len(model.replace_core("COc1ccc(C(=O)NC2CC2)cc1", "c1ccccc1", 2))
+        2
+        >>> import numpy as np
+        >>> import torch
+        >>> rng = np.random.default_rng(0)
+        >>> uniforms = model.uniforms(2, rng)
+        >>> latent, level = torch.zeros(1, model.latent_dim), torch.ones(1)
+        >>> uniforms.shape[0], len(model.writer.write(latent, level, uniforms))
+        (2, 2)
+        >>> len(model.write_latents(torch.zeros(2, model.latent_dim), torch.zeros(2), rng)) <= 2
+        True
+    """
+
+    def __init__(
+        self,
+        network: GraphVAE,
+        prior: VelocityField | None = None,
+        card: dict[str, Any] | None = None,
+        folder: str | os.PathLike | None = None,
+    ):
+        self.network = network.eval()
+        self.prior = prior
+        self.card = card or {}
+        self.folder = None if folder is None else Path(folder)
+        settings = self.card.get("sampling", {})
+        self.settings = PriorSettings(**settings) if settings else PriorSettings()
+
+    def __repr__(self) -> str:
+        where = self.card.get("name", "unnamed")
+        v = self.network.vocabulary
+        return f"Generator({where!r}, {v.n_motifs} motifs, latent_dim={self.latent_dim})"
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of a latent vector."""
+        return self.network.config.latent_dim
+
+    @cached_property
+    def writer(self) -> Writer:
+        """The decoder, ready to write."""
+        return Writer(self.network)
+
+    # --- from the prior ---------------------------------------------------------------------
+
+    def sample(
+        self, n: int, seed: int = 0, temperature: float = 1.0, n_workers: int = 1
+    ) -> Molecules:
+        """Draw ``n`` molecules from the model (``Molecules``: a list of SMILES).
+
+        Args:
+            temperature: below 1 more typical, above 1 more varied molecules.
+            n_workers: processes, this one included; worth their start from some thousands of
+                molecules on.
+        """
+        check_count(n)
+        check_temperature(temperature)
+        parts = draw_blocks(self, -(-n // _BLOCK), seed, temperature, n_workers)
+        smiles = [s for part, _ in parts for s in part]
+        dropped = [d for _, part in parts for d in part]
+        return Molecules(smiles[:n], dropped)
+
+    def sample_block(
+        self, block: int, seed: int = 0, temperature: float = 1.0
+    ) -> tuple[list[str], list[Refusal]]:
+        """Block ``block`` of an endless sample (512 molecules), and what was dropped."""
+        smiles: list[str | None] = [None] * _BLOCK
+        dropped: list[Refusal] = []
+        for attempt in range(_MAX_ROUNDS):
+            missing = [i for i, s in enumerate(smiles) if s is None]
+            if not missing:
+                break
+            rng = seeded(seed, block, attempt)
+            z, level = self._draw_latents(len(missing), rng)
+            trees = self.writer.write(z, level, self.uniforms(len(missing), rng), temperature)
+            for i, result in zip(missing, map(to_canonical, trees)):
+                if isinstance(result, Refusal):
+                    dropped.append(Refusal(block * _BLOCK + i, result.smiles, result.reason))
+                else:
+                    smiles[i] = result
+        return [s for s in smiles if s is not None], dropped
+
+    def _draw_latents(self, n: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, latent_dim) and (n,); one row for all where the decoder writes without a latent."""
+        settings = self.settings
+        if self.prior is None or settings.level >= 1:
+            noise = rng.standard_normal((1, self.latent_dim), dtype=np.float32)
+            return torch.from_numpy(noise), torch.ones(1)
+        z = torch.from_numpy(rng.standard_normal((n, self.latent_dim), dtype=np.float32))
+        z = flow(self.prior, z, 1.0, settings.level, settings.steps)
+        return z, torch.full((n,), settings.level)
+
+    def uniforms(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """The numbers that decide every choice of ``n`` molecules, (n, 2 max_motifs + 1)."""
+        return rng.random((n, 2 * self.network.config.max_motifs + 1), dtype=np.float32)
+
+    # --- to and from latents ----------------------------------------------------------------
+
+    def encode(self, smiles: str | Sequence[str]) -> np.ndarray:
+        """Posterior means, (n, latent_dim) float32; a row of NaN (and a warning) for a molecule
+        that RDKit or the motif tree refuses."""
+        return self.encode_posterior(smiles)[0]
+
+    @torch.no_grad()
+    def encode_posterior(self, smiles: str | Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior means and log variances, each (n, latent_dim) float32."""
+        smiles = [smiles] if isinstance(smiles, str) else list(smiles)
+        mean = np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32)
+        logvar = np.full_like(mean, np.nan)
+        table, refused, _ = build_table(smiles)
+        for refusal in refused:
+            logger.warning(
+                "row %d (%s) is not encoded: %s", refusal.row, refusal.smiles[:80], refusal.reason
+            )
+        if not len(table):
+            return mean, logvar
+        vocabulary = self.network.vocabulary
+        known = set(vocabulary.motifs)
+        if not known.issuperset(table.motifs):
+            vocabulary = extend(vocabulary, table.motifs)
+        motif = motif_numbers(table, vocabulary)
+        for start in range(0, len(table), _BLOCK):
+            keep = np.arange(start, min(start + _BLOCK, len(table)))
+            graphs: AtomGraphs = atom_graphs(table, motif, vocabulary, keep)
+            mu, spread = self.network.posterior(graphs)
+            mean[table.row[keep]] = mu.numpy()
+            logvar[table.row[keep]] = spread.numpy()
+        return mean, logvar
+
+    def decode(self, z: np.ndarray, seed: int = 0, temperature: float = 0.0) -> Molecules:
+        """Molecules of latents (n, latent_dim); temperature 0 takes the likeliest choices.
+
+        Raises ValueError for another shape or for values that are not finite.
+        """
+        z = np.asarray(z, dtype=np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"z has shape {z.shape}; expected (n, {self.latent_dim})")
+        if not np.isfinite(z).all():
+            row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])
+            raise ValueError(f"row {row} of z has values that are not finite numbers")
+        check_temperature(temperature)
+        return self._decode(torch.from_numpy(z), torch.zeros(len(z)), seed, temperature)
+
+    def _decode(
+        self, z: torch.Tensor, level: torch.Tensor, seed: int, temperature: float
+    ) -> Molecules:
+        smiles: list[str] = []
+        dropped: list[Refusal] = []
+        for start in range(0, len(z), _BLOCK):
+            rng = seeded(seed, start // _BLOCK, 0)
+            part = slice(start, start + _BLOCK)
+            uniforms = self.uniforms(len(z[part]), rng)
+            trees = self.writer.write(z[part], level[part], uniforms, temperature)
+            for row, (tree, result) in enumerate(zip(trees, map(to_canonical, trees)), start):
+                if isinstance(result, Refusal):
+                    dropped.append(Refusal(row, result.smiles, result.reason))
+                    result = to_canonical(MotifTree(tree.motifs[:1], ()))
+                    assert isinstance(result, str)
+                smiles.append(result)
+        return Molecules(smiles, dropped)
+
+    def write_latents(
+        self, z: torch.Tensor, level: torch.Tensor, rng: np.random.Generator
+    ) -> list[str]:
+        """Molecules of latents (n, latent_dim) noised to ``level`` (n,), drawn with ``rng``."""
+        trees = self.writer.write(z, level, self.uniforms(len(z), rng))
+        return [s for s in map(to_canonical, trees) if isinstance(s, str)]
+
+    # --- around molecules -------------------------------------------------------------------
+
+    def sample_near(
+        self,
+        smiles: str,
+        n: int,
+        radius: float = 1.0,
+        seed: int = 0,
+        temperature: float = 1.0,
+        unique: bool = True,
+        keep: str | Iterable[int] | None = None,
+    ) -> Molecules:
+        """``n`` molecules around ``smiles``, none of them the molecule itself.
+
+        Args:
+            keep: a part that must stay, as SMARTS or atom indices; only the rest is changed.
+            radius: noise added to the latent, in units of a latent's own spread; the decoder is
+                told how noisy the latent is. Near 0 small changes, above 2 hardly related.
+            unique: give ``n`` different molecules where that many are found; the result is
+                shorter, with the reason in ``dropped``, where they are not.
+
+        Raises ValueError if the molecule cannot be read or the radius is negative.
+        """
+        check_count(n)
+        if not radius >= 0:
+            raise ValueError(f"radius is {radius}; expected a number of at least 0")
+        if keep is not None:
+            from molgen.generation import growing
+
+            return growing.change_part(self, smiles, keep, n, radius, seed, temperature)
+        mu = self.encode_one(smiles)
+        level = radius / (1 + radius)
+        own = Chem.CanonSmiles(smiles, useChiral=0)
+        found: dict[str, None] = {}
+        many: list[str] = []
+        dropped: list[Refusal] = []
+        for block in range(_MAX_ROUNDS):
+            if (len(found) if unique else len(many)) >= n:
+                break
+            rng = seeded(seed, block, 1)
+            noise = torch.from_numpy(rng.standard_normal((_BLOCK, self.latent_dim), np.float32))
+            z = torch.lerp(mu.expand(_BLOCK, -1), noise, level)
+            levels = torch.full((_BLOCK,), level)
+            trees = self.writer.write(z, levels, self.uniforms(_BLOCK, rng), temperature)
+            for result in map(to_canonical, trees):
+                if isinstance(result, Refusal):
+                    dropped.append(result)
+                elif result != own:
+                    found.setdefault(result)
+                    many.append(result)
+        chosen = list(found) if unique else many
+        if len(chosen) < n:
+            reason = (
+                f"only {len(chosen)} {'different ' if unique else ''}molecules in "
+                f"{_MAX_ROUNDS * _BLOCK} draws at radius {radius}; a larger radius gives more"
+            )
+            logger.warning("%s", reason)
+            dropped.append(Refusal(0, smiles, reason))
+        return Molecules(chosen[:n], dropped)
+
+    def sample_scaffold(
+        self,
+        scaffold: str,
+        n: int,
+        seed: int = 0,
+        temperature: float = 1.0,
+        near: str | None = None,
+        radius: float = 1.0,
+    ) -> Molecules:
+        """``n`` different molecules that contain ``scaffold`` (see ``growing.sample_scaffold``)."""
+        from molgen.generation import growing
+
+        return growing.sample_scaffold(self, scaffold, n, seed, temperature, near, radius)
+
+    def link(self, fragment_a: str, fragment_b: str, n: int, seed: int = 0) -> Molecules:
+        """``n`` molecules in which a linker joins two fragments at their exits ``[*:1]``."""
+        from molgen.generation import growing
+
+        return growing.link(self, fragment_a, fragment_b, n, seed)
+
+    def replace_substituents(
+        self, smiles: str, core: str, n: int, seed: int = 0, near: bool = False
+    ) -> Molecules:
+        """``n`` molecules with the ``core`` of ``smiles`` and new substituents."""
+        from molgen.generation import growing
+
+        return growing.replace_substituents(self, smiles, core, n, seed, near=near)
+
+    def replace_core(self, smiles: str, core: str, n: int, seed: int = 0) -> Molecules:
+        """``n`` molecules with the substituents of ``smiles`` around another core."""
+        from molgen.generation import growing
+
+        return growing.replace_core(self, smiles, core, n, seed)
+
+    def sample_where(
+        self,
+        wanted: Mapping[str, Any],
+        n: int,
+        seed: int = 0,
+        scaffold: str | None = None,
+        temperature: float = 1.0,
+        diverse: bool = True,
+    ) -> Molecules:
+        """``n`` different molecules in a property window (see ``conditioning.sample_where``)."""
+        from molgen.generation.windows import sample_where
+
+        return sample_where(self, wanted, n, seed, scaffold, temperature, None, diverse)
+
+    def interpolate(self, start: str, end: str, n_steps: int = 8, seed: int = 0) -> Molecules:
+        """``n_steps`` molecules on the great circle from ``start`` to ``end``, both included.
+
+        Raises ValueError if a molecule cannot be read or ``n_steps`` is below 2.
+        """
+        if n_steps < 2:
+            raise ValueError(f"n_steps is {n_steps}; expected at least 2 (the two ends)")
+        a, b = self.encode_one(start)[0], self.encode_one(end)[0]
+        cosine = torch.clamp((a @ b) / (a.norm() * b.norm()), -1, 1)
+        angle = torch.arccos(cosine)
+        t = torch.linspace(0, 1, n_steps).unsqueeze(1)
+        if angle < 1e-4:
+            path = torch.lerp(a, b, t)
+        else:
+            path = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+        return self._decode(path, torch.zeros(n_steps), seed, 0.0)
+
+    def encode_one(self, smiles: str) -> torch.Tensor:
+        """The latent of one molecule, (1, latent_dim); raises ValueError if it has none."""
+        z = self.encode([smiles])
+        if not np.isfinite(z).all():
+            raise ValueError(
+                f"{smiles!r} cannot be encoded: expected one valid, connected molecule"
+            )
+        return torch.from_numpy(z)

@@ -1,0 +1,1 @@
+"""The network: configuration, encoder, decoder, GraphVAE, latent prior, checkpoints."""

@@ -1,0 +1,150 @@
+"""Models on disk: a folder with ``model.safetensors`` and ``model.json``. Nothing is executed.
+
+Every file is written beside its place and then renamed, the JSON last; a folder that a killed
+process or a full disk left half-written is never mistaken for a whole one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from molgen.model.graph_vae import GraphVAE, ModelConfig
+from molgen.model.latent_prior import VelocityField
+from molgen.motifs.vocabulary import Vocabulary
+
+FORMAT = 1
+_WEIGHTS, _CARD = "model.safetensors", "model.json"
+
+
+def shipped_models() -> list[str]:
+    """Names of the checkpoints inside the package."""
+    folder = files("molgen") / "models"
+    if not folder.is_dir():
+        return []
+    return sorted(f.name for f in folder.iterdir() if f.is_dir() and (f / _CARD).is_file())
+
+
+def find_model(name: str | os.PathLike) -> Path:
+    """The folder of a shipped model or of a path; raises FileNotFoundError naming both."""
+    shipped = shipped_models()
+    if str(name) in shipped:
+        return Path(str(files("molgen") / "models" / str(name)))
+    folder = Path(name)
+    if not (folder / _CARD).is_file():
+        raise FileNotFoundError(
+            f"no model at {str(name)!r}: expected one of the shipped models ({', '.join(shipped)}) "
+            f"or a folder with {_CARD} and {_WEIGHTS}"
+        )
+    return folder
+
+
+def save_model(
+    folder: str | os.PathLike,
+    network: GraphVAE,
+    prior: VelocityField | None = None,
+    card: dict[str, Any] | None = None,
+    half: bool = False,
+) -> Path:
+    """Write a model. ``card`` is any JSON-able record about its training.
+
+    half: store the weights as 16-bit floats (half the size).
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, torch.Tensor] = {}
+    for prefix, module in (("network.", network), ("prior.", prior)):
+        for name, value in (module.state_dict() if module is not None else {}).items():
+            value = value.detach().cpu().contiguous()
+            tensors[prefix + name] = value.half() if half else value.clone()
+    for name, array in network.vocabulary.to_arrays().items():
+        tensors["vocabulary." + name] = torch.from_numpy(np.array(array))
+    write_tensors(folder / _WEIGHTS, tensors)
+    record = {
+        "format": FORMAT,
+        "config": asdict(network.config),
+        "prior": None if prior is None else {"width": prior.width, "blocks": len(prior.blocks)},
+        "sha256": file_hash(folder / _WEIGHTS),
+        **(card or {}),
+    }
+    write_text(folder / _CARD, json.dumps(record, indent=2))
+    return folder
+
+
+def read_model(name: str | os.PathLike) -> tuple[GraphVAE, VelocityField | None, dict[str, Any]]:
+    """The network, its prior and its card; raises ValueError saying what is wrong with a file."""
+    folder = find_model(name)
+    try:
+        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        config = ModelConfig(**card["config"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / _CARD} is not a model card of molgen: {error}") from None
+    if card.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder} has model format {card.get('format')!r}; this version reads {FORMAT}"
+        )
+    tensors = read_tensors(folder / _WEIGHTS)
+    groups: dict[str, dict[str, torch.Tensor]] = {"network": {}, "prior": {}, "vocabulary": {}}
+    for key, value in tensors.items():
+        group, _, rest = key.partition(".")
+        if group in groups:
+            groups[group][rest] = value.float() if value.is_floating_point() else value
+    vocabulary = Vocabulary.from_arrays({k: v.numpy() for k, v in groups["vocabulary"].items()})
+    network = GraphVAE(vocabulary, config)
+    prior = None
+    try:
+        network.load_state_dict(groups["network"])
+        if card["prior"] is not None:
+            prior = VelocityField(config.latent_dim, **card["prior"])
+            prior.load_state_dict(groups["prior"])
+            prior.eval()
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"{folder / _WEIGHTS} does not fit its card: {first}") from None
+    return network.eval(), prior, card
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """A safetensors file; raises ValueError if it is missing, truncated or something else."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; the model folder is incomplete") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write a safetensors file so that a half-written one never stands under ``path``."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        save_file(tensors, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

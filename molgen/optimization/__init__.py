@@ -1,0 +1,1 @@
+"""Goal-directed search: moves, proposers, ranking, oracle, search, optimize."""

@@ -1,0 +1,1 @@
+"""Learned properties: data, features, learners, calibration, saved models, ADMET."""

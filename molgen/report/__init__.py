@@ -1,0 +1,1 @@
+"""Pages and pictures: the report, charts, candidate cards, drawings, analogues."""

@@ -1,0 +1,156 @@
+"""What a report says about single molecules: scores as bars, the nearest known molecule, a map.
+
+"Known" molecules are those that the report compares with: a sample of MOSES's training set that
+ships with the package, or any set that the caller names (a house collection, say).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from molgen.chem.fingerprints import fingerprints
+from molgen.chem.parsing import parse_or_none
+from molgen.chem.similarity import nearest, pack
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Shown as bars where a table brings no scores: property → (lowest, highest, more is better).
+_SCALES = {"qed": (0.0, 1.0, True), "sa_score": (1.0, 10.0, False), "fsp3": (0.0, 1.0, True)}
+_RADIUS, _N_BITS = 2, 1024
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One score of a candidate: ``share`` in [0, 1] of the bar is filled; ``text`` is written."""
+
+    name: str
+    share: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a card shows beside the structure.
+
+    Attributes:
+        row: position in the table.
+        score: the objective's value, or None.
+        bars: components of the score with their raw values, or drug-likeness and synthesis.
+        known: the most similar known molecule, or None; similarity: its Tanimoto coefficient
+            (ECFP4, 1,024 bits).
+    """
+
+    row: int
+    score: float | None
+    bars: tuple[Bar, ...]
+    known: str | None
+    similarity: float
+
+
+def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list[Candidate]:
+    """The ``n`` candidates that come first, with their nearest known molecules.
+
+    Order: by ``score`` where the table has it (those marked ``diverse`` first), else as given;
+    molecules that failed a filter come last, texts that are not molecules never.
+
+    Args:
+        table: with ``smiles``; ``score``, components as ``molgen.score`` writes them, ``passed``
+            and ``diverse`` are used when there.
+        known: SMILES to look for the nearest among; may be empty.
+    """
+    rows = [i for i, s in enumerate(table["smiles"]) if parse_or_none(str(s)) is not None]
+    scores = _column(table, "score")
+    passed = _column(table, "passed")
+    diverse = _column(table, "diverse")
+    first = ~table["smiles"].duplicated().to_numpy()
+    distinct = [r for r in rows if first[r]]
+    distinct.sort(
+        key=lambda r: (
+            0 if passed is None or passed[r] else 1,
+            0 if diverse is None or diverse[r] else 1,
+            0.0 if scores is None or not math.isfinite(scores[r]) else -scores[r],
+        )
+    )
+    chosen = distinct[:n]
+    smiles = [str(table["smiles"][r]) for r in chosen]
+    similar, which = np.full(len(chosen), math.nan), np.zeros(len(chosen), dtype=int)
+    if len(known) and chosen:
+        prints = [pack(fingerprints(x, _RADIUS, _N_BITS)) for x in (smiles, known)]
+        similar, which = nearest(prints[0], prints[1])
+    records = table.to_dict("records")
+    return [
+        Candidate(
+            row=r,
+            score=None if scores is None or not math.isfinite(scores[r]) else float(scores[r]),
+            bars=tuple(_bars(records[r])),
+            known=str(known[which[i]]) if len(known) else None,
+            similarity=float(similar[i]),
+        )
+        for i, r in enumerate(chosen)
+    ]
+
+
+def _column(table: pd.DataFrame, name: str) -> np.ndarray | None:
+    return table[name].to_numpy(dtype=float) if name in table.columns else None
+
+
+def _bars(row: Mapping[Any, Any]) -> list[Bar]:
+    """Components of a score (each has its raw value beside it), or the three scales."""
+    components = [str(c) for c in row if f"{c} (raw)" in row]
+    bars = []
+    for name in components:
+        value = float(row[name])
+        share = min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0
+        bars.append(Bar(name, share, _number(row[f"{name} (raw)"])))
+    if "sa_score" not in components and "sa_score" in row:
+        bars.append(_scaled("sa_score", row["sa_score"]))
+    if not components:
+        bars = [_scaled(name, row[name]) for name in _SCALES if name in row]
+    return bars
+
+
+def _scaled(name: str, value: Any) -> Bar:
+    low, high, more = _SCALES[name]
+    number = float(value)
+    if not math.isfinite(number):
+        return Bar(name, 0.0, "")
+    share = min(max((number - low) / (high - low), 0.0), 1.0)
+    return Bar(name, share if more else 1 - share, _number(number))
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return f"{float(value):.3g}" if math.isfinite(float(value)) else "none"
+    return str(value)
+
+
+def chemical_space(
+    smiles: Sequence[str], reference: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """Principal components of ECFP4 bits, fitted on the reference molecules alone.
+
+    The axes are the reference's, so that molecules of another kind show as a cloud of their own
+    only where those axes can tell them apart.
+
+    Args:
+        smiles: (n,) valid molecules.
+        reference: (m,) valid molecules, at least three of them different.
+
+    Returns:
+        (n, 2) and (m, 2) float64 coordinates, and the shares of variance of both axes.
+    """
+    x = fingerprints(reference, _RADIUS, _N_BITS).astype(np.float64)
+    centre = x.mean(axis=0)
+    covariance = np.cov(x, rowvar=False)
+    values, vectors = np.linalg.eigh(covariance)
+    axes = vectors[:, [-1, -2]]
+    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])  # the same picture everywhere
+    total = float(values.sum()) or 1.0
+    own = (fingerprints(smiles, _RADIUS, _N_BITS).astype(np.float64) - centre) @ axes
+    return own, (x - centre) @ axes, (float(values[-1]) / total, float(values[-2]) / total)

@@ -1,0 +1,363 @@
+"""One offline HTML page about molecules: candidates, histograms, map, search, funnel, table.
+
+The page needs nothing from the network: structures and charts are inline SVG, sorting and searching
+are a few lines of script in the page. It follows the reader's light or dark setting and prints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from molgen.chem.parsing import as_smiles_list, parse_or_none
+from molgen.chem.properties import DESCRIPTORS, check_descriptors, describe
+from molgen.files.datasets import load_dataset, write_atomically
+from molgen.files.provenance_records import Provenance, record, row_digests
+from molgen.filters.filter_sets import Reasons, filter_molecules
+from molgen.report.candidates import Candidate, chemical_space, choose_candidates
+from molgen.report.charts import histogram_svg, space_svg, trajectory_svg
+from molgen.report.drawing import draw_structure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Shown as histograms when the table has them.
+HISTOGRAMS = (
+    "mw",
+    "logp",
+    "tpsa",
+    "qed",
+    "sa_score",
+    "np_score",
+    "fsp3",
+    "rotatable_bonds",
+    "hbd",
+    "hba",
+    "rings",
+    "heavy_atoms",
+)
+_MAP_MOLECULES = 1_000
+#: Drawings are four fifths of a page. Rows past so many bytes of them are listed with their SMILES
+#: alone, so that a page of the default length stays under 5 MB.
+_DRAWN_BYTES = 3_300_000
+
+
+def report(
+    molecules: pd.DataFrame | Iterable[str],
+    path: str | Path,
+    *,
+    title: str = "Generated molecules",
+    reference: str | Iterable[str] | None = "moses",
+    filters: Any = None,
+    metrics: Mapping[str, float] | None = None,
+    provenance: Provenance | None = None,
+    properties: Sequence[str] = HISTOGRAMS,
+    max_structures: int = 1000,
+    max_cards: int = 12,
+    n_jobs: int = 1,
+    progress: bool = False,
+) -> Path:
+    """Write the HTML report.
+
+    Args:
+        molecules: SMILES, or a table with ``smiles``; descriptors, ``passed``, ``reasons`` and any
+            other columns it has are shown, missing descriptors are computed.
+        path: where the page goes.
+        title: its heading.
+        reference: what histograms, the map and "nearest known molecule" compare with: ``"moses"``
+            (a sample of 5,000 of its training set that ships with the package), SMILES (a house
+            collection, say), or None for no comparison.
+        filters: apply these first (anything that ``filter_molecules`` takes), which makes the
+            funnel; a table from ``filter_molecules`` brings its own.
+        metrics: values from ``evaluate``, shown in a table.
+        provenance: from ``provenance.record``; a record of this report by default.
+        properties: descriptors to compute and to show as histograms.
+        max_structures: molecules beyond this are counted, but neither drawn nor listed. Of those
+            listed, as many are drawn as fit into a page of 5 MB: the first 500 to 600, usually.
+        max_cards: molecules shown as cards at the top: by ``score`` where the table has it, with
+            its components as bars. A table from ``molgen.optimize`` brings the search's trajectory.
+        n_jobs: processes.
+        progress: show progress bars on standard error.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: no molecules, unknown property, or the file cannot be written.
+    """
+    import jinja2
+
+    names = check_descriptors(properties)
+    table = _complete(molecules, names, filters, n_jobs, progress)
+    if not len(table):
+        raise ValueError("There are no molecules to report on.")
+    shown = table.head(max_structures)
+    made = provenance if provenance is not None else record("report", {"title": title})
+    made_json = json.loads(made.to_json())
+    made_json["row_digests"] = list(row_digests(shown))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("molgen"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.get_template("report.html")
+    columns = _shown_columns(shown)
+    known = _known_molecules(reference)
+    reference_name = "MOSES" if reference == "moses" else "reference"
+    rows, n_drawn = _rows(shown, columns)
+    page = template.render(
+        title=title,
+        columns=[
+            {"name": c, "meaning": DESCRIPTORS[c].meaning if c in DESCRIPTORS else ""}
+            for c in columns
+        ],
+        rows=rows,
+        n_drawn=n_drawn,
+        n_total=len(table),
+        n_shown=len(shown),
+        n_distinct=int(table["smiles"].nunique()),
+        n_passed=int(table["passed"].astype(bool).sum()) if "passed" in table else None,
+        histograms=_histograms(_measured(table, names), names, reference),
+        candidates=[_card(c, table) for c in choose_candidates(table, max_cards, known)],
+        trajectory=_trajectory(table),
+        space=_space(table, known),
+        has_reference=reference is not None,
+        reference_name=reference_name,
+        n_known=len(known),
+        funnel=_funnel_steps(table.attrs.get("funnel", [])),
+        metrics=[(k, f"{v:.4g}") for k, v in (metrics or {}).items()],
+        provenance=made,
+        # "</" inside a script element would end it
+        provenance_json=jinja2.filters.Markup(
+            json.dumps(made_json, sort_keys=True).replace("<", "\\u003c")
+        ),
+    )
+    target = Path(path)
+    try:
+        write_atomically(target, page.encode())
+    except OSError as error:
+        raise ValueError(f"Cannot write {target}: {error.strerror}.") from error
+    return target
+
+
+def _complete(
+    molecules: Any, names: list[str], filters: Any, n_jobs: int, progress: bool
+) -> pd.DataFrame:
+    """A table with SMILES, all wanted descriptors, and the filters' verdicts when asked for."""
+    import pandas as pd
+
+    if hasattr(molecules, "columns"):
+        if "smiles" not in molecules.columns:
+            raise ValueError("The table to report on has no column 'smiles'.")
+        table = molecules.reset_index(drop=True)
+        table.attrs = dict(molecules.attrs)
+    else:
+        table = pd.DataFrame({"smiles": pd.Series(as_smiles_list(molecules), dtype=object)})
+    smiles = [str(s) for s in table["smiles"]]
+    attrs = dict(table.attrs)
+    if filters is not None and len(table):
+        verdicts = filter_molecules(smiles, filters, n_jobs=n_jobs, progress=progress)
+        table["passed"], table["reasons"] = verdicts["passed"], verdicts["reasons"]
+        attrs.update(verdicts.attrs)
+    missing = [n for n in names if n not in table.columns]
+    if missing and len(table):
+        computed = describe(smiles, properties=missing, n_jobs=n_jobs, progress=progress)
+        table = pd.concat([table, computed[missing]], axis=1)
+    table.attrs = attrs
+    return table
+
+
+def _measured(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The table with descriptors under their names: a score's component may bear one of them."""
+    scored = [n for n in names if f"{n} (raw)" in table.columns]
+    if not scored:
+        return table
+    values = describe([str(s) for s in table["smiles"]], properties=scored)
+    return table.assign(**{n: values[n].to_numpy() for n in scored})
+
+
+def _shown_columns(table: pd.DataFrame) -> list[str]:
+    """Columns of the page's table: descriptors and scores; SMILES and verdict have their own."""
+    return [str(c) for c in table.columns if c not in ("smiles", "passed", "reasons")]
+
+
+def _rows(table: pd.DataFrame, columns: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
+    """The rows as the template shows them, and how many of them have a drawing."""
+    rows: list[dict[str, Any]] = []
+    n_drawn = size = 0
+    for number, row in enumerate(table.to_dict("records"), start=1):
+        drawn = size < _DRAWN_BYTES
+        rows.append(_row(number, row, columns, drawn))
+        size += len(rows[-1]["svg"])
+        n_drawn += drawn
+    return rows, n_drawn
+
+
+def _row(
+    number: int, row: Mapping[Any, Any], columns: Sequence[str], drawn: bool
+) -> dict[str, Any]:
+    import jinja2
+
+    reasons = row.get("reasons", "")
+    atoms = [a for r in reasons.items for a in r.atoms] if isinstance(reasons, Reasons) else []
+    smiles = str(row["smiles"])
+    svg = draw_structure(smiles, width=190, height=130, atoms=atoms) if drawn else ""
+    return {
+        "number": number,
+        "smiles": row["smiles"],
+        "svg": jinja2.filters.Markup(svg),
+        "passed": None if "passed" not in row else bool(row["passed"]),
+        # the atoms are highlighted in the drawing
+        "reasons": "; ".join(f"{r.filter}: {r.what}" for r in reasons.items)
+        if isinstance(reasons, Reasons)
+        else str(reasons),
+        "cells": [_cell(row[c]) for c in columns],
+    }
+
+
+def _cell(value: Any) -> dict[str, str]:
+    """A cell's text, and the value that sorting compares."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return {"text": str(value), "sort": str(value)}
+    number = float(value)
+    if math.isnan(number):
+        return {"text": "", "sort": ""}
+    whole = 1000 <= abs(number) < 1e6 or (number.is_integer() and abs(number) < 1e6)
+    return {"text": f"{number:.0f}" if whole else f"{number:.3g}", "sort": f"{number:.10g}"}
+
+
+def _known_molecules(reference: Any) -> tuple[str, ...]:
+    """What candidates are compared with; texts that are not molecules are left out."""
+    if reference is None:
+        return ()
+    if isinstance(reference, str) and reference == "moses":
+        return tuple(load_dataset("moses", split="sample"))
+    return tuple(s for s in as_smiles_list(reference) if parse_or_none(s) is not None)
+
+
+def _card(candidate: Candidate, table: pd.DataFrame) -> dict[str, Any]:
+    """A candidate as the template shows it."""
+    import jinja2
+
+    row = table.iloc[candidate.row]
+    reasons = row.get("reasons", "")
+    items = reasons.items if isinstance(reasons, Reasons) else ()
+    picture = draw_structure(
+        str(row["smiles"]), width=250, height=170, atoms=[a for r in items for a in r.atoms]
+    )
+    small = "" if candidate.known is None else draw_structure(candidate.known, width=112, height=80)
+    texts = [f"{r.filter}: {r.what}" for r in items] if items else [str(reasons)]
+    # an empty text comes back from a CSV file as NaN
+    said = [row.get(c) for c in ("problems", "problem", "notes")]
+    texts += [t for t in said if isinstance(t, str)]
+    return {
+        "number": candidate.row + 1,
+        "smiles": row["smiles"],
+        "svg": jinja2.filters.Markup(picture),
+        "score": candidate.score,
+        "bars": candidate.bars,
+        "reasons": "; ".join(t for t in texts if t and t != "None"),
+        "passed": None if "passed" not in table else bool(row["passed"]),
+        "known": candidate.known,
+        "known_svg": jinja2.filters.Markup(small),
+        "similarity": candidate.similarity,
+    }
+
+
+def _trajectory(table: pd.DataFrame) -> Any:
+    """The search behind the table, where it has call numbers and scores."""
+    import jinja2
+
+    if not {"call", "score"} <= set(table.columns) or len(table) < 2:
+        return None
+    calls, scores = (table[c].to_numpy(dtype=float) for c in ("call", "score"))
+    return jinja2.filters.Markup(trajectory_svg(calls, scores))
+
+
+def _space(table: pd.DataFrame, known: Sequence[str]) -> Any:
+    """Molecules of the page over the reference; None without one, or with hardly any molecules."""
+    import jinja2
+
+    smiles = [s for s in table["smiles"].astype(str) if parse_or_none(s) is not None]
+    smiles, others = _thinned(smiles), _thinned(known)
+    if len(smiles) < 3 or len(set(others)) < 20:
+        return None
+    points, reference, shares = chemical_space(smiles, others)
+    return jinja2.filters.Markup(space_svg(points, reference, smiles, shares))
+
+
+def _thinned(smiles: Sequence[str]) -> list[str]:
+    """At most a thousand, evenly spread over the list."""
+    step = max(len(smiles) / _MAP_MOLECULES, 1.0)
+    return [smiles[int(i * step)] for i in range(int(len(smiles) / step))]
+
+
+def _funnel_steps(funnel: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The funnel with each bar's width in per cent; without "not a molecule" if none fell there."""
+    if not funnel:
+        return []
+    start = max(int(funnel[0]["entered"]), 1)
+    steps = [s for i, s in enumerate(funnel) if i or s["fell"]]
+    return [
+        {**s, "left": 100 * s["passed"] / start, "lost": 100 * s["fell"] / start} for s in steps
+    ]
+
+
+# --- Histograms -------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def _moses_values(names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Descriptors of every fifth molecule of the packaged MOSES sample: 1,000 of them."""
+    table = describe(load_dataset("moses", split="sample")[::5], properties=list(names))
+    return {n: table[n].to_numpy() for n in names}
+
+
+def _histograms(table: pd.DataFrame, names: Sequence[str], reference: Any) -> list[dict[str, Any]]:
+    import jinja2
+
+    compared: dict[str, np.ndarray] = {}
+    if isinstance(reference, str) and reference == "moses":
+        compared = _moses_values(tuple(names))
+    elif reference is not None:
+        described = describe(as_smiles_list(reference), properties=list(names))
+        compared = {n: described[n].to_numpy() for n in names}
+    charts = []
+    for name in names:
+        values = table[name].to_numpy(dtype=float)
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
+        other = compared.get(name)
+        unit = DESCRIPTORS[name].unit
+        charts.append(
+            {
+                "name": name,
+                "meaning": DESCRIPTORS[name].meaning + (f", {unit}" if unit else ""),
+                "svg": jinja2.filters.Markup(histogram_svg(values, other, name)),
+                "mean": f"{values.mean():.3g}",
+                "reference_mean": "" if other is None else f"{np.nanmean(other):.3g}",
+            }
+        )
+    return charts
+
+
+def provenance_of_report(path: str | Path) -> Provenance:
+    """The provenance record inside a report.
+
+    Raises:
+        ValueError: no such file, or no record in it.
+    """
+    try:
+        page = Path(path).read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"Cannot read {path}: {error.strerror}.") from error
+    marker = '<script type="application/json" id="provenance">'
+    if marker not in page:
+        raise ValueError(f"{path} has no provenance record: it is not a report of this package.")
+    text = page.split(marker, 1)[1].split("</script>", 1)[0]
+    return Provenance.from_json(text)

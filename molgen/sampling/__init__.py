@@ -1,0 +1,1 @@
+"""The model at work: partial molecules, decoding, likelihood, processes."""

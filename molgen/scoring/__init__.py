@@ -1,0 +1,1 @@
+"""From wishes to one number: desirability, kinds, components, values, objectives."""

@@ -1,0 +1,1 @@
+"""Training a model: configuration, step, state, whole run, learning curve, private run."""

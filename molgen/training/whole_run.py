@@ -1,0 +1,328 @@
+"""Training: from SMILES to a model folder, with checkpoints from which a run continues exactly.
+
+Everything random in a step (order of growth, noise, noise level) is drawn from the run's seed and
+the step's number, so that an interrupted run goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+import molgen
+from molgen.model.checkpoints import file_hash, read_model, save_model, write_text
+from molgen.model.graph_vae import GraphVAE, ModelConfig
+from molgen.model.latent_prior import VelocityField, fit_prior
+from molgen.motifs.assembly import to_smiles
+from molgen.motifs.atom_graphs import atom_graphs, motif_numbers, writable
+from molgen.motifs.tree_tables import Refusal, TreeTable, build_table
+from molgen.motifs.vocabulary import build_vocabulary, choose_tokens
+from molgen.training.config import TrainingConfig, usual_config
+from molgen.training.learning_curve import LOG, plot_training
+from molgen.training.run_state import STATE_CARD, Run
+from molgen.training.step import GradientProcesses
+
+logger = logging.getLogger(__name__)
+_MAX_BAD_STEPS = 20
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a run did: where the model is, how many molecules it used, which it could not use."""
+
+    folder: Path
+    n_molecules: int
+    refused: tuple[Refusal, ...]
+    flattened: int
+    steps: int
+    minutes: float
+    stopped: str
+
+
+def train(
+    smiles: Iterable[str] | str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    seed: int = 0,
+    max_minutes: float | None = None,
+    resume: bool = False,
+    start_from: str | os.PathLike | None = None,
+    config: TrainingConfig | None = None,
+    model_config: ModelConfig | None = None,
+    n_workers: int = 1,
+    checkpoint_minutes: float = 5.0,
+    progress: bool = True,
+) -> TrainingReport:
+    """Train a model and write it to ``output``, ready for ``molgen.load_model(output)``.
+
+    Beside it stand ``log.csv`` (losses of each 50 steps), their plot ``learning_curve.svg``, the
+    motif trees, and the state from which ``resume`` continues.
+
+    Args:
+        smiles: molecules, or the path of a file that ``molgen.read_molecules`` reads, or the
+            folder of a saved TreeTable.
+        output: folder for the model, its training state, ``log.csv`` and the motif trees.
+        seed: of everything random.
+        max_minutes: stop in good order after this time (the learning rate is brought down
+            within it).
+        resume: continue from the last checkpoint in ``output``.
+        start_from: a model (shipped name or folder) to fine-tune; its vocabulary is kept, and
+            molecules that need other motifs are set aside and reported.
+        config: by default ``TrainingConfig()``, or ``training_config.FINE_TUNING`` where the run
+            starts from a model. model_config: sizes of a new model.
+        n_workers: processes that make motif trees and, on a CPU, share each step's molecules (call
+            from under ``if __name__ == "__main__"`` then). What is drawn does not depend on it;
+            sums of gradients do in their last bits.
+        checkpoint_minutes: how often the state is written.
+
+    Raises ValueError if no molecule can be used, FloatingPointError if the loss stays undefined
+    (the last good checkpoint stays), KeyboardInterrupt after writing a checkpoint.
+
+    Examples:
+        >>> import molgen
+        >>> import tempfile
+        >>> from molgen.model.graph_vae import ModelConfig
+        >>> from molgen.training.whole_run import TrainingConfig
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> small = ModelConfig(
+        ...     latent_dim=8,
+        ...     encoder_width=16,
+        ...     encoder_layers=1,
+        ...     pooling_heads=2,
+        ...     width=16,
+        ...     layers=1,
+        ...     heads=2,
+        ...     feedforward=32,
+        ...     row_dim=16,
+        ...     site_dim=8,
+        ... )
+        >>> short = TrainingConfig(
+        ...     n_steps=2, batch_size=16, min_count=1, precision="float32", prior_steps=2
+        ... )
+        >>> smiles = ["c1ccccc1" + "C" * n + end for n in range(10) for end in ("O", "N")]
+        >>> report = molgen.train(
+        ...     smiles, folder.name, seed=0, config=short, model_config=small, progress=False
+        ... )
+        >>> len(molgen.load_model(folder.name).sample(3, seed=0))
+        3
+        >>> folder.cleanup()
+    """
+    # no two batches have the same shapes; oneDNN would keep a kernel for each of the last 1,024
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    config = config or usual_config(start_from is not None)
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    table, refused, flattened, data_hash = _trees(smiles, output, n_workers, resume, progress)
+    network = _network(output, table, start_from, config, model_config, resume, seed)
+    vocabulary = network.vocabulary
+    usable = np.flatnonzero(writable(table, vocabulary, network.config.max_motifs))
+    if not len(usable):
+        raise ValueError(
+            "none of the molecules can be written with the model's motifs; "
+            f"{len(table)} have motif trees, {len(refused)} were refused"
+        )
+    unwritable = _unwritable(table, usable, network.config.max_motifs)
+    if unwritable and not resume:
+        logger.warning("%d molecules cannot be written with the model's motifs", len(unwritable))
+    refused = sorted([*refused, *unwritable], key=lambda r: r.row)
+    config = replace(config, n_steps=config.steps_for(len(usable), start_from is not None))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    run = Run(network.to(device), table, usable, config, seed, device)
+    if resume and (output / STATE_CARD).is_file():
+        run.load(output)
+    run.choose_precision()
+    card = {
+        "name": output.name,
+        "version": molgen.__version__,
+        "seed": seed,
+        "training": asdict(config),
+        "data": {"molecules": len(usable), "sha256": data_hash, "refused": len(refused)},
+        "started_from": None if start_from is None else str(start_from),
+    }
+    with GradientProcesses(run.network, n_workers, config.kl_weight, run.half) as processes:
+        stopped = _loop(run, processes, output, max_minutes, checkpoint_minutes, progress)
+    prior = None
+    if config.prior_steps:
+        prior = fit_latent_prior(run.averaged, table, usable, config, seed=seed, progress=progress)
+    card |= {"steps": run.step, "minutes": round(run.minutes, 2), "stopped": stopped}
+    save_model(output, run.averaged.cpu(), prior, card)
+    if (output / LOG).is_file():
+        plot_training(output, output / "learning_curve.svg")
+    return TrainingReport(
+        output, len(usable), tuple(refused), flattened, run.step, run.minutes, stopped
+    )
+
+
+def _trees(
+    smiles, output: Path, n_workers: int, resume: bool, progress: bool
+) -> tuple[TreeTable, list[Refusal], int, str]:
+    folder = output / "trees"
+    if resume and (folder / "motifs.json").is_file():
+        note = json.loads((folder / "note.json").read_text(encoding="utf-8"))
+        refused = [Refusal(**r) for r in note["refused"]]
+        return TreeTable.load(folder), refused, note["flattened"], note["sha256"]
+    if isinstance(smiles, str | os.PathLike) and (Path(smiles) / "motifs.json").is_file():
+        table = TreeTable.load(Path(smiles))
+        return table, [], 0, file_hash(Path(smiles) / "motif.npy")
+    if isinstance(smiles, str | os.PathLike):
+        from molgen.files.datasets import read_molecules
+
+        smiles = list(read_molecules(Path(smiles)).smiles)
+    table, refused, flattened = build_table(smiles, n_workers, progress)
+    if refused:
+        logger.warning(
+            "%d molecules were set aside, the first is row %d (%s): %s",
+            len(refused), refused[0].row, refused[0].smiles[:80], refused[0].reason,
+        )  # fmt: skip
+    if flattened:
+        logger.warning("%d molecules have stereo, which the model does not learn", len(flattened))
+    table.save(folder)
+    note = {
+        "refused": [asdict(r) for r in refused],
+        "flattened": len(flattened),
+        "sha256": file_hash(folder / "motif.npy"),
+    }
+    write_text(folder / "note.json", json.dumps(note))
+    return TreeTable.load(folder), refused, len(flattened), note["sha256"]
+
+
+def _unwritable(table: TreeTable, usable: np.ndarray, most: int) -> list[Refusal]:
+    """The molecules of ``table`` that are not among the ``usable``."""
+    lost = np.setdiff1d(np.arange(len(table)), usable)
+    reason = f"it needs a motif that the model does not have, or more than {most} motifs"
+    return [Refusal(int(table.row[i]), to_smiles(table.tree(i)), reason) for i in lost]
+
+
+def _network(
+    output: Path, table: TreeTable, start_from, config: TrainingConfig, model_config, resume, seed
+) -> GraphVAE:
+    if start_from is not None:
+        return read_model(start_from)[0]
+    if resume and (output / "model.json").is_file():
+        return read_model(output)[0]
+    motifs, tokens = choose_tokens(table, config.min_count)
+    if not motifs:
+        raise ValueError(
+            f"no motif occurs {config.min_count} times among {len(table)} molecules; "
+            "give more molecules, a smaller min_count, or fine-tune a model (start_from)"
+        )
+    network = GraphVAE(build_vocabulary(motifs, tokens), model_config, seed=seed)
+    save_model(output, network, None, {"steps": 0})
+    return network
+
+
+def _loop(
+    run: Run,
+    processes: GradientProcesses,
+    output: Path,
+    max_minutes: float | None,
+    checkpoint_minutes: float,
+    progress: bool,
+) -> str:
+    """Train until the steps or the minutes are over; returns which."""
+    n_steps = run.config.n_steps
+    assert n_steps is not None
+    started = saved = time.monotonic()
+    before = run.minutes
+    sums: dict[str, float] = {}
+    count = 0
+    stopped = "all steps done"
+    bar = tqdm(
+        total=n_steps, initial=run.step, disable=not progress, unit=" steps", desc="training"
+    )
+    try:
+        for keep in run.batches():
+            elapsed = (time.monotonic() - started) / 60
+            run.minutes = before + elapsed
+            done = run.step / n_steps
+            if max_minutes is not None:
+                done = max(done, elapsed / max_minutes)
+            if done >= 1:
+                stopped = "all steps done" if run.step >= n_steps else f"{max_minutes} minutes over"
+                break
+            values = run.advance(keep, done, processes)
+            if run.bad_steps >= _MAX_BAD_STEPS:
+                raise FloatingPointError(
+                    f"the loss was not finite in {run.bad_steps} steps before step {run.step}; "
+                    f"the last good checkpoint stays in {output}; try a lower learning rate"
+                )
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
+            count += 1
+            bar.update()
+            if run.step % 50 == 0:
+                means = {name: value / count for name, value in sums.items()}
+                _log(output, run, means)
+                bar.set_postfix({k: f"{means[k]:.2f}" for k in ("loss", "clean", "blind", "kl")})
+                sums, count = {}, 0
+            if time.monotonic() - saved > 60 * checkpoint_minutes and not run.bad_steps:
+                run.save(output)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        run.save(output)
+        raise
+    finally:
+        bar.close()
+    run.save(output)
+    return stopped
+
+
+def _log(output: Path, run: Run, means: dict[str, float]) -> None:
+    path = output / LOG
+    row = {
+        "step": run.step,
+        "molecules": run.step * run.config.batch_size,
+        "minutes": round(run.minutes, 3),
+        **{name: round(value, 5) for name, value in means.items()},
+    }
+    new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+@torch.no_grad()
+def fit_latent_prior(
+    network: GraphVAE,
+    table: TreeTable,
+    usable: np.ndarray,
+    config: TrainingConfig,
+    seed: int = 0,
+    max_minutes: float | None = None,
+    progress: bool = False,
+) -> VelocityField:
+    """Encode molecules of the training set and fit the latent prior to their posteriors."""
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 2])))
+    chosen = usable
+    if len(usable) > config.prior_molecules:
+        chosen = np.sort(rng.choice(usable, config.prior_molecules, replace=False))
+    motif = motif_numbers(table, network.vocabulary)
+    means, logvars = [], []
+    device = next(network.parameters()).device
+    for start in tqdm(range(0, len(chosen), 2_048), disable=not progress, desc="encoding"):
+        graphs = atom_graphs(table, motif, network.vocabulary, chosen[start : start + 2_048])
+        with torch.autocast(device.type, torch.bfloat16):
+            mu, logvar = network.posterior(graphs)
+        means.append(mu.float().cpu())
+        logvars.append(logvar.float().cpu())
+    with torch.enable_grad():
+        return fit_prior(
+            torch.cat(means),
+            torch.cat(logvars),
+            seed=seed,
+            n_steps=config.prior_steps,
+            max_minutes=max_minutes,
+            progress=progress,
+        )

@@ -1,0 +1,1 @@
+"""Adaptive trials: combination tests of independent stages."""

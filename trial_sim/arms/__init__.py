@@ -1,0 +1,1 @@
+"""Fitted trials: fit, FittedTrial, sampling of arms, differential privacy."""

@@ -1,0 +1,219 @@
+"""`fit` a real trial: covariate generator, outcome model, censoring, and their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from trial_sim.arms.fitted import FittedTrial, Settings, load_fitted, stream
+from trial_sim.covariates.conditions import sample_codes
+from trial_sim.covariates.encoding import encode
+from trial_sim.covariates.selection import fit_generator
+from trial_sim.data.endpoints import CompetingRisks, Endpoint, TimeToEvent
+from trial_sim.data.schema import TrialSchema
+from trial_sim.data.trial import Trial
+from trial_sim.outcomes import registry
+from trial_sim.outcomes.base import FitData
+from trial_sim.outcomes.data_cutoff import find_cutoff
+from trial_sim.outcomes.features import FeatureMap
+from trial_sim.outcomes.times import stratified
+
+__all__ = ["FittedTrial", "Settings", "fit", "load_fitted", "stream"]
+
+FEWEST = 10  # patients that a fit needs
+REFERENCE = 600  # synthetic patients over whom margins are calibrated
+
+
+def fit(
+    trial: Trial,
+    endpoint: str | Sequence[str],
+    model: str = "auto",
+    covariate_model: str = "auto",
+    seed: int = 0,
+    treatment_by: Sequence[str] = (),
+    stratify_by: str | None = None,
+    tail: str = "horizon",
+    epsilon: float | None = None,
+    delta: float = 1e-5,
+    noise_seed: int | None = None,
+) -> FittedTrial:
+    """Fit covariate generator and outcome model of one endpoint to a real trial.
+
+    Args:
+        trial: a randomised trial, or a cohort (``arm=None``).
+        endpoint: name of the endpoint; or two time-to-event endpoints, progression and death,
+            which are then fitted jointly (illness and death) and stay consistent.
+        model: outcome model, or "auto": the best by cross-validated score among those that
+            replicate the effect (see ``.selection``).
+        covariate_model: "cart", "copula", "bootstrap" (copies patients) or "auto".
+        treatment_by: covariates that modify the treatment effect.
+        stratify_by: a categorical covariate whose levels have baseline hazards of their own (time
+            to event and competing risks).
+        tail: beyond the last event, "horizon" (nothing happens) or "parametric" (constant hazard).
+        epsilon, delta: fit with differential privacy (see `differential_privacy`); the guarantee,
+            its unit and bounds stand in ``.privacy``. ``noise_seed`` fixes the noise for tests.
+
+    Returns:
+        A `FittedTrial`.
+
+    Raises:
+        ValueError: too few patients, an unknown name, an endpoint without any event.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> fitted = ts.fit(
+        ...     ts.load_trial("gehan"),
+        ...     "relapse",
+        ...     model="weibull",
+        ...     covariate_model="bootstrap",
+        ...     seed=0,
+        ... )
+        >>> fitted.arms
+        ('control', '6-MP')
+        >>> len(fitted.sample_arm("6-MP", 10, seed=0))
+        10
+    """
+    if not isinstance(trial, Trial):
+        raise TypeError(f"fit needs a Trial, received {type(trial).__name__}")
+    stream(seed)  # refuses a seed that is none
+    record = endpoint_of(trial, endpoint)
+    name = endpoint if isinstance(endpoint, str) else tuple(endpoint)
+    if trial.n_patients < FEWEST:
+        raise ValueError(
+            f"a fit needs at least {FEWEST} patients; this trial has {trial.n_patients}"
+        )
+    schema = trial.schema()
+    for modifier in treatment_by:
+        _ = schema[modifier]  # refuses an unknown covariate
+    settings = Settings(
+        name,
+        model,
+        covariate_model,
+        tuple(treatment_by),
+        stratify_by,
+        tail,
+        int(seed),
+        epsilon,
+        delta,
+    )
+    if epsilon is not None:
+        return _private(trial, record, schema, settings, noise_seed)
+    if stratify_by is None:
+        registry.check(record, model)
+    base = trial.baseline
+    columns = schema.columns
+    codes = encode(base, columns)
+    generator, compared = fit_generator(codes, columns, covariate_model, int(seed))
+    arm = np.zeros(len(base), dtype=int)
+    if trial.arm is not None:
+        arm = pd.Categorical(base[trial.arm], categories=list(trial.arms)).codes.astype(int)
+    cutoff, at_cutoff = None, None
+    noted: Sequence[str] = ()
+    if isinstance(record, TimeToEvent | CompetingRisks):
+        duration, event = (trial.patients[c].to_numpy(dtype=float) for c in record.columns)
+        cutoff, at_cutoff, noted = find_cutoff(schema, codes, duration, event == 0)
+    elif trial.entry is not None:
+        noted = (f"entry times are sampled; a {record.kind} endpoint takes no data cutoff",)
+    left_out = {*trial.strata, *([trial.entry] if cutoff is not None else [])}
+    use = [n for n in trial.baseline_columns if n not in left_out]
+    exposure = getattr(record, "exposure", None)
+    features = FeatureMap.fit(codes, columns, [n for n in use if n != exposure])
+    reference = sample_codes(generator, REFERENCE, stream(seed, 3), generator.draw(None))
+    data = FitData(
+        schema,
+        record,
+        trial.patients,
+        codes,
+        arm,
+        features,
+        reference,
+        tuple(treatment_by),
+        tail,
+        cutoff,
+        at_cutoff,
+    )
+    if stratify_by is not None:
+        outcome, selection = stratified.fit(data, model, stratify_by), pd.DataFrame()
+    else:
+        outcome, selection = registry.choose(data, model, int(seed))
+    names, whole = layout(trial, schema, record)
+    return FittedTrial(
+        trial_schema=schema,
+        record=record,
+        settings=settings,
+        covariate_model=generator,
+        outcome_model=outcome,
+        columns=names,
+        whole=whole,
+        constraints=tuple(trial.constraints),
+        notes=tuple(dict.fromkeys([*trial.notes, *noted, *outcome.notes])),
+        selection=selection,
+        covariate_selection=compared,
+        real=trial,
+    )
+
+
+def layout(
+    trial: Trial, schema: TrialSchema, record: Endpoint
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns of a synthetic table in the order of the real one, and those that hold integers."""
+    made = produced(schema, record)
+    names = tuple(n for n in trial.patients.columns if n in made)
+    checked = [*record.columns, *([schema.id] if schema.id is not None else [])]
+    whole = tuple(
+        c
+        for c in checked
+        if pd.api.types.is_integer_dtype(trial.patients[c])
+        or pd.api.types.is_bool_dtype(trial.patients[c])
+    )
+    return names, whole
+
+
+def _private(
+    trial: Trial, record: Endpoint, schema: TrialSchema, settings: Settings, noise_seed: int | None
+) -> FittedTrial:
+    from trial_sim.arms.differential_privacy import private_fit
+
+    assert settings.epsilon is not None
+    generator, outcome, schema, privacy = private_fit(
+        trial, record, schema, settings.epsilon, settings.delta, settings.tail, noise_seed
+    )
+    names, whole = layout(trial, schema, record)
+    return FittedTrial(
+        trial_schema=schema,
+        record=record,
+        settings=settings,
+        covariate_model=generator,
+        outcome_model=outcome,
+        columns=names,
+        whole=whole,
+        constraints=tuple(trial.constraints),
+        notes=(*trial.notes, str(privacy)),
+        privacy=privacy,
+        real=trial,
+    )
+
+
+def endpoint_of(trial: Trial, endpoint: str | Sequence[str]) -> Endpoint:
+    """The record of one endpoint, or of two that are fitted jointly."""
+    if isinstance(endpoint, str):
+        return trial.endpoint(endpoint)
+    from trial_sim.outcomes.times.multistate import IllnessDeath
+
+    records = [trial.endpoint(name) for name in endpoint]
+    if len(records) != 2 or not all(isinstance(r, TimeToEvent) for r in records):
+        raise ValueError(
+            "endpoint takes one name, or two time-to-event endpoints (progression, death); "
+            f"received {list(endpoint)}"
+        )
+    joint = IllnessDeath(records[0], records[1])  # type: ignore[arg-type]
+    joint.check(trial.patients)
+    return joint
+
+
+def produced(schema: TrialSchema, record: Endpoint) -> list[str]:
+    """Columns that a synthetic patient is given."""
+    single = [n for n in (schema.id, schema.arm) if n is not None]
+    return [*single, *(c.name for c in schema.columns), *record.columns]

@@ -1,0 +1,1 @@
+"""What an audit compares: tables, patients, curves, outcomes, intervals, measures."""

@@ -1,0 +1,1 @@
+"""Does the synthetic trial look like the real one: margins, effects, balance."""

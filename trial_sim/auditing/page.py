@@ -1,0 +1,209 @@
+"""The audit as one offline HTML page: figures, traffic lights, sortable tables, how to read."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from trial_sim.auditing import plots
+
+if TYPE_CHECKING:
+    from trial_sim.auditing.compared.measure import AuditReport
+
+SEVERITY = {"red": 0, "amber": 1, "green": 2, "grey": 3}
+INTRODUCTIONS = {
+    "fidelity": "Do the synthetic patients look like the real ones, column by column, in pairs, "
+    "and in their outcomes?",
+    "effects": "Does the analysis of the synthetic trial give the answer of the real one?",
+    "utility": "Does a model trained on synthetic patients predict real ones as well as one "
+    "trained on real patients?",
+    "privacy": "What do the synthetic records give away about the patients behind them? Distances "
+    "are a cheap alarm: data that pass them can still be open to membership inference, so the "
+    "attacks with a control are the gate.",
+    "error_rates": "Do tests on synthetic trials reject as often as they should, under no effect "
+    "and under the fitted effect?",
+    "balance": "Are subgroups present in their real shares, and as faithful as the whole?",
+}
+RULES = {"low": "at most", "high": "at least", "zero": "within ±", "": ""}
+
+
+def write_html(report: AuditReport, path: str | Path) -> Path:
+    """Write a report as one HTML file that needs no network, and return its path."""
+    path = Path(path)
+    path.write_text(render(report), encoding="utf-8")
+    return path
+
+
+def render(report: AuditReport) -> str:
+    """The HTML page of a report."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("trial_sim", "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("audit.html").render(
+        passed=report.passed,
+        about=report.about,
+        facts=facts(report.about),
+        counts=[
+            {"section": str(name), "title": title_of(str(name)), **row.to_dict()}
+            for name, row in report.counts().iterrows()
+        ],
+        failures=rows_of(report.failures),
+        sections=[
+            {
+                "name": name,
+                "title": title_of(name),
+                "introduction": INTRODUCTIONS[name],
+                "rows": rows_of(getattr(report, name)),
+                "figures": figures,
+            }
+            for name, figures in figures_of(report).items()
+        ],
+        version=installed_version(),
+    )
+
+
+def installed_version() -> str:
+    """Version of the package, for the foot of the page."""
+    try:
+        return version("digital-double")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def title_of(section: str) -> str:
+    """Heading of a section."""
+    return section.replace("_", " ").capitalize()
+
+
+def facts(about: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was compared, as label and text."""
+    endpoints = about.get("endpoints", {})
+    entries = [
+        ("Compared", about.get("mode", "")),
+        ("Model", about.get("model", "")),
+        ("Real patients", f"{about.get('n_real', '')}"),
+        ("Synthetic patients", f"{about.get('n_synthetic', '')}"),
+        ("Unseen patients", f"{about['n_holdout']}" if about.get("n_holdout") else ""),
+        ("Arms", ", ".join(map(str, about.get("arms", [])))),
+        ("Endpoints", ", ".join(f"{k} ({v.replace('_', ' ')})" for k, v in endpoints.items())),
+        ("Covariates", ", ".join(map(str, about.get("covariates", [])))),
+        ("Seed", f"{about.get('seed', '')}"),
+        ("Notes", "; ".join(about.get("notes", []))),
+        ("Source of the real data", about.get("citation", "")),
+    ]
+    return [(label, text) for label, text in entries if text]
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table of measures as texts and sort keys, the worst first."""
+    out = []
+    for row in table.to_dict("records"):
+        threshold = "" if math.isnan(row["threshold"]) else number(row["threshold"])
+        out.append(
+            {
+                "section": row.get("section", ""),
+                "measure": row["measure"],
+                "subject": row["subject"],
+                "verdict": row["verdict"],
+                "severity": SEVERITY[row["verdict"]],
+                "estimate": number(row["estimate"]),
+                "key": sort_key(row["estimate"]),
+                "interval": interval(row["lower"], row["upper"]),
+                "width": sort_key(row["upper"] - row["lower"]),
+                "control": number(row["control"]),
+                "control_key": sort_key(row["control"]),
+                "rule": f"{RULES[row['better']]} {threshold}".replace("± ", "±").strip()
+                if threshold
+                else "",
+                "reading": row["reading"],
+            }
+        )
+    return sorted(out, key=lambda row: row["severity"])
+
+
+def number(value: float) -> str:
+    """Three significant digits without needless exponents; a dash for none."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000 or abs(value) < 0.001:
+        return (
+            f"{value:.1g}".replace("-", "−")
+            if abs(value) < 1
+            else f"{value:,.0f}".replace("-", "−")
+        )
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(digits, 3)}f}".replace("-", "−")
+
+
+def interval(lower: float, upper: float) -> str:
+    """An interval as text, empty where there is none."""
+    if math.isnan(lower) or math.isnan(upper):
+        return ""
+    return f"{number(lower)} to {number(upper)}"
+
+
+def sort_key(value: float) -> float:
+    """A number that the page can sort by (missing last)."""
+    return -1e300 if math.isnan(value) else max(min(value, 1e300), -1e300)
+
+
+def figures_of(report: AuditReport) -> dict[str, list[dict[str, str]]]:
+    """Inline figures of each section with a caption."""
+    frames, unit = report.figures, str(report.about.get("time_unit", ""))
+    out: dict[str, list[dict[str, str]]] = {name: [] for name in INTRODUCTIONS}
+
+    def add(section: str, figure: Any, title: str, caption: str) -> None:
+        out[section].append({"svg": plots.svg(figure, title), "title": title, "caption": caption})
+
+    curves = frames.get("curves", pd.DataFrame())
+    if len(curves):
+        pairs = curves[["endpoint", "curve"]].drop_duplicates()
+        for endpoint, curve in pairs.itertuples(index=False):
+            add(
+                "fidelity",
+                plots.plot_curves(curves, frames.get("at_risk"), endpoint, curve, unit),
+                f"{endpoint}: {curve}",
+                "Solid blue: real patients with their 95 % simultaneous band. Dashed orange: "
+                "synthetic patients. Inside the band the two cannot be told apart.",
+            )
+    margins = frames.get("margins", pd.DataFrame())
+    if len(margins):
+        add(
+            "fidelity",
+            plots.plot_margins(margins),
+            "Margins of every column",
+            "Share of patients in each level or interval: bars real, line or diamonds synthetic.",
+        )
+    forest = frames.get("forest", pd.DataFrame())
+    if len(forest):
+        add(
+            "effects",
+            plots.plot_forest(forest),
+            "Treatment effects",
+            "The same analysis of both trials. The synthetic interval should hold the real "
+            "estimate.",
+        )
+    seen = report.privacy[report.privacy["estimate"].notna()]
+    if seen["measure"].str.endswith("normalised risk").any():
+        add(
+            "privacy",
+            plots.plot_privacy(report.privacy),
+            "Attacks",
+            "Left: share of the possible gain over the control that each attack makes. Right, "
+            "where it could be measured: membership inference, .5 is a coin.",
+        )
+    return out

@@ -1,0 +1,1 @@
+"""What a synthetic table gives away: attacks, membership, small cells."""

@@ -1,0 +1,1 @@
+"""Do conclusions hold: training on synthetic, replication, error rates."""

@@ -1,0 +1,1 @@
+"""What knows no trial: arguments, records, written files, storage, Parquet."""

@@ -1,0 +1,1 @@
+"""Patients in: Trial, endpoints, schema, constraints, CDISC, built-in trials."""

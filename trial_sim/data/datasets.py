@@ -1,0 +1,377 @@
+"""Built-in real trials, and trials read from a table and a small YAML description.
+
+>>> load_trial("colon").n_patients
+929
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trial_sim.base.parquet import read_parquet
+from trial_sim.data.column_checks import nearest, numbers
+from trial_sim.data.endpoints import endpoint_from_dict
+from trial_sim.data.trial import Trial
+from trial_sim.plain_yaml import read_plain
+
+# CDISC (ADSL/ADTTE) names that are taken without being spelt out.
+CDISC_ID, CDISC_ARM, CDISC_TIME, CDISC_CENSOR = "USUBJID", "TRT01P", "AVAL", "CNSR"
+#: Bytes of a table's text, at most: a few kilobytes of gzip can hold terabytes.
+LARGEST = 512 * 1024**2
+MOST_CELLS = 100_000_000  # values of a Parquet table, at most, for the same reason
+TABLE_SUFFIXES = (".csv", ".txt", ".tsv", ".parquet", ".pq")
+SPEC_FIELDS = (
+    "data",
+    "arm",
+    "arms",
+    "control",
+    "id",
+    "covariates",
+    "endpoints",
+    "strata",
+    "site",
+    "entry",
+    "time_unit",
+    "kinds",
+    "levels",
+    "constraints",
+    "dictionary",
+    "rename",
+    "title",
+    "citation",
+    "randomised",
+)
+
+
+@lru_cache(maxsize=1)
+def _catalogue() -> dict[str, dict[str, Any]]:
+    return json.loads((files("trial_sim") / "data" / "trials.json").read_text())
+
+
+def _read_csv(source: Any, separator: str = ",") -> pd.DataFrame:
+    # Only an empty field is a gap: "None" and "NA" are levels in real trials.
+    return pd.read_csv(source, sep=separator, keep_default_na=False, na_values=[""])
+
+
+def list_trials() -> pd.DataFrame:
+    """The built-in trials.
+
+    Returns:
+        One row a trial: name, title, patients, arms, endpoints (with their kinds), time_unit,
+        randomised, licence, origin, citation.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> trials = ts.list_trials()
+        >>> "colon" in set(trials["name"])
+        True
+    """
+    rows = []
+    for name, entry in _catalogue().items():
+        trial = load_trial(name)
+        kinds = [f"{e} ({trial.endpoints[e].kind})" for e in trial.endpoints]
+        rows.append(
+            {
+                "name": name,
+                "title": entry["title"],
+                "patients": trial.n_patients,
+                "arms": ", ".join(trial.arms),
+                "endpoints": ", ".join(kinds),
+                **{k: entry[k] for k in ("time_unit", "randomised", "licence", "origin")},
+                "citation": entry["citation"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def load_trial(name: str) -> Trial:
+    """A built-in real trial.
+
+    Raises:
+        ValueError: no trial of that name.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> trial = ts.load_trial("colon")
+        >>> trial.arms, trial.n_patients
+        (('Obs', 'Lev', 'Lev+5FU'), 929)
+    """
+    catalogue = _catalogue()
+    if name not in catalogue:
+        raise ValueError(f"no built-in trial {name!r}{nearest(name, list(catalogue))}")
+    entry = catalogue[name]
+    with (files("trial_sim") / "data" / f"{name}.csv").open(encoding="utf-8") as handle:
+        table = _read_csv(handle)
+    return Trial(
+        patients=table,
+        arm=entry["arm"],
+        arms=entry["arms"],
+        endpoints={k: endpoint_from_dict(v) for k, v in entry["endpoints"].items()},
+        covariates=entry["covariates"],
+        id=entry["id"],
+        strata=entry.get("strata", ()),
+        site=entry.get("site"),
+        time_unit=entry["time_unit"],
+        kinds=entry["kinds"],
+        levels=entry.get("levels", {}),
+        dictionary=entry["dictionary"],
+        title=entry["title"],
+        citation=entry["citation"],
+        randomised=entry["randomised"],
+    )
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A CSV, TSV (each plain or with gzip) or Parquet file as a DataFrame.
+
+    Raises:
+        ValueError: no such file, another ending, a file that cannot be parsed, or one that holds
+            more than `LARGEST` bytes of text or `MOST_CELLS` values.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"no file {str(path)!r}")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix not in TABLE_SUFFIXES:
+        raise ValueError(
+            f"{str(path)!r} must end in .csv, .txt or .tsv (each with or without .gz) or .parquet"
+        )
+    try:
+        if suffix in (".parquet", ".pq"):
+            return read_parquet(path, MOST_CELLS)
+        return _read_csv(io.BytesIO(_text_of(path)), "\t" if suffix == ".tsv" else ",")
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{str(path)!r} cannot be read as a table: {error}") from error
+
+
+def _text_of(path: Path) -> bytes:
+    """The bytes of a text file, decompressed when it is gzip, `LARGEST` of them at most."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        source: Any = gzip.GzipFile(fileobj=file) if packed else file
+        text: bytes = source.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        unpacked = " once decompressed" if packed else ""
+        raise ValueError(
+            f"it holds more than {LARGEST:,} bytes{unpacked}, the most that a table of patients "
+            "may have; keep the columns that the trial needs"
+        )
+    return text
+
+
+def read_spec(spec: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    """A trial description as a dictionary, from YAML text in a file or a mapping."""
+    if isinstance(spec, Mapping):
+        fields = dict(spec)
+    else:
+        import yaml
+
+        try:
+            fields = read_plain(Path(spec).read_text("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{str(spec)!r} is not text: expected a YAML description of a trial"
+            ) from error
+        except (OSError, yaml.YAMLError) as error:
+            raise ValueError(f"{str(spec)!r} cannot be read as YAML: {error}") from error
+        if not isinstance(fields, dict):
+            table = Path(spec).suffix.lower() in (*TABLE_SUFFIXES, ".gz")
+            raise ValueError(
+                f"{str(spec)!r} is a table: a description (YAML) that says what its columns are "
+                "must go with it"
+                if table
+                else f"{str(spec)!r} must hold a mapping of fields, such as 'arm: rx'"
+            )
+    for name in fields:
+        if name not in SPEC_FIELDS:
+            raise ValueError(
+                f"unknown field {name!r} in the description{nearest(name, SPEC_FIELDS)}"
+            )
+    return fields
+
+
+def read_trial(path: str | Path, spec: str | Path | Mapping[str, Any] | None = None) -> Trial:
+    """A trial from a CSV or Parquet file and a description.
+
+    The description (YAML file or mapping) has the fields of `Trial`; ``data`` names the table,
+    beside the YAML file, if ``path`` is the YAML file itself. A time-to-event endpoint may give
+    ``censor`` (1 = censored, as CDISC's CNSR) in place of ``event``; a Cox-ready CDISC table with
+    AVAL, CNSR and TRT01P needs no endpoint and no arm spelt out.
+
+    Raises:
+        ValueError: a file, field, column or value that does not fit, named.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> import pathlib, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "mine.csv"
+        >>> _ = path.write_text(
+        ...     "drug,age,time,dead\\nA,50,3.5,1\\nB,61,8,0\\nA,47,2,0\\nB,58,6,1\\n"
+        ... )
+        >>> fields = {
+        ...     "arm": "drug",
+        ...     "covariates": ["age"],
+        ...     "endpoints": {
+        ...         "death": {"kind": "time_to_event", "duration": "time", "event": "dead"}
+        ...     },
+        ... }
+        >>> ts.read_trial(path, fields).n_patients
+        4
+        >>> folder.cleanup()
+    """
+    path = Path(path)
+    if spec is None:
+        fields = read_spec(path)
+        if "data" not in fields:
+            raise ValueError(f"{str(path)!r} needs the field 'data' that names the table")
+        table = read_table(path.parent / fields["data"])
+    else:
+        fields = read_spec(spec)
+        table = read_table(path)
+    return trial_from_table(table, fields)
+
+
+def trial_from_table(table: pd.DataFrame, fields: Mapping[str, Any]) -> Trial:
+    """A trial from a table and the fields of a description (see `read_trial`)."""
+    fields = {k: v for k, v in fields.items() if k != "data"}
+    if "rename" in fields:
+        table = table.rename(columns=fields.pop("rename"))
+    if "arm" not in fields and CDISC_ARM in table.columns:
+        fields["arm"] = CDISC_ARM
+    if "id" not in fields and CDISC_ID in table.columns:
+        fields["id"] = CDISC_ID
+    endpoints = fields.pop("endpoints", None)
+    if endpoints is None and {CDISC_TIME, CDISC_CENSOR} <= set(table.columns):
+        endpoints = {
+            "event": {"kind": "time_to_event", "duration": CDISC_TIME, "censor": CDISC_CENSOR}
+        }
+    if not endpoints:
+        raise ValueError("the description needs 'endpoints', each with a 'kind' and its columns")
+    for what, value in (("endpoints", endpoints), ("kinds", fields.get("kinds", {}))):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{what!r} must be a mapping by name, got {value!r}")
+    table, records = table.copy(), {}
+    for name, record in endpoints.items():
+        record = dict(record)
+        if "censor" in record:
+            flag = record.pop("censor")
+            if flag not in table.columns:
+                raise ValueError(f"no column {flag!r}{nearest(flag, list(table.columns))}")
+            # CNSR is 0 for an event; values above 1 are reasons of censoring.
+            record["event"] = f"{flag}_event"
+            table[record["event"]] = (numbers(table, flag, missing=False) == 0).astype(int)
+        records[name] = endpoint_from_dict(record)
+    control = fields.pop("control", None)
+    if control is not None and "arms" not in fields:
+        found = sorted(table[fields["arm"]].dropna().unique().tolist(), key=str)
+        if control not in found:
+            raise ValueError(f"control {control!r} is no arm{nearest(control, found)}")
+        fields["arms"] = [control, *[a for a in found if a != control]]
+    dates = [name for name, kind in fields.get("kinds", {}).items() if kind == "date"]
+    entry = fields.get("entry")
+    if entry in table.columns and table[entry].dtype == object:
+        dates.append(entry)
+    for name in dates:
+        if name in table.columns:
+            table[name] = as_dates(table[name])
+    return Trial(patients=table, endpoints=records, **fields)
+
+
+def as_dates(values: pd.Series) -> pd.Series:
+    """A column of dates, or a ValueError that names the first value that is none."""
+    parsed = pd.to_datetime(values, errors="coerce", format="mixed")
+    wrong = parsed.isna() & values.notna()
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise ValueError(
+            f"column {values.name!r} must hold dates such as 2024-03-31; row {row} holds "
+            f"{values.iloc[row]!r}"
+        )
+    return parsed
+
+
+def trial_from_cdisc(
+    adsl: pd.DataFrame,
+    adtte: pd.DataFrame,
+    covariates: list[str],
+    arm: str = CDISC_ARM,
+    parameters: Mapping[str, str] | None = None,
+    time_unit: str = "days",
+    **fields: Any,
+) -> Trial:
+    """A trial from CDISC tables: one row a subject (ADSL), one row a subject and PARAMCD (ADTTE).
+
+    Args:
+        adsl: USUBJID, the arm, the covariates. adtte: USUBJID, PARAMCD, AVAL, CNSR.
+        parameters: endpoint name by PARAMCD; by default every PARAMCD in lower case.
+        fields: passed to `Trial`.
+
+    Each endpoint gets columns ``NAME_time`` and ``NAME_event`` = 1 where CNSR is 0.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> import pandas as pd
+        >>> adsl = pd.DataFrame(
+        ...     {
+        ...         "USUBJID": ["1", "2", "3", "4"],
+        ...         "TRT01P": ["Placebo", "Drug"] * 2,
+        ...         "AGE": [50, 61, 47, 58],
+        ...     }
+        ... )
+        >>> adtte = pd.DataFrame(
+        ...     {
+        ...         "USUBJID": ["1", "2", "3", "4"],
+        ...         "PARAMCD": "OS",
+        ...         "AVAL": [100, 90, 30, 200],
+        ...         "CNSR": [0, 1, 0, 1],
+        ...     }
+        ... )
+        >>> trial = ts.trial_from_cdisc(adsl, adtte, covariates=["AGE"])
+        >>> list(trial.endpoints), trial.n_patients
+        (['os'], 4)
+    """
+    for frame, names, title in (
+        (adsl, [CDISC_ID, arm, *covariates], "adsl"),
+        (adtte, [CDISC_ID, "PARAMCD", CDISC_TIME, CDISC_CENSOR], "adtte"),
+    ):
+        for name in names:
+            if name not in frame.columns:
+                raise ValueError(f"{title} has no column {name!r}{nearest(name, list(frame))}")
+    parameters = parameters or {p: str(p).lower() for p in adtte["PARAMCD"].unique()}
+    table, records = adsl.copy(), {}
+    for code, name in parameters.items():
+        part = adtte[adtte["PARAMCD"] == code].set_index(CDISC_ID)
+        if part.empty:
+            raise ValueError(
+                f"adtte has no PARAMCD {code!r}{nearest(code, list(adtte['PARAMCD'].unique()))}"
+            )
+        if part.index.duplicated().any():
+            raise ValueError(f"adtte has two rows of {code!r} for one subject")
+        table[f"{name}_time"] = table[CDISC_ID].map(part[CDISC_TIME])
+        table[f"{name}_event"] = table[CDISC_ID].map((part[CDISC_CENSOR] == 0).astype(float))
+        record = {"kind": "time_to_event", "duration": f"{name}_time", "event": f"{name}_event"}
+        records[name] = endpoint_from_dict(record)
+    return Trial(
+        patients=table,
+        arm=arm,
+        endpoints=records,
+        covariates=covariates,
+        id=CDISC_ID,
+        time_unit=time_unit,
+        **fields,
+    )

@@ -1,0 +1,155 @@
+"""`Column` and `TrialSchema`: a trial described without holding a single row of it.
+
+Generators, outcome models and audits read it, and a saved model carries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trial_sim.base.storage import storable
+from trial_sim.data.column_checks import nearest, plain
+from trial_sim.data.endpoints import Endpoint, endpoint_from_dict
+
+COLUMN_KINDS = ("numeric", "integer", "categorical", "ordered", "date")
+
+
+@storable
+@dataclass(frozen=True)
+class Column:
+    """What one covariate column is.
+
+    Attributes:
+        name: column name.
+        kind: "numeric", "integer", "categorical", "ordered" or "date".
+        levels: the values of a categorical or ordered column, in order; else empty.
+        lower, upper: observed bounds of a numeric, integer or date column (dates in days since
+            1970-01-01); None otherwise or if no value was seen.
+        missing: whether gaps occur.
+        dtype: pandas dtype to give back.
+        decimals: digits after the point seen in a numeric column.
+    """
+
+    name: str
+    kind: str
+    levels: tuple[Any, ...] = ()
+    lower: float | None = None
+    upper: float | None = None
+    missing: bool = False
+    dtype: str = "object"
+    decimals: int = 0
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the column has levels."""
+        return self.kind in ("categorical", "ordered")
+
+
+@storable
+@dataclass(frozen=True)
+class TrialSchema:
+    """A trial without its rows: names, levels, bounds, endpoints, provenance.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> schema = ts.load_trial("gehan").schema()
+        >>> schema.control, schema.from_dict(schema.to_dict()) == schema
+        ('control', True)
+    """
+
+    columns: tuple[Column, ...]
+    arm: str | None
+    arms: tuple[Any, ...]
+    arm_sizes: tuple[int, ...]
+    endpoints: Mapping[str, Endpoint]
+    covariates: tuple[str, ...]
+    id: str | None = None
+    strata: tuple[str, ...] = ()
+    site: str | None = None
+    time_unit: str = "months"
+    title: str = ""
+    citation: str = ""
+    randomised: bool = True
+    entry: str | None = None
+
+    def __getitem__(self, name: str) -> Column:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise ValueError(
+            f"no covariate column {name!r}{nearest(name, [c.name for c in self.columns])}"
+        )
+
+    @property
+    def control(self) -> Any:
+        """The first arm, the reference of every contrast (None for a cohort)."""
+        return self.arms[0] if self.arms else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for JSON."""
+        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        out["columns"] = [dict(c.__dict__, levels=list(c.levels)) for c in self.columns]
+        out["endpoints"] = {name: e.to_dict() for name, e in self.endpoints.items()}
+        for name in ("arms", "arm_sizes", "covariates", "strata"):
+            out[name] = list(out[name])
+        return out
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrialSchema:
+        """The schema that `to_dict` wrote."""
+        fields = dict(values)
+        fields["columns"] = tuple(
+            Column(**dict(c, levels=tuple(c["levels"]))) for c in fields["columns"]
+        )
+        fields["endpoints"] = {k: endpoint_from_dict(v) for k, v in fields["endpoints"].items()}
+        for name in ("arms", "arm_sizes", "covariates", "strata"):
+            fields[name] = tuple(fields[name])
+        return cls(**fields)
+
+
+def describe_column(values: pd.Series, kind: str | None, levels: Sequence[Any] = ()) -> Column:
+    """The `Column` of a series; ``kind`` overrides what its type suggests."""
+    name, present = str(values.name), values.dropna()
+    if pd.api.types.is_datetime64_any_dtype(values):
+        kind = kind or "date"
+    elif isinstance(values.dtype, pd.CategoricalDtype):
+        kind = kind or ("ordered" if values.cat.ordered else "categorical")
+        levels = levels or tuple(values.cat.categories)
+    elif (
+        pd.api.types.is_bool_dtype(values)
+        or not pd.api.types.is_numeric_dtype(values)
+        or present.nunique() <= 2
+    ):
+        kind = kind or "categorical"
+    else:
+        whole = bool((present == np.round(present)).all())
+        kind = kind or ("integer" if whole else "numeric")
+    if kind not in COLUMN_KINDS:
+        raise ValueError(f"column {name!r}: unknown kind {kind!r}{nearest(kind, COLUMN_KINDS)}")
+    found: dict[str, Any] = {"missing": bool(values.isna().any()), "dtype": str(values.dtype)}
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        found["dtype"] = "category"
+    if kind in ("categorical", "ordered"):
+        seen = levels or sorted(present.unique().tolist(), key=lambda v: (str(type(v)), v))
+        return Column(name, kind, tuple(plain(v) for v in seen), **found)
+    if kind == "date":
+        days = (pd.to_datetime(present) - pd.Timestamp(0)) / pd.Timedelta(days=1)
+        present = pd.Series(days, dtype=float)
+    if len(present):
+        found |= {"lower": float(present.min()), "upper": float(present.max())}
+    if kind == "numeric":
+        found["decimals"] = decimals(present.to_numpy(dtype=float))
+    return Column(name, kind, **found)
+
+
+def decimals(values: np.ndarray, most: int = 6) -> int:
+    """Digits after the point that tell all values apart (at most ``most``)."""
+    for digits in range(most):
+        if np.allclose(values, np.round(values, digits), rtol=0, atol=1e-9):
+            return digits
+    return most

@@ -1,0 +1,1 @@
+"""What a trial plans: Design, accrual, looks, randomisation, the names of tests."""

@@ -1,0 +1,371 @@
+"""The declarative trial design: arms, patients, accrual, looks, boundaries, test."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from math import gcd, lcm
+from typing import Any
+
+import numpy as np
+
+from trial_sim.base.records import (
+    Record,
+    as_floats,
+    as_number,
+    as_whole,
+    from_plain,
+    nearest,
+    to_plain,
+)
+from trial_sim.design.accrual import Accrual, Dropout
+from trial_sim.design.look_rules import (
+    CalendarLooks,
+    EnrolmentLooks,
+    EventLooks,
+    FirstOf,
+    FollowUpLooks,
+    LastOf,
+    Looks,
+)
+from trial_sim.design.randomization import (
+    BiasedCoin,
+    CompleteRandomization,
+    Minimization,
+    PermutedBlocks,
+    RandomizationRule,
+    ResponseAdaptive,
+)
+from trial_sim.design.tests import check_test
+from trial_sim.numerics.random_streams import Streams
+from trial_sim.sequential.plain_bounds import Bounds, as_bounds
+from trial_sim.sequential_planning import GroupSequential
+
+__all__ = [
+    "Accrual",
+    "BiasedCoin",
+    "Bounds",
+    "CalendarLooks",
+    "CompleteRandomization",
+    "Design",
+    "Dropout",
+    "EnrolmentLooks",
+    "EventLooks",
+    "FirstOf",
+    "FollowUpLooks",
+    "LastOf",
+    "Minimization",
+    "PermutedBlocks",
+    "ResponseAdaptive",
+]
+
+
+@dataclass(frozen=True)
+class Design(Record):
+    """A whole trial, declared.
+
+    Attributes:
+        arms: arm → allocation, such as ``{"control": 1, "treatment": 2}``; the first is the control
+            unless ``control`` names another.
+        n_patients: patients to enrol.
+        accrual, dropout: how they come and go. looks: when the data are looked at.
+        boundaries: a ``group_sequential`` object, :class:`Bounds`, or None: one test of level
+            ``alpha`` at the last look.
+        test: a name of ``trial_sim.design.tests.TESTS``, or a tuple of name and parameters,
+            such as ``("fleming_harrington", 0, 0.5)`` or
+            ``("max_combo", [("fleming_harrington", 0, 0), ("fleming_harrington", 0, 1)])``.
+        strata: factor → {level: prevalence}.
+        stratified: whether the test is stratified by the strata.
+        randomization: rule of allocation.
+        alpha: one-sided level used when ``boundaries`` is None.
+        follow_up: months after which a patient's follow-up ends; None for no end.
+        max_duration: month at which the trial is analysed for the last time, come what may.
+        readout: months from enrolment until a binary, continuous or count response is known.
+        follow_futility: whether simulated sponsors obey futility bounds.
+        adjust: covariates of the scenario that the test adjusts for (``cox``, ``ancova``).
+        endpoint: which endpoint of a scenario with several; None for its first.
+        better: ``"higher"`` or ``"lower"`` responses; by default higher ones, and lower counts.
+            Ignored for times, where later is better.
+        control: name of the control arm; None for the first.
+        max_information: events (known responses, for endpoints that are not times) of a whole
+            trial. If given, each trial's boundaries come from its own information at each look by
+            the spending functions of ``boundaries``, and a look that reaches it is the last. None:
+            the planned boundaries hold whatever the information.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([60, 120]),
+        ... )
+        >>> design.arm_names, design.n_looks
+        (('control', 'treatment'), 2)
+        >>> design.quota.tolist(), design.lag, design.sided
+        ([1, 1], 0.0, 1)
+        >>> design.efficacy_bounds.round(3).tolist(), design.futility_bounds.tolist()
+        ([inf, 1.96], [-inf, -inf])
+        >>> design.test_name, design.test_parameters
+        ('logrank', ())
+        >>> ts.Design.from_dict(design.to_dict()) == design
+        True
+        >>> from trial_sim.numerics.random_streams import Streams
+        >>> by_sex = design.replace(strata={"sex": {"f": 0.5, "m": 0.5}})
+        >>> by_sex.draw_strata(Streams.span(0, 0, 3))["sex"].shape
+        (3, 200)
+    """
+
+    arms: Mapping[str, float]
+    n_patients: int
+    accrual: Accrual
+    looks: Looks
+    dropout: Dropout = field(default_factory=Dropout)
+    boundaries: Any = None
+    test: Any = "logrank"
+    strata: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    stratified: bool = False
+    randomization: RandomizationRule = field(default_factory=PermutedBlocks)
+    alpha: float = 0.025
+    follow_up: float | None = None
+    max_duration: float | None = None
+    readout: float = 0.0
+    follow_futility: bool = True
+    adjust: Any = ()
+    endpoint: str | None = None
+    better: str | None = None
+    control: str | None = None
+    max_information: float | None = None
+
+    def __post_init__(self) -> None:
+        self._check_arms()
+        object.__setattr__(self, "n_patients", as_whole(self.n_patients, "n_patients", 2))
+        for name, kind in (("accrual", Accrual), ("dropout", Dropout), ("looks", Looks)):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(
+                    f"{name} must be of kind {kind.__name__}, got {getattr(self, name)!r}"
+                )
+        if not isinstance(self.randomization, RandomizationRule):
+            raise TypeError(
+                f"randomization must be a rule such as PermutedBlocks(), got {self.randomization!r}"
+            )
+        self.accrual.validate_for(self.n_patients)
+        self.dropout.hazards(list(self.arms))
+        self._check_strata()
+        if not 0 < as_number(self.alpha, "alpha") < 0.5:
+            raise ValueError(f"alpha must be between 0 and 0.5 (one-sided), got {self.alpha!r}")
+        for name in ("follow_up", "max_duration"):
+            value = getattr(self, name)
+            if value is not None and not as_number(value, name) > 0:
+                raise ValueError(f"{name} must be positive months or None, got {value!r}")
+        if not 0 <= as_number(self.readout, "readout") < np.inf:
+            raise ValueError(f"readout must be 0 or more months, got {self.readout!r}")
+        if self.better not in (None, "higher", "lower"):
+            raise ValueError(f"better must be 'higher' or 'lower', got {self.better!r}")
+        object.__setattr__(self, "test", check_test(self.test))
+        adjust = (self.adjust,) if isinstance(self.adjust, str) else tuple(self.adjust)
+        object.__setattr__(self, "adjust", adjust)
+        if self.boundaries is not None:
+            if not hasattr(self.boundaries, "efficacy_bounds"):
+                raise ValueError(
+                    "boundaries must come from group_sequential or be Bounds, "
+                    f"got {self.boundaries!r}"
+                )
+            n_bounds = len(np.atleast_1d(self.boundaries.efficacy_bounds))
+            if n_bounds != self.looks.n_looks:
+                raise ValueError(
+                    f"boundaries have {n_bounds} look(s) but looks have {self.looks.n_looks}"
+                )
+        self._check_information()
+        self._warn_unreachable()
+
+    def _check_information(self) -> None:
+        if self.max_information is None:
+            return
+        if not 0 < as_number(self.max_information, "max_information") < np.inf:
+            raise ValueError(
+                f"max_information must be a positive number, got {self.max_information!r}"
+            )
+        if not isinstance(self.boundaries, GroupSequential):
+            raise ValueError(
+                "max_information needs boundaries from group_sequential, whose spending functions "
+                f"it follows, got {self.boundaries!r}"
+            )
+        if self.boundaries.sided == 2 and self.boundaries.futility is not None:
+            raise ValueError(
+                "max_information follows one-sided futility bounds, got two-sided boundaries with "
+                "futility: give sided=1, or no futility"
+            )
+
+    def _check_arms(self) -> None:
+        if not isinstance(self.arms, Mapping):
+            raise TypeError(
+                'arms must be a mapping of arm to allocation, such as {"control": 1, "treatment": '
+                f"1}}, got {self.arms!r}"
+            )
+        arms = dict(self.arms)
+        if len(arms) < 2:
+            raise ValueError(f"arms must name at least two arms, got {list(arms)}")
+        for arm, share in arms.items():
+            if not 0 < as_number(share, f"allocation of arm {arm!r}") < np.inf:
+                raise ValueError(f"allocation of arm {arm!r} must be positive, got {share!r}")
+        if self.control is not None:
+            if self.control not in arms:
+                raise ValueError(
+                    f"control names an unknown arm {self.control!r}{nearest(self.control, arms)}"
+                )
+            arms = {self.control: arms.pop(self.control), **arms}
+        object.__setattr__(self, "arms", arms)
+
+    def _check_strata(self) -> None:
+        if not isinstance(self.strata, Mapping):
+            raise ValueError(f"strata must map factors to their levels, got {self.strata!r}")
+        for factor, levels in self.strata.items():
+            if not isinstance(levels, Mapping):
+                raise ValueError(f"stratum {factor!r} must map levels to shares, got {levels!r}")
+            if len(levels) < 2:
+                raise ValueError(f"stratum {factor!r} needs two or more levels, got {dict(levels)}")
+            shares = as_floats(list(levels.values()), f"prevalences of {factor!r}")
+            if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+                raise ValueError(
+                    f"prevalences of {factor!r} must be 0 or more and sum to 1, got {dict(levels)}"
+                )
+        if (self.stratified or isinstance(self.randomization, Minimization)) and not self.strata:
+            raise ValueError("a stratified test or minimisation needs strata, got none")
+
+    def _warn_unreachable(self) -> None:
+        missing = self.looks.unreachable(self.n_patients)
+        if missing and self.test_name != "lwyy":  # there a patient can have many events
+            which = ", ".join(map(str, missing))
+            warnings.warn(
+                f"look(s) {which} cannot be reached with {self.n_patients} patients; simulated "
+                "trials are analysed for the last time when the last patient's follow-up ends",
+                stacklevel=3,
+            )
+
+    def __str__(self) -> str:
+        """A summary of a few lines; ``repr`` has every field."""
+        arms = " : ".join(f"{share:g} {arm}" for arm, share in self.arms.items())
+        test = self.test if isinstance(self.test, str) else f"{self.test[0]} {self.test[1:]}"
+        months = float(self.accrual.expected_time(float(self.n_patients)))
+        lines = [
+            f"Design: {self.n_patients} patients, {arms}, {test}"
+            + (", stratified" if self.stratified else ""),
+            f"  accrual {self.accrual.rate} a month, complete about month {months:.1f}; dropout "
+            f"{self.dropout.rate} a month",
+            f"  {type(self.randomization).__name__}; {self.looks}",
+        ]
+        for k in range(self.n_looks):
+            upper, lower = self.efficacy_bounds[k], self.futility_bounds[k]
+            futility = f", futility at z <= {lower:.4f}" if np.isfinite(lower) else ""
+            efficacy = f"reject at z >= {upper:.4f}" if np.isfinite(upper) else "no rejection"
+            lines.append(f"  look {k + 1}: {efficacy}{futility}")
+        return "\n".join(lines)
+
+    @property
+    def arm_names(self) -> tuple[str, ...]:
+        """Names of the arms, control first."""
+        return tuple(self.arms)
+
+    @property
+    def n_looks(self) -> int:
+        """Number of planned looks."""
+        return self.looks.n_looks
+
+    @property
+    def quota(self) -> np.ndarray:
+        """Allocation in the smallest whole numbers, (n_arms,) int64."""
+        return np.array(_smallest_whole(tuple(self.arms.values())), dtype=np.int64)
+
+    @property
+    def lag(self) -> float:
+        """Months from a data cut to its decision."""
+        return float(getattr(self.looks, "lag", 0.0))
+
+    @property
+    def sided(self) -> int:
+        """1 or 2, as the boundaries say."""
+        return 1 if self.boundaries is None else int(self.boundaries.sided)
+
+    @property
+    def efficacy_bounds(self) -> np.ndarray:
+        """Rejection bounds on the z scale, (n_looks,)."""
+        if self.boundaries is not None:
+            return np.atleast_1d(np.asarray(self.boundaries.efficacy_bounds, dtype=float))
+        from scipy.special import ndtri
+
+        bounds = np.full(self.n_looks, np.inf)
+        bounds[-1] = -ndtri(self.alpha)
+        return bounds
+
+    @property
+    def futility_bounds(self) -> np.ndarray:
+        """Futility bounds on the z scale, (n_looks,); -inf where there is none."""
+        if self.boundaries is None or not self.follow_futility:
+            return np.full(self.n_looks, -np.inf)
+        bounds = np.atleast_1d(np.asarray(self.boundaries.futility_bounds, dtype=float)).copy()
+        bounds[np.isnan(bounds)] = -np.inf
+        return bounds
+
+    @property
+    def test_name(self) -> str:
+        """Name of the test, without parameters."""
+        return self.test if isinstance(self.test, str) else self.test[0]
+
+    @property
+    def test_parameters(self) -> tuple[Any, ...]:
+        """Parameters of the test."""
+        return () if isinstance(self.test, str) else tuple(self.test[1:])
+
+    def draw_strata(self, streams: Streams) -> dict[str, np.ndarray]:
+        """Levels of each stratification factor, (n_trials, n_patients) int8 codes."""
+        drawn = {}
+        for factor, levels in self.strata.items():
+            edges = np.cumsum(np.array(list(levels.values()), dtype=float))[:-1]
+            u = streams.uniform(f"stratum {factor}", self.n_patients)
+            drawn[factor] = np.searchsorted(edges, u, side="right").astype(np.int8)
+        return drawn
+
+    def to_dict(self) -> dict[str, Any]:
+        """The design as plain values; foreign boundaries are written as :class:`Bounds`."""
+        plain = super().to_dict()
+        bounds = self.boundaries
+        if bounds is not None and not isinstance(bounds, Bounds):
+            if isinstance(bounds, GroupSequential):
+                plain["boundaries"] = {"type": "GroupSequential", **bounds.to_dict()}
+            else:
+                plain["boundaries"] = to_plain(as_bounds(bounds))
+        return plain
+
+    @classmethod
+    def _read_field(cls, name: str, value: Any) -> Any:
+        if name == "boundaries" and isinstance(value, Mapping):
+            kind = value.get("type", "GroupSequential")
+            if kind == "GroupSequential":
+                return GroupSequential.from_dict({k: v for k, v in value.items() if k != "type"})
+        if isinstance(value, Mapping) and "type" not in value:
+            kind = {"accrual": "Accrual", "dropout": "Dropout"}.get(name)
+            if kind is not None:
+                value = {"type": kind, **value}
+            if name == "looks":
+                guess = {"events": "EventLooks", "months": "CalendarLooks"}
+                found = [guess[k] for k in guess if k in value and "patients" not in value]
+                if not found:
+                    raise ValueError(
+                        "looks must have events or months, or a type such as EnrolmentLooks, got "
+                        f"{dict(value)}"
+                    )
+                value = {"type": found[0], **value}
+        return from_plain(value)
+
+
+@lru_cache(maxsize=256)
+def _smallest_whole(shares: tuple[float, ...]) -> tuple[int, ...]:
+    """Whole numbers, as small as can be, in the ratio of ``shares``."""
+    fractions = [Fraction(float(share)).limit_denominator(1000) for share in shares]
+    scale = lcm(*(f.denominator for f in fractions))
+    whole = [int(f * scale) for f in fractions]
+    return tuple(w // gcd(*whole) for w in whole)

@@ -1,0 +1,1 @@
+"""A batch of simulated trials, held look by look."""

@@ -1,0 +1,222 @@
+"""Run a batch of trials look by look: data cut, test, decision, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from trial_sim.design.design import Design
+from trial_sim.design.tests import TIME_TESTS
+from trial_sim.engine.batch import TrialBatch, draw_batch
+from trial_sim.engine.kernels import count_looks
+from trial_sim.engine.survival_analyses import Analysis, survival_analysis
+from trial_sim.numerics.buffers import recycling
+from trial_sim.numerics.random_streams import Streams
+from trial_sim.sequential.observed_spending import ObservedSpending
+
+# Decisions about one arm at one look.
+NOT_HELD, CONTINUE, EFFICACY, FUTILITY, NOT_REJECTED = 0, 1, 2, 3, 4
+DECISIONS = ("not held", "continue", "efficacy", "futility", "not rejected")
+
+_KIND_TESTS = {
+    "time_to_event": TIME_TESTS,
+    "competing_risks": ("logrank", "gray", "cox"),
+    "recurrent": ("lwyy",),
+    "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
+    "continuous": ("t_test", "ancova"),
+    "ordinal": ("wilcoxon",),
+    "count": ("negative_binomial",),
+    "longitudinal": ("mmrm", "ancova", "t_test"),
+}
+
+
+@dataclass(frozen=True)
+class Conducted:
+    """What came of a batch of trials; L looks, A arms, C = A - 1 comparisons with control.
+
+    Attributes:
+        trial: (n,) trial numbers.
+        look_time: (n, L) calendar month of each data cut; NaN where not held.
+        triggered: (n, L) bool, whether the planned trigger was met at the look (False where the
+            trial ended without it and was analysed with what there was).
+        events: (n, L, A) events (or known responses) at each look; -1 where not held.
+        patients: (n, L) patients enrolled by the decision; -1 where not held.
+        z: (n, L, C) statistics; NaN where not held or the arm had stopped.
+        decision: (n, L, C) int8, codes of :data:`DECISIONS`.
+        last_look: (n,) index of the last look held.
+        efficacy, futility: (n, L) bounds on the z scale that were in force; NaN where not held.
+        estimate, se: (n, C) effect and standard error at the look that settled the arm.
+    """
+
+    trial: np.ndarray
+    look_time: np.ndarray
+    triggered: np.ndarray
+    events: np.ndarray
+    patients: np.ndarray
+    z: np.ndarray
+    decision: np.ndarray
+    last_look: np.ndarray
+    efficacy: np.ndarray
+    futility: np.ndarray
+    estimate: np.ndarray
+    se: np.ndarray
+
+    @classmethod
+    def join(cls, parts: list[Conducted]) -> Conducted:
+        """Several batches as one, in the order of the trials."""
+        order = np.argsort(np.concatenate([p.trial for p in parts]), kind="stable")
+        return cls(
+            **{f.name: np.concatenate([getattr(p, f.name) for p in parts])[order]
+               for f in fields(cls)}
+        )  # fmt: skip
+
+
+def analysis_for(design: Design, kind: str) -> Analysis:
+    """The analysis of a design for outcomes of a kind.
+
+    Raises:
+        ValueError: if the design's test does not suit the outcomes.
+    """
+    allowed = _KIND_TESTS.get(kind)
+    if allowed is None:
+        raise ValueError(f"outcomes are of unknown kind {kind!r}; known: {sorted(_KIND_TESTS)}")
+    if design.test_name not in allowed:
+        raise ValueError(
+            f"test {design.test_name!r} does not suit {kind} outcomes; use one of "
+            f"{', '.join(map(repr, allowed))}"
+        )
+    if kind == "time_to_event" or design.test_name in ("logrank", "cox"):
+        return survival_analysis(design)
+    from trial_sim.engine.response_analyses import response_analysis
+
+    return response_analysis(design, kind)
+
+
+def look_schedule(batch: TrialBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """When each look is taken, and which is the last.
+
+    A trial ends at the last planned look, at ``max_duration``, or when the last patient's follow-up
+    has ended, whichever comes first; a look whose trigger is never reached is then held at that
+    end, as the last one, with the data that there are.
+
+    Returns:
+        look_time (n_trials, L); triggered (n_trials, L) bool; final (n_trials,) index of the look
+        that is the last if nothing stops the trial before.
+    """
+    design = batch.design
+    planned = batch.design.looks.times(batch.observed)
+    planned = np.maximum.accumulate(planned, axis=1)
+    end = planned[:, -1]
+    waiting = np.isinf(end)
+    if waiting.any():
+        exits = batch.exit[waiting]
+        last_exit = np.where(np.isfinite(exits), exits, 0.0).max(axis=1)
+        reached = planned[waiting]
+        reached = np.where(np.isfinite(reached), reached, 0.0).max(axis=1)
+        end = end.copy()
+        end[waiting] = np.maximum(last_exit, reached)
+    if design.max_duration is not None:
+        end = np.minimum(end, design.max_duration)
+    triggered = planned <= end[:, None]
+    look_time = np.minimum(planned, end[:, None])
+    final = np.minimum(triggered.sum(axis=1), design.n_looks - 1)
+    return look_time, triggered, final
+
+
+def conduct(batch: TrialBatch, analysis: Analysis) -> Conducted:
+    """Hold every look of every trial until it stops."""
+    design = batch.design
+    n, n_looks, n_arms = batch.n_trials, design.n_looks, len(design.arm_names)
+    n_tests = n_arms - 1
+    look_time, triggered, final = look_schedule(batch)
+    planned = design.efficacy_bounds, design.futility_bounds
+    spending = None
+    if design.max_information is not None:
+        spending = ObservedSpending(design.boundaries, float(design.max_information))
+    efficacy, futility = np.full((n, n_looks), np.nan), np.full((n, n_looks), np.nan)
+    fractions = np.full((n, n_looks), np.nan)
+    event_arm = batch.event_arm
+    events = np.full((n, n_looks, n_arms), -1, np.int64)
+    patients = np.full((n, n_looks), -1, np.int64)
+    z = np.full((n, n_looks, n_tests), np.nan)
+    decision = np.zeros((n, n_looks, n_tests), np.int8)
+    estimate, se = np.full((n, n_tests), np.nan), np.full((n, n_tests), np.nan)
+    last_look = final.copy()
+    open_arms = np.ones((n, n_tests), bool)
+    for k in range(n_looks):
+        running = open_arms.any(axis=1) & (final >= k)
+        if not running.any():
+            break
+        now = np.ascontiguousarray(look_time[:, k])
+        held_events, held_patients = np.empty((n, n_arms), np.int64), np.empty(n, np.int64)
+        count_looks(
+            batch.enrolment, batch.calendar_event, event_arm, now, now + design.lag, running,
+            held_events, held_patients,
+        )  # fmt: skip
+        events[running, k] = held_events[running]
+        patients[running, k] = held_patients[running]
+        is_last = final == k
+        if spending is None:
+            # A look that has become the last one is judged by the bound of the last look.
+            upper = np.where(is_last, planned[0][-1], planned[0][k])
+            lower = np.where(is_last, -np.inf, planned[1][k])
+        else:
+            fractions[running, k] = spending.fraction(held_events[running].sum(axis=1))
+            is_last |= fractions[:, k] >= 1.0
+            upper, lower = np.full(n, np.nan), np.full(n, np.nan)
+            upper[running], lower[running] = spending.bounds(
+                fractions[running, : k + 1], efficacy[running, :k], futility[running, :k],
+                is_last[running],
+            )  # fmt: skip
+        efficacy[running, k], futility[running, k] = upper[running], lower[running]
+        if not design.follow_futility:
+            lower = np.full(n, -np.inf)
+        for c in range(n_tests):
+            active = running & open_arms[:, c]
+            value, effect, error = analysis.evaluate(batch, c + 1, now, active)
+            strength = np.abs(value) if design.sided == 2 else value
+            rejected = active & (strength >= upper)
+            futile = active & ~rejected & (strength <= lower)
+            ended = active & ~rejected & is_last
+            z[active, k, c] = value[active]
+            here = decision[:, k, c]
+            here[active] = CONTINUE
+            here[rejected] = EFFICACY
+            here[futile] = FUTILITY
+            here[ended] = NOT_REJECTED
+            settled = rejected | futile | ended
+            if settled.any():
+                if effect is None or error is None:
+                    effect, error = analysis.estimate(batch, c + 1, now, settled)
+                estimate[settled, c] = effect[settled]
+                se[settled, c] = error[settled]
+            open_arms[settled, c] = False
+        stopped = running & ~open_arms.any(axis=1)
+        last_look[stopped] = k
+    held = np.arange(n_looks) <= last_look[:, None]
+    return Conducted(
+        trial=batch.streams.trials.copy(),
+        look_time=np.where(held, look_time, np.nan),
+        triggered=triggered & held,
+        events=events,
+        patients=patients,
+        z=z,
+        decision=decision,
+        last_look=last_look,
+        efficacy=efficacy,
+        futility=futility,
+        estimate=estimate,
+        se=se,
+    )
+
+
+def run_trials(
+    design: Design, outcomes: Any, seed: int, scenario: int, first: int, stop: int
+) -> Conducted:
+    """Simulate trials ``first`` to ``stop - 1``: the unit of work of the engine."""
+    streams = Streams.span(seed, first, stop, scenario)
+    with recycling((stop - first, design.n_patients)):
+        batch = draw_batch(design, outcomes, streams)
+        return conduct(batch, analysis_for(design, outcomes.kind))

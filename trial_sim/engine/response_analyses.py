@@ -1,0 +1,296 @@
+"""Batched tests of endpoints that are not times: means, proportions, counts, ranks, profiles.
+
+Each class has ``evaluate`` as :class:`trial_sim.engine.survival_analyses.Analysis` asks.
+Patients are analysed once their response is known: ``readout`` has passed since enrolment, and they
+have not dropped out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trial_sim.design.design import Design
+from trial_sim.engine.batch import TrialBatch
+from trial_sim.engine.models_at_looks import count_ratio_looks, gray_looks, mmrm_looks
+from trial_sim.engine.responses_at_looks import (
+    linear_looks,
+    lwyy_looks,
+    proportion_z,
+    rank_looks,
+    table_looks,
+)
+from trial_sim.engine.survival_analyses import Evaluation, covariate_array
+
+Effect = tuple[np.ndarray, np.ndarray]
+
+MOST_VISITS = 16  # the kernel keeps the visits that a patient has as bits
+
+
+def known_by(batch: TrialBatch, look: np.ndarray) -> np.ndarray:
+    """Whose response is known by each trial's look, (n_trials, n_patients) bool."""
+    return batch.calendar_event <= look[:, None]
+
+
+def _empty(batch: TrialBatch) -> Effect:
+    return np.full(batch.n_trials, np.nan), np.full(batch.n_trials, np.nan)
+
+
+class _Wald:
+    """z = effect over standard error, signed so that positive favours treatment."""
+
+    direction: float
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Effect:
+        """Effect and standard error."""
+        raise NotImplementedError
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, effect, standard error."""
+        effect, se = self.estimate(batch, treated, look, active)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = self.direction * effect / se
+        return np.where(np.isfinite(z), z, 0.0), effect, se
+
+
+@dataclass(frozen=True)
+class MeanDifference:
+    """Student's t test or ANCOVA; z is the normal quantile of the t test's p-value.
+
+    Attributes:
+        adjust: covariates of the ANCOVA. direction: 1 if higher is better, else -1.
+    """
+
+    adjust: tuple[str, ...]
+    direction: float
+    scale = "mean difference"
+
+    def _fit(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        effect, se = _empty(batch)
+        df = np.ones(batch.n_trials)
+        covariates = covariate_array(batch, self.adjust)
+        response = final_response(batch)
+        known = known_by(batch, look) & np.isfinite(response)
+        linear_looks(response, known, batch.arm, treated, covariates, active, effect, se, df)
+        return effect, se, df
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, difference, standard error."""
+        effect, se, df = self._fit(batch, treated, look, active)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = t_to_z(self.direction * effect / se, df)
+        return z, effect, se
+
+
+def t_to_z(t: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Normal quantile with the same tail probability as a t statistic; 0 where it is NaN."""
+    from scipy.special import ndtri, stdtr
+
+    z = -np.sign(t) * ndtri(stdtr(df, -np.abs(t)))
+    return np.where(np.isnan(z), 0.0, z)
+
+
+def final_response(batch: TrialBatch) -> np.ndarray:
+    """The response, or the last visit of repeated measurements, (n_trials, n_patients)."""
+    if batch.outcome.response is not None:
+        return batch.outcome.response
+    assert batch.outcome.visits is not None
+    return np.ascontiguousarray(batch.outcome.visits[:, :, -1])
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """Tests of two proportions.
+
+    Attributes:
+        method: ``"chi_square"``, ``"fisher"``, ``"farrington_manning"`` or ``"cmh"``.
+        margin: of Farrington–Manning. direction: 1 if a response is good, else -1.
+    """
+
+    method: str
+    margin: float
+    direction: float
+    scale = "risk difference"
+
+    def _tables(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> np.ndarray:
+        table = np.zeros((batch.n_trials, batch.n_strata, 4))
+        response = final_response(batch)
+        response = response if self.direction > 0 else 1.0 - response
+        table_looks(
+            response, known_by(batch, look), batch.arm, treated, batch.stratum, active, table
+        )
+        return table
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, risk difference, standard error."""
+        from scipy.special import ndtri
+
+        z = np.zeros(batch.n_trials)
+        kind = ("chi_square", "fisher", "farrington_manning", "cmh").index(self.method)
+        tables = self._tables(batch, treated, look, active)
+        proportion_z(tables, kind, self.margin, z)
+        if kind == 1:
+            z = -ndtri(np.minimum(z, 1.0))
+        x0, n0, x1, n1 = tables.sum(axis=1).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p0, p1 = x0 / n0, x1 / n1
+            se = np.sqrt(p0 * (1 - p0) / n0 + p1 * (1 - p1) / n1)
+        return np.where(np.isnan(z), 0.0, z), self.direction * (p1 - p0), se
+
+
+@dataclass(frozen=True)
+class Ranks(_Wald):
+    """Wilcoxon–Mann–Whitney, normal with ties.
+
+    Attributes:
+        direction: 1 if higher is better, else -1.
+    """
+
+    direction: float
+    scale = "probability index minus 1/2"
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Effect:
+        effect, se = _empty(batch)
+        rank_looks(
+            final_response(batch), known_by(batch, look), batch.arm, treated, active, effect, se
+        )
+        return effect, se
+
+
+@dataclass(frozen=True)
+class CountRatio(_Wald):
+    """Negative binomial regression of counts; fewer are better unless the design says otherwise.
+
+    Attributes:
+        direction: 1 if more events are better, else -1.
+    """
+
+    direction: float
+    scale = "log rate ratio"
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Effect:
+        effect, se = _empty(batch)
+        count_ratio_looks(
+            final_response(batch), known_by(batch, look), batch.arm, treated, active, effect, se
+        )
+        return effect, se
+
+
+@dataclass(frozen=True)
+class RateRatio(_Wald):
+    """Recurrent events by LWYY."""
+
+    scale = "log rate ratio"
+    direction = -1.0
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Effect:
+        effect, se = _empty(batch)
+        lwyy_looks(
+            batch.outcome.recurrences, batch.time, batch.enrolment, batch.arm, treated, look,
+            active, effect, se,
+        )  # fmt: skip
+        return effect, se
+
+
+@dataclass(frozen=True)
+class Gray:
+    """Gray's test of the cumulative incidence of cause 1; it estimates no effect."""
+
+    scale = "not estimated"
+    direction = -1.0
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, positive where the arm has the lower incidence; effect and standard error NaN."""
+        assert batch.outcome.cause is not None and batch.outcome.time is not None
+        z = np.zeros(batch.n_trials)
+        gray_looks(
+            *batch.sorted, batch.enrolment, batch.exit, batch.arm, batch.time, batch.outcome.time,
+            batch.outcome.cause, treated, look, active, z,
+        )  # fmt: skip
+        return z, *_empty(batch)
+
+
+@dataclass(frozen=True)
+class MixedModel:
+    """MMRM of repeated measurements: unstructured covariance, baseline by visit, REML.
+
+    z is the normal quantile of the t test with Satterthwaite's degrees of freedom.
+
+    Attributes:
+        direction: 1 if higher is better, else -1.
+    """
+
+    direction: float
+    scale = "mean difference at the last visit"
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, difference at the last visit, standard error."""
+        visits, baseline = batch.outcome.visits, batch.outcome.baseline
+        assert visits is not None and baseline is not None
+        if visits.shape[2] > MOST_VISITS:
+            raise ValueError(
+                f"an MMRM in simulated trials takes up to {MOST_VISITS} visits, the scenario has "
+                f"{visits.shape[2]}"
+            )
+        # A scenario that does not say when its visits are has them all at the readout.
+        months = np.full(visits.shape[2], float(batch.design.readout))
+        if batch.outcome.visit_months:
+            months = np.asarray(batch.outcome.visit_months, dtype=float)
+        effect, se = _empty(batch)
+        df = np.ones(batch.n_trials)
+        mmrm_looks(
+            np.ascontiguousarray(visits), months, baseline, batch.enrolment, batch.exit,
+            batch.arm, treated, look, active, effect, se, df,
+        )  # fmt: skip
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = t_to_z(self.direction * effect / se, df)
+        return z, effect, se
+
+
+def response_analysis(design: Design, kind: str) -> Any:
+    """The analysis that a design's test names, for endpoints that are not times."""
+    name, parameters = design.test_name, design.test_parameters
+    better = design.better or ("lower" if name == "negative_binomial" else "higher")
+    direction = 1.0 if better == "higher" else -1.0
+    if name in ("t_test", "ancova"):
+        return MeanDifference(_adjusted(design) if name == "ancova" else (), direction)
+    if name in ("chi_square", "fisher", "farrington_manning", "cmh"):
+        margin = float(parameters[0]) if parameters else 0.0
+        return Proportions(name, margin, direction)
+    if name == "wilcoxon":
+        return Ranks(direction)
+    if name == "negative_binomial":
+        return CountRatio(direction)
+    if name == "lwyy":
+        return RateRatio()
+    if name == "gray":
+        return Gray()
+    return MixedModel(direction)
+
+
+def _adjusted(design: Design) -> tuple[str, ...]:
+    return design.adjust or ("baseline",)

@@ -1,0 +1,271 @@
+"""Batched tests of time-to-event endpoints at a look, over the kernels of ``trial_sim.statistics``.
+
+Each analysis has ``evaluate(batch, treated, look, active)``: the z statistic of control against
+the arm ``treated`` in every active trial, positive where the arm does better, and the effect with
+its standard error where they are a by-product; ``estimate`` (same arguments) is for where not.
+"""
+
+# mypy takes a compiled function called with unpacked arrays for one of no arguments.
+# mypy: disable-error-code="call-arg"
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from trial_sim.design.design import Design
+from trial_sim.engine.batch import TrialBatch
+from trial_sim.engine.logrank_scan import logrank_looks
+from trial_sim.engine.survival_at_looks import (
+    cox_looks,
+    curve_looks,
+    stratified_looks,
+    weighted_looks,
+)
+from trial_sim.statistics import kernels
+
+# Arms and events are packed into one int8: 2 * 63 + 1 = 127.
+MAX_ARMS = 63
+
+_WEIGHTS = {
+    "logrank": kernels.LOGRANK,
+    "fleming_harrington": kernels.FLEMING_HARRINGTON,
+    "magirr_burman": kernels.MAGIRR_BURMAN,
+    "modestly_weighted": kernels.MODESTLY_WEIGHTED,
+}
+
+
+# z, and effect and standard error or None.
+Evaluation = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
+
+
+class Analysis(Protocol):
+    """A test at a look, over a batch of trials.
+
+    Attributes:
+        scale: what ``estimate`` estimates, such as ``"log hazard ratio"``.
+        direction: 1 where a positive estimate favours treatment, -1 where a negative one does.
+    """
+
+    @property
+    def scale(self) -> str: ...
+
+    @property
+    def direction(self) -> float: ...
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z (n_trials,), meaningful where active; effect and se where they come for free."""
+        ...
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Effect and standard error, (n_trials,) each; NaN where not estimable.
+
+        Asked for only where :meth:`evaluate` gave None for them.
+        """
+        ...
+
+
+def _arrays(batch: TrialBatch) -> Any:
+    return (*batch.sorted, batch.enrolment, batch.exit, batch.arm)
+
+
+def _unfilled(batch: TrialBatch) -> np.ndarray:
+    return np.full(batch.n_trials, np.nan)
+
+
+class Logrank:
+    """The plain log-rank test, with the Cox estimate, in one scan a look."""
+
+    scale = "log hazard ratio"
+    direction = -1.0
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, log hazard ratio, standard error."""
+        z, beta, se = np.zeros(batch.n_trials), _unfilled(batch), _unfilled(batch)
+        time, exit_, code, _ = batch.sorted
+        logrank_looks(
+            time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, treated, look,
+            active, z, beta, se,
+        )  # fmt: skip
+        return z, beta, se
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log hazard ratio of the Cox model and its standard error."""
+        _, beta, se = Logrank.evaluate(self, batch, treated, look, active)
+        assert beta is not None and se is not None
+        return beta, se
+
+
+class StratifiedLogrank(Logrank):
+    """The log-rank test stratified by all strata, with the stratified Cox estimate."""
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, log hazard ratio, standard error."""
+        z, beta, se = np.zeros(batch.n_trials), _unfilled(batch), _unfilled(batch)
+        stratified_looks(
+            *_arrays(batch), batch.tied, batch.stratum, batch.n_strata, treated, look, active,
+            z, beta, se,
+        )  # fmt: skip
+        return z, beta, se
+
+
+@dataclass(frozen=True)
+class WeightedLogrank(Logrank):
+    """Weighted and stratified log-rank tests; several weights make a MaxCombo.
+
+    Attributes:
+        weights: (k, 3) float64 rows (kind, first, second parameter). stratified: by all strata.
+    """
+
+    weights: np.ndarray
+    stratified: bool
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z; the effect is left to :meth:`estimate`."""
+        z = np.zeros(batch.n_trials)
+        n_strata = batch.n_strata if self.stratified else 1
+        weighted_looks(
+            *_arrays(batch), batch.stratum, n_strata, self.weights, kernels.COARSE_PATH,
+            treated, look, active, z,
+        )  # fmt: skip
+        if len(self.weights) > 1:
+            from scipy.special import ndtri
+
+            z[active] = -ndtri(z[active])
+        return z, None, None
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log hazard ratio of the (stratified) Cox model and its standard error."""
+        if self.stratified:
+            _, beta, se = StratifiedLogrank().evaluate(batch, treated, look, active)
+            assert beta is not None and se is not None
+            return beta, se
+        return super().estimate(batch, treated, look, active)
+
+
+@dataclass(frozen=True)
+class Cox(Logrank):
+    """Wald test of the Cox model.
+
+    Attributes:
+        adjust: covariates of the scenario. stratified: by all strata.
+    """
+
+    adjust: tuple[str, ...]
+    stratified: bool
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, log hazard ratio, standard error."""
+        beta, se = self.estimate(batch, treated, look, active)
+        return np.nan_to_num(-beta / se), beta, se
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log hazard ratio and its standard error."""
+        if not self.adjust and not self.stratified:
+            return super().estimate(batch, treated, look, active)
+        covariates = covariate_array(batch, self.adjust)
+        beta, se = _unfilled(batch), _unfilled(batch)
+        n_strata = batch.n_strata if self.stratified else 1
+        stratum = batch.stratum if self.stratified else np.zeros_like(batch.stratum)
+        cox_looks(*_arrays(batch), stratum, n_strata, covariates, treated, look, active, beta, se)
+        return beta, se
+
+
+@dataclass(frozen=True)
+class CurveDifference:
+    """Difference of restricted means, or of survival at a month.
+
+    Attributes:
+        tau: months. milestone: survival at ``tau`` instead of the mean up to it.
+    """
+
+    tau: float
+    milestone: bool
+    direction = 1.0
+
+    @property
+    def scale(self) -> str:
+        """Name of the estimate."""
+        return "survival difference" if self.milestone else "RMST difference"
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, difference, standard error."""
+        difference, se = self.estimate(batch, treated, look, active)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = difference / se
+        return np.where(se > 0, z, 0.0), difference, se
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Difference and its standard error."""
+        difference, se = _unfilled(batch), _unfilled(batch)
+        curve_looks(
+            *_arrays(batch), batch.stratum, self.tau, self.milestone, treated, look, active,
+            difference, se,
+        )  # fmt: skip
+        return difference, se
+
+
+def covariate_array(batch: TrialBatch, names: tuple[str, ...]) -> np.ndarray:
+    """The named covariates, (p, n_trials, n_patients) float64; factors of the design count too.
+
+    Raises:
+        ValueError: for a name that neither the scenario nor the design's strata have.
+    """
+    columns = []
+    for name in names:
+        known = {**batch.factors, **batch.outcome.covariates}
+        if name == "baseline" and batch.outcome.baseline is not None:
+            columns.append(batch.outcome.baseline)
+        elif name in known:
+            columns.append(np.asarray(known[name], dtype=float))
+        else:
+            raise ValueError(
+                f"the scenario has no covariate {name!r} to adjust for; it has {sorted(known)}"
+            )
+    return np.array(columns, dtype=float).reshape(-1, *batch.arm.shape)
+
+
+def survival_analysis(design: Design) -> Analysis:
+    """The analysis that a design's test names, for time-to-event endpoints."""
+    name, parameters = design.test_name, design.test_parameters
+    if name == "logrank":
+        return StratifiedLogrank() if design.stratified else Logrank()
+    if name in _WEIGHTS:
+        return WeightedLogrank(_weight_rows([(name, *parameters)]), design.stratified)
+    if name == "max_combo":
+        return WeightedLogrank(_weight_rows(parameters[0]), design.stratified)
+    if name == "cox":
+        return Cox(design.adjust, design.stratified)
+    return CurveDifference(float(parameters[0]), name == "milestone")
+
+
+def _weight_rows(weights: tuple | list) -> np.ndarray:
+    rows = np.zeros((len(weights), 3))
+    for row, (name, *parameters) in zip(rows, weights):
+        row[0] = _WEIGHTS[name]
+        row[1 : 1 + len(parameters)] = parameters
+    return rows

@@ -1,0 +1,1 @@
+"""What if: grids of scenarios, search over designs, assurance by simulation, report."""

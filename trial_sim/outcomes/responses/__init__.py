@@ -1,0 +1,1 @@
+"""Fitted models of responses: binary, continuous, count, ordinal, repeated visits."""

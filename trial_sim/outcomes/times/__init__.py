@@ -1,0 +1,1 @@
+"""Fitted models of times: hazards, Cox, parametric, competing risks, multistate, recurrent."""

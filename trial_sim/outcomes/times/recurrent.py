@@ -1,0 +1,310 @@
+"""Recurrent events: Andersen-Gill rates by arm with a gamma frailty, and a negative binomial.
+
+Events of a patient follow a Poisson process with rate ``z r h_a(t)``: gamma frailty ``z`` (mean 1),
+relative rate ``r`` from the covariates, piecewise-constant baseline of the arm. With
+``negative_binomial`` the baseline is constant in time. Arm rates are calibrated to the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from trial_sim.base.storage import storable
+from trial_sim.data.endpoints import Endpoint, Recurrent
+from trial_sim.outcomes.base import FitData
+from trial_sim.outcomes.glm import drawn_size, log_likelihood, negative_binomial_size
+from trial_sim.outcomes.hazard_grid import EACH, HazardGrid, choose_knots, midpoints, resolution_of
+from trial_sim.outcomes.linear import RIDGE, LinearPart
+from trial_sim.outcomes.times.cause_hazards import censoring_times
+from trial_sim.outcomes.times.cox import fit_cox
+
+MODELS = ("andersen_gill", "negative_binomial")
+CALIBRATION = 6000  # simulated patients an arm, to undo what stopping at a number of events selects
+
+
+def models(endpoint: Endpoint) -> tuple[str, ...]:
+    """Names of the models."""
+    return MODELS
+
+
+def candidates(data: FitData) -> tuple[str, ...]:
+    """Models that "auto" compares."""
+    return MODELS
+
+
+class RecurrentParameters(NamedTuple):
+    """Coefficients (1, p), rates (A, K) at relative rate 1, censoring hazards (A, K'), acts_as,
+    size of the frailty."""
+
+    coefficients: np.ndarray
+    rates: np.ndarray
+    censoring: np.ndarray
+    acts_as: np.ndarray
+    size: float
+
+
+@storable
+@dataclass(frozen=True)
+class RecurrentModel:
+    """Fitted recurrent events.
+
+    Attributes:
+        size: of the gamma frailty (inf: none); size_error: of its logarithm.
+        most: follow-up ends at this many events (0: never).
+        events, censored: counts and person-time. extra: (A,) variance of each arm's log rate beyond
+            Poisson. nudge: (A,) log factors found by simulation.
+    """
+
+    name: str
+    columns: tuple[str, str, str]
+    unit: float
+    linear: LinearPart
+    events: HazardGrid
+    censored: HazardGrid
+    size: float
+    size_error: float
+    most: int
+    extra: np.ndarray
+    nudge: np.ndarray
+    reference: np.ndarray
+    notes: tuple[str, ...]
+
+    def draw(self, rng: np.random.Generator | None) -> RecurrentParameters:
+        """Estimates, or one draw: normal coefficients and log size, gamma rates, over-dispersed arm
+        levels."""
+        coefficients = self.linear.draw(rng)
+        risk = np.exp(self.linear.by_arm(self.reference, coefficients)[:, :, 0])
+        rates = self.events.hazards(rng)[:, :, 0] * np.exp(self.nudge)[:, None]
+        rates = rates / risk.mean(axis=1)[:, None]
+        if rng is not None:
+            rates = rates * np.exp(np.sqrt(self.extra) * rng.standard_normal(len(rates)))[:, None]
+        return RecurrentParameters(
+            coefficients,
+            rates,
+            self.censored.hazards(rng)[:, :, 0],
+            np.arange(len(rates)),
+            drawn_size(self.size, self.size_error, rng),
+        )
+
+    def override(
+        self, parameters: RecurrentParameters, effects: Mapping[int, float]
+    ) -> RecurrentParameters:
+        """Arm ``a`` gets the control's rate times ``effects[a]``."""
+        rates, acts_as = parameters.rates.copy(), parameters.acts_as.copy()
+        for a, ratio in effects.items():
+            rates[a], acts_as[a] = rates[0] * ratio, 0
+        return parameters._replace(rates=rates, acts_as=acts_as)
+
+    def means(self, codes: np.ndarray, arm: np.ndarray, p: RecurrentParameters) -> np.ndarray:
+        """Relative rate (n,) of each patient."""
+        return np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients)[:, 0])
+
+    def event_times(
+        self, risk: np.ndarray, arm: np.ndarray, rng: np.random.Generator, p: RecurrentParameters
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Patient index and time of every event within the horizon, in order."""
+        knots = self.events.knots
+        steps = np.concatenate(
+            [np.zeros((len(p.rates), 1)), np.cumsum(p.rates * np.diff(knots), axis=1)], axis=1
+        )
+        frailty = np.ones(len(arm))
+        if np.isfinite(p.size):
+            frailty = rng.standard_gamma(p.size, len(arm)) / p.size
+        number = rng.poisson(np.minimum(frailty * risk * steps[arm, -1], 500))
+        who = np.repeat(np.arange(len(arm)), number)
+        at = rng.random(len(who)) * steps[arm[who], -1]
+        times = np.empty(len(who))
+        for a in range(len(p.rates)):
+            mine = arm[who] == a
+            times[mine] = np.interp(at[mine], steps[a], knots)
+        order = np.lexsort((times, who))
+        return who[order], times[order]
+
+    def sample(
+        self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
+    ) -> dict[str, np.ndarray]:
+        """Rows ``(start, stop]`` with events, and ``row``, the patient's index of each."""
+        p, n = parameters, len(arm)
+        end = censoring_times(rng, arm, self.censored.knots, p.censoring)
+        who, times = self.event_times(self.means(codes, arm, p), arm, rng, p)
+        unit = self.unit
+        if unit:
+            end = np.ceil(end / unit - 1e-9) * unit
+            times = np.ceil(times / unit - 1e-9) * unit
+            times = spaced(who, times, unit)
+        kept = times <= end[who]
+        who, times = who[kept], times[kept]
+        rank = np.arange(len(who)) - np.searchsorted(who, who)
+        if self.most:
+            last = rank == self.most - 1
+            end[who[last]] = times[last]
+            below = rank < self.most
+            who, times, rank = who[below], times[below], rank[below]
+        start = np.where(rank > 0, np.r_[0.0, times[:-1]] if len(times) else times, 0.0)
+        final = np.zeros(n)
+        np.maximum.at(final, who, times)
+        rest = np.flatnonzero(end > final + 1e-9)
+        row = np.concatenate([who, rest])
+        table = np.column_stack(
+            [
+                np.concatenate([start, final[rest]]),
+                np.concatenate([times, end[rest]]),
+                np.concatenate([np.ones(len(who)), np.zeros(len(rest))]),
+            ]
+        )
+        order = np.lexsort((table[:, 1], row))
+        out: dict[str, np.ndarray] = {
+            name: np.round(table[order, k], 6) for k, name in enumerate(self.columns)
+        }
+        out[self.columns[2]] = out[self.columns[2]].astype(np.int64)
+        return {**out, "row": row[order]}
+
+    def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
+        """Log probability (n,) of each patient's number of events in the time followed."""
+        p = self.draw(None)
+        start, stop, event = self.columns
+        grouped = _per_patient(patients, start, stop, event)
+        knots = self.events.knots
+        total = np.concatenate(
+            [np.zeros((len(p.rates), 1)), np.cumsum(p.rates * np.diff(knots), axis=1)], axis=1
+        )
+        expected = np.array([np.interp(t, knots, total[a]) for t, a in zip(grouped[1], arm)])
+        mean = np.maximum(expected * self.means(codes, arm, p), 1e-6)
+        return log_likelihood(grouped[0], np.log(mean), "poisson", self.size)
+
+
+def spaced(who: np.ndarray, times: np.ndarray, unit: float) -> np.ndarray:
+    """Move events of a patient that fell on one recorded time to the following ones."""
+    out = times.copy()
+    for _ in range(100):
+        tied = np.flatnonzero((who[1:] == who[:-1]) & (out[1:] <= out[:-1] + unit / 2)) + 1
+        if not len(tied):
+            break
+        out[tied] = out[tied - 1] + unit
+    return out
+
+
+def _per_patient(
+    patients: pd.DataFrame, start: str, stop: str, event: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Events (n,) and end of follow-up (n,); a new patient begins where ``start`` is 0."""
+    first = patients.groupby((patients[start] == 0).cumsum(), sort=False)
+    return (
+        first[event].sum().to_numpy(dtype=float),
+        first[stop].max().to_numpy(dtype=float),
+    )
+
+
+def fit(data: FitData, name: str) -> RecurrentModel:
+    """Fit to a `Recurrent` endpoint.
+
+    Raises:
+        ValueError: no event in any arm, or a patient whose follow-up does not start at 0.
+    """
+    endpoint = data.endpoint
+    assert isinstance(endpoint, Recurrent)
+    rows = data.patients.reset_index(drop=True)
+    position = {v: k for k, v in enumerate(rows[endpoint.id].drop_duplicates())}
+    who = rows[endpoint.id].map(position).to_numpy()
+    start = rows[endpoint.start].to_numpy(dtype=float)
+    stop = rows[endpoint.stop].to_numpy(dtype=float)
+    event = rows[endpoint.event].to_numpy(dtype=int)
+    n, k = len(position), data.n_arms
+    if event.sum() == 0:
+        raise ValueError(f"column {endpoint.event!r} holds no event")
+    begin = np.full(n, np.inf)
+    np.minimum.at(begin, who, start)
+    if (begin > 0).any():
+        late = rows[endpoint.id].drop_duplicates().to_numpy()[np.argmax(begin > 0)]
+        raise ValueError(
+            f"column {endpoint.start!r}: the follow-up of patient {late!r} starts after 0"
+        )
+    end, number, closing = np.zeros(n), np.zeros(n), np.zeros(n)
+    np.maximum.at(end, who, stop)
+    np.add.at(number, who, event)
+    closing[who[stop == end[who]]] = event[stop == end[who]]
+    unit = resolution_of(stop)
+    # Follow-up ends at a fixed number of events if every patient who reached it stops there.
+    top = int(number.max())
+    at_top = number == top
+    most = top if at_top.sum() >= 3 and closing[at_top].all() else 0
+    linear = LinearPart.empty(data.features, data.by, k)
+    design = linear.design(data.codes, data.arm)
+    cox = fit_cox(stop, event, design[who], data.arm[who], RIDGE, entry=start)
+    whole = number + 1.0
+    linear = linear.with_fits([(cox.coefficients, cox.covariance * max(1.0, _inflation(whole)))])
+    each = EACH * k  # every arm has rates of its own
+    knots = choose_knots(stop, event, unit, each=each)
+    if name == "negative_binomial":
+        knots = np.array([0.0, float(stop.max())])
+    events = HazardGrid.build(midpoints(stop, unit), event, data.arm[who], k, 1, knots, entry=start)
+    c_knots = choose_knots(end, 1 - (at_top & (most > 0)), unit, each=each)
+    gone = np.where(at_top & (most > 0), 0, 1)
+    censored = HazardGrid.build(midpoints(end, unit), gone, data.arm, k, 1, c_knots)
+    total = np.concatenate(
+        [np.zeros((k, 1)), np.cumsum(events.hazards()[:, :, 0] * np.diff(knots), axis=1)], axis=1
+    )
+    expected = np.array([np.interp(t, knots, total[a]) for t, a in zip(end, data.arm)])
+    risk = np.exp(linear.predictors(data.codes, data.arm, linear.coefficients)[:, 0])
+    for a in range(k):
+        mine = data.arm == a
+        risk[mine] *= number[mine].sum() / max((expected * risk)[mine].sum(), 1e-9)
+    size, size_error = negative_binomial_size(number, np.maximum(expected * risk, 1e-6))
+    extra = np.zeros(k)
+    notes = list(data.features.notes)
+    for a in range(k):
+        mine = data.arm == a
+        count = number[mine].sum()
+        label = data.schema.arms[a] if data.schema.arms else "the cohort"
+        if count == 0:
+            notes.append(f"arm {label!r} has no event: its rate is zero")
+            continue
+        rate = count / end[mine].sum()
+        robust = float(((number[mine] - rate * end[mine]) ** 2).sum()) / count**2
+        extra[a] = max(robust - 1 / count, 0.0)
+    if most:
+        notes.append(f"follow-up ends at event {most} of a patient, as in the data")
+    model = RecurrentModel(
+        name,
+        (endpoint.start, endpoint.stop, endpoint.event),
+        unit,
+        linear,
+        events,
+        censored,
+        size,
+        size_error,
+        most,
+        extra,
+        np.zeros(k),
+        data.reference,
+        tuple(notes),
+    )
+    wanted = np.array([number[data.arm == a].sum() / end[data.arm == a].sum() for a in range(k)])
+    return calibrated(model, wanted)
+
+
+def _inflation(number: np.ndarray) -> float:
+    """Variance to mean of the events a patient, at least 1 (for the coefficients' covariance)."""
+    return float(number.var() / max(number.mean() - 1.0, 1e-9))
+
+
+def calibrated(model: RecurrentModel, wanted: np.ndarray) -> RecurrentModel:
+    """Scale each arm until simulated events per time followed equal ``wanted`` (A,)."""
+    k = len(wanted)
+    arm = np.repeat(np.arange(k), CALIBRATION)
+    for step in range(4):
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([step, 31])))
+        codes = model.reference[rng.integers(0, len(model.reference), len(arm))]
+        made = model.sample(codes, arm, rng, model.draw(None))
+        start, stop, event = (made[c] for c in model.columns)
+        of = arm[made["row"]]
+        rate = np.bincount(of, event, k) / np.bincount(of, stop - start, k)
+        good = (rate > 0) & (wanted > 0)
+        shift = np.where(good, np.log(np.where(good, wanted, 1) / np.where(good, rate, 1)), 0.0)
+        model = replace(model, nudge=model.nudge + shift)
+    return model

@@ -1,0 +1,1 @@
+"""An ongoing trial: when, how many, will it succeed."""

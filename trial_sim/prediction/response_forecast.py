@@ -1,0 +1,186 @@
+"""Prediction of trials whose endpoint is a response, or repeated measurements, at a readout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trial_sim.design.design import Design
+from trial_sim.engine.batch import TrialBatch
+from trial_sim.numerics.random_streams import Streams
+from trial_sim.prediction.event_forecast import ResponseForecast, Rest
+from trial_sim.prediction.event_models import fit_hazard
+from trial_sim.prediction.ongoing_responses import OngoingResponses
+from trial_sim.prediction.ongoing_strata import strata_of, stratified_test
+from trial_sim.prediction.response_models import fit_responses
+from trial_sim.prediction.rest_of_trial import (
+    Future,
+    all_arms,
+    all_factors,
+    followed,
+    future_patients,
+)
+from trial_sim.prediction.visit_models import fit_visits, planned_visits, visits_to_come
+from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
+
+
+def rest_of_responses(
+    trial: OngoingResponses,
+    design: Design,
+    kind: str,
+    outcomes: Any,
+    window: float | None,
+    random: np.random.Generator,
+    streams: Streams,
+) -> Rest:
+    """The rest of a trial of responses; arguments as :func:`trial_sim.predict`.
+
+    Raises:
+        ValueError, TypeError: for data or outcomes that do not suit the test.
+    """
+    n_draws = streams.n_trials
+    adjust = design.test_name in ("ancova", "mmrm")
+    if adjust and (trial.baseline is None or design.adjust not in ((), ("baseline",))):
+        raise ValueError(
+            f"prediction of an {design.test_name.upper()} needs a column 'baseline', the only "
+            f"covariate it adjusts for; got adjust={design.adjust!r}"
+        )
+    dropout = fit_hazard(trial.time, trial.dropout)
+    leaving = np.exp(dropout.draw(n_draws, random)[:, 0])
+    future = future_patients(trial, design, window, random, streams)
+    predicted = _Predicted(trial, design, kind, future, streams, adjust)
+    fitted = predicted.fit(pooled=trial.blinded)
+    fixed = np.exp(dropout.theta[0]) * np.ones(n_draws)
+    assumed = {}
+    if not trial.blinded:
+        pooled = predicted.fit(pooled=True)
+        assumed["trend"] = predicted.batch(fitted, fitted.fixed(n_draws), False, fixed)
+        assumed["null"] = predicted.batch(pooled, pooled.fixed(n_draws), True, fixed)
+        if outcomes is not None:
+            assumed["design"] = predicted.planned(outcomes, fixed)
+    drawn = predicted.batch(fitted, fitted.draw(n_draws, random), trial.blinded, leaving)
+    risk = trial.at_risk
+    entered = np.tile(trial.enrolment[risk], (n_draws, 1))
+    since = np.tile(trial.time[risk], (n_draws, 1))
+    forecast = ResponseForecast(
+        seen=int(trial.event.sum()),
+        cutoff=trial.cutoff,
+        readout=predicted.readout,
+        dropout=leaving,
+        entry=np.hstack([entered, future.enrolment]),
+        now=np.hstack([since, np.zeros(future.enrolment.shape)]),
+    )
+    fits = {"responses": fitted, "dropout": dropout, "enrolment": future.fit}
+    return Rest(drawn, assumed, forecast, fits)
+
+
+class _Predicted:
+    """The trial and its future patients, to be carried on under one set of parameters or other."""
+
+    def __init__(
+        self,
+        trial: OngoingResponses,
+        design: Design,
+        kind: str,
+        future: Future,
+        streams: Streams,
+        adjust: bool,
+    ) -> None:
+        self.trial, self.design, self.kind = trial, design, kind
+        self.future, self.streams, self.adjust = future, streams, adjust
+        self.arm = all_arms(trial, future).astype(int)
+        self.baseline = None
+        if adjust:
+            assert trial.baseline is not None
+            self.baseline = trial.baseline[future.donor]
+        self.readout = float(design.readout)
+        if kind == "longitudinal":
+            self.readout = max(self.readout, trial.visit_months[-1])
+        self.by_stratum = stratified_test(design) and bool(trial.factors)
+        self.n_strata = int(np.prod([len(levels) for levels in design.strata.values()]))
+
+    def fit(self, pooled: bool) -> Any:
+        """The model of the responses known, by arm or as if there were one."""
+        n = len(self.trial.arm)
+        group = np.zeros(n, int) if pooled else self.trial.arm
+        labels = ("pooled",) if pooled else self.design.arm_names
+        if self.kind == "longitudinal":
+            return fit_visits(self.trial, group, labels)
+        stratum = strata_of(self.trial.factors, self.design) if self.by_stratum else None
+        return fit_responses(
+            self.trial, self.kind, group, labels, self.adjust, stratum, self.n_strata
+        )
+
+    def batch(self, model: Any, parameters: Any, pooled: bool, leaving: np.ndarray) -> TrialBatch:
+        """The trial carried on with these parameters and rates (n_draws,) of dropout."""
+        group = np.zeros_like(self.arm) if pooled else self.arm
+        if self.kind == "longitudinal":
+            return self._visits(parameters, group, model.centre, leaving)
+        if self.by_stratum:
+            factors = all_factors(self.trial, self.design, self.future)
+            group = group * self.n_strata + strata_of(factors, self.design)
+        uniform = self.streams.uniform("response", self.arm.shape[1])
+        values = model.values(parameters, group, self.baseline, uniform)
+        return self._followed(values, self.baseline, leaving)
+
+    def planned(self, outcomes: Any, leaving: np.ndarray) -> TrialBatch:
+        """The trial carried on with the scenario that it was planned with."""
+        if getattr(outcomes, "kind", None) != self.kind:
+            raise TypeError(
+                f"outcomes must be a scenario of {self.kind} responses, got {outcomes!r}"
+            )
+        shape = self.arm.shape
+        if self.kind == "longitudinal":
+            assert self.trial.baseline is not None
+            centre = float(self.trial.baseline.mean())
+            one = planned_visits(outcomes, self.design.arm_names, centre)
+            if one[0].shape[2] != len(self.trial.visit_months):
+                raise ValueError(
+                    f"the outcomes have {one[0].shape[2]} visits, the patients "
+                    f"{len(self.trial.visit_months)}"
+                )
+            means, slopes, covariances = (np.repeat(values, shape[0], axis=0) for values in one)
+            return self._visits((means, slopes, covariances), self.arm, centre, leaving)
+        factors = all_factors(self.trial, self.design, self.future)
+        levels = {name: tuple(shares) for name, shares in self.design.strata.items()}
+        patients = PatientBatch(
+            self.streams, self.design.arm_names, self.arm.astype(np.int8), np.zeros(shape),
+            factors, levels,
+        )  # fmt: skip
+        drawn = outcomes.sample(patients)
+        baseline = self.baseline
+        if baseline is not None and drawn.baseline is not None:
+            # with its response a patient's baseline comes from the scenario, so that they belong
+            kept = np.zeros(shape, bool)
+            kept[:, : len(self.trial.event)] = self.trial.event
+            baseline = np.where(kept, baseline, drawn.baseline)
+        return self._followed(drawn.response, baseline, leaving)
+
+    def _visits(
+        self, parameters: Any, group: np.ndarray, centre: float, leaving: np.ndarray
+    ) -> TrialBatch:
+        assert self.baseline is not None
+        values = visits_to_come(self.trial, parameters, group, self.baseline, centre, self.streams)
+        outcome = OutcomeBatch(
+            visits=values, visit_months=self.trial.visit_months, baseline=self.baseline
+        )
+        return self._carried_on(outcome, leaving)
+
+    def _followed(
+        self, values: np.ndarray, baseline: np.ndarray | None, leaving: np.ndarray
+    ) -> TrialBatch:
+        known = self.trial.event
+        values = np.array(values, dtype=float)
+        values[:, : len(known)][:, known] = self.trial.response[known]
+        return self._carried_on(OutcomeBatch(response=values, baseline=baseline), leaving)
+
+    def _carried_on(self, outcome: OutcomeBatch, leaving: np.ndarray) -> TrialBatch:
+        trial, (n_draws, n) = self.trial, self.arm.shape
+        old = len(trial.enrolment)
+        latent = np.full((n_draws, n), self.readout)
+        lost = self.streams.exponential("dropout", n) / leaving[:, None]
+        lost[:, :old] += trial.time
+        lost[:, :old][:, trial.event] = np.inf
+        lost[:, :old][:, trial.dropout] = trial.time[trial.dropout]
+        return followed(trial, self.design, latent, lost, self.future, self.streams, outcome)

@@ -1,0 +1,186 @@
+"""An ongoing trial carried on to its end: who still comes, what happens to them, the decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trial_sim.design.design import Bounds, Design
+from trial_sim.design.randomization import PermutedBlocks
+from trial_sim.engine.batch import TrialBatch
+from trial_sim.engine.interim_analyses import EFFICACY, analysis_for, conduct, look_schedule
+from trial_sim.engine.kernels import observe
+from trial_sim.numerics.monte_carlo import Estimate, share
+from trial_sim.numerics.random_streams import Streams
+from trial_sim.prediction.event_models import FittedHazard, cumulative, invert
+from trial_sim.prediction.ongoing import OngoingTrial
+from trial_sim.scenarios.protocol import OutcomeBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Future:
+    """The patients still to come, a draw a row; m of them, after n so far.
+
+    Attributes:
+        enrolment: (n_draws, m) months. arm: (n_draws, m) int8.
+        factors: (n_draws, m) int8 codes of each stratification factor; empty where not known.
+        donor: (n_draws, n + m) int, for each patient the one so far whose baseline is taken over.
+        fit: log rate of enrolment and its variance.
+    """
+
+    enrolment: np.ndarray
+    arm: np.ndarray
+    factors: dict[str, np.ndarray]
+    donor: np.ndarray
+    fit: dict[str, float]
+
+
+def future_patients(
+    trial: OngoingTrial,
+    design: Design,
+    window: float | None,
+    random: np.random.Generator,
+    streams: Streams,
+) -> Future:
+    """Who still comes: at a drawn Poisson rate, strata as those so far, arms by the design's rule.
+
+    The log rate is normal with variance 1/n, n the patients it was estimated from, as in eventPred.
+    """
+    n_draws, old = streams.n_trials, len(trial.enrolment)
+    span = trial.cutoff if window is None else min(window, trial.cutoff)
+    recent = int((trial.enrolment > trial.cutoff - span).sum())
+    remaining = design.n_patients - old
+    if remaining and (recent == 0 or span <= 0):
+        raise ValueError("nobody was enrolled in the window that is taken to go on")
+    fit = {
+        "log_rate": float(np.log(max(recent, 1) / max(span, 1e-12))),
+        "variance": 1 / max(recent, 1),
+    }
+    rate = np.exp(random.normal(fit["log_rate"], np.sqrt(fit["variance"]), (n_draws, 1)))
+    gaps = random.exponential(1.0, (n_draws, remaining)) / rate
+    donor = np.empty((n_draws, design.n_patients), int)
+    donor[:, :old] = np.arange(old)
+    donor[:, old:] = (streams.uniform("baseline", design.n_patients) * old).astype(int)[:, old:]
+    factors = {name: codes[donor[:, old:]] for name, codes in trial.factors.items()}
+    return Future(
+        enrolment=trial.cutoff + np.cumsum(gaps, axis=1),
+        arm=_future_arms(design, remaining, factors, streams),
+        factors=factors,
+        donor=donor,
+        fit=fit,
+    )
+
+
+def _future_arms(
+    design: Design, remaining: int, factors: dict[str, np.ndarray], streams: Streams
+) -> np.ndarray:
+    """Arms of the patients to come, (n_draws, m); adaptive rules are taken as permuted blocks."""
+    if remaining == 0:
+        return np.empty((streams.n_trials, 0), np.int8)
+    rule = design.randomization
+    if rule.needs_outcomes or (design.strata and not factors):
+        rule = PermutedBlocks()
+    codes = np.array(list(factors.values()), np.int8).reshape(-1, streams.n_trials, remaining)
+    levels = [len(design.strata[name]) for name in factors]
+    return rule.allocate(streams, design.quota, codes, np.array(levels, dtype=np.int64))
+
+
+def all_arms(trial: OngoingTrial, future: Future) -> np.ndarray:
+    """Arms of everybody, (n_draws, n + m) int8: those so far (0 when blinded), then the others."""
+    known = np.zeros(len(trial.arm), np.int8) if trial.blinded else trial.arm.astype(np.int8)
+    arms = future.arm
+    return np.ascontiguousarray(np.hstack([np.tile(known, (len(arms), 1)), arms]))
+
+
+def all_factors(trial: OngoingTrial, design: Design, future: Future) -> dict[str, np.ndarray]:
+    """Codes of each factor for everybody, (n_draws, n + m) int8; 0 where they are not known."""
+    shape = (len(future.arm), design.n_patients)
+    if not trial.factors:
+        return {name: np.zeros(shape, np.int8) for name in design.strata}
+    return {
+        name: np.hstack([np.tile(codes, (shape[0], 1)), future.factors[name]])
+        for name, codes in trial.factors.items()
+    }
+
+
+def followed(
+    trial: OngoingTrial,
+    design: Design,
+    latent: np.ndarray,
+    lost: np.ndarray,
+    future: Future,
+    streams: Streams,
+    outcome: OutcomeBatch,
+) -> TrialBatch:
+    """The trial as a batch, a draw a row, from everybody's months to the event and to dropout.
+
+    Args:
+        latent, lost: (n_draws, n + m) months from enrolment, patients so far first.
+    """
+    enrolment = np.hstack([np.tile(trial.enrolment, (len(latent), 1)), future.enrolment])
+    time, exit_, calendar = (np.empty(latent.shape) for _ in range(3))
+    event = np.empty(latent.shape, np.int8)
+    limit = np.inf if design.follow_up is None else float(design.follow_up)
+    observe(latent, lost, limit, enrolment, time, event, exit_, calendar)
+    if outcome.visits is not None:
+        event &= np.isfinite(outcome.visits[:, :, -1])
+        calendar[event == 0] = np.inf
+    return TrialBatch(
+        design, streams, enrolment, all_arms(trial, future), all_factors(trial, design, future),
+        outcome, time, event, exit_, calendar,
+    )  # fmt: skip
+
+
+def continue_events(
+    trial: OngoingTrial,
+    design: Design,
+    fits: list[FittedHazard],
+    theta: list[np.ndarray],
+    relative: np.ndarray,
+    leaving: np.ndarray,
+    future: Future,
+    streams: Streams,
+) -> TrialBatch:
+    """The trial carried on to its end, once a draw; what has been observed is kept as it is.
+
+    relative: (n_draws, n + m) hazard of each patient over that of his arm.
+    """
+    n_draws, old = len(leaving), len(trial.enrolment)
+    arm = all_arms(trial, future)
+    n = arm.shape[1]
+    latent, lost = np.full((n_draws, n), np.inf), np.full((n_draws, n), np.inf)
+    event_draw, dropout_draw = streams.exponential("event", n), streams.exponential("dropout", n)
+    event_draw = event_draw / relative
+    now = np.concatenate([trial.time, np.zeros(n - old)])
+    open_ = np.concatenate([trial.at_risk, np.ones(n - old, bool)])
+    for d in range(n_draws):
+        for g, fit in enumerate(fits):
+            mine = open_ if trial.blinded else open_ & (arm[d] == g)
+            start = cumulative(fit, theta[g][d], now[mine])
+            latent[d, mine] = invert(fit, theta[g][d], start + event_draw[d, mine])
+        lost[d, open_] = now[open_] + dropout_draw[d, open_] / leaving[d]
+    latent[:, :old][:, trial.event] = trial.time[trial.event]
+    lost[:, :old][:, trial.dropout] = trial.time[trial.dropout]
+    return followed(trial, design, latent, lost, future, streams, OutcomeBatch(time=latent))
+
+
+def looks_already_held(trial: OngoingTrial, design: Design, continued: TrialBatch) -> int:
+    """Looks whose time lies at or before the cut-off in every continuation."""
+    look_time, _, _ = look_schedule(continued)
+    return int((look_time <= trial.cutoff + 1e-9).all(axis=0).sum())
+
+
+def success_of(batch: TrialBatch, design: Design, kind: str, looks_held: int) -> Estimate:
+    """Share of continued trials that reject at a look still to come."""
+    efficacy, futility = design.efficacy_bounds.copy(), design.futility_bounds.copy()
+    if looks_held >= design.n_looks:
+        looks_held = design.n_looks - 1
+    efficacy[:looks_held], futility[:looks_held] = np.inf, -np.inf
+    n = design.n_looks
+    changed = Bounds(
+        efficacy, np.where(np.arange(n) == n - 1, -np.inf, futility), sided=design.sided
+    )
+    now = replace(batch, design=design.replace(boundaries=changed, max_information=None))
+    done = conduct(now, analysis_for(now.design, kind))
+    return share((done.decision == EFFICACY).any(axis=(1, 2)))

@@ -1,0 +1,1 @@
+"""Group-sequential designs: bounds, spending, integration, futility, inference, monitoring."""

@@ -1,0 +1,1 @@
+"""simulate, operating characteristics, replay, files of results."""

@@ -1,0 +1,50 @@
+"""A simulation result on disk, with what identifies it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import trial_sim
+from trial_sim.base.parquet import write_parquet
+from trial_sim.base.records import plain_hash, to_plain
+
+if TYPE_CHECKING:
+    from trial_sim.simulation.operating_characteristics import SimulationResult
+
+
+def provenance(result: SimulationResult) -> dict[str, Any]:
+    """See :attr:`SimulationResult.provenance`."""
+    inputs = {"design": to_plain(result.design), "outcomes": to_plain(result.outcomes)}
+    return {
+        "seed": result.seed,
+        "scenario": result.scenario,
+        "n_trials": result.n_trials,
+        "n_requested": result.n_requested,
+        "seconds": result.seconds,
+        "hash": plain_hash({**inputs, "seed": result.seed, "scenario": result.scenario}),
+        "versions": {
+            "trial_sim": trial_sim.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+    }
+
+
+def save(result: SimulationResult, folder: str | Path) -> Path:
+    """See :meth:`SimulationResult.save`."""
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    write_parquet(result.trials, target / "trials.parquet")
+    result.operating_characteristics.to_csv(target / "operating_characteristics.csv", index=False)
+    run = {
+        "design": to_plain(result.design),
+        "outcomes": to_plain(result.outcomes),
+        **result.provenance,
+    }
+    (target / "run.json").write_text(json.dumps(run, indent=2, default=str))
+    return target

@@ -1,0 +1,92 @@
+"""Compiled kernels for means: least squares of one trial, t tests and ANCOVA of batches."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from trial_sim.statistics.kernels.cox import invert
+
+
+@njit(cache=True, nogil=True)
+def linear_model(outcome, design):
+    """Least squares by the normal equations of scaled columns.
+
+    Args:
+        outcome: (n,) float64.
+        design: (n, p) float64 with p small; treatment in column 0, a column of ones elsewhere.
+
+    Returns:
+        (coefficient of column 0, its standard error); (0, 0) where the columns are collinear.
+    """
+    n, p = design.shape
+    cross = np.zeros((p, p))
+    right = np.zeros(p)
+    inverse = np.empty((p, p))
+    centre = outcome.mean()
+    for i in range(n):
+        y = outcome[i] - centre
+        for a in range(p):
+            right[a] += design[i, a] * y
+            for b in range(a + 1):
+                cross[a, b] += design[i, a] * design[i, b]
+    scale = np.ones(p)
+    for a in range(p):
+        if cross[a, a] > 0.0:
+            scale[a] = 1.0 / math.sqrt(cross[a, a])
+    for a in range(p):
+        for b in range(a + 1):
+            cross[a, b] *= scale[a] * scale[b]
+            cross[b, a] = cross[a, b]
+        right[a] *= scale[a]
+    if not invert(cross, inverse):
+        return 0.0, 0.0
+    beta = (inverse @ right) * scale
+    rss = 0.0
+    for i in range(n):
+        fitted = centre
+        for a in range(p):
+            fitted += design[i, a] * beta[a]
+        rss += (outcome[i] - fitted) ** 2
+    return beta[0], math.sqrt(inverse[0, 0] * rss / (n - p)) * scale[0]
+
+
+@njit(cache=True, nogil=True)
+def t_batch(outcome, group):
+    """Student's t of each row of (n_trials, n_patients) arrays: (n_trials, 3).
+
+    Columns: t (group 1 minus group 0), difference of means, standard error; df is n − 2.
+    """
+    n_trials, n = outcome.shape
+    out = np.empty((n_trials, 3))
+    for i in range(n_trials):
+        count = 0
+        sum0 = 0.0
+        sum1 = 0.0
+        for j in range(n):
+            if group[i, j] == 1:
+                count += 1
+                sum1 += outcome[i, j]
+            else:
+                sum0 += outcome[i, j]
+        mean0 = sum0 / (n - count)
+        mean1 = sum1 / count
+        rss = 0.0
+        for j in range(n):
+            rss += (outcome[i, j] - (mean1 if group[i, j] == 1 else mean0)) ** 2
+        out[i, 1] = mean1 - mean0
+        out[i, 2] = math.sqrt(rss / (n - 2) * (1.0 / count + 1.0 / (n - count)))
+        out[i, 0] = out[i, 1] / out[i, 2]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def ancova_batch(outcome, design):
+    """`linear_model` of each row: (n_trials, n), (n_trials, n, p) → (n_trials, 3) as `t_batch`."""
+    n_trials = outcome.shape[0]
+    out = np.zeros((n_trials, 3))
+    for i in range(n_trials):
+        out[i, 1], out[i, 2] = linear_model(outcome[i], design[i])
+        if out[i, 2] > 0.0:
+            out[i, 0] = out[i, 1] / out[i, 2]
+    return out
