@@ -22,12 +22,11 @@ import pandas as pd
 
 import trial_sim as ts
 from benchmarks import stored
-from trial_sim.auditing.compared.comparison import Comparison, compare
+from trial_sim.auditing.compared.comparison import Comparison, compare, one_thread
 from trial_sim.auditing.compared.intervals import Interval
 from trial_sim.auditing.fidelity.resemblance import propensity as told_apart
 from trial_sim.auditing.privacy import membership
 from trial_sim.auditing.privacy.membership_measures import membership_scores
-from trial_sim.auditing.two_tables import one_thread
 from trial_sim.auditing.utility.refits import (
     allot,
     arms_of,

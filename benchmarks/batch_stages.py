@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem
 
-from molgen.batch.chunk import hash_key, single_thread
+from molgen.base.parallel import single_thread
+from molgen.batch.chunk import hash_key
 from molgen.batch.plan import BLOCK, DESCRIBED
 from molgen.chem.fast_descriptors import describe_fast, quick_values
 from molgen.chem.parsing import parse, quiet_rdkit

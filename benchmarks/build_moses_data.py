@@ -24,7 +24,8 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from molgen.base.parallel import map_chunks
-from molgen.chem.parsing import quiet_rdkit, ring_systems
+from molgen.chem.parsing import quiet_rdkit
+from molgen.chem.ring_systems import ring_systems
 from molgen.evaluation.reference_sets import CHEMNET_SIZE, PROPERTIES
 from molgen.files.datasets import WHEEL_SHA256
 

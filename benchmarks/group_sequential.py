@@ -15,7 +15,7 @@ import mpmath
 import numpy as np
 
 from trial_sim.sequential.boundaries import exit_probabilities
-from trial_sim.sequential_planning import group_sequential
+from trial_sim.sequential.design import group_sequential
 
 LOOKS = np.arange(1, 11) / 10
 CASES = {

@@ -37,9 +37,9 @@ import molgen
 from benchmarks.qsar import read_set
 from benchmarks.stored import append, rows
 from molgen.auditing.canaries import CanaryRun, exposure, make_canaries
-from molgen.auditing.early_stopping import strongest_attack, thin, train_audited
+from molgen.auditing.early_stopping import strongest_attack, train_audited
 from molgen.auditing.sets import read_sets
-from molgen.auditing.shadows import one_thread
+from molgen.base.parallel import one_thread
 from molgen.evaluation.chemnet import activations, frechet_distance, mean_and_covariance
 from molgen.generation.generator import Generator
 from molgen.model.graph_vae import ModelConfig
@@ -47,6 +47,7 @@ from molgen.motifs.atom_graphs import writable
 from molgen.motifs.tree_tables import build_table
 from molgen.training.config import FINE_TUNING, TrainingConfig
 from molgen.training.private_run import PrivateConfig, train_privately
+from molgen.training.thinning import thin
 from molgen.training.whole_run import train
 
 SMALL = ModelConfig(

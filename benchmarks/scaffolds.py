@@ -25,7 +25,7 @@ from rdkit import Chem, RDLogger
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 import molgen
-from molgen.chem.parsing import ring_systems
+from molgen.chem.ring_systems import ring_systems
 from molgen.filters.ring_frequency import moses_ring_counts
 from molgen.generation.growing import draw_scaffold, sample_scaffold
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.engine.kernels import kth_smallest, sort_trials
+from trial_sim.engine.kernels import sort_trials
 from trial_sim.engine.logrank_scan import logrank_looks
+from trial_sim.numerics.order_statistics import kth_smallest
 from trial_sim.statistics import kernels as k
 
 FOUR = np.array([[1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]], dtype=float)

@@ -28,7 +28,7 @@ _HOMES = {
     "plot_training": "training.learning_curve",
     "train_audited": "auditing.early_stopping",
     "train_privately": "training.private_run",
-    "thin": "auditing.early_stopping",
+    "thin": "training.thinning",
     "load_dataset": "files.datasets",
     "read_molecules": "files.datasets",
     "standardize": "chem.standardization",

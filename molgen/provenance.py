@@ -20,13 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molgen.files.provenance_records import (
-    Provenance,
-    canonical_text,
-    hash_file,
-    record,
-    row_digests,
-)
+from molgen.base.whole_files import hash_file
+from molgen.files.provenance_records import Provenance, canonical_text, record, row_digests
 from molgen.files.tables import load_table, save_table, sidecar_path
 
 if TYPE_CHECKING:
@@ -238,7 +233,7 @@ def _sample_again(
         return "", [Discrepancy(0, what + provenance.checkpoint_sha256[:12])]
     n = len(table)
     if of_batch:
-        from molgen.batch_verify import draw_again
+        from molgen.batch.chunk import draw_again
 
         rows = _draw(min(n, n_rows), n, provenance.seed or 0)
         compared, different = draw_again(table, provenance, model, rows)

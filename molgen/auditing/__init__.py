@@ -15,6 +15,7 @@ The modules, in the order in which data flows:
 """
 
 from molgen.auditing.assessment import audit, audit_samples
-from molgen.auditing.report import AuditReport, Measure
+from molgen.auditing.measures import Measure
+from molgen.auditing.report import AuditReport
 
 __all__ = ["AuditReport", "Measure", "audit", "audit_samples"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.auditing.measures import SECTIONS, Measure
 from molgen.auditing.membership import (
     Attack,
     gather_evidence,
@@ -19,7 +20,7 @@ from molgen.auditing.membership import (
     nearest_sample_attacks,
 )
 from molgen.auditing.memorisation import measure_memorisation
-from molgen.auditing.report import SECTIONS, AuditReport, Measure
+from molgen.auditing.report import AuditReport
 from molgen.auditing.sets import MoleculeSet, read_generated, read_sets
 from molgen.auditing.usefulness import measure_balance, measure_fidelity, measure_utility
 from molgen.chem.parsing import as_smiles_list
@@ -91,8 +92,8 @@ def audit(
         score_with_shadow,
         shadow_attacks,
     )
-    from molgen.auditing.side_by_side import SideBySide
     from molgen.generation.generator import load_model
+    from molgen.sampling.model_processes import SideBySide
 
     _check(seed, n_samples, shadow_models, shadow_steps, canaries, series)
     model = load_model(model) if isinstance(model, str | os.PathLike) else model

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from molgen.auditing.intervals import bootstrap_mean, share_difference
-from molgen.auditing.report import Measure, not_assessed
+from molgen.auditing.measures import Measure, not_assessed
 from molgen.auditing.sets import MoleculeSet, read_generated
-from molgen.auditing.shadows import one_thread
+from molgen.base.parallel import one_thread
 from molgen.chem.similarity import nearest
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def recovered_by_prompt(
     model: Generator, smiles: str, seed: int, max_draws: int = _PROMPT_DRAWS
 ) -> bool:
     """Whether the model writes ``smiles`` when it is given its scaffold."""
-    from molgen.chem.parsing import scaffold
+    from molgen.chem.ring_systems import scaffold
 
     core = scaffold(smiles)
     if not core or core == smiles:

@@ -15,7 +15,7 @@ import numpy as np
 
 from molgen.auditing.canaries import grown_from, quiet
 from molgen.auditing.intervals import Interval
-from molgen.auditing.report import Measure, not_assessed
+from molgen.auditing.measures import Measure, not_assessed
 from molgen.auditing.sets import MoleculeSet
 
 if TYPE_CHECKING:

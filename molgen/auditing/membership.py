@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from molgen.auditing.intervals import AttackResult, Interval, attack_result
-from molgen.auditing.report import Measure
+from molgen.auditing.measures import Measure
 from molgen.auditing.sets import MoleculeSet, profile_chunk
 from molgen.base.parallel import map_chunks
 from molgen.chem.similarity import nearest

@@ -15,7 +15,7 @@ from collections import Counter
 import numpy as np
 
 from molgen.auditing.intervals import share_difference, wilson
-from molgen.auditing.report import Measure, not_assessed
+from molgen.auditing.measures import Measure, not_assessed
 from molgen.auditing.sets import MoleculeSet
 from molgen.chem.similarity import nearest
 

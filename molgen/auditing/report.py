@@ -17,134 +17,43 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molgen.auditing.intervals import Interval
-from molgen.files.datasets import write_atomically
+from molgen.base.whole_files import write_atomically
 from molgen.files.provenance_records import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
+from typing import TYPE_CHECKING
 
-WIDEN = 3.2905 / 1.95996  # from a 95 % to a 99.9 % interval of a normal estimate
-RULES = ("limit", "excess", "least", "")
-VERDICTS = ("fail", "unclear", "pass", "note")
-SECTIONS = (
-    "memorisation",
-    "membership",
-    "canaries",
-    "inversion",
-    "utility",
-    "fidelity",
-    "balance",
-)
-COLUMNS = (
-    "section",
-    "measure",
-    "subject",
-    "estimate",
-    "lower",
-    "upper",
-    "baseline",
-    "threshold",
-    "verdict",
-    "reading",
-    "attacker",
-)
+from molgen.auditing.measures import SECTIONS, VERDICTS, Measure, as_table
 
+if TYPE_CHECKING:
+    from molgen.auditing.report import AuditReport
 
-@dataclass(frozen=True)
-class Measure:
-    """One line of the audit.
+INTRODUCTIONS = {
+    "memorisation": "Does a large sample hold training molecules, or near copies of them, more "
+    "often than it holds molecules of a hold-out of the same size, which can only come by chance?",
+    "membership": "Can an attacker tell training molecules from a hold-out? An area under the "
+    "curve of .5 is a coin; the true-positive rates say how many members are found while hardly "
+    "any outsider is accused. Each attack says what the attacker must have.",
+    "canaries": "Unusual molecules, planted 1, 4 and 16 times in a small training run of the same "
+    "recipe: how much more likely than their unplanted siblings does the model find them "
+    "(exposure, in bits), and do they come out?",
+    "inversion": "Given the scaffold or the property profile of a series, does the model write "
+    "its secret members more often than it writes members of series that it never saw?",
+    "utility": "Does a property model that learned from generated molecules, labelled by a model "
+    "of the real ones, predict real unseen molecules as well as one that learned from real "
+    "molecules?",
+    "fidelity": "Is the sample like the hold-out, as far as training molecules are?",
+    "balance": "Are rare chemotypes still there, or has the model kept only what is common?",
+}
 
-    section: one of ``SECTIONS``.
-    measure: what is measured, such as "exact copies".
-    interval: estimate and 95 % interval (NaN where there is none).
-    reading: a sentence on how to read the number.
-    subject: of which molecules, such as "all" or "rare scaffolds".
-    baseline: what chance, or unseen molecules, would give.
-    threshold, rule: see the module.
-    attacker: what an attacker must have for this, or an empty string.
-
-    Examples:
-        >>> from molgen.auditing.report import Interval, Measure
-        >>> copies = Measure(
-        ...     "memorisation",
-        ...     "exact copies",
-        ...     Interval(0.01, 0.0, 0.02),
-        ...     "Share of samples that are training molecules.",
-        ...     threshold=0.05,
-        ...     rule="limit",
-        ... )
-        >>> copies.verdict, copies.row()["estimate"]
-        ('pass', 0.01)
-    """
-
-    section: str
-    measure: str
-    interval: Interval
-    reading: str
-    subject: str = "all"
-    baseline: float = math.nan
-    threshold: float = math.nan
-    rule: str = ""
-    attacker: str = ""
-
-    def __post_init__(self) -> None:
-        if self.section not in SECTIONS:
-            raise ValueError(f"section is {self.section!r}; expected one of {', '.join(SECTIONS)}")
-        if self.rule not in RULES:
-            raise ValueError(f"rule is {self.rule!r}; expected 'limit', 'excess', 'least' or ''")
-        if self.rule in ("limit", "least") and math.isnan(self.threshold):
-            raise ValueError(f"the rule {self.rule!r} of {self.measure!r} needs a threshold")
-        if self.rule == "excess" and math.isnan(self.baseline):
-            raise ValueError(f"the rule 'excess' of {self.measure!r} needs a baseline")
-        if not self.reading:
-            raise ValueError(f"{self.measure!r} needs a sentence on how to read it")
-
-    @property
-    def verdict(self) -> str:
-        """ "pass", "fail", "unclear" or "note"."""
-        estimate, lower, upper = self.interval
-        if not self.rule:
-            return "note"
-        if math.isnan(estimate):
-            return "unclear"
-        wide_lower = estimate - WIDEN * (estimate - lower)
-        wide_upper = estimate + WIDEN * (upper - estimate)
-        if self.rule == "excess":
-            return "fail" if wide_lower > self.baseline else "pass"
-        if self.rule == "least":
-            return "fail" if wide_upper < self.threshold else "pass"
-        if upper <= self.threshold:
-            return "pass"
-        proved = not math.isnan(self.baseline) and wide_lower > self.baseline
-        return "fail" if estimate > self.threshold or proved else "unclear"
-
-    def row(self) -> dict[str, Any]:
-        """The measure as a row of the report's table."""
-        return {
-            "section": self.section,
-            "measure": self.measure,
-            "subject": self.subject,
-            "estimate": self.interval.estimate,
-            "lower": self.interval.lower,
-            "upper": self.interval.upper,
-            "baseline": self.baseline,
-            "threshold": self.threshold,
-            "verdict": self.verdict,
-            "reading": self.reading,
-            "attacker": self.attacker,
-        }
-
-
-def not_assessed(section: str, measure: str, why: str, subject: str = "all") -> Measure:
-    """A note for a measure that these inputs do not allow, with the reason."""
-    nothing = Interval(math.nan, math.nan, math.nan)
-    return Measure(section, measure, nothing, f"Not assessed: {why}", subject)
+_RULES = {"limit": "upper end at most", "excess": "not above", "least": "at least", "": ""}
 
 
 @dataclass(frozen=True)
@@ -158,7 +67,8 @@ class AuditReport:
     No molecule of the members stands in it, so that it can be shared with the model.
 
     Examples:
-        >>> from molgen.auditing.report import AuditReport, Interval, Measure
+        >>> from molgen.auditing.measures import Interval, Measure
+        >>> from molgen.auditing.report import AuditReport
         >>> copies = Measure(
         ...     "memorisation",
         ...     "copies",
@@ -253,19 +163,11 @@ class AuditReport:
 
     def to_html(self, path: str | Path | None = None) -> str:
         """The report as one HTML page that needs no network, also written to ``path`` if given."""
-        from molgen.auditing.page import render
 
         text = render(self)
         if path is not None:
             _write(Path(path), text)
         return text
-
-
-def as_table(measures: Iterable[Measure]) -> pd.DataFrame:
-    """Measures as a DataFrame with the columns of ``COLUMNS``."""
-    import pandas as pd
-
-    return pd.DataFrame([m.row() for m in measures], columns=list(COLUMNS))
 
 
 def _plain(value: Any) -> Any:
@@ -278,3 +180,104 @@ def _write(path: Path, text: str) -> None:
         write_atomically(path, text.encode("utf-8"))
     except OSError as error:
         raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def render(report: AuditReport) -> str:
+    """The HTML page of a report."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("molgen"), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    template = environment.get_template("audit.html")
+    made = None if report.provenance is None else json.loads(report.provenance.to_json())
+    text = "null" if made is None else json.dumps(made)
+    return template.render(
+        passed=report.passed,
+        facts=[(k.replace("_", " "), _fact(v)) for k, v in report.about.items() if v != ""],
+        counts={v: sum(m.verdict == v for m in report.measures) for v in VERDICTS},
+        failures=[_row(m) for m in report.measures if m.verdict in ("fail", "unclear")],
+        sections=[
+            {
+                "name": name,
+                "introduction": INTRODUCTIONS[name],
+                "rows": [_row(m) for m in report.measures if m.section == name],
+                "chart": _chart([m for m in report.measures if m.section == name]),
+            }
+            for name in SECTIONS
+            if any(m.section == name for m in report.measures)
+        ],
+        provenance=made,
+        provenance_json=_script_safe(text),
+    )
+
+
+def _script_safe(text: str) -> Any:
+    """JSON that cannot close the script element that it stands in."""
+    from markupsafe import Markup
+
+    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "; ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _row(m: Measure) -> dict[str, Any]:
+    limit = m.baseline if m.rule == "excess" else m.threshold
+    return {
+        "section": m.section,
+        "measure": m.measure,
+        "subject": m.subject,
+        "verdict": m.verdict,
+        "order": VERDICTS.index(m.verdict),
+        "estimate": number(m.interval.estimate),
+        "key": "" if math.isnan(m.interval.estimate) else m.interval.estimate,
+        "interval": interval(m.interval),
+        "baseline": number(m.baseline),
+        "rule": f"{_RULES[m.rule]} {number(limit)}" if m.rule else "",
+        "reading": m.reading,
+        "attacker": m.attacker,
+    }
+
+
+def number(value: float) -> str:
+    """Three significant digits; a dash for none."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = "0" if value == 0 else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return text.replace("-", "−")
+
+
+def interval(value: Interval) -> str:
+    """An interval as text, empty where there is none."""
+    if math.isnan(value.lower) or math.isnan(value.upper):
+        return ""
+    return f"{number(value.lower)} to {number(value.upper)}"
+
+
+def _chart(measures: list[Measure]) -> list[dict[str, Any]]:
+    """Places of the intervals of the attacks' areas on a scale from .3 to 1, in percent."""
+
+    def place(value: float) -> float:
+        return 100 * (min(max(value, 0.3), 1.0) - 0.3) / 0.7
+
+    return [
+        {
+            "label": m.subject,
+            "verdict": m.verdict,
+            "left": place(m.interval.lower),
+            "width": max(place(m.interval.upper) - place(m.interval.lower), 0.6),
+            "dot": place(m.interval.estimate),
+            "chance": place(0.5),
+            "limit": place(m.threshold),
+            "text": f"{number(m.interval.estimate)} ({interval(m.interval)})",
+        }
+        for m in measures
+        if m.section == "membership" and m.measure == "AUC" and m.rule == "limit"
+    ]

@@ -15,7 +15,8 @@ from rdkit import Chem
 
 from molgen.base.parallel import map_chunks
 from molgen.chem.fingerprints import fingerprints
-from molgen.chem.parsing import abbreviate, as_smiles_list, parse_or_none, quiet_rdkit, scaffold
+from molgen.chem.parsing import abbreviate, as_smiles_list, parse_or_none, quiet_rdkit
+from molgen.chem.ring_systems import scaffold
 from molgen.chem.similarity import pack
 
 MINIMUM = 50

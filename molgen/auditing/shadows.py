@@ -12,8 +12,7 @@ shadows cannot give a spread a molecule; Zarifzadeh et al. (2024), RMIA.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from molgen.model.graph_vae import ModelConfig
     from molgen.motifs.tree_tables import TreeTable
     from molgen.training.whole_run import TrainingConfig
+from molgen.base.parallel import one_thread
 
 _POPULATION = 1_000
 _SMALL_WIDTH = 64
@@ -50,20 +50,6 @@ class ShadowScores:
                 f"scores have shape {self.scores.shape}, trained {self.trained.shape}; "
                 "expected the same"
             )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run PyTorch on one thread: small models gain nothing from more, and threads that wait for
-    each other on a busy machine made these runs ten times slower."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def small_config(model: Generator) -> ModelConfig:

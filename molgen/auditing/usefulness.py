@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from molgen.auditing.intervals import Interval, share_difference, wilson
-from molgen.auditing.report import Measure, not_assessed
+from molgen.auditing.measures import Measure, not_assessed
 from molgen.auditing.sets import MoleculeSet
 from molgen.base.parallel import map_chunks
 
@@ -176,7 +176,7 @@ def measure_balance(
 
 def ring_systems_chunk(smiles: Sequence[str]) -> list[tuple[str, ...]]:
     """Ring systems of each molecule."""
-    from molgen.chem.parsing import ring_systems
+    from molgen.chem.ring_systems import ring_systems
 
     return [tuple(ring_systems(s)) for s in smiles]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rdkit import Chem
 
+from molgen.base.errors import BatchError
 from molgen.base.parquet import parquet_bytes, read_parquet
 from molgen.batch.plan import BLOCK, Task
-from molgen.batch_checks import BatchError
 from molgen.chem.fast_descriptors import describe_fast, quick_values
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.parsing import parse, quiet_rdkit
@@ -27,6 +26,17 @@ from molgen.chem.typed_molecules import TypedMol
 from molgen.filters.fast_filters import refuses
 from molgen.filters.filter_sets import FilterSet, as_filter_set
 from molgen.provenance import row_digests
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from molgen.generation.generator import Generator
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from molgen.base.parallel import single_thread
+from molgen.files.provenance_records import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,19 +149,6 @@ def _filters(plain: str) -> FilterSet:
     return as_filter_set(json.loads(plain) or [])
 
 
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """One thread for PyTorch inside the block: sums in another order would draw others."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 # --- The file of a chunk ----------------------------------------------------------------------
 
 
@@ -171,3 +168,44 @@ def read_chunk(
     except (KeyError, ValueError) as error:
         raise BatchError(f"chunk {number} is damaged: {error}") from error
     return table, meta["counts"]
+
+
+def draw_again(
+    table: pd.DataFrame,
+    provenance: Provenance,
+    model: Generator,
+    rows: Sequence[int],
+    max_blocks: int = 2,
+) -> tuple[int, list[tuple[int, str]]]:
+    """Draw again the blocks of 512 that some rows of a batch came from.
+
+    Args:
+        table: as ``load_table`` gives it, with ``smiles`` and ``draw``.
+        provenance: its record, of ``run_batch``.
+        model: the generator that the record names.
+        rows: positions to begin with; every row of their blocks is compared.
+        max_blocks: blocks to draw again at most.
+
+    Returns:
+        how many rows were compared; and for each that differs its position and what differs.
+
+    Raises:
+        ValueError: the table has no column ``draw``, or the record is not of a batch.
+    """
+    if "draw" not in table.columns or not provenance.function.startswith("run_batch"):
+        raise ValueError("Only a table that a batch wrote, with its column draw, is drawn again.")
+    draws = table["draw"].astype("int64").to_numpy()
+    blocks = list(dict.fromkeys(int(draws[row]) // BLOCK for row in rows))[:max_blocks]
+    temperature = float(provenance.arguments.get("temperature", 1.0))
+    compared, different = 0, []
+    for block in blocks:
+        with single_thread():
+            smiles, _ = model.sample_block(block, provenance.seed or 0, temperature)
+        for row in (draws // BLOCK == block).nonzero()[0].tolist():
+            compared += 1
+            place = int(draws[row]) - block * BLOCK
+            new = smiles[place] if place < len(smiles) else "nothing"
+            if str(table["smiles"].iloc[row]) != new:
+                old = table["smiles"].iloc[row]
+                different.append((row, f"draw {int(draws[row])} is {old}, drawn again it is {new}"))
+    return compared, different

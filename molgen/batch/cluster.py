@@ -18,9 +18,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from molgen.base.errors import BatchError
 from molgen.batch.jobs import Job, compute_job
 from molgen.batch.plan import Task
-from molgen.batch_checks import BatchError
 
 
 class DaskPool:
@@ -138,7 +138,7 @@ class DaskPool:
 
 def compute_text(task: str, job: str) -> bytes:
     """On a Dask worker: a job of a task, both as JSON."""
-    from molgen.batch.chunk import single_thread
+    from molgen.base.parallel import single_thread
 
     with single_thread():
         return compute_job(Task.from_json(task), Job.from_json(job))

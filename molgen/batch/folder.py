@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from molgen.batch_checks import BatchError
+from molgen.base.errors import BatchError
 from molgen.provenance import hash_file
 
 JOURNAL = "run.json"

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from molgen.base.errors import BatchError
 from molgen.base.parallel import count_workers
 from molgen.batch.folder import BatchFolder
 from molgen.batch.jobs import Job, read_scores
 from molgen.batch.plan import BLOCK, RunPlan, Task
-from molgen.batch_checks import BatchError
 
 if TYPE_CHECKING:
     import pandas as pd

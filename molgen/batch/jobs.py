@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molgen.base.errors import BatchError
 from molgen.base.parquet import parquet_bytes, read_parquet
 from molgen.batch.chunk import META, compute_chunk
 from molgen.batch.plan import Task
-from molgen.batch_checks import BatchError
 
 if TYPE_CHECKING:
     import pandas as pd

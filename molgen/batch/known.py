@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from rdkit import Chem
 
+from molgen.base.errors import BatchError
 from molgen.base.parallel import map_chunks
 from molgen.base.parquet import ParquetError, parquet_bytes, parquet_columns, parquet_rows
 from molgen.batch.chunk import hash_key
 from molgen.batch.folder import BatchFolder
-from molgen.batch_checks import BatchError
 from molgen.chem.parsing import parse_or_none, quiet_rdkit
 from molgen.provenance import hash_file
 

@@ -9,8 +9,21 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from molgen.base.arguments import between, texts, unknown, whole
+from molgen.base.errors import BatchError
 from molgen.base.plain_yaml import read_plain
-from molgen.batch_checks import BatchError, between, check_cluster, texts, unknown, whole
+
+CLUSTERS: dict[str, tuple[str, ...]] = {
+    "local": ("workers",),
+    "address": ("address",),
+    "ssh": ("hosts", "workers", "connect"),
+    "slurm": ("workers", "cores", "memory", "queue", "account", "walltime", "extra"),
+}
+
+"""Kinds of Dask cluster, and the keys that each takes beside ``kind``."""
+
+_NEEDED = {"address": ("address",), "ssh": ("hosts",), "slurm": ("workers", "memory")}
+
 
 FORMAT = 1
 """Version of the YAML that this release writes and reads."""
@@ -309,3 +322,22 @@ def _from_mapping(kind: Any, values: Mapping[Any, Any], what: str, needed: tuple
         if key not in values:
             raise BatchError(f"{what} needs the key {key!r}.")
     return kind(**{str(k): v for k, v in values.items()})
+
+
+def check_cluster(cluster: Any) -> None:
+    """Raise BatchError unless ``cluster`` is a mapping of known kind with that kind's keys."""
+    if not isinstance(cluster, Mapping):
+        raise BatchError(f"cluster must be a mapping with the key kind, got {cluster!r:.60}.")
+    kind = cluster.get("kind", "local")
+    if kind not in CLUSTERS:
+        raise BatchError(unknown("kind of cluster", kind, CLUSTERS))
+    for key in cluster:
+        if key not in ("kind", *CLUSTERS[kind]):
+            raise BatchError(unknown(f"key of a {kind} cluster", key, ("kind", *CLUSTERS[kind])))
+    for key in _NEEDED.get(kind, ()):
+        if key not in cluster:
+            raise BatchError(f"a {kind} cluster needs the key {key!r}.")
+    if "workers" in cluster:
+        whole("cluster.workers", cluster["workers"], 1)
+    if "hosts" in cluster:
+        texts("cluster.hosts", cluster["hosts"])

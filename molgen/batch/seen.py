@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from molgen.base.errors import BatchError
 from molgen.base.parquet import literal_path
-from molgen.batch_checks import BatchError
 
 
 class SeenStore:

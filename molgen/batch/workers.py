@@ -18,10 +18,10 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Protocol
 
+from molgen.base.errors import BatchError
 from molgen.base.parquet import one_connection
 from molgen.batch.jobs import Job, compute_job
 from molgen.batch.plan import Task
-from molgen.batch_checks import BatchError
 
 
 class Pool(Protocol):
@@ -67,7 +67,7 @@ class InProcess:
 
     def next_result(self, patience: float) -> tuple[Job, bytes] | None:
         """The next job, done now."""
-        from molgen.batch.chunk import single_thread
+        from molgen.base.parallel import single_thread
 
         if not self._asked:
             return None
@@ -235,7 +235,7 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     try:
         task = Task.from_json(connection.recv_bytes().decode())
-        from molgen.batch.chunk import single_thread
+        from molgen.base.parallel import single_thread
 
         with single_thread(), one_connection():
             while True:

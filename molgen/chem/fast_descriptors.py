@@ -2,7 +2,7 @@
 
 QED counts the alerts that :mod:`molgen.filters.fast_filters` leaves, its acceptors in one pass, its
 aromatic rings by arithmetic, and takes from the other descriptors what it shares with them. logP is
-the sum of what equal atoms contributed before (:mod:`molgen.atom_logp`). The SA and NP scores share
+the sum of what equal atoms contributed before (:mod:`molgen.chem.fast_descriptors`). The SA and NP scores share
 one fingerprint; stereocentres are those that were found when the molecule was read. The values are
 those of RDKit to the last digit, which the tests hold on odd and ordinary molecules.
 """
@@ -12,14 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
-from molgen.atom_logp import atom_logp
 from molgen.chem.properties import compute, np_fragments, sa_fragments
+from molgen.chem.screens import Screen
 from molgen.chem.typed_molecules import TypedMol, count_rings
-from molgen.filters.fast_filters import Screen
+
+#: Contributions of an atom and of each of its hydrogens, by its surroundings.
+_known: dict[Any, tuple[float, ...]] = {}
+
+_OXYGEN = Chem.MolFromSmarts("[#8]")
+
 
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2)
 # the eleven acceptors of QED (rdkit.Chem.QED.AcceptorSmarts); no atom is two of them
@@ -160,3 +166,40 @@ def np_score(molecule: TypedMol, bits: Iterable[int]) -> float:
     if score < -4:
         return -4.0 - math.log10(-4.0 - score + 1.0)
     return score
+
+
+def atom_logp(molecule: TypedMol) -> float:
+    """logP of a molecule whose :attr:`TypedMol.is_plain` holds and whose hydrogens are no atoms."""
+    found = [_known.get(key) for key in _surroundings(molecule)]
+    if None in found:
+        _learn(molecule)
+        found = [_known[key] for key in _surroundings(molecule)]
+    total = 0.0
+    for parts in found:
+        total += parts[0]  # type: ignore[index]
+    for parts in found:  # AddHs puts the hydrogens behind, those of the first atom first
+        for value in parts[1:]:  # type: ignore[index]
+            total += value
+    return total
+
+
+def _surroundings(molecule: TypedMol) -> list[Any]:
+    """For each atom a key that is equal for atoms of equal surroundings."""
+    own = [tuple(sorted([number for number, _ in arms])) for arms in molecule.arms]
+    keys: list[Any] = list(own)
+    for (i,) in molecule.mol.GetSubstructMatches(_OXYGEN, maxMatches=100_000):
+        keys[i] = (own[i], *sorted([own[there] for _, there in molecule.arms[i]]))
+    for i, arms in enumerate(molecule.arms):
+        if not arms:
+            keys[i] = molecule.atoms[i]
+    return keys
+
+
+def _learn(molecule: TypedMol) -> None:
+    whole = Chem.AddHs(molecule.mol)
+    values = [logp for logp, _ in rdMolDescriptors._CalcCrippenContribs(whole)]
+    after = len(molecule.atoms)
+    for i, key in enumerate(_surroundings(molecule)):
+        n_hydrogens = whole.GetAtomWithIdx(i).GetTotalNumHs(includeNeighbors=True)
+        _known[key] = (values[i], *values[after : after + n_hydrogens])
+        after += n_hydrogens

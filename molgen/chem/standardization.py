@@ -25,30 +25,13 @@ from molgen.chem.parsing import (
 
 if TYPE_CHECKING:
     import pandas as pd
+from molgen.chem.refusals import Rejected
 
 #: Elements of organic and medicinal chemistry; anything else left after the largest fragment was
 #: chosen is reported as a metal or an unusual element.
 ORGANIC_ELEMENTS = frozenset(
     {"H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As", "Se", "Br", "Te", "I"}
 )
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """One row that was not kept.
-
-    Attributes:
-        line: its number in the input, counted from 1 (the line number when read from a file).
-        smiles: the text as received.
-        reason: why, in a few words.
-    """
-
-    line: int
-    smiles: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {abbreviate(self.smiles)}: {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ def evaluate(
 
       molgen evaluate mine.smi -r house.csv -m FCD,SNN,Novelty
     """
+    from molgen.base.whole_files import write_atomically
     from molgen.evaluation.metrics import evaluate as evaluate_molecules
-    from molgen.files.datasets import write_atomically
 
     with plain_errors():
         read = read_input(molecules, column)

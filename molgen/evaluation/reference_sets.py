@@ -24,11 +24,11 @@ from rdkit.Chem.rdmolops import FragmentOnBRICSBonds
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molgen.base.parallel import map_chunks
+from molgen.base.whole_files import cache_folder, write_atomically
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.parsing import quiet_rdkit
 from molgen.chem.properties import logp, molecular_weight, qed, sa_score
 from molgen.chem.similarity import pack
-from molgen.files.datasets import cache_folder, write_atomically
 from molgen.filters.alerts import passes_moses_filters
 
 PROPERTIES = ("logP", "SA", "QED", "weight")

@@ -22,6 +22,7 @@ from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
+from molgen.base.whole_files import cache_folder, write_atomically
 from molgen.files.molecule_files import MoleculeFile, read_molecules
 
 __all__ = [
@@ -68,33 +69,6 @@ MOSES_SPLITS = {
         176_225,
     ),
 }
-
-
-def cache_folder() -> Path:
-    """The folder where downloads and derived files are kept.
-
-    The environment variable ``MOLGEN_CACHE`` overrides the platform's user cache folder.
-    """
-    override = os.environ.get("MOLGEN_CACHE")
-    if override:
-        return Path(override).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("digital-double")) / "molgen"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader sees the whole file or none of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def hash_smiles(smiles: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ from rdkit import Chem
 
 from molgen.base.parquet import ParquetError, parquet_columns, parquet_rows
 from molgen.chem.parsing import quiet_rdkit
-from molgen.chem.standardization import Rejected
+from molgen.chem.refusals import Rejected
 
 #: Column names that are taken for SMILES when none is given, in this order, in any case.
 SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule", "mol")

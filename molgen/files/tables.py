@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molgen.base.parquet import ParquetError, parquet_bytes, read_parquet
-from molgen.files.datasets import write_atomically
+from molgen.base.whole_files import write_atomically
 from molgen.files.provenance_records import Provenance, canonical_text, held_digests, row_digests
 
 if TYPE_CHECKING:

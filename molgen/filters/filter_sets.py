@@ -15,18 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from rdkit import Chem
 
+from molgen.base.arguments import unknown_name
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse, quiet_rdkit
 from molgen.chem.properties import compute
-from molgen.filters.one_filter import (
-    Filter,
-    Reason,
-    Reasons,
-    filter_names,
-    named_filter,
-    unknown_name,
-)
+from molgen.filters.one_filter import Filter, Reason, Reasons, filter_names, named_filter
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from rdkit import Chem
 
+from molgen.base.arguments import unknown_name
 from molgen.chem.typed_molecules import TypedMol, as_typed
 from molgen.filters.alerts import (
     ALERT_SETS,
@@ -301,13 +301,6 @@ class Filter:
         given = dict(options)
         name = str(given.pop("name", ""))
         return cls(str(kind), given, name)
-
-
-def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """One sentence: there is no such name, the nearest known one, and all of them."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"Unknown {what} {name!r}; {hint}There are {', '.join(known)}."
 
 
 def _window_condition(options: Mapping[str, Any]) -> Condition:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from rdkit import Chem, rdBase
 
-from molgen.chem.parsing import parse, quiet_rdkit, ring_systems_with_atoms
+from molgen.chem.parsing import parse, quiet_rdkit
+from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.chem.typed_molecules import AtomType, TypedMol, as_typed
 
 if TYPE_CHECKING:

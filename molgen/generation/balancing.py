@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from rdkit import Chem
 
+from molgen.base.arguments import check_count
+from molgen.chem.refusals import Refusal
 from molgen.generation.windows import CHEMOTYPES, find_pattern, sample_where
-from molgen.motifs.tree_tables import Refusal
-from molgen.sampling.molecules import check_count
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,22 +19,19 @@ import numpy as np
 import torch
 from rdkit import Chem
 
+from molgen.base.arguments import check_count, check_temperature
+from molgen.base.random_streams import seeded
+from molgen.chem.refusals import Refusal
 from molgen.model.checkpoints import find_model, read_model
 from molgen.model.graph_vae import GraphVAE
 from molgen.model.latent_prior import VelocityField, flow
 from molgen.motifs.atom_graphs import AtomGraphs, atom_graphs, motif_numbers
-from molgen.motifs.tree_tables import Refusal, build_table
+from molgen.motifs.tree_tables import build_table
 from molgen.motifs.trees import MotifTree
 from molgen.motifs.vocabulary_growth import extend
 from molgen.sampling.decoding import Writer
 from molgen.sampling.model_processes import draw_blocks
-from molgen.sampling.molecules import (
-    Molecules,
-    check_count,
-    check_temperature,
-    seeded,
-    to_canonical,
-)
+from molgen.sampling.molecules import Molecules, to_canonical
 
 logger = logging.getLogger(__name__)
 _BLOCK = 512

@@ -15,6 +15,9 @@ import numpy as np
 import torch
 from rdkit import Chem, rdBase
 
+from molgen.base.arguments import check_count, check_temperature
+from molgen.base.random_streams import seeded
+from molgen.chem.refusals import Refusal
 from molgen.generation.cutting import connected_pieces, cut_core, find_part, read_molecule
 from molgen.generation.partial_structures import (
     Scaffold,
@@ -25,9 +28,8 @@ from molgen.generation.partial_structures import (
 )
 from molgen.generation.prefixes import prepare_prefix
 from molgen.motifs.assembly import to_smiles
-from molgen.motifs.tree_tables import Refusal
 from molgen.motifs.trees import MotifTree
-from molgen.sampling.molecules import Molecules, check_count, check_temperature, seeded
+from molgen.sampling.molecules import Molecules
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator

@@ -20,11 +20,13 @@ import numpy as np
 import torch
 from rdkit import Chem, rdBase
 
+from molgen.base.arguments import check_count
+from molgen.base.random_streams import seeded
 from molgen.chem.diversity import choose_maxmin
 from molgen.chem.fingerprints import fingerprints
+from molgen.chem.refusals import Refusal
 from molgen.chem.similarity import pack, similarity_moments
-from molgen.motifs.tree_tables import Refusal
-from molgen.sampling.molecules import Molecules, check_count, seeded, to_canonical
+from molgen.sampling.molecules import Molecules, to_canonical
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator

@@ -6,7 +6,6 @@ process or a full disk left half-written is never mistaken for a whole one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import asdict
@@ -19,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from molgen.base.whole_files import file_hash, write_text
 from molgen.model.graph_vae import GraphVAE, ModelConfig
 from molgen.model.latent_prior import VelocityField
 from molgen.motifs.vocabulary import Vocabulary
@@ -132,19 +132,3 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -19,6 +19,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 from tqdm.auto import tqdm
 
+from molgen.chem.refusals import Refusal
 from molgen.motifs.trees import Edge, MotifError, MotifTree, decompose
 
 _CHUNK = 4_000
@@ -103,15 +104,6 @@ class TreeTable:
             for name in _ARRAYS
         }
         return cls(motifs, **arrays)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A molecule that has no motif tree, or whose tree leaves something out."""
-
-    row: int
-    smiles: str
-    reason: str
 
 
 def build_table(

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from molgen.chem.diversity import select_diverse
 from molgen.optimization.oracle import Oracle
 from molgen.optimization.proposers import Proposer, default_proposers
 from molgen.optimization.search import SearchSettings, search
-from molgen.selection import select_diverse
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.base.arguments import nearest_name
 from molgen.chem.parsing import as_smiles_list, parse_or_none, quiet_rdkit
-from molgen.scoring.desirability import nearest_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,8 +23,9 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import Descriptors, rdFingerprintGenerator
 
-from molgen.chem.parsing import parse, quiet_rdkit, scaffold
-from molgen.scoring.desirability import nearest_name
+from molgen.base.arguments import nearest_name
+from molgen.chem.parsing import parse, quiet_rdkit
+from molgen.chem.ring_systems import scaffold
 
 N_BITS = 2048
 FEATURES: tuple[str, ...] = ("ecfp", "descriptors")

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 
+from molgen.base.arguments import nearest_name
 from molgen.qsar.features import import_deepchem, quiet_deepchem
-from molgen.scoring.desirability import nearest_name
 
 
 class Learner(Protocol):

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import as_smiles_list, parse_or_none
 from molgen.chem.properties import DESCRIPTORS, check_descriptors, describe
-from molgen.files.datasets import load_dataset, write_atomically
+from molgen.files.datasets import load_dataset
 from molgen.files.provenance_records import Provenance, record, row_digests
 from molgen.filters.filter_sets import Reasons, filter_molecules
 from molgen.report.candidates import Candidate, chemical_space, choose_candidates

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from molgen.scoring.desirability import Transform, make_transform, nearest_name
+from molgen.base.arguments import nearest_name
+from molgen.scoring.desirability import Transform, make_transform
 from molgen.scoring.kinds import check_parameters, kind_named
 from molgen.scoring.scales import Scale
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
+
+from molgen.base.arguments import nearest_name
 
 _INFINITY = math.inf
 
@@ -117,12 +118,6 @@ _SHAPES: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...], tuple[str, 
 
 TRANSFORMS: tuple[str, ...] = (*_SHAPES, "value_mapping", "custom")
 """The names that ``{"type": ...}`` may have; "custom" takes a callable as "function"."""
-
-
-def nearest_name(name: object, known: Sequence[str]) -> str:
-    """A hint for messages: " Did you mean 'x'?" or nothing."""
-    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 @dataclass(frozen=True)

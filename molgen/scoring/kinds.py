@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from molgen.base.arguments import nearest_name
 from molgen.chem.properties import DESCRIPTORS
 from molgen.scoring import model_kinds as score_models
 from molgen.scoring import structure_kinds as score_structures
-from molgen.scoring.desirability import nearest_name
 from molgen.scoring.scales import UNIT, Kind, Scale, descriptor_scale, per_molecule
 
 

@@ -21,10 +21,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molgen.base.arguments import nearest_name
 from molgen.base.plain_yaml import read_plain
 from molgen.chem.parsing import as_smiles_list, canonical, parse_or_none
 from molgen.scoring.components import Component
-from molgen.scoring.desirability import aggregation_name, nearest_name
+from molgen.scoring.desirability import aggregation_name
 from molgen.scoring.kinds import kind_named
 from molgen.scoring.scales import Evaluator
 from molgen.scoring.values import Scored, evaluate, keeps_bounds

@@ -13,8 +13,9 @@ from typing import Any
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
-from molgen.chem.parsing import parse, quiet_rdkit, ring_systems
-from molgen.scoring.desirability import nearest_name
+from molgen.base.arguments import nearest_name
+from molgen.chem.parsing import parse, quiet_rdkit
+from molgen.chem.ring_systems import ring_systems
 from molgen.scoring.guarded_calls import Answer
 from molgen.scoring.scales import Evaluator, per_molecule
 

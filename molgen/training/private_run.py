@@ -27,7 +27,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 import molgen
-from molgen.auditing.early_stopping import thin
 from molgen.model.checkpoints import read_model, save_model
 from molgen.model.graph_vae import GraphVAE, ModelConfig
 from molgen.motifs.atom_graphs import motif_numbers, writable
@@ -35,6 +34,7 @@ from molgen.motifs.tree_tables import TreeTable, build_table
 from molgen.training.config import TrainingConfig
 from molgen.training.privacy_accountant import epsilon_spent, noise_for
 from molgen.training.step import Shard, draw_shards, shard_loss
+from molgen.training.thinning import thin
 
 logger = logging.getLogger(__name__)
 

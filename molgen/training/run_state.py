@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molgen.model.checkpoints import read_tensors, write_tensors, write_text
+from molgen.base.whole_files import write_text
+from molgen.model.checkpoints import read_tensors, write_tensors
 from molgen.model.graph_vae import GraphVAE
 from molgen.motifs.atom_graphs import bucketed, motif_numbers
 from molgen.training.config import TrainingConfig

@@ -20,12 +20,14 @@ import torch
 from tqdm.auto import tqdm
 
 import molgen
-from molgen.model.checkpoints import file_hash, read_model, save_model, write_text
+from molgen.base.whole_files import file_hash, write_text
+from molgen.chem.refusals import Refusal
+from molgen.model.checkpoints import read_model, save_model
 from molgen.model.graph_vae import GraphVAE, ModelConfig
 from molgen.model.latent_prior import VelocityField, fit_prior
 from molgen.motifs.assembly import to_smiles
 from molgen.motifs.atom_graphs import atom_graphs, motif_numbers, writable
-from molgen.motifs.tree_tables import Refusal, TreeTable, build_table
+from molgen.motifs.tree_tables import TreeTable, build_table
 from molgen.motifs.vocabulary import build_vocabulary, choose_tokens
 from molgen.training.config import TrainingConfig, usual_config
 from molgen.training.learning_curve import LOG, plot_training

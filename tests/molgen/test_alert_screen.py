@@ -8,8 +8,9 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import QED
 
 from molgen.chem.fast_descriptors import describe_fast
-from molgen.chem.parsing import quiet_rdkit, ring_systems_with_atoms
+from molgen.chem.parsing import quiet_rdkit
 from molgen.chem.properties import DESCRIPTORS, compute
+from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.chem.typed_molecules import TypedMol
 from molgen.filters.alerts import alert_catalog
 from molgen.filters.fast_filters import pains_screen, refuses

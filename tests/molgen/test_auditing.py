@@ -9,9 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 import molgen
 from molgen.auditing.intervals import Interval, attack_result, share_difference, wilson
+from molgen.auditing.measures import Measure
 from molgen.auditing.membership import measure_membership, nearest_sample_attacks
 from molgen.auditing.memorisation import copied_with_one_change, measure_memorisation
-from molgen.auditing.report import AuditReport, Measure
+from molgen.auditing.report import AuditReport
 from molgen.auditing.sets import read_generated, read_sets
 from tests.molgen.test_motifs import read
 

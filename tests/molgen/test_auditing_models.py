@@ -12,8 +12,8 @@ import molgen
 from molgen.auditing import canaries, inversion, shadows
 from molgen.auditing.membership import gather_evidence, measure_membership, model_attacks
 from molgen.auditing.sets import read_sets
-from molgen.auditing.side_by_side import SideBySide
 from molgen.cli import app
+from molgen.sampling.model_processes import SideBySide
 from molgen.training.whole_run import train
 from tests.molgen.conftest import QUICK, SMALL
 from tests.molgen.test_motifs import read

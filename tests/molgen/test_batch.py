@@ -16,13 +16,12 @@ from rdkit import Chem
 from typer.testing import CliRunner
 
 import molgen
-from molgen.batch.chunk import compute_chunk, read_chunk
+from molgen.batch.chunk import compute_chunk, draw_again, read_chunk
 from molgen.batch.folder import BatchFolder
 from molgen.batch.jobs import Job
 from molgen.batch.plan import resolve
 from molgen.batch.running import BatchError, RunPlan, estimate_batch, run_batch
 from molgen.batch.workers import WorkerPool
-from molgen.batch_verify import draw_again
 from molgen.cli import app
 from molgen.provenance import load_table, save_table, verify
 

@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 
+from molgen.base.whole_files import write_atomically
 from molgen.chem import parsing as chem
 from molgen.files import datasets
 from molgen.files.datasets import DatasetError, Split, load_dataset
@@ -102,11 +103,11 @@ def test_unknown_names():
 
 def test_writing_is_atomic(tmp_path):
     target = tmp_path / "folder" / "file.txt"
-    datasets.write_atomically(target, b"one")
-    datasets.write_atomically(target, b"two")
+    write_atomically(target, b"one")
+    write_atomically(target, b"two")
     assert target.read_bytes() == b"two"
     with pytest.raises(TypeError):
-        datasets.write_atomically(target, "text")  # type: ignore[arg-type]
+        write_atomically(target, "text")  # type: ignore[arg-type]
     assert target.read_bytes() == b"two"
     assert [p.name for p in target.parent.iterdir()] == ["file.txt"]
 

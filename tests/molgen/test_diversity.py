@@ -8,8 +8,8 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.SimDivFilters import rdSimDivPickers
 
+from molgen.base.errors import BatchError
 from molgen.batch.seen import SeenStore
-from molgen.batch_checks import BatchError
 from molgen.chem.diversity import choose_maxmin, choose_spheres
 from molgen.chem.fingerprints import fingerprints, tanimoto
 from molgen.chem.similarity import pack

@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 import molgen
-from molgen.auditing.early_stopping import thin, train_audited
+from molgen.auditing.early_stopping import train_audited
 from molgen.cli import app
 from molgen.motifs.atom_graphs import motif_numbers, writable
 from molgen.motifs.tree_tables import build_table
@@ -23,6 +23,7 @@ from molgen.training.private_run import (
     train_privately,
 )
 from molgen.training.step import draw_shards, shard_loss
+from molgen.training.thinning import thin
 from tests.molgen.conftest import QUICK, SMALL
 from tests.molgen.test_motifs import read
 

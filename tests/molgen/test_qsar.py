@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from molgen.chem.parsing import scaffold
+from molgen.chem.ring_systems import scaffold
 from molgen.qsar.calibration import (
     PROBABILITY_GRID,
     compute_metrics,

@@ -12,7 +12,7 @@ from rdkit.Chem import AllChem
 
 from molgen.chem import parsing as chem
 from molgen.chem.fingerprints import fingerprints, tanimoto
-from molgen.chem.parsing import ring_systems, ring_systems_with_atoms, scaffold
+from molgen.chem.ring_systems import ring_systems, ring_systems_with_atoms, scaffold
 
 DATA = Path(__file__).parents[1] / "data"
 

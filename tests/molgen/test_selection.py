@@ -2,7 +2,7 @@
 
 import pytest
 
-from molgen.selection import select_diverse
+from molgen.chem.diversity import select_diverse
 
 SERIES = ["CCCCCCCCO", "CCCCCCCCCO", "c1ccncc1", "Cc1ccncc1", "OC(=O)CC#N"]
 

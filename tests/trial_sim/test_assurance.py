@@ -13,7 +13,7 @@ from trial_sim.sample_size.assurance import (
     probability_of_success,
     sample_size_prognostic,
 )
-from trial_sim.sequential_planning import group_sequential
+from trial_sim.sequential.design import group_sequential
 
 UNIFORM = BetaMixture([1], [1], [1])
 RATES = np.arange(1, 7) / 10

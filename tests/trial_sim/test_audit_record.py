@@ -7,16 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trial_sim.auditing.compared.intervals import Interval
-from trial_sim.auditing.compared.measure import (
-    COLUMNS,
-    AuditReport,
-    Measure,
-    as_table,
-    judge,
-    not_assessed,
-)
-from trial_sim.auditing.page import number, render
+from trial_sim.auditing.compared.intervals import Interval, number
+from trial_sim.auditing.compared.measure import COLUMNS, Measure, as_table, judge, not_assessed
+from trial_sim.auditing.page import render
+from trial_sim.auditing.report import AuditReport
 
 NAN = float("nan")
 

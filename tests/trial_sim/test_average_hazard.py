@@ -21,7 +21,7 @@ from trial_sim.sample_size.group_sequential_survival import (
     survival_expectations,
 )
 from trial_sim.sample_size.survival_moments import cox_hazard_ratio, logrank_moments
-from trial_sim.sequential_planning import group_sequential
+from trial_sim.sequential.design import group_sequential
 
 SCENARIO = survival_scenario(
     [3, 0, 9],

@@ -20,7 +20,7 @@ from trial_sim.design.design import (
     PermutedBlocks,
 )
 from trial_sim.design.look_rules import Observed
-from trial_sim.engine.kernels import kth_smallest
+from trial_sim.numerics.order_statistics import kth_smallest
 from trial_sim.numerics.random_streams import Streams
 
 ARMS = {"control": 1, "treatment": 1}

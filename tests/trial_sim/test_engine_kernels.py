@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trial_sim.engine.kernels import data_at_look, kth_smallest, observe, sort_trials
+from trial_sim.engine.kernels import data_at_look, observe, sort_trials
 from trial_sim.engine.logrank_scan import logrank_looks
+from trial_sim.numerics.order_statistics import kth_smallest
 from trial_sim.statistics.kernels import logrank_sums_sorted
 
 

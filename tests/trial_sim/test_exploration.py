@@ -11,7 +11,7 @@ from trial_sim.design.design import Bounds, Design
 from trial_sim.exploration.assurance import simulate_assurance
 from trial_sim.exploration.fields import find_field, set_fields
 from trial_sim.exploration.grid import latin_hypercube
-from trial_sim.exploration.search import worst_case_type_one_error
+from trial_sim.exploration.worst_case import worst_case_type_one_error
 from trial_sim.sample_size.assurance import assurance as normal_assurance
 from trial_sim.scenarios import ContinuousResponse
 

@@ -36,8 +36,8 @@ from trial_sim.sample_size.group_sequential_survival import (
     sequential_max_combo,
     survival_expectations,
 )
+from trial_sim.sequential.design import group_sequential
 from trial_sim.sequential.multiplicity import dunnett_critical_value, graphical_test
-from trial_sim.sequential_planning import group_sequential
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "trial_reference_values.json"
 VALUES = {entry["id"]: entry for entry in json.loads(GOLDEN.read_text())}

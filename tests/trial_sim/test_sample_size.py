@@ -24,7 +24,7 @@ from trial_sim.sample_size import (
     sample_size_survival,
 )
 from trial_sim.sample_size.proportions import restricted_proportions
-from trial_sim.sequential_planning import group_sequential
+from trial_sim.sequential.design import group_sequential
 
 LD_OF = group_sequential(efficacy="lan_demets_obrien_fleming")
 SURVIVAL = {"control_median": 12, "accrual_duration": 24, "dropout": 0.001}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from trial_sim.sequential.design import group_sequential
 from trial_sim.sequential.inference import adjusted_estimates, stagewise_p_value
-from trial_sim.sequential_planning import group_sequential
 
 DESIGN = group_sequential((0.4, 0.7, 1), efficacy="lan_demets_obrien_fleming")
 WITH_FUTILITY = group_sequential(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from trial_sim.sequential.boundaries import error_and_power, exit_probabilities
-from trial_sim.sequential_planning import GroupSequential, group_sequential
+from trial_sim.sequential.design import GroupSequential, group_sequential
 
 LD_OF = "lan_demets_obrien_fleming"
 RULES = [

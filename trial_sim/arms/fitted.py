@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.arms.sampling import as_table, draw_codes
-from trial_sim.arms.settings import Settings, check_count, stream
+from trial_sim.arms.settings import Settings, check_count
 from trial_sim.base.storage import read, storable, write
 from trial_sim.covariates.encoding import encode
 from trial_sim.data.column_checks import nearest
 from trial_sim.data.endpoints import Endpoint
 from trial_sim.data.schema import TrialSchema
 from trial_sim.data.trial import Trial
+from trial_sim.numerics.random_streams import stream
 from trial_sim.outcomes import registry
 
 

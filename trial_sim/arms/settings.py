@@ -32,13 +32,6 @@ class Settings:
             raise ValueError(f"tail must be one of {', '.join(TAILS)}, received {self.tail!r}")
 
 
-def stream(seed: int, *purpose: int) -> np.random.Generator:
-    """A counter-based generator of its own for each purpose."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be a whole number at or above 0, received {seed!r}")
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([int(seed), *purpose])))
-
-
 def check_count(n: Any) -> int:
     """A number of patients, at least 1."""
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:

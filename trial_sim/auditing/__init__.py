@@ -18,8 +18,9 @@ The modules, in the order in which data flows:
 
 from __future__ import annotations
 
-from trial_sim.auditing.compared.measure import AuditReport, Measure
+from trial_sim.auditing.compared.measure import Measure
 from trial_sim.auditing.fitted_arms import audit_fitted
+from trial_sim.auditing.report import AuditReport
 from trial_sim.auditing.two_tables import audit
 
 __all__ = ["AuditReport", "Measure", "audit", "audit_fitted"]

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from trial_sim.auditing.compared.comparison import Comparison, compare
+from trial_sim.auditing.compared.comparison import Comparison, compare, describe, one_thread
 from trial_sim.auditing.compared.exposure import exposure
-from trial_sim.auditing.compared.measure import AuditReport, Measure, as_table, not_assessed
+from trial_sim.auditing.compared.measure import Measure, as_table, not_assessed
 from trial_sim.auditing.fidelity.balance import balance
 from trial_sim.auditing.fidelity.effects import effect_replication
 from trial_sim.auditing.fidelity.measures import fidelity
@@ -27,7 +27,7 @@ from trial_sim.auditing.privacy.membership_measures import (
     shadow_measures,
 )
 from trial_sim.auditing.privacy.small_cells import small_cells
-from trial_sim.auditing.two_tables import describe, one_thread
+from trial_sim.auditing.report import AuditReport
 from trial_sim.auditing.utility.error_rates import error_rates
 from trial_sim.auditing.utility.refits import (
     Generator,

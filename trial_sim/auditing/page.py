@@ -12,7 +12,8 @@ import pandas as pd
 from trial_sim.auditing import plots
 
 if TYPE_CHECKING:
-    from trial_sim.auditing.compared.measure import AuditReport
+    from trial_sim.auditing.report import AuditReport
+from trial_sim.auditing.compared.intervals import interval, number
 
 SEVERITY = {"red": 0, "amber": 1, "green": 2, "grey": 3}
 INTRODUCTIONS = {
@@ -129,31 +130,6 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return sorted(out, key=lambda row: row["severity"])
-
-
-def number(value: float) -> str:
-    """Three significant digits without needless exponents; a dash for none."""
-    if value is None or math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == 0:
-        return "0"
-    if abs(value) >= 1000 or abs(value) < 0.001:
-        return (
-            f"{value:.1g}".replace("-", "−")
-            if abs(value) < 1
-            else f"{value:,.0f}".replace("-", "−")
-        )
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:.{min(digits, 3)}f}".replace("-", "−")
-
-
-def interval(lower: float, upper: float) -> str:
-    """An interval as text, empty where there is none."""
-    if math.isnan(lower) or math.isnan(upper):
-        return ""
-    return f"{number(lower)} to {number(upper)}"
 
 
 def sort_key(value: float) -> float:

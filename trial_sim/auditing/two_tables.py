@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from trial_sim.auditing.compared.comparison import Comparison, compare
-from trial_sim.auditing.compared.measure import AuditReport, as_table, not_assessed
+from trial_sim.auditing.compared.comparison import compare, describe, one_thread
+from trial_sim.auditing.compared.measure import as_table, not_assessed
 from trial_sim.auditing.fidelity.balance import balance
 from trial_sim.auditing.fidelity.effects import effect_replication
 from trial_sim.auditing.fidelity.measures import fidelity
 from trial_sim.auditing.figures import figure_data
 from trial_sim.auditing.privacy.measures import privacy
+from trial_sim.auditing.report import AuditReport
 from trial_sim.auditing.utility.train_synthetic_test_real import utility
 from trial_sim.data.trial import Trial
 
@@ -57,16 +58,6 @@ def audit(
         return _audit(real, synthetic, holdout, endpoint, seed, options)
 
 
-def one_thread() -> Any:
-    """A context in which linear algebra and boosted trees use one thread.
-
-    The arrays are small: on a busy machine threads that wait for one another cost a hundredfold.
-    """
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(limits=1)
-
-
 def _audit(
     real: Trial,
     synthetic: Any,
@@ -99,25 +90,6 @@ def _audit(
         figures=figure_data(comparison, effects),
         about=describe(comparison, "two tables" if holdout is None else "two tables and hold-out"),
     )
-
-
-def describe(comparison: Comparison, mode: str) -> dict[str, Any]:
-    """What was compared, for the head of the report."""
-    real = comparison.real
-    return {
-        "mode": mode,
-        "title": real.title,
-        "citation": real.citation,
-        "n_real": comparison.real.n_patients,
-        "n_synthetic": comparison.synthetic.n_patients,
-        "n_holdout": comparison.holdout.n_patients if comparison.holdout is not None else 0,
-        "arms": [arm for arm in comparison.arms if arm],
-        "endpoints": {name: e.kind for name, e in real.endpoints.items()},
-        "covariates": list(comparison.covariates),
-        "time_unit": real.time_unit,
-        "seed": comparison.seed,
-        "notes": [str(note) for note in comparison.synthetic.notes],
-    }
 
 
 def combine(*tables: pd.DataFrame) -> pd.DataFrame:

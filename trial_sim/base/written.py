@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
-from trial_sim.plain_yaml import read_plain
-
 
 class Written:
     """Base of the records that are kept as files.
@@ -70,3 +68,22 @@ def _text(source: str | Path) -> str:
     if isinstance(source, Path) or not ("\n" in source or source.lstrip().startswith("{")):
         return Path(source).read_text(encoding="utf-8")
     return source
+
+
+def read_plain(text: str) -> Any:
+    """The mappings, lists, texts and numbers that a YAML document writes out.
+
+    Aliases (``*name``) are refused: sixty short lines of them stand for 2^60 values, which no
+    message could print, and nobody needs them in the files that are read here.
+
+    Raises:
+        yaml.YAMLError: text that is not YAML, or that holds an alias.
+
+    >>> read_plain("a: [1, x]")
+    {'a': [1, 'x']}
+    """
+    import yaml
+
+    if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+        raise yaml.YAMLError("aliases such as *name are not read; write the value out")
+    return yaml.safe_load(text)

@@ -19,10 +19,10 @@ from typing import Any
 import pandas as pd
 
 from trial_sim.base.parquet import read_parquet
+from trial_sim.base.written import read_plain
 from trial_sim.data.column_checks import nearest, numbers
 from trial_sim.data.endpoints import endpoint_from_dict
 from trial_sim.data.trial import Trial
-from trial_sim.plain_yaml import read_plain
 
 # CDISC (ADSL/ADTTE) names that are taken without being spelt out.
 CDISC_ID, CDISC_ARM, CDISC_TIME, CDISC_CENSOR = "USUBJID", "TRT01P", "AVAL", "CNSR"

@@ -41,8 +41,8 @@ from trial_sim.design.randomization import (
 )
 from trial_sim.design.tests import check_test
 from trial_sim.numerics.random_streams import Streams
+from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.plain_bounds import Bounds, as_bounds
-from trial_sim.sequential_planning import GroupSequential
 
 __all__ = [
     "Accrual",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.base.records import Record, as_floats, as_number
-from trial_sim.engine.kernels import kth_smallest
+from trial_sim.numerics.order_statistics import kth_smallest
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from trial_sim.design.design import Design
-from trial_sim.design.tests import TIME_TESTS
+from trial_sim.engine.analysis import Analysis
+from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch, draw_batch
 from trial_sim.engine.kernels import count_looks
-from trial_sim.engine.survival_analyses import Analysis, survival_analysis
 from trial_sim.numerics.buffers import recycling
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.observed_spending import ObservedSpending
@@ -19,17 +19,6 @@ from trial_sim.sequential.observed_spending import ObservedSpending
 # Decisions about one arm at one look.
 NOT_HELD, CONTINUE, EFFICACY, FUTILITY, NOT_REJECTED = 0, 1, 2, 3, 4
 DECISIONS = ("not held", "continue", "efficacy", "futility", "not rejected")
-
-_KIND_TESTS = {
-    "time_to_event": TIME_TESTS,
-    "competing_risks": ("logrank", "gray", "cox"),
-    "recurrent": ("lwyy",),
-    "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
-    "continuous": ("t_test", "ancova"),
-    "ordinal": ("wilcoxon",),
-    "count": ("negative_binomial",),
-    "longitudinal": ("mmrm", "ancova", "t_test"),
-}
 
 
 @dataclass(frozen=True)
@@ -71,27 +60,6 @@ class Conducted:
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts])[order]
                for f in fields(cls)}
         )  # fmt: skip
-
-
-def analysis_for(design: Design, kind: str) -> Analysis:
-    """The analysis of a design for outcomes of a kind.
-
-    Raises:
-        ValueError: if the design's test does not suit the outcomes.
-    """
-    allowed = _KIND_TESTS.get(kind)
-    if allowed is None:
-        raise ValueError(f"outcomes are of unknown kind {kind!r}; known: {sorted(_KIND_TESTS)}")
-    if design.test_name not in allowed:
-        raise ValueError(
-            f"test {design.test_name!r} does not suit {kind} outcomes; use one of "
-            f"{', '.join(map(repr, allowed))}"
-        )
-    if kind == "time_to_event" or design.test_name in ("logrank", "cox"):
-        return survival_analysis(design)
-    from trial_sim.engine.response_analyses import response_analysis
-
-    return response_analysis(design, kind)
 
 
 def look_schedule(batch: TrialBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Batched tests of endpoints that are not times: means, proportions, counts, ranks, profiles.
 
-Each class has ``evaluate`` as :class:`trial_sim.engine.survival_analyses.Analysis` asks.
+Each class has ``evaluate`` as :class:`trial_sim.engine.analysis.Analysis` asks.
 Patients are analysed once their response is known: ``readout`` has passed since enrolment, and they
 have not dropped out.
 """
@@ -8,11 +8,11 @@ have not dropped out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from trial_sim.design.design import Design
+from trial_sim.engine.analysis import Evaluation
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.models_at_looks import count_ratio_looks, gray_looks, mmrm_looks
 from trial_sim.engine.responses_at_looks import (
@@ -22,7 +22,7 @@ from trial_sim.engine.responses_at_looks import (
     rank_looks,
     table_looks,
 )
-from trial_sim.engine.survival_analyses import Evaluation, covariate_array
+from trial_sim.engine.survival_analyses import covariate_array
 
 Effect = tuple[np.ndarray, np.ndarray]
 
@@ -269,27 +269,6 @@ class MixedModel:
         with np.errstate(divide="ignore", invalid="ignore"):
             z = t_to_z(self.direction * effect / se, df)
         return z, effect, se
-
-
-def response_analysis(design: Design, kind: str) -> Any:
-    """The analysis that a design's test names, for endpoints that are not times."""
-    name, parameters = design.test_name, design.test_parameters
-    better = design.better or ("lower" if name == "negative_binomial" else "higher")
-    direction = 1.0 if better == "higher" else -1.0
-    if name in ("t_test", "ancova"):
-        return MeanDifference(_adjusted(design) if name == "ancova" else (), direction)
-    if name in ("chi_square", "fisher", "farrington_manning", "cmh"):
-        margin = float(parameters[0]) if parameters else 0.0
-        return Proportions(name, margin, direction)
-    if name == "wilcoxon":
-        return Ranks(direction)
-    if name == "negative_binomial":
-        return CountRatio(direction)
-    if name == "lwyy":
-        return RateRatio()
-    if name == "gray":
-        return Gray()
-    return MixedModel(direction)
 
 
 def _adjusted(design: Design) -> tuple[str, ...]:

@@ -11,11 +11,11 @@ its standard error where they are a by-product; ``estimate`` (same arguments) is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from trial_sim.design.design import Design
+from trial_sim.engine.analysis import Evaluation
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.logrank_scan import logrank_looks
 from trial_sim.engine.survival_at_looks import (
@@ -35,40 +35,6 @@ _WEIGHTS = {
     "magirr_burman": kernels.MAGIRR_BURMAN,
     "modestly_weighted": kernels.MODESTLY_WEIGHTED,
 }
-
-
-# z, and effect and standard error or None.
-Evaluation = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
-
-
-class Analysis(Protocol):
-    """A test at a look, over a batch of trials.
-
-    Attributes:
-        scale: what ``estimate`` estimates, such as ``"log hazard ratio"``.
-        direction: 1 where a positive estimate favours treatment, -1 where a negative one does.
-    """
-
-    @property
-    def scale(self) -> str: ...
-
-    @property
-    def direction(self) -> float: ...
-
-    def evaluate(
-        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> Evaluation:
-        """z (n_trials,), meaningful where active; effect and se where they come for free."""
-        ...
-
-    def estimate(
-        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Effect and standard error, (n_trials,) each; NaN where not estimable.
-
-        Asked for only where :meth:`evaluate` gave None for them.
-        """
-        ...
 
 
 def _arrays(batch: TrialBatch) -> Any:
@@ -247,20 +213,6 @@ def covariate_array(batch: TrialBatch, names: tuple[str, ...]) -> np.ndarray:
                 f"the scenario has no covariate {name!r} to adjust for; it has {sorted(known)}"
             )
     return np.array(columns, dtype=float).reshape(-1, *batch.arm.shape)
-
-
-def survival_analysis(design: Design) -> Analysis:
-    """The analysis that a design's test names, for time-to-event endpoints."""
-    name, parameters = design.test_name, design.test_parameters
-    if name == "logrank":
-        return StratifiedLogrank() if design.stratified else Logrank()
-    if name in _WEIGHTS:
-        return WeightedLogrank(_weight_rows([(name, *parameters)]), design.stratified)
-    if name == "max_combo":
-        return WeightedLogrank(_weight_rows(parameters[0]), design.stratified)
-    if name == "cox":
-        return Cox(design.adjust, design.stratified)
-    return CurveDifference(float(parameters[0]), name == "milestone")
 
 
 def _weight_rows(weights: tuple | list) -> np.ndarray:

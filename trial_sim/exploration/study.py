@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trial_sim.base.records import Record, from_plain, nearest
+from trial_sim.base.written import read_plain
 from trial_sim.design.design import Design
-from trial_sim.plain_yaml import read_plain
 
 _KEYS = ("title", "rationale", "design", "outcomes", "scenarios", "simulation", "what_if")
 _SIMULATION = ("n_trials", "seed", "n_jobs", "backend", "chunk_trials", "scenario")

@@ -190,3 +190,10 @@ class Streams:
         """A NumPy generator of its own for trial ``trials[index]`` and this quantity."""
         words = [self.seed, self.scenario, int(self.trials[index]), int(quantity_code(quantity))]
         return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
+
+
+def stream(seed: int, *purpose: int) -> np.random.Generator:
+    """A counter-based generator of its own for each purpose."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be a whole number at or above 0, received {seed!r}")
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([int(seed), *purpose])))

@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 
 from trial_sim.design.design import Design
+from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.event_forecast import EventForecast, Rest
-from trial_sim.prediction.event_models import FittedHazard, fit_hazard
-from trial_sim.prediction.ongoing import OngoingTrial
-from trial_sim.prediction.ongoing_strata import (
-    StratumEffects,
-    strata_of,
-    stratified_test,
-    stratum_effects,
+from trial_sim.prediction.event_models import FittedHazard, cumulative, fit_hazard, invert
+from trial_sim.prediction.ongoing import OngoingTrial, strata_of, stratified_test
+from trial_sim.prediction.ongoing_strata import StratumEffects, stratum_effects
+from trial_sim.prediction.rest_of_trial import (
+    Future,
+    all_arms,
+    all_factors,
+    followed,
+    future_patients,
 )
-from trial_sim.prediction.rest_of_trial import Future, all_factors, continue_events, future_patients
+from trial_sim.scenarios.protocol import OutcomeBatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,3 +200,36 @@ def _forecast(
         follow_up=np.inf if design.follow_up is None else float(design.follow_up),
         relative=np.hstack([relative[:, :n_old][:, risk], relative[:, n_old:]]),
     )
+
+
+def continue_events(
+    trial: OngoingTrial,
+    design: Design,
+    fits: list[FittedHazard],
+    theta: list[np.ndarray],
+    relative: np.ndarray,
+    leaving: np.ndarray,
+    future: Future,
+    streams: Streams,
+) -> TrialBatch:
+    """The trial carried on to its end, once a draw; what has been observed is kept as it is.
+
+    relative: (n_draws, n + m) hazard of each patient over that of his arm.
+    """
+    n_draws, old = len(leaving), len(trial.enrolment)
+    arm = all_arms(trial, future)
+    n = arm.shape[1]
+    latent, lost = np.full((n_draws, n), np.inf), np.full((n_draws, n), np.inf)
+    event_draw, dropout_draw = streams.exponential("event", n), streams.exponential("dropout", n)
+    event_draw = event_draw / relative
+    now = np.concatenate([trial.time, np.zeros(n - old)])
+    open_ = np.concatenate([trial.at_risk, np.ones(n - old, bool)])
+    for d in range(n_draws):
+        for g, fit in enumerate(fits):
+            mine = open_ if trial.blinded else open_ & (arm[d] == g)
+            start = cumulative(fit, theta[g][d], now[mine])
+            latent[d, mine] = invert(fit, theta[g][d], start + event_draw[d, mine])
+        lost[d, open_] = now[open_] + dropout_draw[d, open_] / leaving[d]
+    latent[:, :old][:, trial.event] = trial.time[trial.event]
+    lost[:, :old][:, trial.dropout] = trial.time[trial.dropout]
+    return followed(trial, design, latent, lost, future, streams, OutcomeBatch(time=latent))

@@ -9,16 +9,18 @@ patient.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trial_sim.design.design import Design
+from trial_sim.design.design import Bounds, Design
 from trial_sim.design.tests import TIME_TESTS
-from trial_sim.engine.interim_analyses import look_schedule
-from trial_sim.numerics.monte_carlo import Estimate
+from trial_sim.engine.analysis_registry import analysis_for
+from trial_sim.engine.batch import TrialBatch
+from trial_sim.engine.interim_analyses import EFFICACY, conduct, look_schedule
+from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.event_forecast import Forecast
 from trial_sim.prediction.event_prediction import rest_of_events
@@ -26,7 +28,6 @@ from trial_sim.prediction.ongoing import OngoingTrial, from_trial, read_ongoing
 from trial_sim.prediction.ongoing_responses import OngoingResponses, read_responses, read_visits
 from trial_sim.prediction.prediction_tables import curve, date_of, look_table, summary
 from trial_sim.prediction.response_forecast import rest_of_responses
-from trial_sim.prediction.rest_of_trial import looks_already_held, success_of
 
 _KINDS = {
     "time_to_event": TIME_TESTS,
@@ -267,3 +268,24 @@ def _read(trial_so_far: Any, design: Design, kind: str, data: dict[str, Any]) ->
     if data["visit_months"] is None:
         raise ValueError("an MMRM needs visit_months, the months of the visits after enrolment")
     return read_visits(trial_so_far, design, **data)
+
+
+def looks_already_held(trial: OngoingTrial, design: Design, continued: TrialBatch) -> int:
+    """Looks whose time lies at or before the cut-off in every continuation."""
+    look_time, _, _ = look_schedule(continued)
+    return int((look_time <= trial.cutoff + 1e-9).all(axis=0).sum())
+
+
+def success_of(batch: TrialBatch, design: Design, kind: str, looks_held: int) -> Estimate:
+    """Share of continued trials that reject at a look still to come."""
+    efficacy, futility = design.efficacy_bounds.copy(), design.futility_bounds.copy()
+    if looks_held >= design.n_looks:
+        looks_held = design.n_looks - 1
+    efficacy[:looks_held], futility[:looks_held] = np.inf, -np.inf
+    n = design.n_looks
+    changed = Bounds(
+        efficacy, np.where(np.arange(n) == n - 1, -np.inf, futility), sided=design.sided
+    )
+    now = replace(batch, design=design.replace(boundaries=changed, max_information=None))
+    done = conduct(now, analysis_for(now.design, kind))
+    return share((done.decision == EFFICACY).any(axis=(1, 2)))

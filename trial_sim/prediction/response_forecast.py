@@ -11,8 +11,8 @@ from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.event_forecast import ResponseForecast, Rest
 from trial_sim.prediction.event_models import fit_hazard
+from trial_sim.prediction.ongoing import strata_of, stratified_test
 from trial_sim.prediction.ongoing_responses import OngoingResponses
-from trial_sim.prediction.ongoing_strata import strata_of, stratified_test
 from trial_sim.prediction.response_models import fit_responses
 from trial_sim.prediction.rest_of_trial import (
     Future,

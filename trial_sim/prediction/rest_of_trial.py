@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from trial_sim.design.design import Bounds, Design
+from trial_sim.design.design import Design
 from trial_sim.design.randomization import PermutedBlocks
 from trial_sim.engine.batch import TrialBatch
-from trial_sim.engine.interim_analyses import EFFICACY, analysis_for, conduct, look_schedule
 from trial_sim.engine.kernels import observe
-from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.numerics.random_streams import Streams
-from trial_sim.prediction.event_models import FittedHazard, cumulative, invert
 from trial_sim.prediction.ongoing import OngoingTrial
 from trial_sim.scenarios.protocol import OutcomeBatch
 
@@ -130,57 +127,3 @@ def followed(
         design, streams, enrolment, all_arms(trial, future), all_factors(trial, design, future),
         outcome, time, event, exit_, calendar,
     )  # fmt: skip
-
-
-def continue_events(
-    trial: OngoingTrial,
-    design: Design,
-    fits: list[FittedHazard],
-    theta: list[np.ndarray],
-    relative: np.ndarray,
-    leaving: np.ndarray,
-    future: Future,
-    streams: Streams,
-) -> TrialBatch:
-    """The trial carried on to its end, once a draw; what has been observed is kept as it is.
-
-    relative: (n_draws, n + m) hazard of each patient over that of his arm.
-    """
-    n_draws, old = len(leaving), len(trial.enrolment)
-    arm = all_arms(trial, future)
-    n = arm.shape[1]
-    latent, lost = np.full((n_draws, n), np.inf), np.full((n_draws, n), np.inf)
-    event_draw, dropout_draw = streams.exponential("event", n), streams.exponential("dropout", n)
-    event_draw = event_draw / relative
-    now = np.concatenate([trial.time, np.zeros(n - old)])
-    open_ = np.concatenate([trial.at_risk, np.ones(n - old, bool)])
-    for d in range(n_draws):
-        for g, fit in enumerate(fits):
-            mine = open_ if trial.blinded else open_ & (arm[d] == g)
-            start = cumulative(fit, theta[g][d], now[mine])
-            latent[d, mine] = invert(fit, theta[g][d], start + event_draw[d, mine])
-        lost[d, open_] = now[open_] + dropout_draw[d, open_] / leaving[d]
-    latent[:, :old][:, trial.event] = trial.time[trial.event]
-    lost[:, :old][:, trial.dropout] = trial.time[trial.dropout]
-    return followed(trial, design, latent, lost, future, streams, OutcomeBatch(time=latent))
-
-
-def looks_already_held(trial: OngoingTrial, design: Design, continued: TrialBatch) -> int:
-    """Looks whose time lies at or before the cut-off in every continuation."""
-    look_time, _, _ = look_schedule(continued)
-    return int((look_time <= trial.cutoff + 1e-9).all(axis=0).sum())
-
-
-def success_of(batch: TrialBatch, design: Design, kind: str, looks_held: int) -> Estimate:
-    """Share of continued trials that reject at a look still to come."""
-    efficacy, futility = design.efficacy_bounds.copy(), design.futility_bounds.copy()
-    if looks_held >= design.n_looks:
-        looks_held = design.n_looks - 1
-    efficacy[:looks_held], futility[:looks_held] = np.inf, -np.inf
-    n = design.n_looks
-    changed = Bounds(
-        efficacy, np.where(np.arange(n) == n - 1, -np.inf, futility), sided=design.sided
-    )
-    now = replace(batch, design=design.replace(boundaries=changed, max_information=None))
-    done = conduct(now, analysis_for(now.design, kind))
-    return share((done.decision == EFFICACY).any(axis=(1, 2)))

@@ -25,7 +25,7 @@ from trial_sim.sequential.integration import FloatArray
 from trial_sim.sequential.multiplicity import normal_orthant
 
 if TYPE_CHECKING:
-    from trial_sim.sequential_planning import GroupSequential
+    from trial_sim.sequential.design import GroupSequential
 
 DEFINITIONS = ("unconditional", "conditional_on_benefit", "joint")
 

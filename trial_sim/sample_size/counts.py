@@ -12,7 +12,7 @@ from trial_sim.numerics.roots import find_root
 from trial_sim.sample_size.record import ErrorLevel, SampleSize, error_level
 
 if TYPE_CHECKING:
-    from trial_sim.sequential_planning import GroupSequential
+    from trial_sim.sequential.design import GroupSequential
 
 
 def sample_size_counts(

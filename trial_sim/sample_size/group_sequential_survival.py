@@ -24,7 +24,7 @@ from trial_sim.sequential.multiplicity import normal_orthant
 if TYPE_CHECKING:
     import pandas as pd
 
-    from trial_sim.sequential_planning import GroupSequential
+    from trial_sim.sequential.design import GroupSequential
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from trial_sim.sample_size.record import SampleSize, error_level
 from trial_sim.sequential.integration import FloatArray
 
 if TYPE_CHECKING:
-    from trial_sim.sequential_planning import GroupSequential
+    from trial_sim.sequential.design import GroupSequential
 
 
 def shift_by_odds(control: Sequence[float], odds_ratio: float) -> FloatArray:

@@ -13,7 +13,7 @@ from trial_sim.sample_size.exact_proportions import exact_power_proportions, exa
 from trial_sim.sample_size.record import ErrorLevel, SampleSize, error_level
 
 if TYPE_CHECKING:
-    from trial_sim.sequential_planning import GroupSequential
+    from trial_sim.sequential.design import GroupSequential
 
 METHODS = ("score", "unpooled", "arcsine", "fisher", "pooled_z_exact")
 

@@ -13,7 +13,7 @@ from trial_sim.base.arguments import between, nearest
 from trial_sim.base.written import Written
 
 if TYPE_CHECKING:
-    from trial_sim.sequential_planning import GroupSequential
+    from trial_sim.sequential.design import GroupSequential
 
 
 @dataclass(frozen=True)

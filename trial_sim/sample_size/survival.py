@@ -30,7 +30,7 @@ from trial_sim.sample_size.planned_effects import (
 from trial_sim.sample_size.record import ErrorLevel, SampleSize, error_level
 
 if TYPE_CHECKING:
-    from trial_sim.sequential_planning import GroupSequential
+    from trial_sim.sequential.design import GroupSequential
 
 
 def events_required(

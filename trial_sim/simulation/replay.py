@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch, draw_batch
-from trial_sim.engine.interim_analyses import analysis_for, conduct
+from trial_sim.engine.interim_analyses import conduct
 from trial_sim.numerics.random_streams import Streams
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from typing import Any
 
 from trial_sim.base.records import as_whole, nearest
 from trial_sim.design.design import Design
-from trial_sim.engine.interim_analyses import Conducted, analysis_for, run_trials
+from trial_sim.engine.analysis_registry import analysis_for
+from trial_sim.engine.interim_analyses import Conducted, run_trials
 from trial_sim.engine.survival_analyses import MAX_ARMS
 from trial_sim.numerics.buffers import release
 from trial_sim.simulation.operating_characteristics import SimulationResult

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from trial_sim.auditing.compared.paired_outcomes import Outcome, read_outcome
 from trial_sim.auditing.compared.patients import patient_frame, patient_schema
@@ -69,7 +71,6 @@ def thin(n: int, rows: int, rng: np.random.Generator) -> np.ndarray:
 
 def arm_names(trial: Trial) -> tuple[str, ...]:
     """Arms as text, control first; one empty name for a cohort."""
-    import pandas as pd
 
     return tuple(as_text(pd.Series(list(trial.arms), dtype=object))) if trial.arm else ("",)
 
@@ -189,3 +190,32 @@ def read_outcomes(trial: Trial, real: Trial) -> dict[str, Outcome]:
         levels = endpoint.ordered_levels(real.patients) if isinstance(endpoint, Ordinal) else None
         out[name] = read_outcome(trial, name, levels)
     return out
+
+
+def one_thread() -> Any:
+    """A context in which linear algebra and boosted trees use one thread.
+
+    The arrays are small: on a busy machine threads that wait for one another cost a hundredfold.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1)
+
+
+def describe(comparison: Comparison, mode: str) -> dict[str, Any]:
+    """What was compared, for the head of the report."""
+    real = comparison.real
+    return {
+        "mode": mode,
+        "title": real.title,
+        "citation": real.citation,
+        "n_real": comparison.real.n_patients,
+        "n_synthetic": comparison.synthetic.n_patients,
+        "n_holdout": comparison.holdout.n_patients if comparison.holdout is not None else 0,
+        "arms": [arm for arm in comparison.arms if arm],
+        "endpoints": {name: e.kind for name, e in real.endpoints.items()},
+        "covariates": list(comparison.covariates),
+        "time_unit": real.time_unit,
+        "seed": comparison.seed,
+        "notes": [str(note) for note in comparison.synthetic.notes],
+    }

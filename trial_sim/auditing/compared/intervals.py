@@ -5,10 +5,14 @@ Every function takes plain numbers or arrays and returns an :class:`Interval`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import stats
+
+if TYPE_CHECKING:
+    pass
 
 Z95 = float(stats.norm.ppf(0.975))
 
@@ -130,3 +134,28 @@ def true_positive_rate(positive: np.ndarray, negative: np.ndarray, false_rate: f
 def normal_interval(estimate: float, error: float, z: float = Z95) -> Interval:
     """Estimate plus and minus ``z`` standard errors."""
     return Interval(float(estimate), float(estimate - z * error), float(estimate + z * error))
+
+
+def number(value: float) -> str:
+    """Three significant digits without needless exponents; a dash for none."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000 or abs(value) < 0.001:
+        return (
+            f"{value:.1g}".replace("-", "−")
+            if abs(value) < 1
+            else f"{value:,.0f}".replace("-", "−")
+        )
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(digits, 3)}f}".replace("-", "−")
+
+
+def interval(lower: float, upper: float) -> str:
+    """An interval as text, empty where there is none."""
+    if math.isnan(lower) or math.isnan(upper):
+        return ""
+    return f"{number(lower)} to {number(upper)}"

@@ -1,44 +1,27 @@
-"""Checks of what a run file says, and the error that a batch ends with."""
+"""Checks of arguments, and the nearest name for a misspelt one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
 
-class BatchError(ValueError):
-    """A batch that cannot go on; the message says why and what to do."""
-
-
-CLUSTERS: dict[str, tuple[str, ...]] = {
-    "local": ("workers",),
-    "address": ("address",),
-    "ssh": ("hosts", "workers", "connect"),
-    "slurm": ("workers", "cores", "memory", "queue", "account", "walltime", "extra"),
-}
-"""Kinds of Dask cluster, and the keys that each takes beside ``kind``."""
-
-_NEEDED = {"address": ("address",), "ssh": ("hosts",), "slurm": ("workers", "memory")}
+from molgen.base.errors import BatchError
 
 
-def check_cluster(cluster: Any) -> None:
-    """Raise BatchError unless ``cluster`` is a mapping of known kind with that kind's keys."""
-    if not isinstance(cluster, Mapping):
-        raise BatchError(f"cluster must be a mapping with the key kind, got {cluster!r:.60}.")
-    kind = cluster.get("kind", "local")
-    if kind not in CLUSTERS:
-        raise BatchError(unknown("kind of cluster", kind, CLUSTERS))
-    for key in cluster:
-        if key not in ("kind", *CLUSTERS[kind]):
-            raise BatchError(unknown(f"key of a {kind} cluster", key, ("kind", *CLUSTERS[kind])))
-    for key in _NEEDED.get(kind, ()):
-        if key not in cluster:
-            raise BatchError(f"a {kind} cluster needs the key {key!r}.")
-    if "workers" in cluster:
-        whole("cluster.workers", cluster["workers"], 1)
-    if "hosts" in cluster:
-        texts("cluster.hosts", cluster["hosts"])
+def nearest_name(name: object, known: Sequence[str]) -> str:
+    """A hint for messages: " Did you mean 'x'?" or nothing."""
+    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
+    """One sentence: there is no such name, the nearest known one, and all of them."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"Unknown {what} {name!r}; {hint}There are {', '.join(known)}."
 
 
 def unknown(what: str, name: Any, known: Any) -> str:
@@ -67,3 +50,15 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(entries, list | tuple) or not all(isinstance(e, str) for e in entries):
         raise BatchError(f"{name} must be a list of texts, got {value!r}.")
     return tuple(entries)
+
+
+def check_count(n: int) -> None:
+    """Raise ValueError unless ``n`` is a whole number of at least 0."""
+    if not isinstance(n, int | np.integer) or n < 0:
+        raise ValueError(f"n is {n!r}; expected a whole number of at least 0")
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise ValueError unless ``temperature`` is a number of at least 0."""
+    if not temperature >= 0:
+        raise ValueError(f"temperature is {temperature!r}; expected a number of at least 0")

@@ -1,0 +1,137 @@
+"""The report of an audit: its sections, verdict and page."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trial_sim.auditing.compared.measure import COLUMNS, SECTIONS, VERDICTS, _scalar, as_table
+
+
+@dataclass(frozen=True, eq=False)
+class AuditReport:
+    """What an audit found: six tables of measures, and aggregate data for the figures.
+
+    No table holds a patient's record: figures are drawn from curves and histogram counts.
+
+    Args:
+        fidelity, effects, utility, privacy, error_rates, balance: DataFrames with the columns
+            measure, subject, estimate, lower, upper, control, threshold, better, verdict, reading.
+        figures: aggregate data behind the plots, by name.
+        about: sizes, seed, endpoints and notes (what was compared and how).
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> trial = ts.load_trial("gehan")
+        >>> fitted = ts.fit(trial, "relapse", model="weibull", covariate_model="bootstrap")
+        >>> report = ts.audit(trial, fitted.sample_trial(seed=1), endpoint="relapse", seed=0)
+        >>> list(report.table)[:2], report.passed == (len(report.failures) == 0)
+        (['section', 'measure'], True)
+        >>> list(report.counts())
+        ['green', 'amber', 'red', 'grey']
+        >>> sorted(report.to_dict())[:2]
+        ['about', 'balance']
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     print(report.to_html(Path(folder) / "audit.html").name)
+        ...     print(report.to_json(Path(folder) / "audit.json").name)
+        audit.html
+        audit.json
+    """
+
+    fidelity: pd.DataFrame
+    effects: pd.DataFrame
+    utility: pd.DataFrame
+    privacy: pd.DataFrame
+    error_rates: pd.DataFrame
+    balance: pd.DataFrame
+    figures: dict[str, pd.DataFrame] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All measures in one DataFrame with a leading ``section`` column."""
+        parts = [getattr(self, name).assign(section=name) for name in SECTIONS]
+        parts = [part for part in parts if len(part)]
+        whole = pd.concat(parts, ignore_index=True) if parts else as_table([]).assign(section=[])
+        return whole[["section", *COLUMNS]]
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The red measures: those whose breach of the rule chance cannot explain."""
+        table = self.table
+        return table[table["verdict"] == "red"].reset_index(drop=True)
+
+    @property
+    def passed(self) -> bool:
+        """True when no measure is red."""
+        return len(self.failures) == 0
+
+    def counts(self) -> pd.DataFrame:
+        """Number of measures by section and verdict."""
+        table = self.table
+        counts = pd.crosstab(table["section"], table["verdict"])
+        sections = [s for s in SECTIONS if s in counts.index]
+        return counts.reindex(index=sections, columns=list(VERDICTS), fill_value=0)
+
+    def __repr__(self) -> str:
+        about = self.about
+        lines = [
+            f"AuditReport: {'passed' if self.passed else 'FAILED'}"
+            f" ({about.get('n_real', '?')} real, {about.get('n_synthetic', '?')} synthetic patients"
+            f"; {about.get('mode', 'two tables')})"
+        ]
+        for section, row in self.counts().iterrows():
+            lines.append(
+                f"  {section:<12}"
+                + "  ".join(f"{int(row[v]):>3} {v}" for v in VERDICTS if row[v] or v != "grey")
+            )
+        failures = self.failures
+        for _, red in failures.head(8).iterrows():
+            lines.append(
+                f"  red: {red['measure']} [{red['subject']}] = {red['estimate']:.3g}"
+                f" ({red['lower']:.3g} to {red['upper']:.3g}), rule {red['threshold']:.3g}"
+            )
+        if len(failures) > 8:
+            lines.append(f"  … and {len(failures) - 8} more: see .failures")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain lists and numbers (NaN and infinity become None)."""
+
+        def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+            return [
+                {
+                    str(key): None
+                    if isinstance(value, float) and not math.isfinite(value)
+                    else value
+                    for key, value in row.items()
+                }
+                for row in frame.to_dict("records")
+            ]
+
+        return {
+            "passed": self.passed,
+            "about": self.about,
+            **{name: plain(getattr(self, name)) for name in SECTIONS},
+            "figures": {name: plain(frame) for name, frame in self.figures.items()},
+        }
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write the report as JSON and return the path."""
+        path = Path(path)
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, default=_scalar)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the report as one offline HTML page with figures and return the path."""
+        from trial_sim.auditing.page import write_html
+
+        return write_html(self, path)
