@@ -63,8 +63,9 @@ def type_one(run: str, n_trials: int = 2000) -> pd.DataFrame:
 
     ``below`` and ``above`` are the two directions with estimated parameters, ``drawn`` the mean of
     both with parameters drawn once in 20 trials, ``wald`` the mean of both for estimate over
-    standard error. The test is the one of `trial_sim.auditing.utility.null_tests` (log-rank, Pearson,
-    score, t). ``worst`` is the larger distance of below and above from .025 in Monte-Carlo errors.
+    standard error. The test is the one of `trial_sim.auditing.utility.null_tests` (log-rank,
+    Pearson, score, t). ``worst`` is the larger distance of below and above from .025 in Monte-Carlo
+    errors.
 
     Pearson's test of two arms rejects at .025 only roughly, in real trials too. For a binary
     endpoint ``size_below`` and ``size_above`` are its exact rates for arms of these sizes without

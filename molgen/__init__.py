@@ -1,18 +1,25 @@
 """molgen: a motif-tree graph VAE proposes molecules, and chemistry chooses among them.
 
-The modules, in the order in which data flows:
+The rooms, from the ground up; each imports only from those above it in this list:
 
-    chem, standardization    the border with RDKit: parse, salts and charges, scaffolds
-    motifs        molecule <-> motif tree; vocabulary; assembly
-    datasets      MOSES and user files, splits, hashes, cache
-    tensors       motif trees as flat arrays and as batches
-    model         GraphVAE: graph encoder, motif-tree decoder, latent prior
-    training      loop, schedules, checkpoints, resume
-    generation    prior, near, interpolate, scaffold and conditional sampling
-    properties, filters, scoring, qsar, admet    what a molecule is worth, and why one is refused
-    optimization  goal-directed search
-    evaluation, auditing MOSES metrics; memorisation, membership inference, utility
-    drawing, report, batch, cli    pictures, HTML, long runs, commands
+    base            what knows no chemistry: parallel work, arguments, random streams, whole files
+    chem            the border with RDKit: parsing, standardisation, properties, fingerprints
+    files           molecule files, data sets, tables, records of provenance
+    filters         why a molecule is refused: rules, alerts, ring frequency, sets of filters
+    motifs          molecule <-> motif tree <-> arrays; vocabulary
+    qsar            learned properties: data, features, learners, calibration, saved models, ADMET
+    model           the network: encoder, decoder, GraphVAE, latent prior, checkpoints
+    scoring         from wishes to one number: desirability, components, objectives
+    evaluation      MOSES's metrics, reference sets, ChemNet
+    report          page, charts, candidate cards, drawings, analogues
+    training        step, state, whole run, learning curve, private run
+    sampling        the model at work: partial molecules, decoding, likelihood, processes
+    generation      a chemist's verbs: near, scaffold, link, window; the Generator
+    optimization    moves, proposers, oracle, search, optimize
+    batch           long runs: plan, chunks, workers, cluster, results
+    auditing        what a generator gives away, and what it is worth
+    provenance      verify: stands above what it makes again
+    cli             parses, calls one public function, prints
 
 Names are imported on first use, so that ``import molgen`` stays fast.
 """

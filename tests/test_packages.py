@@ -1,5 +1,6 @@
 """The two packages as a user meets them: names, imports, independence, no code in files."""
 
+import configparser
 import pkgutil
 import re
 import subprocess
@@ -59,3 +60,27 @@ def test_loading_never_executes_code(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     found = [line for line in lines if FORBIDDEN.search(line) and ".eval()" not in line]
     assert found == []
+
+
+def layers_of(package: str) -> list[set[str]]:
+    """The lines of the package's layers in .importlinter, from the ground up."""
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / ".importlinter", encoding="utf-8")
+    lines = contract[f"importlinter:contract:{package}"]["layers"].split("\n")
+    return [set(re.split(r"\s*[|:]\s*", line.strip())) for line in lines if line.strip()][::-1]
+
+
+@pytest.mark.parametrize("package", [molgen, trial_sim], ids=lambda p: p.__name__)
+def test_the_map_lists_the_rooms_in_the_order_of_the_layers(package) -> None:
+    drawn = re.findall(r"^    (\w+)  ", package.__doc__, re.MULTILINE)
+    rooms = {m.name for m in pkgutil.iter_modules(package.__path__)}
+    # folders of files alone: weights, data, templates
+    assert set(drawn) == rooms
+    height = {room: i for i, line in enumerate(layers_of(package.__name__)) for room in line}
+    assert sorted(drawn, key=lambda room: height[room]) == drawn
+
+
+@pytest.mark.parametrize("package", [molgen, trial_sim], ids=lambda p: p.__name__)
+def test_a_room_has_at_most_the_allowed_entries(package) -> None:
+    entries = [p for p in Path(package.__file__).parent.iterdir() if p.name != "__pycache__"]
+    assert len(entries) <= 22, sorted(p.name for p in entries)

@@ -1,18 +1,25 @@
 """trial_sim: synthetic patient arms fitted to real trials, and whole trials run in silico.
 
-The modules, in the order in which data flows:
+The rooms, from the ground up; each imports only from those above it in this list:
 
-    trial, datasets       Trial, endpoints, validation at the border; built-in real trials
-    covariates            joint covariate generators
-    outcomes/             one module a kind of endpoint: fitted models that sample
-    fitting               model choice, parameter uncertainty, FittedTrial
-    spending, boundaries, sequential_planning, sample_size    exact boundaries, closed-form designs
-    statistics/           log-rank family, MaxCombo, RMST, Cox, means, proportions, counts, MMRM
-    design, scenarios     declarative designs; declarative outcome scenarios
-    engine, operating_characteristics    batched simulation; summaries with Monte-Carlo error
-    exploration, prediction    grids of scenarios (what-if); an ongoing trial
-    auditing/             fidelity, utility, privacy, balance of synthetic arms
-    report, cli
+    base            arguments, records, written files, storage
+    numerics        random streams, buffers, roots, piecewise hazards, multivariate normal
+    statistics      tests and estimates of one trial, compiled kernels under them
+    sequential      bounds, spending, integration, futility, inference, monitoring, update
+    sample_size     fixed designs, one module a kind of endpoint; assurance
+    scenarios       what happens to simulated patients
+    data            Trial, endpoints, schema, constraints, CDISC, built-in trials
+    covariates      joint generators of baseline columns
+    outcomes        fitted models of times and of responses
+    arms            fit, FittedTrial, sampling of arms, differential privacy
+    auditing        fidelity, utility, privacy and balance of synthetic arms
+    adaptive        combination tests
+    design          Design, accrual, looks, randomisation, names of tests
+    engine          a batch of trials, held look by look
+    simulation      simulate, operating characteristics, replay, files of results
+    exploration     what_if: grids, search, assurance by simulation, report
+    prediction      an ongoing trial
+    cli             parses, calls one public function, prints
 
 Names are imported on first use, so that ``import trial_sim`` stays fast.
 """

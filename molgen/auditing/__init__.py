@@ -3,14 +3,16 @@
 The modules, in the order in which data flows:
 
     intervals      Wilson, Newcombe, bootstraps of shares and attacks
-    record, page   measures with rules and verdicts; the report; its HTML page
-    molecules      the audited sets: keys, fingerprints, scaffolds
+    measures       a measure with its rule and verdict
+    report         the report and its HTML page
+    sets           the audited sets: keys, fingerprints, scaffolds
     memorisation   exact and near copies against a hold-out
     membership     attacks with samples alone, and with the model
     shadows        small models trained here, and the attacks that compare with them
     canaries       planted molecules: exposure and extraction
     inversion      members of a secret series from its scaffold or its profile
     usefulness     property models from generated molecules; fidelity; rare chemotypes
+    early_stopping train until an audit says stop
     assessment     ``audit`` and ``audit_samples``
 """
 

@@ -23,17 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molgen.auditing.intervals import Interval
+from molgen.auditing.measures import SECTIONS, VERDICTS, Measure, as_table
 from molgen.base.whole_files import write_atomically
 from molgen.files.provenance_records import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
-from typing import TYPE_CHECKING
-
-from molgen.auditing.measures import SECTIONS, VERDICTS, Measure, as_table
-
-if TYPE_CHECKING:
-    from molgen.auditing.report import AuditReport
 
 INTRODUCTIONS = {
     "memorisation": "Does a large sample hold training molecules, or near copies of them, more "

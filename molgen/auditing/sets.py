@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from rdkit import Chem
@@ -42,6 +43,10 @@ class MoleculeSet:
 
     def __len__(self) -> int:
         return len(self.smiles)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was worked out of them need not travel to another process."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def take(self, keep: np.ndarray) -> MoleculeSet:
         """The molecules at the positions ``keep``."""

@@ -21,13 +21,14 @@ import numpy as np
 
 from molgen.auditing.membership import Attack
 from molgen.auditing.sets import MoleculeSet
+from molgen.base.parallel import one_thread
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator
     from molgen.model.graph_vae import ModelConfig
     from molgen.motifs.tree_tables import TreeTable
     from molgen.training.whole_run import TrainingConfig
-from molgen.base.parallel import one_thread
+
 
 _POPULATION = 1_000
 _SMALL_WIDTH = 64

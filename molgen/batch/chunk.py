@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,31 +17,22 @@ import numpy as np
 from rdkit import Chem
 
 from molgen.base.errors import BatchError
+from molgen.base.parallel import single_thread
 from molgen.base.parquet import parquet_bytes, read_parquet
 from molgen.batch.plan import BLOCK, Task
 from molgen.chem.fast_descriptors import describe_fast, quick_values
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.parsing import parse, quiet_rdkit
 from molgen.chem.typed_molecules import TypedMol
+from molgen.files.provenance_records import Provenance, row_digests
 from molgen.filters.fast_filters import refuses
 from molgen.filters.filter_sets import FilterSet, as_filter_set
-from molgen.provenance import row_digests
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from molgen.generation.generator import Generator
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from molgen.base.parallel import single_thread
-from molgen.files.provenance_records import Provenance
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from molgen.generation.generator import Generator
 
 META = "molgen_batch_chunk"
 HIDDEN = ("key", "digest", "fingerprint")

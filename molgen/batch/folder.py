@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from molgen.base.errors import BatchError
-from molgen.provenance import hash_file
+from molgen.base.whole_files import hash_file
 
 JOURNAL = "run.json"
 RESULTS = (

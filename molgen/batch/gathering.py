@@ -189,7 +189,7 @@ class Run:
         import pandas as pd
 
         from molgen.batch.chunk import HIDDEN
-        from molgen.provenance import row_digests
+        from molgen.files.provenance_records import row_digests
 
         scores = read_scores(
             self._folder.scores_path(number), self._task, number, tuple(table["smiles"])
@@ -251,7 +251,7 @@ class Run:
 
     def _provenance(self) -> Any:
         """The record of the results; without the time, which would differ between equal runs."""
-        from molgen.provenance import record
+        from molgen.files.provenance_records import record
 
         plan, task = self._plan, self._task
         arguments = {

@@ -11,10 +11,10 @@ from rdkit import Chem
 from molgen.base.errors import BatchError
 from molgen.base.parallel import map_chunks
 from molgen.base.parquet import ParquetError, parquet_bytes, parquet_columns, parquet_rows
+from molgen.base.whole_files import hash_file
 from molgen.batch.chunk import hash_key
 from molgen.batch.folder import BatchFolder
 from molgen.chem.parsing import parse_or_none, quiet_rdkit
-from molgen.provenance import hash_file
 
 _PIECE = 50_000
 

@@ -19,7 +19,6 @@ CLUSTERS: dict[str, tuple[str, ...]] = {
     "ssh": ("hosts", "workers", "connect"),
     "slurm": ("workers", "cores", "memory", "queue", "account", "walltime", "extra"),
 }
-
 """Kinds of Dask cluster, and the keys that each takes beside ``kind``."""
 
 _NEEDED = {"address": ("address",), "ssh": ("hosts",), "slurm": ("workers", "memory")}

@@ -22,8 +22,8 @@ from molgen.base.parquet import GROUP, join_parquet, write_parquet
 from molgen.batch.chunk import FINGERPRINT_BITS, HIDDEN
 from molgen.batch.plan import Selection
 from molgen.chem.diversity import choose_maxmin, choose_spheres
-from molgen.files.provenance_records import MOST_LISTED, PackedDigests
-from molgen.provenance import Provenance, sidecar_path
+from molgen.files.provenance_records import MOST_LISTED, PackedDigests, Provenance
+from molgen.files.tables import sidecar_path
 
 if TYPE_CHECKING:
     import pandas as pd

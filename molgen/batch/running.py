@@ -5,14 +5,14 @@ the run file and its number alone; chunks are computed by workers in any order, 
 number, and written once enough molecules are there. Whatever was interrupted, the same call goes
 on, and the output is the same, byte for byte.
 
-    batch_checks, batch_plan    what is to be done; what a worker needs of it
-    batch_chunk, batch_job      one chunk; its scores
-    batch_run                   chunks come in, are taken in, and become results
-    batch_workers, batch_cluster    who computes chunks: processes here, or Dask
-    batch_folder                lock, journal, chunks, whole files
-    batch_known, batch_store    molecules that are not wanted, and those seen before
-    diversity, batch_output    the diverse choice, results, report
-    batch_estimate, batch_verify    what it would cost; whether it is true
+    plan                what is to be done; what a worker needs of it
+    chunk, jobs         one chunk, drawn, computed again and compared; its scores
+    gathering           chunks come in, are taken in, and become results
+    workers, cluster    who computes chunks: processes here, or Dask
+    folder              lock, journal, chunks, whole files
+    known, seen         molecules that are not wanted, and those seen before
+    results             the files of a finished batch and its report
+    running             run_batch; what it would cost
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
 
 def _decisive(plan: RunPlan, task: Task, hashes: list[str]) -> dict[str, Any]:
     """Everything that the results depend on."""
-    from molgen.provenance import record
+    from molgen.files.provenance_records import record
 
     import torch  # isort: skip  (so that its version is in the record)
 

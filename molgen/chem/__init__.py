@@ -1,1 +1,1 @@
-"""The border with RDKit: parsing, standardisation, ring systems, properties, fingerprints, similarity."""
+"""The border with RDKit: parsing, standardisation, ring systems, properties, similarity."""

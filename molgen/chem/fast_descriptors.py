@@ -2,9 +2,9 @@
 
 QED counts the alerts that :mod:`molgen.filters.fast_filters` leaves, its acceptors in one pass, its
 aromatic rings by arithmetic, and takes from the other descriptors what it shares with them. logP is
-the sum of what equal atoms contributed before (:mod:`molgen.chem.fast_descriptors`). The SA and NP scores share
-one fingerprint; stereocentres are those that were found when the molecule was read. The values are
-those of RDKit to the last digit, which the tests hold on odd and ordinary molecules.
+the sum of what equal atoms contributed before (:mod:`molgen.chem.fast_descriptors`). The SA and NP
+scores share one fingerprint; stereocentres are those that were found when the molecule was read.
+The values are those of RDKit to the last digit, which the tests hold on odd and ordinary molecules.
 """
 
 from __future__ import annotations

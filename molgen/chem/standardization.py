@@ -22,10 +22,11 @@ from molgen.chem.parsing import (
     parse,
     quiet_rdkit,
 )
+from molgen.chem.refusals import Rejected
 
 if TYPE_CHECKING:
     import pandas as pd
-from molgen.chem.refusals import Rejected
+
 
 #: Elements of organic and medicinal chemistry; anything else left after the largest fragment was
 #: chosen is reported as a metal or an unusual element.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from molgen.cli import app
+from molgen.cli.app import app
 from molgen.cli.common import plain_errors
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molgen.cli import app
+from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
     Input,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from molgen.cli import app
+from molgen.cli.app import app
 from molgen.cli.common import Output, plain_errors
 from molgen.cli.generate import Count, Model, Seed, Temperature, load_generator, write_molecules
 

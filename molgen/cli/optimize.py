@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from molgen.cli import app
+from molgen.cli.app import app
 from molgen.cli.common import Output, plain_errors, write_table
 from molgen.cli.objectives import Goals, read_objective
 

@@ -3,8 +3,8 @@
 Both look for hundreds of substructures of which a molecule has none or few. A substructure can only
 be there if each of its angles is: an atom with two bonds that its own atom and bonds match. Whether
 an angle fits one of the queries is asked of RDKit once for every kind of angle
-(:mod:`molgen.chem.typed_molecules`) and remembered as bits, so that one comparison of bits rules out nearly
-all substructures. What is left is matched as usual.
+(:mod:`molgen.chem.typed_molecules`) and remembered as bits, so that one comparison of bits rules
+out nearly all substructures. What is left is matched as usual.
 """
 
 from __future__ import annotations

@@ -204,7 +204,8 @@ class Filter:
         """The reasons against a molecule; an empty list when it passes.
 
         Args:
-            mol: a sanitised molecule; as a :class:`~molgen.chem.typed_molecules.TypedMol` where the caller
+            mol: a sanitised molecule; as a :class:`~molgen.chem.typed_molecules.TypedMol` where the
+            caller
                 has one, so that its atoms need not be read again.
             values: its descriptors, at least :attr:`descriptors`.
         """

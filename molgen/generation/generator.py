@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -60,9 +60,7 @@ def load_model(name: str | os.PathLike = "moses") -> Generator:
         >>> len(model.sample(5, seed=0))
         5
     """
-    folder = find_model(name)
-    network, prior, card = read_model(folder)
-    return Generator(network, prior, card, folder)
+    return Generator.load(find_model(name))
 
 
 class Generator:
@@ -123,6 +121,12 @@ class Generator:
         self.folder = None if folder is None else Path(folder)
         settings = self.card.get("sampling", {})
         self.settings = PriorSettings(**settings) if settings else PriorSettings()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The generator whose files lie in ``folder``."""
+        network, prior, card = read_model(folder)
+        return cls(network, prior, card, folder)
 
     def __repr__(self) -> str:
         where = self.card.get("name", "unnamed")

@@ -7,9 +7,9 @@ latent    ``z = mu + sigma * noise``; the decoder is given ``z_t = (1 - t) z + t
           model of motif trees, and in between it fills in what the noise has hidden
 decoder   a causal transformer over the motifs placed so far; each step points at a site of the
           partial molecule (or stops) and picks a motif with its attachment atom
-prior     a velocity field that carries noise to latents (``molgen.model.latent_prior``), fitted afterwards;
-          it need only be integrated down to the noise level at which the decoder takes over
-
+prior     a velocity field that carries noise to latents (``molgen.model.latent_prior``),
+          fitted afterwards; it need only be integrated down to the noise level at which the
+          decoder takes over
 One noise-aware decoder is what lets one checkpoint both reconstruct exactly and sample the
 training distribution: the prior never has to hit the fine detail of a latent.
 

@@ -2,8 +2,8 @@
 
 Children come from the generator (latents of good molecules, noised as the decoder understands),
 from crossover, graph edits and fragment exchange; a surrogate ranks them and only the best cost a
-call (``molgen.optimization.search``). Every call is counted, cached, and logged to a file that a later run
-resumes (``molgen.optimization.oracle``).
+call (``molgen.optimization.search``). Every call is counted, cached, and logged to a file that a
+later run resumes (``molgen.optimization.oracle``).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Mutations follow the published description of Graph GA (Jensen, Chem. Sci. 10:3567, 2019: append,
 insert and delete an atom, change an element or a bond order, open and close a ring), with three
 moves added that cross barriers which single-atom edits do not: a substituent moves to another
-position, a ring changes between saturated and aromatic, and (``molgen.optimization.graph_moves``) a branch is
-replaced by a fragment of a table. Crossover stands there, too.
+position, a ring changes between saturated and aromatic, and (``molgen.optimization.graph_moves``) a
+branch is replaced by a fragment of a table. Crossover stands there, too.
 
 All edits act on a Kekulé copy and are sanitised afterwards; a move that cannot be made, or whose
 product is refused, gives None. Every function takes its random numbers from a

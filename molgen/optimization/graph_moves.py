@@ -1,8 +1,8 @@
 """Parts of molecules that change places: branches from a table, and crossover of two parents.
 
-Edits act on Kekulé copies, as in ``molgen.optimization.graph_edits``, whose rules on what is a sound product
-hold here, too. Crossover joins parts of two parents at acyclic bonds or inside a ring (Jensen,
-Chem. Sci. 10:3567, 2019).
+Edits act on Kekulé copies, as in ``molgen.optimization.graph_edits``, whose rules on what is a
+sound product hold here, too. Crossover joins parts of two parents at acyclic bonds or inside a ring
+(Jensen, Chem. Sci. 10:3567, 2019).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a search expects of molecules that it has not paid for: a surrogate kept up to date.
 
-The surrogate (``molgen.qsar.gaussian_process``) is fitted anew each generation, to the best calls and a fixed
-random share of the others, so that most of its similarities are known from the generation before.
+The surrogate (``molgen.qsar.gaussian_process``) is fitted anew each generation, to the best calls
+and a fixed random share of the others, so that most of its similarities are known from the
+generation before.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The learners behind a QSAR model: scikit-learn's, a Tanimoto Gaussian process, DeepChem's D-MPNN.
 
 Each is fitted with SMILES, features and targets, and predicts a mean and a spread (a measure of its
-own doubt, made a calibrated interval by :mod:`molgen.qsar.model`). Targets of a classification are 0 and
-1 and the mean is a probability.
+own doubt, made a calibrated interval by :mod:`molgen.qsar.model`). Targets of a classification are
+0 and 1 and the mean is a probability.
 """
 
 from __future__ import annotations

@@ -1,32 +1,24 @@
-"""Drawing blocks of molecules in several processes, this one included.
+"""A model at work in several processes: blocks of molecules, and calls side by side.
 
-This process draws from the first moment, while the others still start; a helper has at most two
-blocks before it, so that nobody waits for the last one long.
+While blocks are drawn this process draws from the first moment, as the others still start; a
+helper has at most two blocks before it, so that nobody waits for the last one long.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import torch
-
-from molgen.chem.refusals import Refusal
-
-if TYPE_CHECKING:
-    from molgen.generation.generator import Generator
-
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from molgen.auditing.sets import MoleculeSet
+import torch
+
 from molgen.base.parallel import one_thread
+from molgen.chem.refusals import Refusal
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator
@@ -34,10 +26,9 @@ if TYPE_CHECKING:
 #: Takes a name, seconds, and seconds of the processor.
 Log = Callable[[str, float, float], None]
 
-_model: Generator | None = None
-
-
 Block = tuple[list[str], list[Refusal]]
+
+_model: Generator | None = None
 
 
 def draw_blocks(
@@ -59,7 +50,9 @@ def draw_blocks(
     torch.set_num_threads(1)
     context = get_context("spawn")
     try:
-        with ProcessPoolExecutor(helpers, context, _start, (model.folder,)) as pool:
+        with ProcessPoolExecutor(
+            helpers, context, _start, (type(model), model.folder, True)
+        ) as pool:
             own: int | None = 0
             while own is not None:
                 for number, future in list(given.items()):
@@ -81,15 +74,11 @@ def draw_blocks(
     return [blocks[number] for number in range(n_blocks)]
 
 
-_model: Generator | None = None
-
-
-def _start(folder: Path) -> None:
-    from molgen.generation.generator import load_model
-
+def _start(kind: type[Generator], folder: Path, single_thread: bool) -> None:
     global _model
-    torch.set_num_threads(1)
-    _model = load_model(folder)
+    if single_thread:
+        torch.set_num_threads(1)
+    _model = kind.load(folder)
 
 
 def _draw(number: int, seed: int, temperature: float) -> Block:
@@ -110,7 +99,7 @@ class SideBySide:
         if n_jobs > 1 and model.folder is not None:
             # forked children of a process that has started threads (torch has) may deadlock
             self._pool = ProcessPoolExecutor(
-                n_jobs, get_context("spawn"), _start, (Path(model.folder),)
+                n_jobs, get_context("spawn"), _start, (type(model), Path(model.folder), False)
             )
 
     def __enter__(self) -> SideBySide:
@@ -131,13 +120,11 @@ class SideBySide:
         Args:
             name: under which its time is logged.
         """
-        # what was worked out of a set and kept need not travel
-        plain = [replace(a) if isinstance(a, MoleculeSet) else a for a in arguments]
         if self._pool is None:
-            done = _timed(self._model, function, plain, named)
+            done = _timed(self._model, function, arguments, named)
             self._log(name, *done[1:])
             return lambda: done[0]
-        future = self._pool.submit(_serve, function, plain, named)
+        future = self._pool.submit(_serve, function, arguments, named)
         return lambda: self._collect(name, future)
 
     def _collect(self, name: str, future: Future) -> Any:
@@ -152,22 +139,18 @@ class SideBySide:
         return result
 
 
-def _start(folder: Path) -> None:
-    from molgen.generation.generator import load_model
-
-    global _model
-    _model = load_model(folder)
-
-
 def _serve(
-    function: Callable[..., Any], arguments: list[Any], named: dict[str, Any]
+    function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[Any, float, float]:
     assert _model is not None
     return _timed(_model, function, arguments, named)
 
 
 def _timed(
-    model: Generator, function: Callable[..., Any], arguments: list[Any], named: dict[str, Any]
+    model: Generator,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    named: dict[str, Any],
 ) -> tuple[Any, float, float]:
     started, used = time.perf_counter(), time.process_time()
     with one_thread():

@@ -1,10 +1,10 @@
 """What an objective can be made of: each kind of property turns SMILES into raw values.
 
-Every descriptor of :data:`molgen.chem.properties.DESCRIPTORS` is a kind of its own name. Beside them
-stand similarity, substructures, ring rarity, structural alerts, 3D shape (``score_structures``),
-QSAR and ADMET models, Python callables and external programs (``score_models``). A kind knows its
-parameters and, where there is one, the scale on which its values usually lie, from which an
-objective takes its default shapes.
+Every descriptor of :data:`molgen.chem.properties.DESCRIPTORS` is a kind of its own name. Beside
+them stand similarity, substructures, ring rarity, structural alerts, 3D shape
+(``score_structures``), QSAR and ADMET models, Python callables and external programs
+(``score_models``). A kind knows its parameters and, where there is one, the scale on which its
+values usually lie, from which an objective takes its default shapes.
 """
 
 from __future__ import annotations

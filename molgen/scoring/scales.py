@@ -1,8 +1,8 @@
 """What kinds of property share: scales, evaluators, and the reference distributions.
 
-An evaluator turns canonical SMILES into answers (``molgen.scoring.guarded_calls.Answer``): a raw value, or
-why there is none. A scale says where the values of a property usually lie; an objective takes its
-default shapes from it.
+An evaluator turns canonical SMILES into answers (``molgen.scoring.guarded_calls.Answer``): a raw
+value, or why there is none. A scale says where the values of a property usually lie; an objective
+takes its default shapes from it.
 """
 
 from __future__ import annotations

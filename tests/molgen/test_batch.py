@@ -138,7 +138,7 @@ def test_a_run_killed_at_any_moment_goes_on(whole, small_folder, tmp_path):
     """kill -9, four times, at moments spread over the run: also while results are written."""
     run_file, folder = tmp_path / "run.yaml", tmp_path / "killed"
     run_file.write_text(yaml.safe_dump(plan_for(small_folder)))
-    code = "import sys; from molgen.batch.running import run_batch; run_batch(sys.argv[1], sys.argv[2])"
+    code = "import sys, molgen; molgen.run_batch(sys.argv[1], sys.argv[2])"
     moments = [
         lambda: (folder / "work" / "seen.duckdb").exists(),
         lambda: (folder / "work" / "chunks" / "00000000.parquet").exists(),

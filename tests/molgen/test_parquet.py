@@ -254,7 +254,10 @@ def test_molecules_without_a_smiles_are_set_aside(tmp_path):
 
 
 def test_importing_the_package_loads_neither():
-    code = "import sys, molgen, molgen.files.molecule_files; print({'duckdb', 'pyarrow'} & set(sys.modules))"
+    code = (
+        "import sys, molgen, molgen.files.molecule_files\n"
+        "print({'duckdb', 'pyarrow'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -2,18 +2,12 @@
 
 The modules, in the order in which data flows:
 
-    intervals, record     interval estimates; measures, verdicts and the report that holds them
-    tables, patients      patient tables as arrays, distances between records
-    curves                weighted outcome curves with bands
-    outcomes              every kind of endpoint brought to curves and contrasts
-    comparison            two trials checked and brought to one form
-    resemblance, fidelity, effects, utility, balance    what is measured on two tables
-    attacks, distances, membership    the attacks themselves
-    exposure, privacy, membership_measures, small_cells    what they find, beside a control
-    refits                refits without a fold
-    error_rates           type I error and power after synthesis (needs the generator)
-    figures               aggregate data behind the plots
-    two_tables, fitted    the audits themselves
+    compared/      intervals and measures; tables, patients and distances; curves and outcomes
+    fidelity/      margins, associations, effects, balance
+    utility/       training on synthetic, replication, refits, error rates
+    privacy/       the attacks, and what they find beside a control
+    report, figures, plots, page    the report; the data behind its plots; its HTML page
+    two_tables, fitted_arms         the audits themselves
 """
 
 from __future__ import annotations

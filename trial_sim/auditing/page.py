@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from trial_sim.auditing import plots
+from trial_sim.auditing.compared.intervals import interval, number
 
 if TYPE_CHECKING:
     from trial_sim.auditing.report import AuditReport
-from trial_sim.auditing.compared.intervals import interval, number
+
 
 SEVERITY = {"red": 0, "amber": 1, "green": 2, "grey": 3}
 INTRODUCTIONS = {

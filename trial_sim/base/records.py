@@ -190,12 +190,8 @@ class Record(Written):
 
 def record_class(name: str) -> type[Record]:
     """The record class of this name."""
-    import trial_sim.scenarios as scenarios
-
-    if name not in _CLASSES and name in scenarios.__all__:
-        getattr(scenarios, name)
     if name not in _CLASSES:
-        known = sorted({*_CLASSES, *scenarios.__all__} - {"Record", "Looks", "RandomizationRule"})
+        known = sorted(set(_CLASSES) - {"Record", "Looks", "RandomizationRule"})
         raise ValueError(f"there is no record {name!r}{nearest(name, known)}")
     return _CLASSES[name]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trial_sim.cli import app
+from trial_sim.cli.app import app
 
 TRIAL_HELP = "A built-in trial (colon, veteran, ...), a YAML description, or a CSV with --spec."
 SpecOption = Annotated[

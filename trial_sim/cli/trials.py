@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from trial_sim.cli import app
+from trial_sim.cli.app import app
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML) with design and outcomes.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")]

@@ -1,7 +1,8 @@
 """Compiled loops over the trials of a batch for models: negative binomial, Gray's test, MMRM.
 
-As in ``trial_sim.engine.responses_at_looks``, each fills its results where a trial is active; a trial whose
-data are too few for the model is left without an effect (NaN), which counts as no evidence.
+As in ``trial_sim.engine.responses_at_looks``, each fills its results where a trial is active; a
+trial whose data are too few for the model is left without an effect (NaN), which counts as no
+evidence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Assurance by simulation: the probability of success averaged over what is believed.
 
-The closed forms for normal estimates are in ``trial_sim.sample_size.assurance``; the definitions have the same
-names there:
+The closed forms for normal estimates are in ``trial_sim.sample_size.assurance``; the definitions
+have the same names there:
 
 ``"unconditional"``           P(trial succeeds), the effect drawn from the whole prior;
 ``"conditional_on_benefit"``  P(trial succeeds | the true effect is a benefit);

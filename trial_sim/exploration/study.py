@@ -10,6 +10,7 @@ from typing import Any
 from trial_sim.base.records import Record, from_plain, nearest
 from trial_sim.base.written import read_plain
 from trial_sim.design.design import Design
+from trial_sim.scenarios import OutcomeScenario
 
 _KEYS = ("title", "rationale", "design", "outcomes", "scenarios", "simulation", "what_if")
 _SIMULATION = ("n_trials", "seed", "n_jobs", "backend", "chunk_trials", "scenario")
@@ -29,8 +30,8 @@ class Study:
     """
 
     design: Design
-    outcomes: Any
-    scenarios: Mapping[str, Any] = field(default_factory=dict)
+    outcomes: OutcomeScenario
+    scenarios: Mapping[str, OutcomeScenario] = field(default_factory=dict)
     simulation: Mapping[str, Any] = field(default_factory=dict)
     what_if: Mapping[str, Any] = field(default_factory=dict)
     title: str = "Simulated trial"

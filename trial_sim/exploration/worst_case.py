@@ -11,12 +11,12 @@ import pandas as pd
 
 from trial_sim.design.design import Design
 from trial_sim.exploration.fields import set_fields
+from trial_sim.exploration.search import _is_whole
 from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.simulation.simulate import simulate
 
 if TYPE_CHECKING:
     pass
-from trial_sim.exploration.search import _is_whole
 
 
 @dataclass(frozen=True, eq=False)

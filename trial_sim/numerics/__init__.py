@@ -1,1 +1,1 @@
-"""Numbers below statistics: random streams, buffers, roots, piecewise hazards, multivariate normal."""
+"""Numbers below statistics: random streams, buffers, roots, hazards, multivariate normal."""

@@ -159,9 +159,9 @@ def predict(
 
     Args:
         trial_so_far: patients so far, as :func:`read_ongoing` (times),
-            :func:`trial_sim.prediction.ongoing_responses.read_responses` or ``read_visits`` (for an MMRM)
-            takes them, or a ``Trial`` whose patients have a column ``enrolment``. A stratified test
-            needs the columns of the strata.
+            :func:`trial_sim.prediction.ongoing_responses.read_responses` or ``read_visits`` (for an
+            MMRM) takes them, or a ``Trial`` whose patients have a column ``enrolment``. A
+            stratified test needs the columns of the strata.
         design: the design; its looks, boundaries, test, follow-up and accrual are obeyed.
         outcomes: the scenario the trial was planned with (with ``hazards``, such as
             PiecewiseExponential, or of the endpoint's kind), for conditional power under the

@@ -1,12 +1,12 @@
 """Sample size in one place: every function returns a `SampleSize`, unrounded.
 
-    sample_size_means, sample_size_equivalence_means                  trial_sim.sample_size.means
-    sample_size_proportions, sample_size_equivalence_proportions      trial_sim.sample_size.proportions
-    exact_power_proportions                                           trial_sim.sample_size.exact_proportions
-    events_required, power_of_events, sample_size_survival            trial_sim.sample_size.survival
-    sample_size_counts, sample_size_recurrent                         trial_sim.sample_size.counts
-    sample_size_ordinal                                               trial_sim.sample_size.ordinal
-    sample_size_rmst                                                  here: a survival method
+    means                sample_size_means, sample_size_equivalence_means
+    proportions          sample_size_proportions, sample_size_equivalence_proportions
+    exact_proportions    exact_power_proportions
+    survival             events_required, power_of_events, sample_size_survival
+    counts               sample_size_counts, sample_size_recurrent
+    ordinal              sample_size_ordinal
+    here                 sample_size_rmst, a survival method
 
 Leave out one of size, power, effect (and, where there is one, duration): it is solved. Pass
 ``boundaries=group_sequential(...)`` for the maximum size of a group-sequential trial.

@@ -9,39 +9,35 @@ longitudinal   LongitudinalResponse, with drop-out at random or not
 populations    WithCovariates, BySubgroup: covariates, subgroups and their prevalence
 """
 
-from importlib import import_module
-from typing import Any
+from trial_sim.scenarios.longitudinal import LongitudinalResponse
+from trial_sim.scenarios.multistate import CompetingRisks, IllnessDeath
+from trial_sim.scenarios.populations import BySubgroup, WithCovariates
+from trial_sim.scenarios.protocol import OutcomeBatch, OutcomeScenario, PatientBatch
+from trial_sim.scenarios.recurrent import RecurrentEvents
+from trial_sim.scenarios.responses import (
+    BinaryResponse,
+    ContinuousResponse,
+    CountResponse,
+    OrdinalResponse,
+)
+from trial_sim.scenarios.survival import PiecewiseExponential, SampledTimes, SurvivalTable, Weibull
 
-_HOMES = {
-    "OutcomeScenario": "protocol",
-    "OutcomeBatch": "protocol",
-    "PatientBatch": "protocol",
-    "PiecewiseExponential": "survival",
-    "Weibull": "survival",
-    "SurvivalTable": "survival",
-    "SampledTimes": "survival",
-    "IllnessDeath": "multistate",
-    "CompetingRisks": "multistate",
-    "BinaryResponse": "responses",
-    "ContinuousResponse": "responses",
-    "CountResponse": "responses",
-    "OrdinalResponse": "responses",
-    "RecurrentEvents": "recurrent",
-    "LongitudinalResponse": "longitudinal",
-    "WithCovariates": "populations",
-    "BySubgroup": "populations",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(import_module(f"trial_sim.scenarios.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'trial_sim.scenarios' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__ = [
+    "BinaryResponse",
+    "BySubgroup",
+    "CompetingRisks",
+    "ContinuousResponse",
+    "CountResponse",
+    "IllnessDeath",
+    "LongitudinalResponse",
+    "OrdinalResponse",
+    "OutcomeBatch",
+    "OutcomeScenario",
+    "PatientBatch",
+    "PiecewiseExponential",
+    "RecurrentEvents",
+    "SampledTimes",
+    "SurvivalTable",
+    "Weibull",
+    "WithCovariates",
+]

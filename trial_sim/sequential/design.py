@@ -14,28 +14,35 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from trial_sim.base.arguments import check_increasing, nearest, number
+from trial_sim.base.arguments import (
+    MAX_LOOKS,
+    between,
+    check_increasing,
+    fractions_of,
+    nearest,
+    number,
+)
 from trial_sim.base.written import Written
 from trial_sim.sequential.boundaries import (
     StageProbabilities,
     drift_for_power,
+    efficacy_alone,
+    error_of,
     exit_probabilities,
     power_of,
 )
+from trial_sim.sequential.futility import FutilityProblem, solve_with_futility
 from trial_sim.sequential.integration import FloatArray
 from trial_sim.sequential.monitoring import DuringTrial
 from trial_sim.sequential.spending import BoundaryRule, parse_rule
+from trial_sim.sequential.update import updated_design
 
 if TYPE_CHECKING:
     import pandas as pd
 
-from numpy.typing import ArrayLike
-
-from trial_sim.base.arguments import MAX_LOOKS, between, fractions_of
-from trial_sim.sequential.boundaries import efficacy_alone, error_of
-from trial_sim.sequential.futility import FutilityProblem, solve_with_futility
 
 __all__ = ["MAX_LOOKS", "GroupSequential", "group_sequential"]
 
@@ -254,8 +261,6 @@ class GroupSequential(DuringTrial, Written):
         the plan spends by a given fraction, joined by straight lines. The alternative keeps its
         effect: `drift` grows with the square root of the information.
         """
-        from trial_sim.sequential.update import updated_design
-
         return updated_design(self, actual_information, final)
 
     def table(

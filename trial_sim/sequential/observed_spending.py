@@ -1,9 +1,9 @@
 """Boundaries of simulated trials from the information that each trial has at its looks.
 
-The recursion of ``trial_sim.sequential.integration``, compiled, a trial a row: where looks are taken by the
-calendar, every trial has information fractions of its own, and so bounds of its own. Trials that
-share their fractions are computed once. Agrees with ``GroupSequential.update`` (which does one
-trial, in NumPy) to about 1e-9.
+The recursion of ``trial_sim.sequential.integration``, compiled, a trial a row: where looks are
+taken by the calendar, every trial has information fractions of its own, and so bounds of its own.
+Trials that share their fractions are computed once. Agrees with ``GroupSequential.update`` (which
+does one trial, in NumPy) to about 1e-9.
 """
 
 # Loop counters become NumPy integers inside compiled code, which mypy cannot follow.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trial_sim.base.arguments import fractions_of
 from trial_sim.sequential.boundaries import efficacy_alone
-from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.futility import FutilityProblem
 from trial_sim.sequential.integration import FloatArray
 from trial_sim.sequential.spending import BoundaryRule
+
+if TYPE_CHECKING:
+    from trial_sim.sequential.design import GroupSequential
 
 
 def updated_design(
@@ -56,7 +59,7 @@ def updated_design(
         # either way, and a hair's breadth keeps the two decisions apart.
         bounds[:-1] = np.minimum(bounds[:-1], alone[:-1] - 1e-9)
         bounds[-1] = alone[-1]
-    return GroupSequential(
+    return type(design)(
         fractions,
         alone,
         bounds,

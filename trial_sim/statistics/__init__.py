@@ -1,13 +1,13 @@
 """Tests and estimators of single trials, and the compiled kernels under them.
 
-    records, validation              what every function returns; checks at the border
+    comparison, validation           what every function returns; checks at the border
     survival_tests                   logrank, max_combo
     survival_curves                  kaplan_meier, rmst_difference, milestone_difference
     regression, recurrent            cox; andersen_gill (LWYY)
     competing_risks                  aalen_johansen, gray_test
     means, proportions, counts       t_test, ancova; chi_square_test, fisher_test, ...
     mixed_models, mmrm_covariance    mixed model for repeated measures
-    kernels, kernels_*               what an engine calls in a loop over trials
+    kernels/                         what an engine calls in a loop over trials
 
 Every test has ``.z > 0`` where the group coded 1 does better, and a one-sided ``.p_value``. Names
 are imported on first use.

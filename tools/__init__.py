@@ -1,0 +1,1 @@
+"""Commands that serve the developer: comparisons of outputs, figures of the house."""
