@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import trial_sim.arms.differential_privacy
+import trial_sim.outcomes.times.stratified  # noqa: F401  (load_fitted reads their records)
 from trial_sim.arms.sampling import as_table, draw_codes
 from trial_sim.arms.settings import Settings, check_count
 from trial_sim.base.storage import read, storable, write
@@ -24,7 +26,6 @@ from trial_sim.data.endpoints import Endpoint
 from trial_sim.data.schema import TrialSchema
 from trial_sim.data.trial import Trial
 from trial_sim.numerics.random_streams import stream
-from trial_sim.outcomes import registry
 
 
 @storable
@@ -394,7 +395,6 @@ def load_fitted(path: str | Path) -> FittedTrial:
         True
         >>> folder.cleanup()
     """
-    registry.import_all()
     found = read(path)
     if not isinstance(found, FittedTrial):
         raise ValueError(f"{str(path)!r} holds a {type(found).__name__}, not a fitted trial")

@@ -55,8 +55,6 @@ def analysis_for(design: Design, kind: str) -> Analysis:
         )
     if kind == "time_to_event" or design.test_name in ("logrank", "cox"):
         return survival_analysis(design)
-    from trial_sim.engine.analysis_registry import response_analysis
-
     return response_analysis(design, kind)
 
 

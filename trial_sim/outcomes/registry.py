@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,21 @@ from trial_sim.data.column_checks import nearest
 from trial_sim.data.endpoints import Binary, Continuous, Count, Endpoint, Longitudinal
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.effects import contrast
+from trial_sim.outcomes.responses import binary, continuous, count, longitudinal, ordinal
+from trial_sim.outcomes.times import competing_risks, multistate, recurrent, survival
 
-HOMES = {
-    "time_to_event": "survival",
-    "competing_risks": "competing_risks",
-    "recurrent": "recurrent",
-    "binary": "binary",
-    "ordinal": "ordinal",
-    "continuous": "continuous",
-    "count": "count",
-    "longitudinal": "longitudinal",
-    "illness_death": "multistate",
+HOMES: dict[str, Any] = {
+    "time_to_event": survival,
+    "competing_risks": competing_risks,
+    "recurrent": recurrent,
+    "binary": binary,
+    "ordinal": ordinal,
+    "continuous": continuous,
+    "count": count,
+    "longitudinal": longitudinal,
+    "illness_death": multistate,
 }
+"""The module of each kind of endpoint: it offers models, candidates, fit(data, name)."""
 WORST_BIAS = 0.25  # in standard errors of the real estimate: the floor of effect replication
 CLEARLY_WORSE = 2.0  # standard errors of the difference in score
 BIG = 20_000  # patients an arm of the trial that measures bias
@@ -33,16 +35,8 @@ FOLDS = 3
 
 
 def home(endpoint: Endpoint) -> Any:
-    """The module that fits this kind: it offers MODELS, fit(data, name) and score(...)."""
-    return import_module(f"trial_sim.outcomes.{HOMES[endpoint.kind]}")
-
-
-def import_all() -> None:
-    """Import every model, so that saved records can be read back."""
-    for name in HOMES.values():
-        import_module(f"trial_sim.outcomes.{name}")
-    import_module("trial_sim.outcomes.times.stratified")
-    import_module("trial_sim.arms.differential_privacy")
+    """The module that fits this kind."""
+    return HOMES[endpoint.kind]
 
 
 def check(endpoint: Endpoint, model: str) -> None:
