@@ -6,6 +6,7 @@ import pytest
 from scipy.integrate import quad
 
 import trial_sim.statistics as stats
+from tests.trial_sim import batch_kernels
 from tests.trial_sim.statistics_data import (
     colon,
     colon_two_arms,
@@ -133,16 +134,16 @@ def test_horizon_beyond_follow_up():
 def test_type_one_error_of_rmst_milestone_and_cox():
     n_trials = 5_000
     duration, event, group = survival_trials(n_trials, 200, seed=31)
-    rmst = kernels.rmst_batch(duration, event, group, 18.0)
+    rmst = batch_kernels.rmst_batch(duration, event, group, 18.0)
     z = (rmst[:, 2] - rmst[:, 0]) / np.sqrt(rmst[:, 1] + rmst[:, 3])
     assert within(np.mean(np.abs(z) > 1.959963985), 0.05, n_trials)
-    m = kernels.milestone_batch(duration, event, group, 12.0)
+    m = batch_kernels.milestone_batch(duration, event, group, 12.0)
     z = (m[:, 2] - m[:, 0]) / np.sqrt(m[:, 0] ** 2 * m[:, 1] + m[:, 2] ** 2 * m[:, 3])
     assert within(np.mean(np.abs(z) > 1.959963985), 0.05, n_trials, 5)
     x = np.zeros((n_trials, 200, 3))
     x[:, :, 0] = group
     x[:, :, 1] = np.random.default_rng(1).normal(size=(n_trials, 200))
-    cox = kernels.cox_fast_batch(duration, event, x, np.zeros_like(group), 1, 2)
+    cox = batch_kernels.cox_fast_batch(duration, event, x, np.zeros_like(group), 1, 2)
     assert within(np.mean(np.abs(cox[:, 0]) > 1.959963985), 0.05, n_trials)
     single = stats.cox(duration[5], event[5], group[5], x[5, :, 1])
     assert cox[5, 0] == pytest.approx(single.z, abs=1e-6)
@@ -154,8 +155,8 @@ def test_fast_cox_falls_back_on_ties():
     x = np.zeros((20, 80, 3))
     x[:, :, 0] = group
     strata = np.tile(np.arange(80) // 4 % 3, (20, 1)).astype(np.int8)
-    fast = kernels.cox_fast_batch(duration, event, x, strata, 3, 1)
-    slow = kernels.cox_batch(duration, event, np.ascontiguousarray(x[:, :, :1]), strata, 3)
+    fast = batch_kernels.cox_fast_batch(duration, event, x, strata, 3, 1)
+    slow = batch_kernels.cox_batch(duration, event, np.ascontiguousarray(x[:, :, :1]), strata, 3)
     np.testing.assert_allclose(fast[:, 1], slow[:, 0], rtol=1e-9)
     for i in range(3):
         single = stats.cox(duration[i], event[i], group[i], strata=strata[i])
@@ -169,12 +170,12 @@ def test_units_of_a_covariate_do_not_matter(unit):
     x[:, :, 0] = group
     x[:, :, 1] = np.random.default_rng(2).normal(size=(5, 150))
     flat = np.zeros_like(group)
-    base = kernels.cox_fast_batch(duration, event, x, flat, 1, 2)
+    base = batch_kernels.cox_fast_batch(duration, event, x, flat, 1, 2)
     x[:, :, 1] *= unit
     np.testing.assert_allclose(
-        kernels.cox_fast_batch(duration, event, x, flat, 1, 2), base, rtol=1e-6
+        batch_kernels.cox_fast_batch(duration, event, x, flat, 1, 2), base, rtol=1e-6
     )
-    general = kernels.cox_batch(duration, event, np.ascontiguousarray(x[:, :, :2]), flat, 1)
+    general = batch_kernels.cox_batch(duration, event, np.ascontiguousarray(x[:, :, :2]), flat, 1)
     assert general[:, 2].all()
     np.testing.assert_allclose(general[:, 0], base[:, 1], rtol=1e-5)
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trial_sim.statistics as stats
+from tests.trial_sim import batch_kernels
 from tests.trial_sim.statistics_data import (
     colon,
     colon_two_arms,
@@ -139,18 +140,18 @@ def test_invariances(seed, grid, n):
     )
     assert plain[0] == pytest.approx(numerator[0], abs=1e-9)
     assert plain[1] == pytest.approx(covariance[0, 0], abs=1e-9)
-    one = np.zeros(n, np.int8)
-    z = kernels.logrank_stratified_z(duration, event8, group, one, 1)
-    assert z == pytest.approx(kernels.logrank_z(duration, event8, group), abs=1e-9)
+    one = np.zeros((1, n), np.int8)
+    z = batch_kernels.logrank_stratified_z_batch(duration[None], event8[None], group[None], one, 1)
+    assert z[0] == pytest.approx(kernels.logrank_z(duration, event8, group), abs=1e-9)
 
 
 def test_type_one_error_and_batches():
     n_trials = 20_000
     duration, event, group = survival_trials(n_trials, 100, seed=11)
-    z = kernels.logrank_z_batch(duration, event, group)
+    z = batch_kernels.logrank_z_batch(duration, event, group)
     assert within(np.mean(z > 1.959963985), 0.025, n_trials)
     strata = np.tile((np.arange(100) // 2) % 4, (n_trials, 1)).astype(np.int8)
-    stratified = kernels.logrank_stratified_z_batch(duration, event, group, strata, 4)
+    stratified = batch_kernels.logrank_stratified_z_batch(duration, event, group, strata, 4)
     assert within(np.mean(stratified > 1.959963985), 0.025, n_trials)
     for i in (0, 7):
         single = stats.logrank(duration[i], event[i], group[i])

@@ -6,6 +6,7 @@ from scipy.special import owens_t
 from scipy.stats import multivariate_normal, norm
 
 import trial_sim.statistics as stats
+from tests.trial_sim import batch_kernels
 from tests.trial_sim.statistics_data import (
     colon,
     colon_two_arms,
@@ -110,15 +111,12 @@ def test_pairs_and_strata():
 
 def test_coarse_path_is_enough_for_the_engine():
     duration, event, group = survival_trials(300, 200, seed=5)
-    sums = kernels.weighted_logrank_batch(duration, event, group, FOUR)
-    coarse = kernels.max_combo_p_batch(*sums, kernels.COARSE_PATH)[:, 1]
-    fine = kernels.max_combo_p_batch(*sums, kernels.FINE_PATH)[:, 1]
+    sums = batch_kernels.weighted_logrank_batch(duration, event, group, FOUR)
+    coarse = batch_kernels.max_combo_p_batch(*sums, kernels.COARSE_PATH)[:, 1]
+    fine = batch_kernels.max_combo_p_batch(*sums, kernels.FINE_PATH)[:, 1]
     assert np.abs(coarse - fine).max() < 3e-5
     low = fine < 0.1
     assert np.abs(coarse - fine)[low].max() < 1e-6
-    for i in range(300):
-        decided = kernels.max_combo_rejects(sums[0][i], sums[1][i], 0.025, kernels.COARSE_PATH)
-        assert decided == (coarse[i] <= 0.025)
     single = stats.max_combo(duration[3], event[3], group[3])
     assert single.p_value == pytest.approx(fine[3], abs=1e-12)
 
@@ -126,8 +124,8 @@ def test_coarse_path_is_enough_for_the_engine():
 def test_type_one_error():
     n_trials = 10_000
     duration, event, group = survival_trials(n_trials, 200, seed=21)
-    sums = kernels.weighted_logrank_batch(duration, event, group, FOUR)
-    p = kernels.max_combo_p_batch(*sums, kernels.COARSE_PATH)[:, 1]
+    sums = batch_kernels.weighted_logrank_batch(duration, event, group, FOUR)
+    p = batch_kernels.max_combo_p_batch(*sums, kernels.COARSE_PATH)[:, 1]
     # the normal approximation of the late-weighted tests is slightly liberal at 200 patients
     assert abs(np.mean(p <= 0.025) - 0.025) < 4 * np.sqrt(0.025 * 0.975 / n_trials) + 0.002
     assert within(np.mean(p <= 0.5), 0.5, n_trials, 5)
@@ -165,7 +163,6 @@ def test_six_weights_lie_between_their_bounds():
 
 def test_nothing_seen():
     assert kernels.max_combo_p(np.zeros(4), np.zeros((4, 4)), kernels.COARSE_PATH) == (0.0, 1.0)
-    assert not kernels.max_combo_rejects(np.zeros(2), np.zeros((2, 2)), 0.5, kernels.COARSE_PATH)
 
 
 def test_bad_weights():

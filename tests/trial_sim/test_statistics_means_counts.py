@@ -6,6 +6,7 @@ from scipy import optimize
 from scipy import stats as scipy_stats
 
 import trial_sim.statistics as stats
+from tests.trial_sim import batch_kernels
 from tests.trial_sim.statistics_data import table, within
 from trial_sim.statistics import kernels
 
@@ -70,11 +71,11 @@ def test_batches_of_means():
     y = rng.normal(size=(n_trials, n))
     x = rng.normal(size=(n_trials, n))
     group = np.tile(np.arange(n) % 2, (n_trials, 1)).astype(np.int8)
-    t = kernels.t_batch(y, group)
+    t = batch_kernels.t_batch(y, group)
     critical = scipy_stats.t.isf(0.025, n - 2)
     assert within(np.mean(t[:, 0] > critical), 0.025, n_trials)
     design = np.ascontiguousarray(np.stack([group, np.ones_like(x), x], axis=2).astype(float))
-    a = kernels.ancova_batch(y + x, design)
+    a = batch_kernels.ancova_batch(y + x, design)
     assert within(np.mean(a[:, 0] > scipy_stats.t.isf(0.025, n - 3)), 0.025, n_trials)
     assert t[9, 0] == pytest.approx(stats.t_test(y[9], group[9]).z, rel=1e-10)
     assert a[9, 0] == pytest.approx(stats.ancova(y[9] + x[9], group[9], x[9]).z, rel=1e-9)
@@ -135,7 +136,7 @@ def test_exact_power_and_size_by_enumeration():
     n = 100
     grid0, grid1 = (a.ravel() for a in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
     sizes = np.full(grid0.size, n)
-    results = kernels.proportions_batch(grid0, sizes, grid1, sizes, 0.0)
+    results = batch_kernels.proportions_batch(grid0, sizes, grid1, sizes, 0.0)
     for p1, fisher, pooled in [
         (0.4, 0.844467081845, 0.879730879113),
         (0.2, 0.016425736357, 0.025660319399),
@@ -215,7 +216,7 @@ def test_negative_binomial_level():
     rng = np.random.Generator(np.random.Philox(6))
     group = np.tile(np.arange(n) % 2, (n_trials, 1)).astype(np.int8)
     count = rng.poisson(1.2 * rng.gamma(1.5, 1 / 1.5, (n_trials, n)))
-    out = kernels.negative_binomial_batch(count, np.ones((n_trials, n)), group)
+    out = batch_kernels.negative_binomial_batch(count, np.ones((n_trials, n)), group)
     assert out[:, 3].all()
     level = np.mean(np.abs(out[:, 0] / out[:, 1]) > 1.959963985)
     # a Wald test with an estimated dispersion: slightly liberal at this size

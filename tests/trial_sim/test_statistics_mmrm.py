@@ -8,6 +8,7 @@ from scipy.stats import multivariate_normal
 from scipy.stats import t as student_t
 
 import trial_sim.statistics as stats
+from tests.trial_sim import batch_kernels
 from tests.trial_sim.statistics_data import table, within
 from trial_sim.statistics import kernels
 from trial_sim.statistics.mmrm_covariance import STRUCTURES, structure
@@ -175,7 +176,7 @@ def test_kernel_level_with_missing_at_random():
         y[:, :, j] = np.where(gone | np.isnan(y[:, :, j - 1]), np.nan, y[:, :, j])
     group = np.tile(np.arange(n) % 2, (n_trials, 1)).astype(float)
     design = np.ascontiguousarray(np.stack([np.ones_like(group), group], axis=2))
-    out = kernels.mmrm_batch(y, design, 1, 2)
+    out = batch_kernels.mmrm_batch(y, design, 1, 2)
     assert out[:, 3].all()
     p = 2 * student_t.sf(np.abs(out[:, 0] / out[:, 1]), out[:, 2])
     assert within(np.mean(p <= 0.05), 0.05, n_trials)

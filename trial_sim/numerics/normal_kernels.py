@@ -242,30 +242,3 @@ def distinct_statistics(numerator, covariance):
             b = kept[d]
             correlation[c, d] = covariance[a, b] / math.sqrt(covariance[a, a] * covariance[b, b])
     return correlation, largest
-
-
-@njit(cache=True, nogil=True)
-def max_combo_rejects(numerator, covariance, alpha, path):
-    """Whether the MaxCombo p-value is at most alpha; integrates only where bounds leave doubt.
-
-    The p-value lies between Q(max z) and k·Q(max z), Q the normal upper tail.
-    """
-    correlation, largest = distinct_statistics(numerator, covariance)
-    k = correlation.shape[0]
-    if k == 0:
-        return False
-    upper = 0.5 * math.erfc(largest * 0.7071067811865476)
-    if upper > alpha:
-        return False
-    if k * upper <= alpha:
-        return True
-    return maximum_tail(largest, correlation, path) <= alpha
-
-
-@njit(cache=True, nogil=True)
-def max_combo_p_batch(numerator, covariance, path):
-    """`max_combo_p` of each row of (n_trials, k) numerators and covariances: (n_trials, 2)."""
-    out = np.empty((numerator.shape[0], 2))
-    for i in range(numerator.shape[0]):
-        out[i, 0], out[i, 1] = max_combo_p(numerator[i], covariance[i], path)
-    return out

@@ -147,31 +147,6 @@ def negative_binomial(count, exposure, design, beta, covariance):
 
 
 @njit(cache=True, nogil=True)
-def negative_binomial_batch(count, exposure, group):
-    """Two-group negative binomial test of each row of (n_trials, n_patients) arrays.
-
-    Returns:
-        (n_trials, 4): log rate ratio (group 1 to 0), standard error, dispersion, 1 if converged.
-    """
-    n_trials, n = count.shape
-    out = np.empty((n_trials, 4))
-    design = np.ones((n, 2))
-    beta = np.empty(2)
-    covariance = np.empty((2, 2))
-    values = np.empty(n)
-    for i in range(n_trials):
-        for j in range(n):
-            design[j, 0] = group[i, j]
-            values[j] = count[i, j]
-        k, converged = negative_binomial(values, exposure[i], design, beta, covariance)
-        out[i, 0] = beta[0]
-        out[i, 1] = math.sqrt(max(covariance[0, 0], 0.0)) if converged else np.inf
-        out[i, 2] = k
-        out[i, 3] = converged
-    return out
-
-
-@njit(cache=True, nogil=True)
 def lwyy(follow_up, group, event_time, event_patient):
     """Proportional rates of two groups with robust variance (Lin, Wei, Yang and Ying 2000).
 

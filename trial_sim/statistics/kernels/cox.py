@@ -282,42 +282,6 @@ def cox_z_sorted(duration, event, x, stratum, beta, covariance):
 
 
 @njit(cache=True, nogil=True)
-def _cox_rows(duration, event, x, stratum, n_strata, order):
-    n_trials, _, p = x.shape
-    out = np.empty((n_trials, 3))
-    beta = np.empty(p)
-    covariance = np.empty((p, p))
-    nothing = np.empty(0, np.int64)
-    for i in range(n_trials):
-        o = order[i]
-        if n_strata > 1:
-            o = order_by_stratum(stratum[i], n_strata, o)
-        times = duration[i][o]
-        beta[:] = 0.0
-        _, converged = cox_newton(
-            times, times, event[i][o], x[i][o], stratum[i][o], nothing, True, beta, covariance
-        )
-        out[i, 0] = beta[0]
-        out[i, 1] = math.sqrt(max(covariance[0, 0], 0.0)) if converged else np.inf
-        out[i, 2] = converged
-    return out
-
-
-def cox_batch(duration, event, x, stratum, n_strata):
-    """Cox regression of each row of (n_trials, n_patients) arrays, any order; Efron ties.
-
-    Args:
-        duration, event, stratum: (n_trials, n_patients).
-        x: (n_trials, n_patients, p) float64, treatment in column 0.
-        n_strata: number of strata.
-
-    Returns:
-        (n_trials, 3) float64: log hazard ratio of treatment, its standard error, 1 if converged.
-    """
-    return _cox_rows(duration, event, x, stratum, n_strata, np.argsort(duration, axis=1))
-
-
-@njit(cache=True, nogil=True)
 def cox_score_residuals(start, stop, event, x, stratum, efron, beta, residual):
     """Score residuals of each row, whose sum is the score (Therneau and Grambsch 2000, §4.6).
 

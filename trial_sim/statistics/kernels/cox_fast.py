@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from trial_sim.statistics.kernels.cox import cox_newton, cox_score_z, order_by_stratum
+from trial_sim.statistics.kernels.cox import cox_newton, cox_score_z
 
 CONVERGED = 1
 NOT_CONVERGED = 0
@@ -154,25 +154,3 @@ def cox_fast_z_sorted(duration, event, x, stratum, n_active, beta):
         beta[:n_active] = start
         error = math.sqrt(covariance[0, 0])
     return -beta[0] / error, beta[0], error
-
-
-@njit(cache=True, nogil=True)
-def _cox_rows(duration, event, x, stratum, n_strata, n_active, order):
-    n_trials = duration.shape[0]
-    out = np.empty((n_trials, 3))
-    beta = np.empty(3)
-    for i in range(n_trials):
-        o = order[i]
-        if n_strata > 1:
-            o = order_by_stratum(stratum[i], n_strata, o)
-        beta[:] = 0.0
-        out[i] = cox_fast_z_sorted(
-            duration[i][o], event[i][o], x[i][o], stratum[i][o], n_active, beta
-        )
-    return out
-
-
-def cox_fast_batch(duration, event, x, stratum, n_strata, n_active):
-    """`cox_fast_z_sorted` of each row of (n_trials, n_patients) arrays, any order; (n, 3)."""
-    order = np.argsort(duration, axis=1)
-    return _cox_rows(duration, event, x, stratum, n_strata, n_active, order)

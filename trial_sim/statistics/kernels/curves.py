@@ -128,31 +128,3 @@ def milestone_sorted(duration, event, group, tau):
         out[2 * arm] = survival
         out[2 * arm + 1] = greenwood
     return out[0], out[1], out[2], out[3]
-
-
-@njit(cache=True, nogil=True)
-def _rmst_rows(duration, event, group, tau, order):
-    out = np.empty((duration.shape[0], 4))
-    for i in range(duration.shape[0]):
-        o = order[i]
-        out[i] = rmst_sorted(duration[i][o], event[i][o], group[i][o], tau, True)
-    return out
-
-
-def rmst_batch(duration, event, group, tau):
-    """`rmst_sorted`, corrected, of each row of (n_trials, n_patients) arrays, any order; (n, 4)."""
-    return _rmst_rows(duration, event, group, tau, np.argsort(duration, axis=1))
-
-
-@njit(cache=True, nogil=True)
-def _milestone_rows(duration, event, group, tau, order):
-    out = np.empty((duration.shape[0], 4))
-    for i in range(duration.shape[0]):
-        o = order[i]
-        out[i] = milestone_sorted(duration[i][o], event[i][o], group[i][o], tau)
-    return out
-
-
-def milestone_batch(duration, event, group, tau):
-    """`milestone_sorted` of each row of (n_trials, n_patients) arrays, any order: (n_trials, 4)."""
-    return _milestone_rows(duration, event, group, tau, np.argsort(duration, axis=1))

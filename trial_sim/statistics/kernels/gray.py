@@ -112,17 +112,3 @@ def gray_z_sorted(duration, cause, group, of):
     if variance <= 0.0:
         return 0.0
     return -score / math.sqrt(variance)
-
-
-@njit(cache=True, nogil=True)
-def _gray_rows(duration, cause, group, of, order):
-    z = np.empty(duration.shape[0])
-    for i in range(duration.shape[0]):
-        o = order[i]
-        z[i] = gray_z_sorted(duration[i][o], cause[i][o], group[i][o], of)
-    return z
-
-
-def gray_z_batch(duration, cause, group, of):
-    """`gray_z_sorted` of each row of (n_trials, n_patients) arrays, any order: (n_trials,)."""
-    return _gray_rows(duration, cause, group, of, np.argsort(duration, axis=1))

@@ -154,16 +154,6 @@ def logrank_stratified_sums_sorted(duration, event, group, stratum, n_strata):
 
 
 @njit(cache=True, nogil=True)
-def logrank_stratified_z(duration, event, group, stratum, n_strata):
-    """Stratified log-rank z of one trial in any order."""
-    order = np.argsort(duration)
-    numerator, variance = logrank_stratified_sums_sorted(
-        duration[order], event[order], group[order], stratum[order], n_strata
-    )
-    return standardise(numerator, variance)
-
-
-@njit(cache=True, nogil=True)
 def _weight(kind, first, second, survival, floor):
     """Weight at an event time, from the pooled Kaplan–Meier estimate just before it."""
     if kind == FLEMING_HARRINGTON:
@@ -269,58 +259,3 @@ def weighted_logrank_stratified(
         )
         numerator += part
         covariance += part_covariance
-
-
-@njit(cache=True, nogil=True)
-def _logrank_rows(duration, event, group, order):
-    z = np.empty(duration.shape[0])
-    for i in range(duration.shape[0]):
-        o = order[i]
-        z[i] = logrank_z_sorted(duration[i][o], event[i][o], group[i][o])
-    return z
-
-
-def logrank_z_batch(duration, event, group):
-    """Log-rank z of each row of (n_trials, n_patients) arrays, any order: (n_trials,) float64."""
-    return _logrank_rows(duration, event, group, np.argsort(duration, axis=1))
-
-
-@njit(cache=True, nogil=True)
-def _stratified_rows(duration, event, group, stratum, n_strata, order):
-    z = np.empty(duration.shape[0])
-    for i in range(duration.shape[0]):
-        o = order[i]
-        numerator, variance = logrank_stratified_sums_sorted(
-            duration[i][o], event[i][o], group[i][o], stratum[i][o], n_strata
-        )
-        z[i] = standardise(numerator, variance)
-    return z
-
-
-def logrank_stratified_z_batch(duration, event, group, stratum, n_strata):
-    """Stratified log-rank z of each row of (n_trials, n_patients) arrays: (n_trials,) float64."""
-    order = np.argsort(duration, axis=1)
-    return _stratified_rows(duration, event, group, stratum, n_strata, order)
-
-
-@njit(cache=True, nogil=True)
-def _weighted_rows(duration, event, group, weights, order):
-    n_trials = duration.shape[0]
-    k = weights.shape[0]
-    numerator = np.empty((n_trials, k))
-    covariance = np.empty((n_trials, k, k))
-    for i in range(n_trials):
-        o = order[i]
-        weighted_logrank_sorted(
-            duration[i][o], event[i][o], group[i][o], weights, numerator[i], covariance[i]
-        )
-    return numerator, covariance
-
-
-def weighted_logrank_batch(duration, event, group, weights):
-    """Weighted log-rank statistics of each row of (n_trials, n_patients) arrays, any order.
-
-    Returns:
-        numerator (n_trials, k) and covariance (n_trials, k, k).
-    """
-    return _weighted_rows(duration, event, group, weights, np.argsort(duration, axis=1))

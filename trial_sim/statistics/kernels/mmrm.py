@@ -341,19 +341,3 @@ def mmrm_unstructured(outcome, design, column, visit):
     spread_of_variance = 2.0 * (slope @ (inverse @ slope))
     df = 2.0 * variance * variance / spread_of_variance
     return beta[visit, column] * scale, math.sqrt(variance) * scale, df, True
-
-
-@njit(cache=True, nogil=True)
-def mmrm_batch(outcome, design, column, visit):
-    """`mmrm_unstructured` of each trial: (n_trials, n, T), (n_trials, n, q) → (n_trials, 4).
-
-    Columns: estimate, standard error, degrees of freedom, 1 if converged.
-    """
-    out = np.empty((outcome.shape[0], 4))
-    for i in range(outcome.shape[0]):
-        estimate, error, df, converged = mmrm_unstructured(outcome[i], design[i], column, visit)
-        out[i, 0] = estimate
-        out[i, 1] = error
-        out[i, 2] = df
-        out[i, 3] = converged
-    return out

@@ -76,14 +76,3 @@ def fisher_p(x0, n0, x1, n1):
         if mass < 1e-18 * tail:
             break
     return min(tail, 1.0)
-
-
-@njit(cache=True, nogil=True)
-def proportions_batch(x0, n0, x1, n1, margin):
-    """(n_trials, 3): pooled z, Farrington–Manning z, Fisher's p, of (n_trials,) integer counts."""
-    out = np.empty((x0.shape[0], 3))
-    for i in range(x0.shape[0]):
-        out[i, 0] = pooled_z(x0[i], n0[i], x1[i], n1[i])
-        out[i, 1] = farrington_manning_z(x0[i], n0[i], x1[i], n1[i], margin)
-        out[i, 2] = fisher_p(x0[i], n0[i], x1[i], n1[i])
-    return out
