@@ -1,69 +1,21 @@
-"""How much privacy noisy training spends: Rényi accounting of the subsampled Gaussian mechanism.
+"""How much privacy noisy training spends, by Google's dp-accounting (PLD accountant).
 
 A step of DP-SGD takes each molecule with probability q, clips its gradient to norm C and adds
-Gaussian noise of standard deviation sigma C to the sum. Its Rényi divergence of integer order a is
-log A_a / (a - 1) with
-
-    A_a = sum_k binom(a, k) (1 - q)^(a - k) q^k exp((k^2 - k) / (2 sigma^2))
-
-(Mironov, Talwar and Zhang 2019, "Rényi Differential Privacy of the Sampled Gaussian Mechanism",
-section 3.3). log A_a is convex in a, so that between two whole orders the straight line is an upper
-bound. Steps add up, and the sum becomes (epsilon, delta) by the conversion of Canonne, Kamath and
-Steinke (2020, proposition 12), the best over all orders. Neighbouring data sets differ by one
-molecule that is there or not.
+Gaussian noise of standard deviation sigma C to the sum. The distribution of the privacy loss of all
+steps together is composed numerically, with upper bounds throughout (Koskela, Jälkö and Honkela
+2020; Doroshenko et al. 2022, "Connect the dots"); its (epsilon, delta) is 5 to 6 % below that of
+Rényi accounting. Neighbouring data sets differ by one molecule that is there or not.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
-import numpy as np
-from scipy.special import gammaln, logsumexp
+from scipy.optimize import brentq
 
-_WHOLE = np.array([1, *range(2, 129), 160, 192, 256, 384, 512], dtype=np.float64)
-ORDERS = np.unique(np.concatenate([np.arange(1.05, 12, 0.05), _WHOLE[1:]]))
-"""Orders over which the best is taken."""
-
-
-def renyi_divergence(
-    sampling_rate: float, noise_multiplier: float, orders: np.ndarray
-) -> np.ndarray:
-    """Rényi divergence of one step, (n_orders,) float64.
-
-    Args:
-        sampling_rate: q, the probability of each molecule to be taken, 0 to 1.
-        noise_multiplier: sigma, the noise over the clipping norm; 0 gives infinity.
-        orders: (n_orders,) above 1.
-
-    Raises:
-        ValueError: a rate outside 0 to 1, negative noise, or an order that is not above 1.
-    """
-    orders = np.asarray(orders, dtype=np.float64)
-    if not 0 <= sampling_rate <= 1:
-        raise ValueError(f"sampling_rate is {sampling_rate}; expected a number from 0 to 1")
-    if not noise_multiplier >= 0:
-        raise ValueError(f"noise_multiplier is {noise_multiplier}; expected at least 0")
-    if not (orders > 1).all():
-        raise ValueError(f"the smallest order is {orders.min()}; expected all above 1")
-    if sampling_rate == 0:
-        return np.zeros(len(orders))
-    if noise_multiplier == 0:
-        return np.full(len(orders), math.inf)
-    if sampling_rate == 1:
-        return orders / (2 * noise_multiplier**2)
-    whole = np.unique(np.concatenate([np.floor(orders), np.ceil(orders)]))
-    log_a = np.array([_log_a(sampling_rate, noise_multiplier, int(a)) for a in whole])
-    return np.interp(orders, whole, log_a) / (orders - 1)
-
-
-@lru_cache(maxsize=4096)
-def _log_a(q: float, sigma: float, order: int) -> float:
-    """log A of a whole order; 0 for order 1."""
-    k = np.arange(order + 1, dtype=np.float64)
-    binomial = gammaln(order + 1) - gammaln(k + 1) - gammaln(order - k + 1)
-    terms = binomial + (order - k) * math.log1p(-q) + k * math.log(q)
-    return max(float(logsumexp(terms + (k * k - k) / (2 * sigma**2))), 0.0)
+_LEAST_NOISE = 0.2  # less takes minutes to account for and protects nobody
+_STEP = 1e-3  # of the grid of privacy losses; its error is on the safe side
+_MOST_NOISE = 1e4
 
 
 def epsilon_spent(
@@ -71,19 +23,26 @@ def epsilon_spent(
 ) -> float:
     """The epsilon of ``n_steps`` steps at this ``delta``.
 
+    Args:
+        sampling_rate: q, the probability of each molecule to be taken, 0 to 1.
+        noise_multiplier: sigma, the noise over the clipping norm; 0 gives infinity.
+
     Raises:
-        ValueError: a delta outside 0 to 1, or see :func:`renyi_divergence`.
+        ValueError: a rate or a delta outside 0 to 1, negative noise or steps.
     """
-    if not 0 < delta < 1:
-        raise ValueError(f"delta is {delta}; expected a number between 0 and 1")
-    if n_steps < 0:
-        raise ValueError(f"n_steps is {n_steps}; expected at least 0")
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
+    from dp_accounting.pld import PLDAccountant
+
+    _check(sampling_rate, delta, n_steps)
+    if not noise_multiplier >= 0:
+        raise ValueError(f"noise_multiplier is {noise_multiplier}; expected at least 0")
     if n_steps == 0 or sampling_rate == 0:
         return 0.0
-    total = n_steps * renyi_divergence(sampling_rate, noise_multiplier, ORDERS)
-    with np.errstate(invalid="ignore"):
-        epsilon = total + np.log1p(-1 / ORDERS) - (math.log(delta) + np.log(ORDERS)) / (ORDERS - 1)
-    return float(max(np.min(epsilon), 0.0))
+    if noise_multiplier == 0:
+        return math.inf
+    step = PoissonSampledDpEvent(sampling_rate, GaussianDpEvent(noise_multiplier))
+    spent = PLDAccountant(value_discretization_interval=_STEP).compose(step, n_steps)
+    return max(float(spent.get_epsilon(delta)), 0.0)
 
 
 def noise_for(epsilon: float, delta: float, sampling_rate: float, n_steps: int) -> float:
@@ -95,15 +54,31 @@ def noise_for(epsilon: float, delta: float, sampling_rate: float, n_steps: int) 
     """
     if not epsilon > 0 or not math.isfinite(epsilon):
         raise ValueError(f"epsilon is {epsilon}; expected a number above 0")
-    low, high = 0.01, 1.0
+    high = 1.0
     while epsilon_spent(sampling_rate, high, n_steps, delta) > epsilon:
-        low, high = high, 2 * high
-        if high > 1e6:
+        high *= 2
+        if high > _MOST_NOISE:
             raise ValueError(f"no noise gives epsilon {epsilon} at delta {delta}")
-    while high > 1.001 * low:
-        middle = math.sqrt(low * high)
-        if epsilon_spent(sampling_rate, middle, n_steps, delta) > epsilon:
-            low = middle
-        else:
-            high = middle
-    return high
+    low = high / 2
+    while epsilon_spent(sampling_rate, low, n_steps, delta) <= epsilon:
+        low, high = low / 2, low
+        if low < _LEAST_NOISE:
+            return high
+
+    def excess(log_noise: float) -> float:
+        return epsilon_spent(sampling_rate, math.exp(log_noise), n_steps, delta) - epsilon
+
+    noise = math.exp(brentq(excess, math.log(low), math.log(high), xtol=5e-4))
+    # the root may lie a hair on the side that spends too much
+    while epsilon_spent(sampling_rate, noise, n_steps, delta) > epsilon:
+        noise *= 1.0005
+    return noise
+
+
+def _check(sampling_rate: float, delta: float, n_steps: int) -> None:
+    if not 0 <= sampling_rate <= 1:
+        raise ValueError(f"sampling_rate is {sampling_rate}; expected a number from 0 to 1")
+    if not 0 < delta < 1:
+        raise ValueError(f"delta is {delta}; expected a number between 0 and 1")
+    if n_steps < 0:
+        raise ValueError(f"n_steps is {n_steps}; expected at least 0")
