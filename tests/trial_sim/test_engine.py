@@ -341,7 +341,11 @@ def test_estimates_are_cox_estimates():
 
 
 def test_several_arms_are_each_compared_with_control():
-    design = make(arms={"control": 1, "low": 1, "high": 2}, boundaries=Bounds([9, 9, 1.99]))
+    design = make(
+        arms={"control": 1, "low": 1, "high": 2},
+        boundaries=Bounds([9, 9, 1.99]),
+        multiplicity="unadjusted",
+    )
     outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio={"low": 0.9, "high": 0.5})
     result = ts.simulate(design, outcomes, 300, 8)
     for trial in range(3):

@@ -42,6 +42,18 @@ from trial_sim.design.randomization import (
 from trial_sim.design.tests import check_test
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.design import GroupSequential
+from trial_sim.sequential.family_bounds import (
+    MOST_STEPWISE,
+    STEPWISE,
+    bounds_at_share,
+    check_method,
+    dunnett_bounds,
+    family_error,
+    in_words,
+    spent_by_look,
+    stepwise_bounds,
+    with_efficacy,
+)
 from trial_sim.sequential.plain_bounds import Bounds, as_bounds
 
 __all__ = [
@@ -94,6 +106,17 @@ class Design(Record):
             trial. If given, each trial's boundaries come from its own information at each look by
             the spending functions of ``boundaries``, and a look that reaches it is the last. None:
             the planned boundaries hold whatever the information.
+        multiplicity: how the error is held where several arms are compared with the control:
+            ``"dunnett"`` or ``"bonferroni"`` (one bound for all comparisons), ``"holm"`` or
+            ``"closed"`` (step-down; the latter of Dunnett's tests), with ``alpha``, and the error
+            that ``boundaries`` spend, for the whole family; or ``"unadjusted"``: for each
+            comparison. None does as the last, and warns. Adjusted efficacy bounds ignore futility;
+            futility bounds stay as planned.
+
+    An arm that stops at an interim look, for efficacy or futility, takes no patient after the
+    decision: the allocation of the others goes on in their ratio, starting afresh with them, until
+    ``n_patients`` have come. Its patients are followed until the decision; later events of theirs
+    count neither for the looks nor for the information. The control is kept while an arm is open.
 
     Examples:
         >>> import trial_sim as ts
@@ -139,6 +162,7 @@ class Design(Record):
     better: str | None = None
     control: str | None = None
     max_information: float | None = None
+    multiplicity: str | None = None
 
     def __post_init__(self) -> None:
         self._check_arms()
@@ -180,6 +204,7 @@ class Design(Record):
                     f"boundaries have {n_bounds} look(s) but looks have {self.looks.n_looks}"
                 )
         self._check_information()
+        self._check_multiplicity()
         self._warn_unreachable()
 
     def _check_information(self) -> None:
@@ -199,6 +224,90 @@ class Design(Record):
                 "max_information follows one-sided futility bounds, got two-sided boundaries with "
                 "futility: give sided=1, or no futility"
             )
+
+    def _check_multiplicity(self) -> None:
+        check_method(self.multiplicity)
+        n_comparisons = len(self.arms) - 1
+        if n_comparisons == 1:
+            return
+        if self.multiplicity is None:
+            warnings.warn(
+                f"{n_comparisons} arms are compared with the control and multiplicity is not "
+                f"named: each comparison has an error of {self._comparison_alpha:.3g}, any of them "
+                f"about {self.unadjusted_error:.3g}. Name multiplicity='dunnett', 'bonferroni', "
+                "'holm' or 'closed' to hold the error of the family, or 'unadjusted'",
+                stacklevel=4,
+            )
+        if self.multiplicity in STEPWISE and n_comparisons > MOST_STEPWISE:
+            raise ValueError(
+                f"multiplicity {self.multiplicity!r} takes up to {MOST_STEPWISE} comparisons with "
+                f"the control, got {n_comparisons}: name 'dunnett' or 'bonferroni'"
+            )
+        if self.max_information is not None and self.multiplicity in ("dunnett", *STEPWISE):
+            raise ValueError(
+                f"max_information, which gives every trial bounds of its own, goes with "
+                f"multiplicity 'bonferroni' or 'unadjusted', got {self.multiplicity!r}"
+            )
+
+    @property
+    def _comparison_alpha(self) -> float:
+        """Error that one comparison would spend by the boundaries, both sides together."""
+        return float(spent_by_look(self.boundaries, self.n_looks, float(self.alpha))[1][-1])
+
+    @property
+    def unadjusted_error(self) -> float:
+        """About the error of any false rejection if every comparison had all of alpha.
+
+        That of a single look; several looks change the third digit.
+        """
+        return family_error(self._comparison_alpha, self._ratios, self.sided)
+
+    @property
+    def _ratios(self) -> tuple[float, ...]:
+        """Patients of each other arm for one of the control."""
+        control, *others = self.arms.values()
+        return tuple(float(other) / float(control) for other in others)
+
+    @property
+    def multiplicity_in_words(self) -> str:
+        """How the error of several comparisons is held; empty for two arms."""
+        if len(self.arms) == 2:
+            return ""
+        words = in_words(self.multiplicity)
+        if self.multiplicity in (None, "unadjusted"):
+            words += (
+                f" ({self._comparison_alpha:.3g}; of any false rejection about "
+                f"{self.unadjusted_error:.3g})"
+            )
+        return words
+
+    @property
+    def boundaries_in_force(self) -> Any:
+        """The boundaries with the efficacy bounds that :attr:`multiplicity` asks for.
+
+        Of the step-down methods, those of the first step, with all hypotheses.
+        """
+        if len(self.arms) == 2 or self.multiplicity in (None, "unadjusted"):
+            return self.boundaries
+        n, m, alpha = self.n_looks, len(self.arms) - 1, float(self.alpha)
+        if self.multiplicity in ("bonferroni", "holm"):
+            efficacy = bounds_at_share(self.boundaries, n, alpha, 1.0 / m)
+            level = self._comparison_alpha / m
+        else:
+            information, spent = spent_by_look(self.boundaries, n, alpha)
+            efficacy = dunnett_bounds(information, spent, self._ratios, self.sided)
+            level = self._comparison_alpha
+        return with_efficacy(self.boundaries, efficacy, level)
+
+    @property
+    def intersection_bounds(self) -> np.ndarray | None:
+        """Bounds of all intersections of hypotheses, (2**m - 1, n_looks); None unless step-down."""
+        if len(self.arms) == 2 or self.multiplicity not in STEPWISE:
+            return None
+        return stepwise_bounds(
+            self.multiplicity, self.boundaries, self.n_looks, float(self.alpha), self.sided,
+            self._ratios,
+        )  # fmt: skip
 
     def _check_arms(self) -> None:
         if not isinstance(self.arms, Mapping):
@@ -258,11 +367,14 @@ class Design(Record):
             f"{self.dropout.rate} a month",
             f"  {type(self.randomization).__name__}; {self.looks}",
         ]
+        uppers, lowers = self.efficacy_bounds, self.futility_bounds
         for k in range(self.n_looks):
-            upper, lower = self.efficacy_bounds[k], self.futility_bounds[k]
+            upper, lower = float(uppers[k]), float(lowers[k])
             futility = f", futility at z <= {lower:.4f}" if np.isfinite(lower) else ""
             efficacy = f"reject at z >= {upper:.4f}" if np.isfinite(upper) else "no rejection"
             lines.append(f"  look {k + 1}: {efficacy}{futility}")
+        if len(self.arms) > 2:
+            lines.append(f"  several comparisons: {self.multiplicity_in_words}")
         return "\n".join(lines)
 
     @property
@@ -278,7 +390,7 @@ class Design(Record):
     @property
     def quota(self) -> np.ndarray:
         """Allocation in the smallest whole numbers, (n_arms,) int64."""
-        return np.array(_smallest_whole(tuple(self.arms.values())), dtype=np.int64)
+        return whole_quota(tuple(self.arms.values()))
 
     @property
     def lag(self) -> float:
@@ -293,8 +405,9 @@ class Design(Record):
     @property
     def efficacy_bounds(self) -> np.ndarray:
         """Rejection bounds on the z scale, (n_looks,)."""
-        if self.boundaries is not None:
-            return np.atleast_1d(np.asarray(self.boundaries.efficacy_bounds, dtype=float))
+        boundaries = self.boundaries_in_force
+        if boundaries is not None:
+            return np.atleast_1d(np.asarray(boundaries.efficacy_bounds, dtype=float))
         from scipy.special import ndtri
 
         bounds = np.full(self.n_looks, np.inf)
@@ -360,6 +473,11 @@ class Design(Record):
                     )
                 value = {"type": found[0], **value}
         return from_plain(value)
+
+
+def whole_quota(shares: tuple[float, ...]) -> np.ndarray:
+    """Allocation shares in the smallest whole numbers, (n_arms,) int64."""
+    return np.array(_smallest_whole(shares), dtype=np.int64)
 
 
 @lru_cache(maxsize=256)

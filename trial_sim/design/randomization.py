@@ -48,12 +48,15 @@ class RandomizationRule(Record):
         """Whether allocation depends on the responses of earlier patients."""
         return False
 
-    def allocate_adaptively(self, patients: Any, outcomes: Any, design: Any) -> np.ndarray:
+    def allocate_adaptively(
+        self, patients: Any, outcomes: Any, design: Any, closed: np.ndarray | None = None
+    ) -> np.ndarray:
         """Arm codes of a rule that looks at outcomes, (n_trials, n_patients) int8.
 
         Args:
             patients: a PatientBatch whose arms are not yet drawn. outcomes: the scenario.
-            design: the design.
+            design: the design. closed: (n_trials, n_arms) month after which an arm takes nobody,
+                inf while it is open; None where all are.
         """
         raise NotImplementedError
 
@@ -279,7 +282,9 @@ class ResponseAdaptive(RandomizationRule):
         """True."""
         return True
 
-    def allocate_adaptively(self, patients: Any, outcomes: Any, design: Any) -> np.ndarray:
+    def allocate_adaptively(
+        self, patients: Any, outcomes: Any, design: Any, closed: np.ndarray | None = None
+    ) -> np.ndarray:
         """Arm codes; each patient's response under every arm comes from the same random numbers.
 
         Raises:
@@ -301,7 +306,11 @@ class ResponseAdaptive(RandomizationRule):
         u = patients.streams.uniform("allocation", patients.arm.shape[1])
         out = np.zeros(u.shape, np.int8)
         code = _ADAPTIVE.index(self.rule)
-        adapt(u, good, patients.enrolment, design.readout, self.burn_in, code, self.least, out)
+        if closed is None:
+            closed = np.full((len(u), n_arms), np.inf)
+        adapt(
+            u, good, patients.enrolment, design.readout, self.burn_in, code, self.least, closed, out
+        )
         return out
 
 

@@ -140,12 +140,13 @@ def favour_lowest(score, quota, probability, u):
 
 
 @nb.njit(nogil=True, cache=True)
-def adapt(u, potential, enrolment, readout, burn_in, rule, least, out):
+def adapt(u, potential, enrolment, readout, burn_in, rule, least, closed, out):
     """Allocate patient by patient, from the responses known when each one arrives.
 
     Args:
         u: (n_trials, n) uniforms. potential: (n_trials, n, n_arms) response under each arm.
-        rule: 0 Neyman, 1 RSIHR. least: smallest share of any arm.
+        rule: 0 Neyman, 1 RSIHR. least: smallest share of any arm that is open.
+        closed: (n_trials, n_arms) month after which an arm takes nobody.
     """
     n_trials, n, n_arms = potential.shape
     successes = np.empty(n_arms)
@@ -167,14 +168,19 @@ def adapt(u, potential, enrolment, readout, burn_in, rule, least, out):
                 for a in range(n_arms):
                     p = (successes[a] + 1.0) / (known[a] + 2.0)
                     share[a] = np.sqrt(p * (1.0 - p)) if rule == 0 else np.sqrt(p)
+            n_open = 0
+            for a in range(n_arms):
+                if enrolment[t, i] > closed[t, a]:
+                    share[a] = 0.0
+                else:
+                    n_open += 1
             total = share.sum()
-            for a in range(n_arms):
-                share[a] = least + (1.0 - n_arms * least) * share[a] / total
             reached = 0.0
-            last = n_arms - 1
+            last = 0
             for a in range(n_arms):
-                reached += share[a]
-                if u[t, i] < reached:
+                if enrolment[t, i] <= closed[t, a]:
+                    reached += least + (1.0 - n_open * least) * share[a] / total
                     last = a
-                    break
+                    if u[t, i] < reached:
+                        break
             out[t, i] = last

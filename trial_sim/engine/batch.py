@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,6 +36,10 @@ class TrialBatch:
         event: int8, 1 where ``time`` ends in the event (or the response is known).
         exit: calendar month of the end of follow-up. calendar_event: that of the event, or inf;
             for recurrent events (n_trials, n_patients * n_max), all of them.
+        scenario: what drew the outcomes; None where they were not drawn by one, and ``redraw``
+            gives the batch with other arms instead.
+        closed: (n_trials, n_arms) calendar month in which an arm was stopped, inf while open; None
+            while all are.
     """
 
     design: Design
@@ -48,16 +52,20 @@ class TrialBatch:
     event: np.ndarray
     exit: np.ndarray
     calendar_event: np.ndarray
+    scenario: Any = None
+    closed: np.ndarray | None = None
+    redraw: Callable[[np.ndarray], TrialBatch] | None = None
 
     @property
     def n_trials(self) -> int:
         """Number of trials in the batch."""
         return self.arm.shape[0]
 
-    @property
-    def observed(self) -> Observed:
-        """What the rules of the looks need."""
-        return Observed(self.enrolment, self.calendar_event, self.exit, self.event == 1)
+    def observed_of(self, rows: Any) -> Observed:
+        """What the rules of the looks need, of some trials (an index of the first axis)."""
+        return Observed(
+            self.enrolment[rows], self.calendar_event[rows], self.exit[rows], self.event[rows] == 1
+        )
 
     @property
     def sorted(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -129,9 +137,26 @@ def draw_batch(design: Design, outcomes: Any, streams: Streams) -> TrialBatch:
         streams, design.arm_names, arm, enrolment, patients.factors, patients.levels
     )
     outcome = outcomes.sample(patients)
-    dropout = design.dropout.sample(streams, arm, design.arm_names)
-    if outcome.dropout is not None:
-        dropout = outcome.dropout if dropout is None else np.minimum(dropout, outcome.dropout)
+    followed = follow(design, patients, outcome)
+    return TrialBatch(design, streams, enrolment, arm, factors, outcome, *followed, outcomes)
+
+
+def follow(
+    design: Design,
+    patients: PatientBatch,
+    outcome: OutcomeBatch,
+    limit: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Time, event, exit and calendar month of the event of every patient.
+
+    Args:
+        limit: (n_trials, n_patients) months after which a patient is not followed; None for no end.
+    """
+    enrolment, arm = patients.enrolment, patients.arm
+    dropout = design.dropout.sample(patients.streams, arm, design.arm_names)
+    for other in (outcome.dropout, limit):
+        if other is not None:
+            dropout = other if dropout is None else np.minimum(dropout, other)
     latent = _latent(design, outcome, arm.shape)
     time, exit_ = empty(latent.shape), empty(latent.shape)
     calendar_event, event = empty(latent.shape), empty(latent.shape, np.int8)
@@ -149,9 +174,7 @@ def draw_batch(design: Design, outcomes: Any, streams: Streams) -> TrialBatch:
         seen = outcome.recurrences <= time[:, :, None]
         calendar_event = np.where(seen, enrolment[:, :, None] + outcome.recurrences, np.inf)
         calendar_event = np.ascontiguousarray(calendar_event.reshape(len(time), -1))
-    return TrialBatch(
-        design, streams, enrolment, arm, factors, outcome, time, event, exit_, calendar_event
-    )
+    return time, event, exit_, calendar_event
 
 
 def _latent(design: Design, outcome: OutcomeBatch, shape: tuple[int, ...]) -> np.ndarray:

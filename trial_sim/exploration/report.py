@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.base.records import to_plain
+from trial_sim.design.design import Design
 from trial_sim.exploration.grid import WhatIf
 from trial_sim.simulation.operating_characteristics import SimulationResult
 
@@ -66,6 +67,7 @@ class SimulationReport:
             "title": self.title,
             "rationale": self.rationale,
             "design": to_plain(first.design),
+            "several_comparisons": first.design.multiplicity_in_words or None,
             "scenarios": {
                 name: {
                     "outcomes": to_plain(result.outcomes),
@@ -111,8 +113,9 @@ class SimulationReport:
             "design": {
                 k: _text(v)
                 for k, v in design.items()
-                if k not in ("type", "boundaries") and v not in (None, [], {})
-            },
+                if k not in ("type", "boundaries", "multiplicity") and v not in (None, [], {})
+            }
+            | _comparisons(first.design),
             "glance": [_at_a_glance(name, result) for name, result in self.results.items()],
             "looks": look_rows(first),
             "scenarios": [
@@ -239,6 +242,11 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def _comparisons(design: Design) -> dict[str, str]:
+    words = design.multiplicity_in_words
+    return {"several_comparisons": words} if words else {}
+
+
 def _plain_outcomes(result: SimulationResult) -> dict[str, Any]:
     plain = to_plain(result.outcomes)
     return plain if isinstance(plain, dict) else {"outcomes": str(plain)}
@@ -246,7 +254,8 @@ def _plain_outcomes(result: SimulationResult) -> dict[str, Any]:
 
 def _at_a_glance(name: str, result: SimulationResult) -> dict[str, str]:
     """What a reader asks first, in one row a scenario."""
-    power = result.quantity("power")
+    several = len(result.design.arm_names) > 2
+    power = result.quantity("disjunctive power" if several else "power")
     return {
         "scenario": name,
         "power": f"{power.estimate:.3f} ({power.lower:.3f} to {power.upper:.3f})",
@@ -267,8 +276,9 @@ def look_rows(result: SimulationResult) -> list[dict[str, str]]:
     events = getattr(design.looks, "events", ())
     ratios = events and result.scale == "log hazard ratio" and len(design.quota) == 2
     rows = []
+    uppers, lowers = design.efficacy_bounds, design.futility_bounds
     for k in range(design.n_looks):
-        upper, lower = design.efficacy_bounds[k], design.futility_bounds[k]
+        upper, lower = uppers[k], lowers[k]
         row = {
             "look": str(k + 1),
             "efficacy z": f"{upper:.4f}" if np.isfinite(upper) else "none",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -232,4 +232,10 @@ def continue_events(
         lost[d, open_] = now[open_] + dropout_draw[d, open_] / leaving[d]
     latent[:, :old][:, trial.event] = trial.time[trial.event]
     lost[:, :old][:, trial.dropout] = trial.time[trial.dropout]
-    return followed(trial, design, latent, lost, future, streams, OutcomeBatch(time=latent))
+    batch = followed(trial, design, latent, lost, future, streams, OutcomeBatch(time=latent))
+
+    def redraw(arm: np.ndarray) -> TrialBatch:
+        changed = replace(future, arm=arm[:, old:])
+        return continue_events(trial, design, fits, theta, relative, leaving, changed, streams)
+
+    return replace(batch, redraw=redraw)

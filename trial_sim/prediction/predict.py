@@ -9,13 +9,13 @@ patient.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trial_sim.design.design import Bounds, Design
+from trial_sim.design.design import Design
 from trial_sim.design.tests import TIME_TESTS
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch
@@ -277,15 +277,10 @@ def looks_already_held(trial: OngoingTrial, design: Design, continued: TrialBatc
 
 
 def success_of(batch: TrialBatch, design: Design, kind: str, looks_held: int) -> Estimate:
-    """Share of continued trials that reject at a look still to come."""
-    efficacy, futility = design.efficacy_bounds.copy(), design.futility_bounds.copy()
-    if looks_held >= design.n_looks:
-        looks_held = design.n_looks - 1
-    efficacy[:looks_held], futility[:looks_held] = np.inf, -np.inf
-    n = design.n_looks
-    changed = Bounds(
-        efficacy, np.where(np.arange(n) == n - 1, -np.inf, futility), sided=design.sided
-    )
-    now = replace(batch, design=design.replace(boundaries=changed, max_information=None))
-    done = conduct(now, analysis_for(now.design, kind))
-    return share((done.decision == EFFICACY).any(axis=(1, 2)))
+    """Share of continued trials that reject in favour of an arm at a look still to come."""
+    looks_held = min(looks_held, design.n_looks - 1)
+    done = conduct(batch, analysis_for(design, kind), looks_held)
+    hit = done.decision == EFFICACY
+    if design.sided == 2:
+        hit &= done.z > 0.0
+    return share(hit.any(axis=(1, 2)))

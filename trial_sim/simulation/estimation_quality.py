@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from trial_sim.engine.interim_analyses import EFFICACY
 from trial_sim.numerics.monte_carlo import average, quantile, root_mean_square, share
 from trial_sim.sequential.design import GroupSequential
+from trial_sim.sequential.family_bounds import STEPWISE
 
 if TYPE_CHECKING:
     from trial_sim.simulation.operating_characteristics import SimulationResult
@@ -45,9 +46,9 @@ def adjusted_estimates(
     result: SimulationResult, level: float, comparison: int
 ) -> pd.DataFrame | None:
     """See :meth:`SimulationResult.adjusted_estimates`."""
-    boundaries = result.design.boundaries
-    if not isinstance(boundaries, GroupSequential):
-        return None
+    boundaries = result.design.boundaries_in_force
+    if not isinstance(boundaries, GroupSequential) or result.design.multiplicity in STEPWISE:
+        return None  # the bounds of a step-down method differ from trial to trial
     bounds = result.conducted.efficacy
     as_planned = np.isnan(bounds) | np.isclose(bounds, result.design.efficacy_bounds, atol=1e-6)
     before_last = np.arange(bounds.shape[1]) < result.conducted.last_look[:, None]

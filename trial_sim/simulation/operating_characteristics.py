@@ -285,7 +285,7 @@ class SimulationResult:
 
         From the stagewise ordering at the planned information fractions, scaled by each trial's own
         standard error at its stop; None without ``group_sequential`` boundaries, and where
-        ``max_information`` gave trials boundaries of their own.
+        ``max_information`` or a step-down method gave trials boundaries of their own.
         """
         from trial_sim.simulation.estimation_quality import adjusted_estimates
 
@@ -386,9 +386,12 @@ class SimulationResult:
 
     def __repr__(self) -> str:
         power = share(self.success)
+        several = len(self.design.arm_names) > 2
+        kind = "disjunctive power" if several else "power"
+        method = f"; {self.design.multiplicity_in_words}" if several else ""
         note = f" of {self.n_requested} (interrupted)" if self.interrupted else ""
         return (
-            f"SimulationResult({self.n_trials} trials{note}: power {power.estimate:.4f} "
+            f"SimulationResult({self.n_trials} trials{note}: {kind} {power.estimate:.4f} "
             f"(MCSE {power.mcse:.4f}), expected events {self.expected_events:.1f}, patients "
-            f"{self.expected_patients:.1f}, duration {self.expected_duration:.1f} months)"
+            f"{self.expected_patients:.1f}, duration {self.expected_duration:.1f} months{method})"
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch, draw_batch
-from trial_sim.engine.interim_analyses import conduct
+from trial_sim.engine.interim_analyses import conduct_batch
 from trial_sim.numerics.random_streams import Streams
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def replay(result: SimulationResult, trial: int) -> TrialReplay:
     design = result.design
     streams = Streams(result.seed, result.scenario, np.array([trial], dtype=np.int64))
     batch = draw_batch(design, result.outcomes, streams)
-    again = conduct(batch, analysis_for(design, result.outcomes.kind))
+    again, batch = conduct_batch(batch, analysis_for(design, result.outcomes.kind))
     names = np.array(design.arm_names, dtype=object)
     columns: dict[str, Any] = {
         "patient": np.arange(design.n_patients),
