@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from math import gcd, lcm
+from math import gcd, lcm, prod
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ from trial_sim.design.randomization import (
     PermutedBlocks,
     RandomizationRule,
     ResponseAdaptive,
+    code_type,
 )
 from trial_sim.design.tests import check_test
 from trial_sim.numerics.random_streams import Streams
@@ -55,6 +56,8 @@ from trial_sim.sequential.family_bounds import (
     with_efficacy,
 )
 from trial_sim.sequential.plain_bounds import Bounds, as_bounds
+
+MOST_STRATA = 50_000  # every simulated trial keeps count of each
 
 __all__ = [
     "Accrual",
@@ -342,6 +345,12 @@ class Design(Record):
                 raise ValueError(
                     f"prevalences of {factor!r} must be 0 or more and sum to 1, got {dict(levels)}"
                 )
+        if self.n_strata > MOST_STRATA:
+            sizes = {factor: len(levels) for factor, levels in self.strata.items()}
+            raise ValueError(
+                f"the factors' levels combine to {self.n_strata:,} strata, more than {MOST_STRATA:,}: "
+                f"{sizes}"
+            )
         if (self.stratified or isinstance(self.randomization, Minimization)) and not self.strata:
             raise ValueError("a stratified test or minimisation needs strata, got none")
 
@@ -386,6 +395,11 @@ class Design(Record):
     def n_looks(self) -> int:
         """Number of planned looks."""
         return self.looks.n_looks
+
+    @property
+    def n_strata(self) -> int:
+        """Number of combinations of the factors' levels; 1 without strata."""
+        return prod(len(levels) for levels in self.strata.values())
 
     @property
     def quota(self) -> np.ndarray:
@@ -434,12 +448,15 @@ class Design(Record):
         return () if isinstance(self.test, str) else tuple(self.test[1:])
 
     def draw_strata(self, streams: Streams) -> dict[str, np.ndarray]:
-        """Levels of each stratification factor, (n_trials, n_patients) int8 codes."""
+        """Levels of each stratification factor, (n_trials, n_patients) codes from 0.
+
+        int8, or int32 of a factor with more than 128 levels.
+        """
         drawn = {}
         for factor, levels in self.strata.items():
             edges = np.cumsum(np.array(list(levels.values()), dtype=float))[:-1]
             u = streams.uniform(f"stratum {factor}", self.n_patients)
-            drawn[factor] = np.searchsorted(edges, u, side="right").astype(np.int8)
+            drawn[factor] = np.searchsorted(edges, u, side="right").astype(code_type(len(levels)))
         return drawn
 
     def to_dict(self) -> dict[str, Any]:

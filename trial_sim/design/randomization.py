@@ -6,6 +6,7 @@ trials and patients are compiled. ``quota`` is the whole-number allocation, such
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,10 +69,22 @@ class RandomizationRule(Record):
         Args:
             streams: the random numbers of the batch.
             quota: (n_arms,) whole-number allocation.
-            codes: (n_factors, n_trials, n_patients) int8 levels of the stratification factors.
+            codes: (n_factors, n_trials, n_patients) integer levels of the stratification factors.
             n_levels: (n_factors,) number of levels of each factor.
         """
         raise NotImplementedError
+
+
+def code_type(n_levels: int) -> Any:
+    """The integer type of level codes: int8, or int32 where there are more than 128 levels."""
+    return np.int8 if n_levels <= 128 else np.int32
+
+
+def stacked_codes(factors: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Codes of all factors as one array, (n_factors, *shape), of a type that holds them all."""
+    if not factors:
+        return np.empty((0, *shape), np.int8)
+    return np.stack([np.asarray(codes) for codes in factors.values()])
 
 
 def joint_stratum(codes: np.ndarray, n_levels: np.ndarray) -> np.ndarray:

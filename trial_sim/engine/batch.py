@@ -11,7 +11,7 @@ import numpy as np
 
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import Observed
-from trial_sim.design.randomization import joint_stratum
+from trial_sim.design.randomization import joint_stratum, stacked_codes
 from trial_sim.engine.kernels import observe, sort_trials
 from trial_sim.numerics.buffers import empty
 from trial_sim.numerics.random_streams import Streams
@@ -29,7 +29,7 @@ class TrialBatch:
     Attributes:
         design: the design. streams: the random numbers.
         enrolment: calendar months. arm: int8 codes, 0 is the control.
-        factors: stratification factors, int8 codes.
+        factors: stratification factors, integer codes.
         outcome: what the scenario drew.
         time: months on study until event, dropout or end of follow-up (until the response is known,
             for endpoints that are not times).
@@ -96,8 +96,7 @@ class TrialBatch:
     @cached_property
     def stratum(self) -> np.ndarray:
         """Joint stratum of each patient, int64; all 0 without strata."""
-        codes = np.array(list(self.factors.values()), dtype=np.int8).reshape(-1, *self.arm.shape)
-        return joint_stratum(codes, self.n_levels)
+        return joint_stratum(stacked_codes(self.factors, self.arm.shape), self.n_levels)
 
     @property
     def n_levels(self) -> np.ndarray:
@@ -107,7 +106,7 @@ class TrialBatch:
     @property
     def n_strata(self) -> int:
         """Number of joint strata."""
-        return int(np.prod(self.n_levels))
+        return self.design.n_strata
 
 
 def draw_batch(design: Design, outcomes: Any, streams: Streams) -> TrialBatch:
@@ -119,7 +118,7 @@ def draw_batch(design: Design, outcomes: Any, streams: Streams) -> TrialBatch:
     n = design.n_patients
     enrolment = design.accrual.sample(streams, n)
     factors = design.draw_strata(streams)
-    codes = np.array(list(factors.values()), dtype=np.int8).reshape(-1, streams.n_trials, n)
+    codes = stacked_codes(factors, (streams.n_trials, n))
     n_levels = np.array([len(levels) for levels in design.strata.values()], dtype=np.int64)
     patients = PatientBatch(
         streams=streams,

@@ -125,12 +125,12 @@ class Proportions:
     def _tables(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> np.ndarray:
-        table = np.zeros((batch.n_trials, batch.n_strata, 4))
+        by_stratum = self.method == "cmh"
+        table = np.zeros((batch.n_trials, batch.n_strata if by_stratum else 1, 4))
+        stratum = batch.stratum if by_stratum else np.zeros_like(batch.stratum)
         response = final_response(batch)
         response = response if self.direction > 0 else 1.0 - response
-        table_looks(
-            response, known_by(batch, look), batch.arm, treated, batch.stratum, active, table
-        )
+        table_looks(response, known_by(batch, look), batch.arm, treated, stratum, active, table)
         return table
 
     def evaluate(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.design.design import Design, whole_quota
-from trial_sim.design.randomization import PermutedBlocks, RandomizationRule
+from trial_sim.design.randomization import PermutedBlocks, RandomizationRule, stacked_codes
 from trial_sim.engine.batch import TrialBatch, follow
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
@@ -96,7 +96,7 @@ def _allocated(
     first = (patients.enrolment <= month[:, None]).sum(axis=1)
     arm = patients.arm.copy()
     shares = np.array(list(design.arms.values()), dtype=float)
-    codes = np.array(list(patients.factors.values()), dtype=np.int64).reshape(-1, *arm.shape)
+    codes = stacked_codes(patients.factors, arm.shape)
     n_levels = np.array([len(levels) for levels in design.strata.values()], dtype=np.int64)
     open_arms = np.isinf(closed)
     for pattern in np.unique(open_arms, axis=0):

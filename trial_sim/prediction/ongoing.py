@@ -11,6 +11,7 @@ import pandas as pd
 
 from trial_sim.base.records import nearest
 from trial_sim.design.design import Design
+from trial_sim.design.randomization import code_type, joint_stratum
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ class OngoingTrial:
         arm: (n,) codes, 0 the control; -1 throughout when blinded.
         time: (n,) months on study at the cut. event, dropout: (n,) bool, how follow-up ended.
         cutoff: month of the cut. opened: calendar date of month 0, or None.
-        factors: (n,) int8 codes of each stratification factor; empty where they are not known.
+        factors: (n,) integer codes of each stratification factor; empty where they are not known.
     """
 
     enrolment: np.ndarray
@@ -192,7 +193,7 @@ def stratified_test(design: Design) -> bool:
 
 
 def read_factors(table: pd.DataFrame, design: Design) -> dict[str, np.ndarray]:
-    """Codes of the design's stratification factors, (n,) int8 each, in the order of the table.
+    """Codes of the design's stratification factors, (n,) each, in the order of the table.
 
     Empty where a factor is missing and the test does not need it.
 
@@ -214,13 +215,12 @@ def read_factors(table: pd.DataFrame, design: Design) -> dict[str, np.ndarray]:
         for value in values.unique():
             if value not in levels:
                 raise ValueError(f"{name} has an unknown level {value!r}{nearest(value, levels)}")
-        factors[name] = values.map({v: k for k, v in enumerate(levels)}).to_numpy(dtype=np.int8)
+        codes = values.map({v: k for k, v in enumerate(levels)})
+        factors[name] = codes.to_numpy(dtype=code_type(len(levels)))
     return factors
 
 
 def strata_of(factors: Any, design: Design) -> np.ndarray:
     """Joint stratum of each patient from factor codes of any shape, int64."""
-    from trial_sim.design.randomization import joint_stratum
-
     n_levels = np.array([len(levels) for levels in design.strata.values()], dtype=np.int64)
     return joint_stratum(np.array([factors[name] for name in design.strata]), n_levels)

@@ -20,6 +20,7 @@ from trial_sim.design.tests import TIME_TESTS
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.interim_analyses import EFFICACY, conduct, look_schedule
+from trial_sim.engine.survival_analyses import MAX_ARMS
 from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.event_forecast import Forecast
@@ -204,6 +205,8 @@ def predict(
         True
     """
     kind = _kind(design)
+    if len(design.arm_names) > MAX_ARMS:
+        raise ValueError(f"at most {MAX_ARMS} arms can be predicted, got {len(design.arm_names)}")
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level!r}")
     if n_draws != int(n_draws) or n_draws < 2:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trial_sim.design.design import Design
-from trial_sim.design.randomization import PermutedBlocks
+from trial_sim.design.randomization import PermutedBlocks, stacked_codes
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.kernels import observe
 from trial_sim.numerics.random_streams import Streams
@@ -21,7 +21,7 @@ class Future:
 
     Attributes:
         enrolment: (n_draws, m) months. arm: (n_draws, m) int8.
-        factors: (n_draws, m) int8 codes of each stratification factor; empty where not known.
+        factors: (n_draws, m) integer codes of each stratification factor; empty where not known.
         donor: (n_draws, n + m) int, for each patient the one so far whose baseline is taken over.
         fit: log rate of enrolment and its variance.
     """
@@ -78,7 +78,7 @@ def _future_arms(
     rule = design.randomization
     if rule.needs_outcomes or (design.strata and not factors):
         rule = PermutedBlocks()
-    codes = np.array(list(factors.values()), np.int8).reshape(-1, streams.n_trials, remaining)
+    codes = stacked_codes(factors, (streams.n_trials, remaining))
     levels = [len(design.strata[name]) for name in factors]
     return rule.allocate(streams, design.quota, codes, np.array(levels, dtype=np.int64))
 
@@ -91,7 +91,7 @@ def all_arms(trial: OngoingTrial, future: Future) -> np.ndarray:
 
 
 def all_factors(trial: OngoingTrial, design: Design, future: Future) -> dict[str, np.ndarray]:
-    """Codes of each factor for everybody, (n_draws, n + m) int8; 0 where they are not known."""
+    """Codes of each factor for everybody, (n_draws, n + m); 0 where they are not known."""
     shape = (len(future.arm), design.n_patients)
     if not trial.factors:
         return {name: np.zeros(shape, np.int8) for name in design.strata}

@@ -12,6 +12,8 @@ from trial_sim.base.records import Record
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 from trial_sim.scenarios.survival import check_hazard_ratio, effects_by_arm
 
+_MOST_CAUSES = 127  # a cause is an int8, counted from 1
+
 
 def _hazard(value: Any, what: str) -> float:
     if not 0 <= value < np.inf:
@@ -131,6 +133,8 @@ class CompetingRisks(Record):
                 "competing risks need two or more causes and one hazard ratio each, got "
                 f"{len(hazards)} hazards and {len(ratios)} ratios"
             )
+        if len(hazards) > _MOST_CAUSES:
+            raise ValueError(f"at most {_MOST_CAUSES} causes can be simulated, got {len(hazards)}")
         if hazards[0] == 0:
             raise ValueError("the hazard of the first cause is zero, so it can never occur")
         object.__setattr__(self, "control_hazards", hazards)

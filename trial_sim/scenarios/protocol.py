@@ -40,7 +40,7 @@ class PatientBatch:
         arms: names of the arms; the first is the control.
         arm: (n_trials, n_patients) int8, index into ``arms``.
         enrolment: (n_trials, n_patients) float64, months since the trial opened, ascending.
-        factors: for each stratification factor of the design, (n_trials, n_patients) int8 codes.
+        factors: for each stratification factor of the design, (n_trials, n_patients) integer codes.
         levels: for each factor, the names that its codes stand for.
 
     Examples:
