@@ -1,5 +1,7 @@
 """Designs, accrual, dropout, looks, randomisation: mechanics, round trips and bad input."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -308,3 +310,22 @@ def test_dropout_by_arm_and_piece_is_the_same_after_yaml_and_json():
     assert ts.Dropout.from_yaml(dropout.to_yaml()) == dropout
     assert ts.Dropout.from_json(dropout.to_json()) == dropout
     assert dropout.by_arm == {"high": (0.02, 0.03)}
+
+
+def test_boundaries_for_other_fractions_than_the_looks_have_are_said():
+    gs = ts.group_sequential((0.9, 1), efficacy="lan_demets_pocock")
+    with pytest.warns(UserWarning, match=r"\[0\.9, 1\.0\].*\[0\.1, 1\.0\].*max_information=300"):
+        make(looks=ts.EventLooks([30, 300]), boundaries=gs, n_patients=400)
+    plain = Bounds([2.5, 2.0], information_fractions=[0.9, 1.0])
+    with pytest.warns(UserWarning, match="Make the boundaries for the looks' fractions"):
+        make(looks=ts.EventLooks([30, 300]), boundaries=plain, n_patients=400)
+    with pytest.warns(UserWarning, match="the looks have"):
+        make(looks=EnrolmentLooks([40, 400]), boundaries=gs, n_patients=400, test="t_test")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(looks=ts.EventLooks([30, 300]), boundaries=gs, n_patients=400, max_information=300)
+        thirds = ts.group_sequential((1 / 3, 2 / 3, 1))
+        make(looks=ts.EventLooks([110, 220, 331]), boundaries=thirds, n_patients=400)
+        make(looks=ts.EventLooks([100, 331]), boundaries=Bounds([3, 2]), n_patients=400)
+        make(looks=EnrolmentLooks([100, 331]), boundaries=ts.group_sequential((0.5, 1)),
+             n_patients=400)  # fmt: skip

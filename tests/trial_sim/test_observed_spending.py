@@ -38,8 +38,27 @@ def calendar(boundaries, **changes):
         {"efficacy": "pocock", "futility": "obrien_fleming"},
         {"sided": 2, "alpha": 0.05},
         {"spending_fractions": (0.3, 0.7, 1)},
+        {"efficacy": ("haybittle_peto", 3.0)},
+        {"efficacy": ("haybittle_peto", 3.0), "sided": 2, "alpha": 0.05},
+        {"efficacy": [None, 2.6, 2.0], "futility": [0.0, 0.4]},
+        {"efficacy": [None, None, 1.96], "futility": [None, 0.4], "binding": True},
+        {"futility": [0.0, 0.4]},
+        {"efficacy": [3.0, None, 2.0], "futility": ("hwang_shih_decani", -3)},
     ],
-    ids=["efficacy", "non-binding", "binding", "shapes", "two-sided", "calendar clock"],
+    ids=[
+        "efficacy",
+        "non-binding",
+        "binding",
+        "shapes",
+        "two-sided",
+        "calendar clock",
+        "haybittle",
+        "haybittle, two-sided",
+        "numbers",
+        "numbers, binding",
+        "futility numbers",
+        "numbers and spent futility",
+    ],
 )
 def test_the_bounds_are_those_of_update(rules):
     gs = planned(**rules)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 from trial_sim.sequential.boundaries import error_and_power, exit_probabilities
 from trial_sim.sequential.design import GroupSequential, group_sequential
@@ -320,6 +320,61 @@ def test_update_with_two_looks_past_the_plan():
     assert extra.information_fractions.tolist() == [0.3, 0.5, 0.7, 0.9, 1.0]
     with pytest.raises(ValueError, match="actual_information must increase"):
         design.update([0.5, 0.4])
+
+
+def test_update_leaves_fixed_bounds_where_they_are():
+    """Values of the issue; the last bound by hand, from a bivariate normal distribution."""
+    only_futility = group_sequential((0.5, 1), efficacy=[None, 1.959964], futility=[0.0])
+    updated = only_futility.update([0.55])
+    assert np.isinf(updated.efficacy_bounds[0]) and updated.futility_bounds[0] == 0.0
+    assert updated.efficacy_bounds[1] == pytest.approx(1.959964, abs=1e-6)
+    for fraction in (0.4, 0.6, 0.9):
+        design = group_sequential((0.5, 1), efficacy=("haybittle_peto", 3.0)).update([fraction])
+        assert design.efficacy_bounds[0] == 3.0
+        r = np.sqrt(fraction)
+        inside = multivariate_normal.cdf(design.efficacy_bounds, cov=[[1, r], [r, 1]])
+        assert 1 - inside == pytest.approx(0.025, abs=1e-6)
+
+
+@pytest.mark.parametrize("binding", [False, True])
+@pytest.mark.parametrize("sided", [1, 2])
+def test_update_of_numbers_look_by_look(binding, sided):
+    """A look that was not planned cannot stop; a skipped look takes its numbers with it."""
+    design = group_sequential(
+        (0.3, 0.6, 1),
+        efficacy=[3.2, None, 2.1],
+        futility=[None, 0.2],
+        binding=binding,
+        sided=sided,
+    )
+    assert np.isinf(design.update([0.35, 0.7]).efficacy_bounds[1])
+    for actual, efficacy, futility in (
+        ([0.35], [3.2, np.inf], [-np.inf, 0.2]),
+        ([0.7], [3.2], [-np.inf]),
+        ([0.2, 0.5, 0.8], [3.2, np.inf, np.inf], [-np.inf, 0.2, -np.inf]),
+    ):
+        updated = design.update(actual)
+        assert updated.efficacy_bounds[:-1].tolist() == efficacy
+        assert updated.futility_bounds[:-1].tolist() == futility
+        assert updated.alpha_spent[-1] == pytest.approx(design.alpha, abs=1e-9)
+        again = updated.update(updated.information_fractions[:-1])
+        np.testing.assert_allclose(again.efficacy_bounds, updated.efficacy_bounds, atol=1e-9)
+        assert GroupSequential.from_json(updated.to_json()) == updated
+
+
+def test_a_users_spending_function_must_spend_everything():
+    for spend in (lambda t: 0.9 * t, lambda t: 1.2 * t, lambda t: float("nan")):
+        with pytest.raises(ValueError, match="and 1 at time 1"):
+            group_sequential((0.5, 1), efficacy=("user_spending", spend))
+    square = group_sequential((0.5, 1), efficacy=("user_spending", lambda t: t**2))
+    known = group_sequential((0.5, 1), efficacy=("kim_demets", 2))
+    np.testing.assert_allclose(square.efficacy_bounds, known.efficacy_bounds, atol=1e-10)
+
+
+def test_update_takes_fractions_not_counts():
+    design = group_sequential((1 / 3, 2 / 3, 1))
+    with pytest.raises(ValueError, match=r"fractions.*110.*divide numbers of events"):
+        design.update([110])
 
 
 def test_update_keeps_calendar_spending():

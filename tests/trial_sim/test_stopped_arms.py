@@ -287,12 +287,12 @@ def test_what_is_not_named_is_said():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         named = make(multiplicity="dunnett")
-        ts.Design(arms={"c": 1, "t": 1}, n_patients=40, accrual=ts.Accrual(9), looks=design.looks)
+        ts.Design(arms={"c": 1, "t": 1}, n_patients=400, accrual=ts.Accrual(9), looks=design.looks)
     assert "Dunnett" in str(named) and ts.Design.from_yaml(named.to_yaml()) == named
     result = ts.simulate(named, TIMES, n_trials=20, seed=1)
     assert "Dunnett" in repr(result)
     assert "Dunnett" in ts.simulation_report(result).to_markdown()
-    with pytest.raises(ValueError, match="dunett.*did you mean 'dunnett'"):
+    with pytest.raises(ValueError, match="did you mean 'dunnett'"):
         make(multiplicity="dunett")
     gs = ts.group_sequential((0.3, 0.6, 1))
     with pytest.raises(ValueError, match="bonferroni"):

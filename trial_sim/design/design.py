@@ -40,7 +40,7 @@ from trial_sim.design.randomization import (
     ResponseAdaptive,
     code_type,
 )
-from trial_sim.design.tests import check_test
+from trial_sim.design.tests import TIME_TESTS, check_test
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.family_bounds import (
@@ -57,6 +57,7 @@ from trial_sim.sequential.family_bounds import (
 )
 from trial_sim.sequential.plain_bounds import Bounds, as_bounds
 
+FRACTIONS_APART = 0.025  # rounding to whole events makes fractions differ by less
 MOST_STRATA = 50_000  # every simulated trial keeps count of each
 
 __all__ = [
@@ -207,6 +208,7 @@ class Design(Record):
                     f"boundaries have {n_bounds} look(s) but looks have {self.looks.n_looks}"
                 )
         self._check_information()
+        self._warn_fractions()
         self._check_multiplicity()
         self._warn_unreachable()
 
@@ -226,6 +228,29 @@ class Design(Record):
             raise ValueError(
                 "max_information follows one-sided futility bounds, got two-sided boundaries with "
                 "futility: give sided=1, or no futility"
+            )
+
+    def _warn_fractions(self) -> None:
+        """Warn of boundaries made for other information fractions than the looks have."""
+        planned = self.looks.planned_fractions(self.test_name in TIME_TESTS)
+        if planned is None or self.boundaries is None or self.max_information is not None:
+            return
+        made_for = np.atleast_1d(np.asarray(self.boundaries.information_fractions, dtype=float))
+        evenly = (np.arange(len(made_for)) + 1.0) / len(made_for)
+        if isinstance(self.boundaries, Bounds) and np.allclose(made_for, evenly):
+            return  # what Bounds have that were given without fractions
+        if np.abs(made_for - planned).max() > FRACTIONS_APART:
+            remedy = "make the boundaries for the looks' fractions"
+            if isinstance(self.boundaries, GroupSequential):
+                remedy += (
+                    f", or give max_information={self.looks.planned_information:g}, so that each "
+                    "trial's bounds follow the information at its looks"
+                )
+            warnings.warn(
+                f"the boundaries are for information fractions {np.round(made_for, 3).tolist()}, "
+                f"the looks have {np.round(planned, 3).tolist()}: the error is not what was "
+                f"planned. {remedy[0].upper()}{remedy[1:]}",
+                stacklevel=4,
             )
 
     def _check_multiplicity(self) -> None:
@@ -348,8 +373,8 @@ class Design(Record):
         if self.n_strata > MOST_STRATA:
             sizes = {factor: len(levels) for factor, levels in self.strata.items()}
             raise ValueError(
-                f"the factors' levels combine to {self.n_strata:,} strata, more than {MOST_STRATA:,}: "
-                f"{sizes}"
+                f"the factors' levels combine to {self.n_strata:,} strata, more than "
+                f"{MOST_STRATA:,}: {sizes}"
             )
         if (self.stratified or isinstance(self.randomization, Minimization)) and not self.strata:
             raise ValueError("a stratified test or minimisation needs strata, got none")

@@ -59,6 +59,18 @@ class Looks(Record):
         """Numbers (from 1) of the looks that no trial of this size can reach."""
         return []
 
+    @property
+    def planned_information(self) -> float:
+        """Events or patients of the last look; NaN for rules that say nothing about them."""
+        return np.nan
+
+    def planned_fractions(self, times: bool) -> np.ndarray | None:
+        """Information fractions (n_looks,) that the rule plans; None where it does not say.
+
+        times: whether the endpoint is a time, so that events and not patients are information.
+        """
+        return None
+
 
 def _increasing(values: tuple[float, ...], what: str) -> None:
     if not values:
@@ -105,6 +117,13 @@ class EventLooks(Looks):
         out = np.empty((observed.enrolment.shape[0], self.n_looks))
         kth_smallest(observed.calendar_event, np.array(self.events, dtype=np.int64), out)
         return out
+
+    @property
+    def planned_information(self) -> float:
+        return float(self.events[-1])
+
+    def planned_fractions(self, times: bool) -> np.ndarray | None:
+        return np.array(self.events) / self.events[-1]
 
     def unreachable(self, n_patients: int) -> list[int]:
         return [k for k, events in enumerate(self.events, start=1) if events > n_patients]
@@ -178,6 +197,13 @@ class EnrolmentLooks(Looks):
                 out[:, k] = observed.enrolment[:, patients - 1] + self.follow_up
         return out
 
+    @property
+    def planned_information(self) -> float:
+        return float(self.patients[-1])
+
+    def planned_fractions(self, times: bool) -> np.ndarray | None:
+        return None if times else np.array(self.patients) / self.patients[-1]
+
     def unreachable(self, n_patients: int) -> list[int]:
         return [k for k, patients in enumerate(self.patients, start=1) if patients > n_patients]
 
@@ -221,6 +247,13 @@ class FollowUpLooks(Looks):
         out = np.empty((observed.enrolment.shape[0], self.n_looks))
         kth_smallest(complete, np.array(self.patients, dtype=np.int64), out)
         return out
+
+    @property
+    def planned_information(self) -> float:
+        return float(self.patients[-1])
+
+    def planned_fractions(self, times: bool) -> np.ndarray | None:
+        return None if times else np.array(self.patients) / self.patients[-1]
 
     def unreachable(self, n_patients: int) -> list[int]:
         return [k for k, patients in enumerate(self.patients, start=1) if patients > n_patients]

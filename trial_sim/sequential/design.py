@@ -257,9 +257,12 @@ class GroupSequential(DuringTrial, Written):
             Otherwise the planned looks that lie later stay as they are.
 
         Spending designs keep their function, at the actual fraction (or, where spending time was
-        given apart, at the planned spending time of that look). Other families keep the alpha that
-        the plan spends by a given fraction, joined by straight lines. The alternative keeps its
-        effect: `drift` grows with the square root of the information.
+        given apart, at the planned spending time of that look). Bounds given as numbers, and
+        Haybittle and Peto's, stay what they are at the looks held and planned (none at a look that
+        was not planned); the last efficacy bound spends the alpha that they leave. The
+        Wang-Tsiatis family keeps the alpha that the plan spends by a given fraction, joined by
+        straight lines. The alternative keeps its effect: `drift` grows with the square root of the
+        information.
         """
         return updated_design(self, actual_information, final)
 

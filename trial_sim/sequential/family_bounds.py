@@ -99,6 +99,8 @@ def with_efficacy(boundaries: Any, efficacy: FloatArray, level: float) -> Any:
         return replace(
             boundaries, efficacy_bounds=efficacy, futility_bounds=futility, alpha=level,
             solved_drift=boundaries.drift,
+            efficacy=BoundaryRule("custom", tuple(efficacy.tolist()))
+            if boundaries.efficacy.kind == "custom" else boundaries.efficacy,
         )  # fmt: skip
     if boundaries is None:
         return Bounds(efficacy.tolist())

@@ -145,14 +145,55 @@ def _bounds_at_look(
                 new_futility[t] = _tail_point(score, mass, step, slope, lower[t], -1.0) / root
 
 
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _crossed(information, efficacy, futility, sided, binding, nodes, weights):
+    """Chance under the null of having reached efficacy before the latest look, above, (n,).
+
+    Args: as :func:`_bounds_at_look`.
+    """
+    n, looks = information.shape
+    out = np.zeros(n)
+    for t in range(n):
+        score = np.zeros(1)
+        mass = np.ones(1)
+        before = 0.0
+        for j in range(looks - 1):
+            step = information[t, j] - before
+            root = math.sqrt(information[t, j])
+            high = efficacy[t, j] * root
+            for i in range(score.shape[0]):
+                gap = (high - score[i]) / math.sqrt(step)
+                out[t] += mass[i] * 0.5 * math.erfc(gap * _ROOT_HALF)
+            low = -np.inf
+            if sided == 2:
+                low = -high
+            elif binding:
+                low = futility[t, j] * root
+            score, mass = _advance(
+                score, mass, step, information[t, j + 1] - information[t, j], 0.0, low, high, 0.0,
+                information[t, j], nodes, weights,
+            )  # fmt: skip
+            before = information[t, j]
+    return out
+
+
+def _number_of(rule: BoundaryRule, look: int, n_planned: int, none: float) -> float:
+    """The bound of an interim look (from 0) of a rule that gives numbers; ``none`` without one."""
+    if rule.kind == "haybittle_peto":
+        return float(rule.parameter)
+    return float(rule.parameter[look]) if look < n_planned - 1 else none
+
+
 @dataclass(frozen=True, eq=False)
 class ObservedSpending:
     """Error spending by observed information, for a batch of trials.
 
     Attributes:
-        boundaries: the planned design, whose spending functions are followed; a design without
-            them spends what it would have spent at the planned fractions, with straight lines
-            between. maximum: the information (events, or known responses) of a whole trial.
+        boundaries: the planned design, whose spending functions are followed. Bounds given as
+            numbers, and Haybittle and Peto's, stay what they are, and the last look spends what
+            they leave; the Wang-Tsiatis family spends what it would have spent at the planned
+            fractions, with straight lines between.
+        maximum: the information (events, or known responses) of a whole trial.
     """
 
     boundaries: GroupSequential
@@ -192,9 +233,17 @@ class ObservedSpending:
         sided = self.boundaries.sided
         rule, futility_rule = self._rules
         plan = self.boundaries
-        upper = self._spend(rule, plan.spending_fractions, plan.alpha / sided, information, ended)
+        if rule.kind == "spending":
+            upper = self._spend(
+                rule, plan.spending_fractions, plan.alpha / sided, information, ended
+            )
+        else:
+            spent = _crossed(
+                information, upper_before, lower_before, sided, plan.binding, _NODES, _WEIGHTS
+            )
+            upper = np.where(ended, plan.alpha / sided - spent, 0.0)
         lower = np.zeros(len(rows))
-        if futility_rule is not None:
+        if futility_rule is not None and futility_rule.kind == "spending":
             clock = plan.futility_spending_fractions
             lower = self._spend(futility_rule, clock, 1.0 - plan.power, information, ended)
             lower[ended] = 0.0
@@ -203,6 +252,11 @@ class ObservedSpending:
             information, upper_before, lower_before, upper, lower, float(plan.drift), sided,
             plan.binding, _NODES, _WEIGHTS, new_upper, new_lower,
         )  # fmt: skip
+        if rule.kind != "spending":
+            new_upper = np.where(ended, new_upper, _number_of(rule, earlier, plan.n_looks, np.inf))
+        if futility_rule is not None and futility_rule.kind == "custom":
+            number = _number_of(futility_rule, earlier, plan.n_looks, -np.inf)
+            new_lower = np.where(ended, -np.inf, number)
         # With more information than planned futility may reach efficacy: the look ends the trial
         # either way, and a hair's breadth keeps the two decisions apart.
         new_lower = np.minimum(new_lower, new_upper - 1e-9)

@@ -180,6 +180,12 @@ def _bounds(values: Any, what: str) -> tuple[float, ...]:
 
 def _user_spending(parameter: Any, what: str) -> BoundaryRule:
     if callable(parameter):
+        everything = float(parameter(1.0))
+        if not abs(everything - 1.0) <= 1e-9:
+            raise ValueError(
+                "user spending must return shares of the total in [0, 1], and 1 at time 1, got "
+                f"{everything:g} there from the {what} function"
+            )
         return BoundaryRule("user_spending", parameter, parameter)
     table = np.asarray(parameter, dtype=float)
     if table.ndim != 2 or table.shape[1] != 2 or not np.isfinite(table).all():
