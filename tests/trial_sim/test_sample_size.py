@@ -226,6 +226,22 @@ def test_events_and_their_power_are_inverse(ratio, power, allocation):
         ) == pytest.approx(power, abs=1e-10)
 
 
+def test_hazard_ratios_above_one_are_the_same_in_both_functions():
+    """One-sided tests cannot find them; two-sided ones do, as their inverses."""
+    common = {"study_duration": 36, **SURVIVAL}
+    for plan in (lambda: events_required(1.4), lambda: sample_size_survival(1.4, **common)):
+        with pytest.raises(ValueError, match="does not favour treatment"):
+            plan()
+    assert power_of_events(331, 1.4) < 0.001
+    assert sample_size_survival(1.4, n_total=500, **common).power < 0.001
+    both = events_required(1.4, alpha=0.05, sided=2)
+    assert both == pytest.approx(events_required(1 / 1.4, alpha=0.05, sided=2))
+    plan = sample_size_survival(1.4, alpha=0.05, sided=2, **common)
+    assert plan.events == pytest.approx(both)
+    again = sample_size_survival(1.4, alpha=0.05, sided=2, n_total=plan.n_total, **common)
+    assert again.power == pytest.approx(0.9)
+
+
 def test_freedman_and_schoenfeld_formulas():
     z = (norm.isf(0.025) + norm.isf(0.1)) ** 2
     assert events_required(0.6, method="freedman") == pytest.approx(z * (1.6 / 0.4) ** 2)
@@ -365,7 +381,7 @@ def test_lwyy_power_against_simulation():
 
 
 def test_ordinal_reduces_to_the_odds_ratio_of_two_categories():
-    size = sample_size_ordinal(2.0, [0.3, 0.7])
+    size = sample_size_ordinal(2.0, [0.7, 0.3])
     odds = 2 * 0.3 / 0.7
     p = (0.3 + odds / (1 + odds)) / 2
     z = (norm.isf(0.025) + norm.isf(0.1)) ** 2
@@ -375,12 +391,78 @@ def test_ordinal_reduces_to_the_odds_ratio_of_two_categories():
 
 def test_ordinal_of_whitehead():
     """Whitehead (1993), section 3: about 187 patients for an odds ratio of 2.418."""
-    size = sample_size_ordinal(2.418, [0.2, 0.5, 0.2, 0.1], 0.9, 0.05, sided=2)
+    size = sample_size_ordinal(2.418, [0.1, 0.2, 0.5, 0.2], 0.9, 0.05, sided=2)
     assert size.n_total == pytest.approx(187, abs=2.5)
     back = sample_size_ordinal(
-        None, [0.2, 0.5, 0.2, 0.1], 0.9, 0.05, sided=2, n_per_arm=size.n_per_arm
+        None, [0.1, 0.2, 0.5, 0.2], 0.9, 0.05, sided=2, n_per_arm=size.n_per_arm
     )
     assert back.effect == pytest.approx(2.418, abs=1e-6)
+
+
+@pytest.mark.parametrize("control", [[0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.2, 0.5, 0.2, 0.1]])
+def test_ordinal_sizes_and_simulated_categories_have_one_order(control):
+    """A trial of the planned size has the planned power, whichever end the patients are at."""
+    size = sample_size_ordinal(1.8, control, 0.9)
+    n = 2 * round(size.n_per_arm)
+    design = trial_sim.Design(
+        arms={"control": 1, "treatment": 1},
+        n_patients=n,
+        accrual=trial_sim.Accrual(rate=20),
+        looks=trial_sim.EnrolmentLooks([n]),
+        test="wilcoxon",
+    )
+    outcomes = trial_sim.OrdinalResponse(control, odds_ratio=1.8)
+    power = trial_sim.simulate(design, outcomes, n_trials=4000, seed=1).power
+    assert power == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize("study_duration", [20, 23.9])
+def test_a_study_shorter_than_its_accrual_is_refused(study_duration):
+    common = {"control_median": 12, "accrual_duration": 24, "study_duration": study_duration}
+    for plan in (
+        lambda: sample_size_survival(0.7, **common),
+        lambda: sample_size_survival(0.7, n_total=400, **common),
+        lambda: sample_size_survival(None, n_total=400, **common),
+        lambda: sample_size_rmst(0.7, 10, **common),
+    ):
+        with pytest.raises(ValueError, match="must not be below accrual_duration 24"):
+            plan()
+
+
+def test_planned_patients_exist():
+    """All of the planned patients are enrolled by the end of the study, and give the power."""
+    plan = sample_size_survival(
+        0.7, control_median=12, accrual_duration=24, study_duration=24, power=0.9
+    )
+    design = trial_sim.Design(
+        arms={"control": 1, "treatment": 1},
+        n_patients=round(plan.n_total),
+        accrual=trial_sim.Accrual(rate=plan.n_total / 24, process="uniform"),
+        looks=trial_sim.CalendarLooks([24]),
+    )
+    outcomes = trial_sim.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
+    result = trial_sim.simulate(design, outcomes, n_trials=3000, seed=1)
+    assert result.expected_patients == pytest.approx(plan.n_total, rel=0.01)
+    assert result.power == pytest.approx(0.9, abs=0.02)
+
+
+def test_the_sign_of_a_margin():
+    """A design's margin is positive; `null_value`, the difference under the null, is minus it."""
+    common = {
+        "arms": {"control": 1, "treatment": 1},
+        "accrual": trial_sim.Accrual(rate=20),
+        "looks": trial_sim.EnrolmentLooks([300]),
+        "n_patients": 300,
+    }
+    with pytest.raises(ValueError, match=r"margin.*positive.*-0\.1.*null_value"):
+        trial_sim.Design(test=("farrington_manning", -0.1), **common)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        trial_sim.Design(test=("farrington_manning", 1.5), **common)
+    planned = sample_size_proportions(0.6, 0.6, null_value=-0.1, n_per_arm=150).power
+    design = trial_sim.Design(test=("farrington_manning", 0.1), **common)
+    outcomes = trial_sim.BinaryResponse(0.6, 0.6)
+    power = trial_sim.simulate(design, outcomes, n_trials=4000, seed=1).power
+    assert power == pytest.approx(planned, abs=0.025)
 
 
 def test_ordinal_power_by_the_wilcoxon_test_of_simulated_trials():
@@ -388,14 +470,14 @@ def test_ordinal_power_by_the_wilcoxon_test_of_simulated_trials():
 
     from trial_sim.sample_size.ordinal import shift_by_odds
 
-    control = [0.2, 0.3, 0.3, 0.2]
+    control = [0.4, 0.3, 0.2, 0.1]
     size = sample_size_ordinal(1.9, control, 0.85)
     n, trials = int(size.n_per_arm), 2000
     rng = np.random.Generator(np.random.Philox(12))
     first = rng.choice(4, (trials, n), p=control)
     second = rng.choice(4, (trials, n), p=shift_by_odds(control, 1.9))
     ranks = rankdata(np.concatenate([first, second], axis=1), axis=1)
-    z = n * (n + 0.5) - ranks[:, n:].sum(axis=1)  # better categories come first
+    z = ranks[:, n:].sum(axis=1) - n * (n + 0.5)  # worse categories come first
     spread = np.sqrt(n / 2 * n / (2 * n - 1) * ((ranks - n - 0.5) ** 2).sum(axis=1) / n)
     assert (z / spread > norm.isf(0.025)).mean() == pytest.approx(0.85, abs=0.035)
 

@@ -40,7 +40,7 @@ from trial_sim.design.randomization import (
     ResponseAdaptive,
     code_type,
 )
-from trial_sim.design.tests import TIME_TESTS, check_test
+from trial_sim.design.tests import TIME_TESTS, check_options, check_test
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.family_bounds import (
@@ -94,14 +94,18 @@ class Design(Record):
             such as ``("fleming_harrington", 0, 0.5)`` or
             ``("max_combo", [("fleming_harrington", 0, 0), ("fleming_harrington", 0, 1)])``.
         strata: factor → {level: prevalence}.
-        stratified: whether the test is stratified by the strata.
+        stratified: whether the test is stratified by the strata: log-rank tests and Cox; RMST and
+            survival at a month (differences of strata weighted by their patients); ``wilcoxon``
+            (van Elteren); ``ancova``, ``negative_binomial`` and ``mmrm`` (a level for each
+            stratum). ``cmh`` always is; other tests refuse.
         randomization: rule of allocation.
         alpha: one-sided level used when ``boundaries`` is None.
         follow_up: months after which a patient's follow-up ends; None for no end.
         max_duration: month at which the trial is analysed for the last time, come what may.
         readout: months from enrolment until a binary, continuous or count response is known.
         follow_futility: whether simulated sponsors obey futility bounds.
-        adjust: covariates of the scenario that the test adjusts for (``cox``, ``ancova``).
+        adjust: covariates of the scenario, or strata, that the test adjusts for (``cox``,
+            ``ancova``, ``negative_binomial``, ``mmrm``); other tests refuse.
         endpoint: which endpoint of a scenario with several; None for its first.
         better: ``"higher"`` or ``"lower"`` responses; by default higher ones, and lower counts.
             Ignored for times, where later is better.
@@ -196,6 +200,7 @@ class Design(Record):
         object.__setattr__(self, "test", check_test(self.test))
         adjust = (self.adjust,) if isinstance(self.adjust, str) else tuple(self.adjust)
         object.__setattr__(self, "adjust", adjust)
+        check_options(self.test_name, self.stratified, adjust)
         if self.boundaries is not None:
             if not hasattr(self.boundaries, "efficacy_bounds"):
                 raise ValueError(

@@ -39,6 +39,46 @@ TIME_TESTS = (
     "milestone",
 )
 
+# Tests that are or can be stratified by all strata of the design, and tests that adjust.
+STRATIFIED = (
+    "logrank",
+    "fleming_harrington",
+    "magirr_burman",
+    "modestly_weighted",
+    "max_combo",
+    "cox",
+    "rmst",
+    "milestone",
+    "ancova",
+    "cmh",
+    "wilcoxon",
+    "negative_binomial",
+    "mmrm",
+)
+ADJUSTED = ("cox", "ancova", "negative_binomial", "mmrm")
+_INSTEAD_STRATIFIED = {
+    "t_test": "ancova",
+    "chi_square": "cmh",
+    "fisher": "cmh",
+    "farrington_manning": "cmh",
+}
+_INSTEAD_ADJUSTED = {"t_test": "ancova"} | dict.fromkeys(TIME_TESTS, "cox")
+
+
+def check_options(name: str, stratified: bool, adjust: tuple[str, ...]) -> None:
+    """Raise ValueError if a test is asked to stratify or to adjust, and does not know how."""
+    for wanted, known, instead, what in (
+        (stratified, STRATIFIED, _INSTEAD_STRATIFIED, "stratified=True"),
+        (bool(adjust), ADJUSTED, _INSTEAD_ADJUSTED, f"adjust={list(adjust)}"),
+    ):
+        if wanted and name not in known:
+            hint = f"; test {instead[name]!r} is" if name in instead else ""
+            raise ValueError(
+                f"{what} does not go with test {name!r}, which is not "
+                f"{'stratified' if what.startswith('s') else 'adjusted'}{hint}. Tests that are: "
+                f"{', '.join(known)}"
+            )
+
 
 def check_test(test: Any) -> Any:
     """A test as a name or a tuple of name and parameters.
@@ -53,6 +93,12 @@ def check_test(test: Any) -> Any:
         raise ValueError(f"test {name!r} takes {TESTS[name]} parameter(s), got {parameters}")
     if name == "max_combo":
         return (name, tuple(_check_weight(weight) for weight in parameters[0]))
+    if name == "farrington_manning" and not 0 <= parameters[0] < 1:
+        raise ValueError(
+            f"the margin of test {name!r} must be between 0 and 1: a positive number by which "
+            f"treatment may be worse, got {parameters[0]!r}. The null_value of a sample size is "
+            "the difference under the null, minus the margin"
+        )
     if name in ("rmst", "milestone") and not parameters[0] > 0:
         raise ValueError(f"test {name!r} needs a positive month, got {parameters[0]!r}")
     return name if not parameters else (name, *parameters)

@@ -15,7 +15,6 @@ from trial_sim.engine.response_analyses import (
     Proportions,
     Ranks,
     RateRatio,
-    _adjusted,
 )
 from trial_sim.engine.survival_analyses import (
     _WEIGHTS,
@@ -64,19 +63,22 @@ def response_analysis(design: Design, kind: str) -> Any:
     better = design.better or ("lower" if name == "negative_binomial" else "higher")
     direction = 1.0 if better == "higher" else -1.0
     if name in ("t_test", "ancova"):
-        return MeanDifference(_adjusted(design) if name == "ancova" else (), direction)
+        if name == "t_test":
+            return MeanDifference((), direction)
+        return MeanDifference(design.adjust or ("baseline",), direction, design.stratified)
     if name in ("chi_square", "fisher", "farrington_manning", "cmh"):
         margin = float(parameters[0]) if parameters else 0.0
         return Proportions(name, margin, direction)
     if name == "wilcoxon":
-        return Ranks(direction)
+        return Ranks(direction, design.stratified)
     if name == "negative_binomial":
-        return CountRatio(direction)
+        return CountRatio(direction, design.adjust, design.stratified)
     if name == "lwyy":
         return RateRatio()
     if name == "gray":
         return Gray()
-    return MixedModel(direction)
+    others = tuple(adjusted for adjusted in design.adjust if adjusted != "baseline")
+    return MixedModel(direction, others, design.stratified)
 
 
 def survival_analysis(design: Design) -> Analysis:
@@ -90,4 +92,4 @@ def survival_analysis(design: Design) -> Analysis:
         return WeightedLogrank(_weight_rows(parameters[0]), design.stratified)
     if name == "cox":
         return Cox(design.adjust, design.stratified)
-    return CurveDifference(float(parameters[0]), name == "milestone")
+    return CurveDifference(float(parameters[0]), name == "milestone", design.stratified)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trial_sim.design.design import Design
 from trial_sim.engine.analysis import Evaluation
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.models_at_looks import count_ratio_looks, gray_looks, mmrm_looks
@@ -21,6 +20,7 @@ from trial_sim.engine.responses_at_looks import (
     proportion_z,
     rank_looks,
     table_looks,
+    van_elteren_looks,
 )
 from trial_sim.engine.survival_analyses import covariate_array
 
@@ -36,6 +36,11 @@ def known_by(batch: TrialBatch, look: np.ndarray) -> np.ndarray:
 
 def _empty(batch: TrialBatch) -> Effect:
     return np.full(batch.n_trials, np.nan), np.full(batch.n_trials, np.nan)
+
+
+def _strata(batch: TrialBatch, stratified: bool) -> tuple[np.ndarray, int]:
+    """Joint strata and their number, or one stratum for all."""
+    return batch.stratum, batch.n_strata if stratified else 1
 
 
 class _Wald:
@@ -65,10 +70,12 @@ class MeanDifference:
 
     Attributes:
         adjust: covariates of the ANCOVA. direction: 1 if higher is better, else -1.
+        stratified: a level for each stratum.
     """
 
     adjust: tuple[str, ...]
     direction: float
+    stratified: bool = False
     scale = "mean difference"
 
     def _fit(
@@ -79,7 +86,10 @@ class MeanDifference:
         covariates = covariate_array(batch, self.adjust)
         response = final_response(batch)
         known = known_by(batch, look) & np.isfinite(response)
-        linear_looks(response, known, batch.arm, treated, covariates, active, effect, se, df)
+        linear_looks(
+            response, known, batch.arm, treated, covariates, *_strata(batch, self.stratified),
+            active, effect, se, df,
+        )  # fmt: skip
         return effect, se, df
 
     def evaluate(
@@ -154,22 +164,25 @@ class Proportions:
 
 @dataclass(frozen=True)
 class Ranks(_Wald):
-    """Wilcoxon–Mann–Whitney, normal with ties.
+    """Wilcoxon–Mann–Whitney, normal with ties; stratified, van Elteren's test.
 
     Attributes:
-        direction: 1 if higher is better, else -1.
+        direction: 1 if higher is better, else -1. stratified: by all strata.
     """
 
     direction: float
+    stratified: bool = False
     scale = "probability index minus 1/2"
 
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> Effect:
         effect, se = _empty(batch)
-        rank_looks(
-            final_response(batch), known_by(batch, look), batch.arm, treated, active, effect, se
-        )
+        data = final_response(batch), known_by(batch, look), batch.arm, treated
+        if self.stratified:
+            van_elteren_looks(*data, *_strata(batch, True), active, effect, se)
+        else:
+            rank_looks(*data, active, effect, se)
         return effect, se
 
 
@@ -178,10 +191,13 @@ class CountRatio(_Wald):
     """Negative binomial regression of counts; fewer are better unless the design says otherwise.
 
     Attributes:
-        direction: 1 if more events are better, else -1.
+        direction: 1 if more events are better, else -1. adjust: covariates. stratified: a rate for
+            each stratum.
     """
 
     direction: float
+    adjust: tuple[str, ...] = ()
+    stratified: bool = False
     scale = "log rate ratio"
 
     def estimate(
@@ -189,8 +205,10 @@ class CountRatio(_Wald):
     ) -> Effect:
         effect, se = _empty(batch)
         count_ratio_looks(
-            final_response(batch), known_by(batch, look), batch.arm, treated, active, effect, se
-        )
+            final_response(batch), known_by(batch, look), batch.arm, treated,
+            covariate_array(batch, self.adjust), *_strata(batch, self.stratified), active, effect,
+            se,
+        )  # fmt: skip
         return effect, se
 
 
@@ -239,10 +257,13 @@ class MixedModel:
     z is the normal quantile of the t test with Satterthwaite's degrees of freedom.
 
     Attributes:
-        direction: 1 if higher is better, else -1.
+        direction: 1 if higher is better, else -1. adjust: covariates beside the baseline.
+        stratified: levels of each visit for each stratum.
     """
 
     direction: float
+    adjust: tuple[str, ...] = ()
+    stratified: bool = False
     scale = "mean difference at the last visit"
 
     def evaluate(
@@ -263,13 +284,10 @@ class MixedModel:
         effect, se = _empty(batch)
         df = np.ones(batch.n_trials)
         mmrm_looks(
-            np.ascontiguousarray(visits), months, baseline, batch.enrolment, batch.exit,
-            batch.arm, treated, look, active, effect, se, df,
+            np.ascontiguousarray(visits), months, baseline, covariate_array(batch, self.adjust),
+            *_strata(batch, self.stratified), batch.enrolment, batch.exit, batch.arm, treated,
+            look, active, effect, se, df,
         )  # fmt: skip
         with np.errstate(divide="ignore", invalid="ignore"):
             z = t_to_z(self.direction * effect / se, df)
         return z, effect, se
-
-
-def _adjusted(design: Design) -> tuple[str, ...]:
-    return design.adjust or ("baseline",)

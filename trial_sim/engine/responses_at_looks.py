@@ -15,15 +15,66 @@ from trial_sim.statistics.kernels import (
 
 
 @nb.njit(nogil=True, cache=True)
-def linear_looks(response, known, arm, treated, covariates, active, effect, se, df):
-    """Difference of means, adjusted for ``covariates`` (p, n_trials, n), by least squares."""
+def drop_constant(x, m, first, last):
+    """Move the columns ``first`` to ``last - 1`` of x that vary over m rows together.
+
+    A covariate of nobody, such as a level without patients, has no coefficient.
+
+    Returns:
+        the number of columns that are left, those before ``first`` included.
+    """
+    kept = first
+    for c in range(first, last):
+        varies = False
+        for r in range(1, m):
+            if x[r, c] != x[0, c]:
+                varies = True
+                break
+        if varies:
+            if kept < c:
+                for r in range(m):
+                    x[r, kept] = x[r, c]
+            kept += 1
+    return kept
+
+
+@nb.njit(nogil=True, cache=True)
+def add_strata(layer, m, n_strata, x, first):
+    """Fill columns of x from ``first`` on with indicators of the strata of m rows, but for one.
+
+    Returns:
+        the number of columns that are used, those before ``first`` included.
+    """
+    place = np.full(n_strata, -2)
+    found = 0
+    for r in range(m):
+        if place[layer[r]] == -2:
+            place[layer[r]] = found - 1
+            found += 1
+    for r in range(m):
+        for c in range(found - 1):
+            x[r, first + c] = 0.0
+        if place[layer[r]] >= 0:
+            x[r, first + place[layer[r]]] = 1.0
+    return first + max(found - 1, 0)
+
+
+@nb.njit(nogil=True, cache=True)
+def linear_looks(
+    response, known, arm, treated, covariates, stratum, n_strata, active, effect, se, df
+):
+    """Difference of means, adjusted for ``covariates`` (p, n_trials, n), by least squares.
+
+    With ``n_strata`` above 1 each stratum has a level of its own.
+    """
     n_trials, n = response.shape
     p = covariates.shape[0]
     for t in range(n_trials):
         if not active[t]:
             continue
         y = np.empty(n)
-        x = np.empty((n, 2 + p))
+        x = np.empty((n, 1 + p + n_strata))
+        layer = np.empty(n, np.int64)
         m = 0
         ones = 0
         for i in range(n):
@@ -33,14 +84,20 @@ def linear_looks(response, known, arm, treated, covariates, active, effect, se, 
                 x[m, 1] = 1.0
                 for c in range(p):
                     x[m, 2 + c] = covariates[c, t, i]
+                layer[m] = stratum[t, i]
                 ones += arm[t, i] == treated
                 m += 1
-        df[t] = m - 2 - p
-        if ones < 1 or m - ones < 1 or df[t] < 1:
-            effect[t] = np.nan
-            se[t] = np.nan
-        else:
-            effect[t], se[t] = linear_model(y[:m], x[:m])
+        q = drop_constant(x, m, 2, 2 + p)
+        if n_strata > 1:
+            q = add_strata(layer, m, n_strata, x, q)
+        df[t] = m - q
+        effect[t] = np.nan
+        se[t] = np.nan
+        if ones >= 1 and m - ones >= 1 and df[t] >= 1:
+            estimate, error = linear_model(y[:m], np.ascontiguousarray(x[:m, :q]))
+            if error > 0.0:
+                effect[t] = estimate
+                se[t] = error
 
 
 @nb.njit(nogil=True, cache=True)
@@ -126,6 +183,65 @@ def rank_looks(response, known, arm, treated, active, effect, se):
         variance = n0 * n1 / 12.0 * (m + 1.0 - ties / (m * (m - 1.0)))
         effect[t] = u / (float(n0) * n1) - 0.5
         se[t] = np.sqrt(variance) / (float(n0) * n1)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def van_elteren_looks(response, known, arm, treated, stratum, n_strata, active, effect, se):
+    """Wilcoxon's test stratified as van Elteren (1960): strata weighted by 1 / (patients + 1).
+
+    The effect is the average of the strata's P(treated > control) + P(tie)/2 - 1/2, each weighted
+    by its pairs over (patients + 1); se its null standard error with ties.
+    """
+    n_trials, n = response.shape
+    for t in range(n_trials):
+        if not active[t]:
+            continue
+        y = np.empty(n)
+        g = np.empty(n, np.int64)
+        layer = np.empty(n, np.int64)
+        m = 0
+        for i in range(n):
+            if known[t, i] and (arm[t, i] == 0 or arm[t, i] == treated):
+                y[m] = response[t, i]
+                g[m] = arm[t, i] == treated
+                layer[m] = stratum[t, i]
+                m += 1
+        by_value = np.argsort(y[:m], kind="mergesort")
+        order = by_value[np.argsort(layer[by_value], kind="mergesort")]
+        pairs = 0.0
+        total = 0.0
+        variance = 0.0
+        a = 0
+        while a < m:
+            b = a
+            n1 = 0
+            while b < m and layer[order[b]] == layer[order[a]]:
+                n1 += g[order[b]]
+                b += 1
+            size = b - a
+            n0 = size - n1
+            ranks = 0.0
+            ties = 0.0
+            c = a
+            while c < b:
+                d = c
+                ones = 0
+                while d < b and y[order[d]] == y[order[c]]:
+                    ones += g[order[d]]
+                    d += 1
+                same = d - c
+                ranks += ones * (c - a + d - a + 1) / 2.0
+                ties += float(same) ** 3 - same
+                c = d
+            if n0 > 0 and n1 > 0:
+                weight = 1.0 / (size + 1.0)
+                total += weight * (ranks - n1 * (size + 1.0) / 2.0)
+                pairs += weight * n0 * n1
+                spread = n0 * n1 / 12.0 * (size + 1.0 - ties / (size * (size - 1.0)))
+                variance += weight * weight * spread
+            a = b
+        effect[t] = total / pairs if pairs > 0.0 else np.nan
+        se[t] = np.sqrt(variance) / pairs if pairs > 0.0 else np.nan
 
 
 @nb.njit(nogil=True, cache=True)

@@ -163,10 +163,12 @@ class CurveDifference:
 
     Attributes:
         tau: months. milestone: survival at ``tau`` instead of the mean up to it.
+        stratified: the differences of the strata, weighted by their patients.
     """
 
     tau: float
     milestone: bool
+    stratified: bool = False
     direction = 1.0
 
     @property
@@ -189,25 +191,32 @@ class CurveDifference:
         """Difference and its standard error."""
         difference, se = _unfilled(batch), _unfilled(batch)
         curve_looks(
-            *_arrays(batch), batch.stratum, self.tau, self.milestone, treated, look, active,
-            difference, se,
+            *_arrays(batch), batch.stratum, batch.n_strata if self.stratified else 1, self.tau,
+            self.milestone, treated, look, active, difference, se,
         )  # fmt: skip
         return difference, se
 
 
 def covariate_array(batch: TrialBatch, names: tuple[str, ...]) -> np.ndarray:
-    """The named covariates, (p, n_trials, n_patients) float64; factors of the design count too.
+    """The named covariates, (p, n_trials, n_patients) float64.
+
+    A factor of the design is an indicator of each of its levels but the most frequent one.
 
     Raises:
         ValueError: for a name that neither the scenario nor the design's strata have.
     """
     columns = []
+    known = {**batch.factors, **batch.outcome.covariates}
     for name in names:
-        known = {**batch.factors, **batch.outcome.covariates}
         if name == "baseline" and batch.outcome.baseline is not None:
             columns.append(batch.outcome.baseline)
-        elif name in known:
-            columns.append(np.asarray(known[name], dtype=float))
+        elif name in batch.outcome.covariates:
+            columns.append(np.asarray(batch.outcome.covariates[name], dtype=float))
+        elif name in batch.factors:
+            shares = list(batch.design.strata[name].values())
+            usual = 0 if len(shares) == 2 else int(np.argmax(shares))
+            others = [code for code in range(len(shares)) if code != usual]
+            columns += [(batch.factors[name] == code).astype(float) for code in others]
         else:
             raise ValueError(
                 f"the scenario has no covariate {name!r} to adjust for; it has {sorted(known)}"

@@ -14,6 +14,7 @@ import numpy as np
 
 from trial_sim.engine.kernels import data_at_look
 from trial_sim.engine.logrank_scan import cox_newton_two_groups
+from trial_sim.engine.responses_at_looks import drop_constant
 from trial_sim.statistics.kernels import (
     cox_fast_z_sorted,
     cox_z_sorted,
@@ -184,11 +185,25 @@ def stratified_looks(
 
 
 @nb.njit(nogil=True, cache=True)
+def _curve_difference(duration, event, group, tau, milestone):
+    """Difference of restricted means, or of survival at ``tau``, and its variance."""
+    if milestone:
+        s0, g0, s1, g1 = milestone_sorted(duration, event, group, tau)
+        return s1 - s0, s0 * s0 * g0 + s1 * s1 * g1
+    m0, v0, m1, v1 = rmst_sorted(duration, event, group, tau, True)
+    return m1 - m0, v0 + v1
+
+
+@nb.njit(nogil=True, cache=True)
 def curve_looks(
-    s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, tau, milestone, treated,
-    look, active, difference, se,
+    s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, n_strata, tau, milestone,
+    treated, look, active, difference, se,
 ):  # fmt: skip
-    """RMST or milestone difference (treated minus control) and its standard error."""
+    """RMST or milestone difference (treated minus control) and its standard error.
+
+    With ``n_strata`` above 1 that of the strata, weighted by their patients; a stratum without
+    both arms is left out.
+    """
     n_trials, n = s_time.shape
     rows = np.empty((n, 3))
     duration = np.empty(n)
@@ -205,14 +220,35 @@ def curve_looks(
         m = _two_arms(
             rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
         )
-        if milestone:
-            s0, g0, s1, g1 = milestone_sorted(duration[:m], event[:m], group[:m], tau)
-            difference[t] = s1 - s0
-            se[t] = np.sqrt(s0 * s0 * g0 + s1 * s1 * g1)
-        else:
-            m0, v0, m1, v1 = rmst_sorted(duration[:m], event[:m], group[:m], tau, True)
-            difference[t] = m1 - m0
-            se[t] = np.sqrt(v0 + v1)
+        if n_strata == 1:
+            difference[t], variance = _curve_difference(
+                duration[:m], event[:m], group[:m], tau, milestone
+            )
+            se[t] = np.sqrt(variance)
+            continue
+        order = order_by_stratum(layer[:m], n_strata, np.arange(m))
+        total = 0.0
+        total_variance = 0.0
+        weight = 0
+        a = 0
+        while a < m:
+            b = a
+            ones = 0
+            while b < m and layer[order[b]] == layer[order[a]]:
+                ones += group[order[b]]
+                b += 1
+            size = b - a
+            if 0 < ones < size:
+                chosen = order[a:b]
+                gap, variance = _curve_difference(
+                    duration[chosen], event[chosen], group[chosen], tau, milestone
+                )
+                total += size * gap
+                total_variance += size * size * variance
+                weight += size
+            a = b
+        difference[t] = total / weight if weight > 0 else np.nan
+        se[t] = np.sqrt(total_variance) / weight if weight > 0 else np.nan
 
 
 @nb.njit(nogil=True, cache=True)
@@ -226,16 +262,15 @@ def cox_looks(
         covariates: (p, n_trials, n) float64.
     """
     n_trials, n = s_time.shape
-    p = 1 + covariates.shape[0]
     rows = np.empty((n, 3))
     duration = np.empty(n)
     event = np.empty(n, np.int64)
     group = np.empty(n, np.int64)
     layer = np.empty(n, np.int64)
     patient = np.empty(n, np.int64)
-    x = np.zeros((n, max(p, 3)))
-    beta = np.zeros(max(p, 3))
-    covariance = np.empty((p, p))
+    width = max(1 + covariates.shape[0], 3)
+    x = np.zeros((n, width))
+    beta = np.zeros(width)
     for t in range(n_trials):
         if not active[t]:
             continue
@@ -247,8 +282,9 @@ def cox_looks(
         )
         for r in range(m):
             x[r, 0] = group[r]
-            for c in range(p - 1):
+            for c in range(covariates.shape[0]):
                 x[r, c + 1] = covariates[c, t, patient[r]]
+        p = drop_constant(x, m, 1, 1 + covariates.shape[0])
         beta[:] = 0.0
         if n_strata == 1:
             d, e, xx, s = duration[:m], event[:m], x[:m], layer[:m]
@@ -258,7 +294,8 @@ def cox_looks(
         if p <= 3:
             _, beta_out[t], error = cox_fast_z_sorted(d, e, xx, s, p, beta)
         else:
-            z = cox_z_sorted(d, e, xx, s, beta, covariance)
+            covariance = np.empty((p, p))
+            z = cox_z_sorted(d, e, np.ascontiguousarray(xx[:, :p]), s, beta[:p], covariance)
             beta_out[t] = beta[0]
             error = np.inf if z == 0.0 else np.sqrt(covariance[0, 0])
         se_out[t] = error

@@ -46,6 +46,11 @@ def rest_of_responses(
             f"prediction of an {design.test_name.upper()} needs a column 'baseline', the only "
             f"covariate it adjusts for; got adjust={design.adjust!r}"
         )
+    if design.stratified and kind != "binary":
+        raise ValueError(
+            f"prediction under a stratified test is for times and binary responses, got test "
+            f"{design.test_name!r}: predict with stratified=False"
+        )
     dropout = fit_hazard(trial.time, trial.dropout)
     leaving = np.exp(dropout.draw(n_draws, random)[:, 0])
     future = future_patients(trial, design, window, random, streams)

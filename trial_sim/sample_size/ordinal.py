@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 def shift_by_odds(control: Sequence[float], odds_ratio: float) -> FloatArray:
-    """Category probabilities (n_categories,) of treatment: odds of being in a category or below
-    (best first) multiplied by `odds_ratio`."""
+    """Category probabilities (n_categories,) of treatment, worst first.
+
+    The odds of a better category than any given one are those of control times `odds_ratio`.
+    """
     below = np.clip(np.cumsum(_categories(control))[:-1], 0.0, 1.0)
-    odds = odds_ratio * below
-    cumulative = odds / (1.0 - below + odds)
+    cumulative = below / (below + odds_ratio * (1.0 - below))
     return np.diff(np.concatenate([[0.0], cumulative, [1.0]]))
 
 
@@ -40,7 +41,8 @@ def sample_size_ordinal(
     """Size, power or odds ratio for an ordinal outcome, by the proportional-odds score test.
 
     odds_ratio: odds of a better category, treatment over control; None to solve it.
-    control: (n_categories,) probabilities of the control arm, best first.
+    control: (n_categories,) probabilities of the control arm, worst first, as `OrdinalResponse`
+        takes them. (Whitehead's paper writes them best first.)
     n_per_arm: patients in the control arm. Formula (8) of Whitehead (1993).
 
     Examples:

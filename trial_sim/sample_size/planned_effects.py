@@ -58,14 +58,22 @@ class PatientEffect:
         root = float(np.sqrt(n))
         if self.drifts is not None and self.correlation is not None:
             return 1.0 - normal_orthant(self.critical - root * self.drifts, self.correlation)
-        fixed = float(ndtr((root * self.effect - level.z_alpha * self.null_sd) / self.sd))
+        effect = abs(self.effect) if level.sided == 2 else self.effect
+        fixed = float(ndtr((root * effect - level.z_alpha * self.null_sd) / self.sd))
         return level.power_of_fixed(fixed)
 
     def size(self, power: float, level: ErrorLevel) -> float:
-        """Patients of a fixed design with `power`; ValueError when the effect is not positive."""
-        if self.effect <= 0.0:
-            raise ValueError("the effect does not favour treatment: no size reaches the power")
-        guess = ((level.z_alpha * self.null_sd + float(ndtri(power)) * self.sd) / self.effect) ** 2
+        """Patients of a fixed design with `power`.
+
+        Raises ValueError for an effect that the test cannot find: none, or, one-sided, of the
+        wrong sign.
+        """
+        effect = abs(self.effect) if level.sided == 2 else self.effect
+        if effect <= 0.0:
+            raise ValueError(
+                "the effect does not favour treatment: no size reaches the power of a one-sided test"
+            )
+        guess = ((level.z_alpha * self.null_sd + float(ndtri(power)) * self.sd) / effect) ** 2
         if self.drifts is None:
             return guess
         return find_root(
@@ -83,12 +91,12 @@ class PatientEffect:
 def effect_per_event(
     ratio: float, null: float, allocation: float, method: str
 ) -> tuple[float, float]:
-    """Effect and its standard deviation per root event."""
+    """Effect, positive where it favours treatment, and its standard deviation per root event."""
     if method == "freedman":
         if null != 1.0:
             raise ValueError("method 'freedman' tests superiority only: use 'schoenfeld'")
-        return abs(1.0 - ratio), (1.0 + allocation * ratio) / float(np.sqrt(allocation))
-    return abs(float(np.log(ratio / null))), (1.0 + allocation) / float(np.sqrt(allocation))
+        return 1.0 - ratio, (1.0 + allocation * ratio) / float(np.sqrt(allocation))
+    return -float(np.log(ratio / null)), (1.0 + allocation) / float(np.sqrt(allocation))
 
 
 def patient_effect(
@@ -151,7 +159,7 @@ def patient_effect(
     if method in EVENT_METHODS:
         effect, per_event = effect_per_event(ahr, null_ratio, scenario.allocation, method)
         sd = per_event / float(np.sqrt(events))
-        return PatientEffect(effect if ahr < null_ratio else -effect, sd, sd, events, details)
+        return PatientEffect(effect, sd, sd, events, details)
     effect = float(np.log(null_ratio / ahr))
     if method == "lachin_foulkes":
         null = _null_scenario(scenario, null_ratio)

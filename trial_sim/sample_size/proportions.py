@@ -71,7 +71,8 @@ def sample_size_proportions(
 
     p1: treatment. p2: control. n_per_arm: patients in the control arm.
     null_value: p1 - p2 (or p1 / p2 on scale "ratio") under the null: 0 (1) for superiority, minus
-        the margin for non-inferiority of a response that is good.
+        the margin for non-inferiority of a response that is good. (Tests of a design or of a trial
+        take the margin itself, a positive number.)
     method: "score" (Farrington & Manning 1990; pooled variance for superiority), "unpooled"
         (Wald), "arcsine", or exact by enumeration: "fisher", "pooled_z_exact".
     boundaries: a group-sequential design, whose alpha and sides are used; n is then the maximum.

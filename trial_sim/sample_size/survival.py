@@ -46,7 +46,8 @@ def events_required(
 ) -> float:
     """Events, unrounded, for a log-rank test to find a hazard ratio.
 
-    hazard_ratio: treatment over control. allocation: treatment patients per control patient.
+    hazard_ratio: treatment over control; a one-sided test finds ratios below the null ratio only.
+    allocation: treatment patients per control patient.
     method: "schoenfeld" (1981) or "freedman" (1982). null_ratio: hazard ratio under the null, the
     margin for non-inferiority. boundaries: group-sequential; gives the maximum number of events.
 
@@ -61,6 +62,11 @@ def events_required(
     effect, sd = effect_per_event(ratio, null, allocation, method)
     if effect == 0.0:
         raise ValueError(f"hazard_ratio {ratio:g} is the null ratio: no number of events finds it")
+    if effect < 0.0 and level.sided == 1:
+        raise ValueError(
+            f"hazard_ratio {ratio:g} is above {null:g}: the effect does not favour treatment, and no "
+            "number of events finds it in a one-sided test (sided=2 tests both directions)"
+        )
     fixed = ((level.z_alpha + float(ndtri(power))) * sd / effect) ** 2
     return fixed * level.inflation(power)
 
@@ -90,6 +96,7 @@ def power_of_events(
         positive("allocation", allocation),
         one_of("method", method, EVENT_METHODS),
     )
+    effect = abs(effect) if level.sided == 2 else effect
     drift = float(np.sqrt(positive("events", events))) * effect / sd
     return level.power_of_fixed(float(ndtr(drift - level.z_alpha)))
 
@@ -124,7 +131,7 @@ def sample_size_survival(
     control_median or control_hazard, hazard_ratio, dropout, treatment_dropout: scalars, or one
         value for each piece between `breakpoints`. Hazards are per month.
     accrual_duration: months of enrolment (of each period), accrual_rates: their relative rates.
-    study_duration: months from the first patient to the final analysis.
+    study_duration: months from the first patient to the final analysis, at least the accrual's.
     allocation: treatment patients per control patient. null_ratio: 1, or a margin.
     method: "schoenfeld", "freedman", "lachin_foulkes" (1986), "average_hazard_ratio" (of
         gsDesign2), "weighted_logrank" (`weight`), "max_combo" (`weight` is a list of weights),
@@ -168,7 +175,7 @@ def sample_size_survival(
     if hazard_ratio is None:
         if n_total is None or study_duration is None or power is None:
             raise ValueError("hazard_ratio is solved from n_total, study_duration and power")
-        duration = positive("study_duration", study_duration)
+        duration = _study_duration(study_duration, scenario_for(1.0))
         n = positive("n_total", n_total)
         wanted = between("power", power, level.alpha, 1.0)
         log_ratio = find_root(
@@ -189,7 +196,7 @@ def sample_size_survival(
             n, wanted = positive("n_total", n_total), between("power", power, level.alpha, 1.0)
             duration = _solve_duration(scenario, parts, n, wanted, level, milestone)
         else:
-            duration = positive("study_duration", study_duration)
+            duration = _study_duration(study_duration, scenario)
             if n_total is None:
                 wanted = between("power", power, level.alpha, 1.0)
                 found = parts(scenario, duration)
@@ -207,6 +214,16 @@ def sample_size_survival(
             n = positive("n_total", n_total)
             wanted = parts(scenario, duration).power(n, level)
     return _record(parts(scenario, duration), n, wanted, 1.0, scenario, duration, method, level)
+
+
+def _study_duration(value: float, scenario: SurvivalScenario) -> float:
+    duration = positive("study_duration", value)
+    if duration < scenario.accrual_duration * (1.0 - 1e-12):
+        raise ValueError(
+            f"study_duration {duration:g} must not be below accrual_duration "
+            f"{scenario.accrual_duration:g}: patients who come later would be planned and never seen"
+        )
+    return duration
 
 
 def _solve_duration(

@@ -144,7 +144,8 @@ def _replace(outcome: OutcomeBatch, **changes: Any) -> OutcomeBatch:
 class BySubgroup(Record):
     """A scenario of its own for each level of one of the design's strata.
 
-    The prevalence of the subgroups is that of the design's strata.
+    The prevalence of the subgroups is that of the design's strata. Covariates that all scenarios
+    have are kept for tests that adjust for them.
 
     Attributes:
         factor: name of the stratification factor. scenarios: level → scenario, all of one kind.
@@ -203,9 +204,11 @@ class BySubgroup(Record):
                     f"{nearest(level, self.scenarios)}"
                 )
         merged: dict[str, Any] = {}
+        covariates: list[dict[str, np.ndarray]] = []
         for code, level in enumerate(levels):
             outcome = self.scenarios[level].sample(batch)
             mine = batch.factors[self.factor] == code
+            covariates.append(dict(outcome.covariates))
             for name in ("time", "cause", "response", "baseline", "dropout"):
                 values = getattr(outcome, name)
                 if values is not None:
@@ -213,4 +216,12 @@ class BySubgroup(Record):
             for name, values in outcome.endpoints.items():
                 ends = merged.setdefault("endpoints", {})
                 ends.setdefault(name, np.array(values))[mine] = values[mine]
+        # A covariate that some subgroup lacks is unknown for its patients: nobody has it.
+        shared = [name for name in covariates[0] if all(name in own for own in covariates)]
+        codes = batch.factors[self.factor]
+        for name in shared:
+            values = np.array(covariates[0][name], dtype=float)
+            for code in range(1, len(levels)):
+                values[codes == code] = covariates[code][name][codes == code]
+            merged.setdefault("covariates", {})[name] = values
         return OutcomeBatch(**merged)

@@ -195,7 +195,8 @@ class OrdinalResponse(Record):
     """Ordered categories 0, 1, 2, … with proportional odds.
 
     Attributes:
-        control: probability of each category in control, worst first; they sum to 1.
+        control: probability of each category in control, worst first, as ``sample_size_ordinal``
+            takes them; they sum to 1.
         odds_ratio: odds of a higher category against control, number or mapping arm → number.
 
     Examples:
