@@ -575,3 +575,36 @@ def test_record_goes_round_prints_and_rounds_up():
 def test_bad_input(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.sampled_from([0.025, 0.05, 0.1]),
+    st.sampled_from([1, 2]),
+)
+def test_fisher_power_by_enumeration(n1, n2, p1, p2, alpha, sided):
+    """Against every table with its hypergeometric p-value."""
+    from trial_sim.sample_size.exact_proportions import exact_power_proportions, rejection_region
+
+    first, second = binom.pmf(range(n1 + 1), n1, p1), binom.pmf(range(n2 + 1), n2, p2)
+    power = first @ rejection_region(n1, n2, alpha / sided) @ second
+    if sided == 2:
+        power += second @ rejection_region(n2, n1, alpha / sided) @ first
+    found = exact_power_proportions(p1, p2, n1, n2, alpha, "fisher", sided)
+    assert found == pytest.approx(power, abs=1e-10)
+
+
+def test_fisher_sizes_of_large_trials():
+    """466 a group is the issue's figure; it took minutes, as enumeration of every table does."""
+    from trial_sim.sample_size.exact_proportions import exact_power_proportions
+
+    plan = sample_size_proportions(0.1, 0.05, 0.8, method="fisher")
+    assert plan.n_per_arm == 466
+    powers = [exact_power_proportions(0.1, 0.05, n, n) for n in range(465, 477)]
+    assert powers[0] < 0.8 <= min(powers[1:])
+    # three and three patients: one table has a p-value of exactly .05
+    assert exact_power_proportions(1.0, 0.0, 3, 3, 0.05) == pytest.approx(1.0)

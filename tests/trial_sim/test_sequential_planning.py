@@ -566,3 +566,14 @@ def test_pampallona_tsiatis_bounds_of_ten_looks():
     ]
     np.testing.assert_allclose(design.efficacy_bounds, efficacy, atol=1e-8)
     np.testing.assert_allclose(design.futility_bounds[:-1], futility, atol=3e-8)
+
+
+def test_a_clock_without_a_spending_function_is_refused():
+    for rules in ({}, {"efficacy": ("haybittle_peto", 3.0)}, {"futility": "pocock"}):
+        with pytest.raises(ValueError, match="spending_fractions is the clock of a spending"):
+            group_sequential((0.5, 1), spending_fractions=(0.3, 1), **rules)
+    with pytest.raises(ValueError, match="futility_spending_fractions is the clock"):
+        group_sequential((0.5, 1), efficacy=LD_OF, futility_spending_fractions=(0.3, 1))
+    used = group_sequential((0.5, 1), efficacy=LD_OF, spending_fractions=(0.3, 1))
+    assert used.efficacy_bounds[0] > group_sequential((0.5, 1), efficacy=LD_OF).efficacy_bounds[0]
+    group_sequential((0.5, 1), futility=("kim_demets", 2), spending_fractions=(0.3, 1))

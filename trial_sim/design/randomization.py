@@ -276,6 +276,9 @@ class ResponseAdaptive(RandomizationRule):
         >>> batch = PatientBatch(streams, design.arm_names, nobody, entry)
         >>> rule.allocate_adaptively(batch, outcomes, design).shape
         (2, 200)
+        >>> potential = np.zeros((2, 200, 2))
+        >>> rule.go_on(design, streams, potential, entry, nobody, first=150)[:, :150].sum()
+        np.int64(0)
     """
 
     rule: str = "rsihr"
@@ -314,16 +317,37 @@ class ResponseAdaptive(RandomizationRule):
         for code in range(n_arms):
             arm = np.full(patients.arm.shape, code, np.int8)
             under.append(outcomes.sample(replace(patients, arm=arm)).response)
-        good = np.stack(under, axis=2)
-        good = good if design.better != "lower" else 1.0 - good
-        u = patients.streams.uniform("allocation", patients.arm.shape[1])
-        out = np.zeros(u.shape, np.int8)
-        code = _ADAPTIVE.index(self.rule)
-        if closed is None:
-            closed = np.full((len(u), n_arms), np.inf)
-        adapt(
-            u, good, patients.enrolment, design.readout, self.burn_in, code, self.least, closed, out
+        arm = np.zeros(patients.arm.shape, np.int8)
+        return self.go_on(
+            design, patients.streams, np.stack(under, axis=2), patients.enrolment, arm, 0, closed
         )
+
+    def go_on(
+        self,
+        design: Any,
+        streams: Any,
+        potential: np.ndarray,
+        enrolment: np.ndarray,
+        arm: np.ndarray,
+        first: int,
+        closed: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Arm codes (n_trials, n_patients) int8 where the first patients have theirs already.
+
+        Args:
+            streams: random numbers. potential: (n_trials, n, n_arms) responses under each arm, NaN
+                where one never comes. enrolment, arm: (n_trials, n). first: patients whose ``arm``
+                stands. closed: as for :meth:`allocate_adaptively`.
+        """
+        good = potential if design.better != "lower" else 1.0 - potential
+        u = streams.uniform("allocation", arm.shape[1])
+        out = np.ascontiguousarray(arm, dtype=np.int8).copy()
+        if closed is None:
+            closed = np.full((len(u), potential.shape[2]), np.inf)
+        adapt(
+            u, np.ascontiguousarray(good), enrolment, design.readout, self.burn_in,
+            _ADAPTIVE.index(self.rule), self.least, closed, first, out,
+        )  # fmt: skip
         return out
 
 

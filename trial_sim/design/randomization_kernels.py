@@ -140,13 +140,16 @@ def favour_lowest(score, quota, probability, u):
 
 
 @nb.njit(nogil=True, cache=True)
-def adapt(u, potential, enrolment, readout, burn_in, rule, least, closed, out):
+def adapt(u, potential, enrolment, readout, burn_in, rule, least, closed, first, out):
     """Allocate patient by patient, from the responses known when each one arrives.
 
     Args:
         u: (n_trials, n) uniforms. potential: (n_trials, n, n_arms) response under each arm.
         rule: 0 Neyman, 1 RSIHR. least: smallest share of any arm that is open.
         closed: (n_trials, n_arms) month after which an arm takes nobody.
+        first: patients before this one keep the arm that ``out`` holds.
+
+    A response that never comes is NaN.
     """
     n_trials, n, n_arms = potential.shape
     successes = np.empty(n_arms)
@@ -159,9 +162,12 @@ def adapt(u, potential, enrolment, readout, burn_in, rule, least, closed, out):
         for i in range(n):
             while arrived < i and enrolment[t, arrived] + readout <= enrolment[t, i]:
                 a = out[t, arrived]
-                successes[a] += potential[t, arrived, a]
-                known[a] += 1.0
+                if not np.isnan(potential[t, arrived, a]):
+                    successes[a] += potential[t, arrived, a]
+                    known[a] += 1.0
                 arrived += 1
+            if i < first:
+                continue
             if i < burn_in * n_arms:
                 share[:] = 1.0
             else:

@@ -90,7 +90,12 @@ def _allocated(
     design: Design, patients: PatientBatch, scenario: Any, closed: np.ndarray, month: np.ndarray
 ) -> np.ndarray:
     """Arms once those of ``closed`` (k, n_arms) take nobody after their month."""
-    if design.randomization.needs_outcomes and scenario is not None:
+    if design.randomization.needs_outcomes:
+        if scenario is None:
+            raise ValueError(
+                "an arm stops while response-adaptive allocation goes on: the rest of such a trial "
+                "is not predicted"
+            )
         return design.randomization.allocate_adaptively(patients, scenario, design, closed)
     n = patients.n_patients
     first = (patients.enrolment <= month[:, None]).sum(axis=1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from trial_sim.base.records import as_breakpoints, as_floats
 from trial_sim.design.design import Design
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
@@ -57,6 +59,12 @@ def rest_of_events(
     Raises:
         ValueError: for an unknown model, or Weibull hazards under a stratified test.
     """
+    if design.randomization.needs_outcomes:
+        raise ValueError(
+            f"{type(design.randomization).__name__} follows binary responses, which test "
+            f"{design.test_name!r} does not have: no arms of patients to come can be predicted"
+        )
+    breakpoints = _checked(breakpoints, model, trial)
     n_draws = streams.n_trials
     labels = ("pooled",) if trial.blinded else design.arm_names
     group = np.zeros(len(trial.arm), int) if trial.blinded else trial.arm
@@ -101,6 +109,39 @@ def rest_of_events(
     if fitted.effects is not None:
         fits["strata"] = fitted.effects
     return Rest(drawn, assumed, _forecast(trial, design, fitted, relative, leaving, future), fits)
+
+
+def _checked(value: Any, model: str, trial: OngoingTrial) -> tuple[float, ...]:
+    """Breakpoints that the model and the data can use.
+
+    Raises:
+        ValueError, TypeError: for some that are not increasing, positive and within the follow-up,
+            or none in a piecewise model.
+
+    Warns where the model has no use for them.
+    """
+    points = as_floats(value, "breakpoints") if np.size(value) else ()
+    if model != "piecewise_exponential":
+        if points:
+            warnings.warn(
+                f"breakpoints {list(points)} are not used by model {model!r}, only by "
+                "'piecewise_exponential'",
+                stacklevel=4,
+            )
+        return ()
+    if not points:
+        raise ValueError(
+            "model 'piecewise_exponential' needs breakpoints, the months at which its hazard "
+            "changes; without any it is 'exponential'"
+        )
+    as_breakpoints(points, len(points) + 1, "the model")
+    longest = float(trial.time.max(initial=0.0))
+    if points[-1] >= longest:
+        raise ValueError(
+            f"breakpoints must lie within the follow-up, whose longest is {longest:g} months: "
+            f"nothing is known of the hazard after {points[-1]:g}"
+        )
+    return points
 
 
 def _fit(

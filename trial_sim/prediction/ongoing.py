@@ -22,7 +22,7 @@ DAYS_PER_MONTH = 30.4375
 _COLUMNS = ("arm", "enrolment", "time", "event", "dropout")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OngoingTrial:
     """Patients enrolled so far, at a data cut.
 
@@ -42,6 +42,15 @@ class OngoingTrial:
     cutoff: float
     opened: pd.Timestamp | None = None
     factors: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line that tells nobody's arm."""
+        known = "blinded" if self.blinded else "unblinded"
+        since = "" if self.opened is None else f", opened {self.opened.date()}"
+        return (
+            f"{type(self).__name__}({len(self.time)} patients, {int(self.event.sum())} events, "
+            f"{int(self.dropout.sum())} lost, by month {self.cutoff:.2f}; {known}{since})"
+        )
 
     @property
     def blinded(self) -> bool:

@@ -17,7 +17,7 @@ from trial_sim.prediction.ongoing import OngoingTrial, read_ongoing
 _COLUMNS = ("arm", "enrolment", "response", "dropout", "time", "baseline")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OngoingResponses(OngoingTrial):
     """Patients enrolled so far; ``event`` says whose response is known, ``time`` is of follow-up.
 

@@ -9,6 +9,7 @@ patient.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """What is expected of an ongoing trial.
 
@@ -98,6 +99,43 @@ class Prediction:
     fits: dict[str, Any]
     level: float
     _events: Forecast
+
+    def __repr__(self) -> str:
+        """Looks, enrolment and chances of success in a screenful; nobody's arm."""
+        percent = f"{100 * self.level:g} %"
+        known = "events" if self.design.test_name in TIME_TESTS else "known responses"
+        lines = [
+            f"Prediction at month {self.trial.cutoff:.2f}: {len(self.trial.time)} of "
+            f"{self.design.n_patients} patients, {int(self.trial.event.sum())} {known}"
+            + (", blinded" if self.trial.blinded else "")
+        ]
+        if len(self.trial.time) < self.design.n_patients:
+            lines.append(f"  enrolment complete: {self._when(self.enrolment)}")
+        for row in self.looks.to_dict("records"):
+            lines.append(
+                f"  look {row['look']}: {self._when(row)}; reached in "
+                f"{100 * row['probability_reached']:.0f} % of the draws"
+            )
+        lines.append(f"  in brackets: {percent} bands")
+        if self.probability_of_success is not None:
+            chance = self.probability_of_success
+            lines.append(
+                f"  probability of success {chance.estimate:.3f} (Monte-Carlo error "
+                f"{chance.mcse:.3f})"
+            )
+        for name, value in self.conditional_power.items():
+            lines.append(f"  conditional power, {name}: {value.estimate:.3f}")
+        return "\n".join(lines)
+
+    def _when(self, row: Mapping[str, Any]) -> str:
+        """Median and band of a month, as dates where the opening is known."""
+        median, lower, upper = (row[f"month_{name}"] for name in ("median", "lower", "upper"))
+        text = f"month {median:.1f} ({lower:.1f} to {upper:.1f})"
+        if self.trial.opened is None or not np.isfinite(median):
+            return text
+        dates = [date_of(self.trial, month) for month in (median, lower, upper)]
+        days = [f"{date:%Y-%m-%d}" for date in dates if date is not None]
+        return f"{text}, {days[0]} ({' to '.join(days[1:])})"
 
     def probability_of_events(self, events: int, month: float) -> float:
         """Chance of at least ``events`` events (or known responses) in all by ``month``.
@@ -167,8 +205,8 @@ def predict(
         outcomes: the scenario the trial was planned with (with ``hazards``, such as
             PiecewiseExponential, or of the endpoint's kind), for conditional power under the
             design.
-        model: ``"exponential"``, ``"weibull"`` or ``"piecewise_exponential"`` with ``breakpoints``;
-            of times only.
+        model: ``"exponential"``, ``"weibull"`` or ``"piecewise_exponential"`` with ``breakpoints``
+            within the follow-up; of times only.
         enrolment_window: months before the cut-off whose accrual is taken to go on; all by default.
         looks_held: looks that are over; by default those whose number of events has been seen.
         n_draws: draws of the parameters. level: of the bands. seed: of the random numbers.

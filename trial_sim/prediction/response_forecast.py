@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from trial_sim.design.design import Design
+from trial_sim.design.randomization import ResponseAdaptive
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.event_forecast import ResponseForecast, Rest
@@ -119,15 +122,22 @@ class _Predicted:
 
     def batch(self, model: Any, parameters: Any, pooled: bool, leaving: np.ndarray) -> TrialBatch:
         """The trial carried on with these parameters and rates (n_draws,) of dropout."""
-        group = np.zeros_like(self.arm) if pooled else self.arm
-        if self.kind == "longitudinal":
-            return self._visits(parameters, group, model.centre, leaving)
+        stratum = None
         if self.by_stratum:
             factors = all_factors(self.trial, self.design, self.future)
-            group = group * self.n_strata + strata_of(factors, self.design)
-        uniform = self.streams.uniform("response", self.arm.shape[1])
-        values = model.values(parameters, group, self.baseline, uniform)
-        return self._followed(values, self.baseline, leaving)
+            stratum = strata_of(factors, self.design)
+
+        def respond(arm: np.ndarray) -> OutcomeBatch:
+            group = np.zeros_like(arm) if pooled else arm
+            if self.kind == "longitudinal":
+                return self._visits(parameters, group, model.centre)
+            if stratum is not None:
+                group = group * self.n_strata + stratum
+            uniform = self.streams.uniform("response", arm.shape[1])
+            values = model.values(parameters, group, self.baseline, uniform)
+            return self._responses(values, self.baseline)
+
+        return self._carried_on(respond, leaving)
 
     def planned(self, outcomes: Any, leaving: np.ndarray) -> TrialBatch:
         """The trial carried on with the scenario that it was planned with."""
@@ -145,42 +155,78 @@ class _Predicted:
                     f"the outcomes have {one[0].shape[2]} visits, the patients "
                     f"{len(self.trial.visit_months)}"
                 )
-            means, slopes, covariances = (np.repeat(values, shape[0], axis=0) for values in one)
-            return self._visits((means, slopes, covariances), self.arm, centre, leaving)
+            profile = tuple(np.repeat(values, shape[0], axis=0) for values in one)
+            return self._carried_on(lambda arm: self._visits(profile, arm, centre), leaving)
         factors = all_factors(self.trial, self.design, self.future)
         levels = {name: tuple(shares) for name, shares in self.design.strata.items()}
-        patients = PatientBatch(
-            self.streams, self.design.arm_names, self.arm.astype(np.int8), np.zeros(shape),
-            factors, levels,
-        )  # fmt: skip
-        drawn = outcomes.sample(patients)
-        baseline = self.baseline
-        if baseline is not None and drawn.baseline is not None:
-            # with its response a patient's baseline comes from the scenario, so that they belong
-            kept = np.zeros(shape, bool)
-            kept[:, : len(self.trial.event)] = self.trial.event
-            baseline = np.where(kept, baseline, drawn.baseline)
-        return self._followed(drawn.response, baseline, leaving)
 
-    def _visits(
-        self, parameters: Any, group: np.ndarray, centre: float, leaving: np.ndarray
-    ) -> TrialBatch:
+        def respond(arm: np.ndarray) -> OutcomeBatch:
+            patients = PatientBatch(
+                self.streams, self.design.arm_names, arm.astype(np.int8), np.zeros(shape), factors,
+                levels,
+            )  # fmt: skip
+            drawn = outcomes.sample(patients)
+            baseline = self.baseline
+            if baseline is not None and drawn.baseline is not None:
+                # with its response a patient's baseline comes from the scenario, so that they
+                # belong
+                kept = np.zeros(shape, bool)
+                kept[:, : len(self.trial.event)] = self.trial.event
+                baseline = np.where(kept, baseline, drawn.baseline)
+            return self._responses(drawn.response, baseline)
+
+        return self._carried_on(respond, leaving)
+
+    def _visits(self, parameters: Any, group: np.ndarray, centre: float) -> OutcomeBatch:
         assert self.baseline is not None
         values = visits_to_come(self.trial, parameters, group, self.baseline, centre, self.streams)
-        outcome = OutcomeBatch(
+        return OutcomeBatch(
             visits=values, visit_months=self.trial.visit_months, baseline=self.baseline
         )
-        return self._carried_on(outcome, leaving)
 
-    def _followed(
-        self, values: np.ndarray, baseline: np.ndarray | None, leaving: np.ndarray
-    ) -> TrialBatch:
+    def _responses(self, values: np.ndarray | None, baseline: np.ndarray | None) -> OutcomeBatch:
+        """Responses (n_draws, n), those known in place of drawn ones."""
         known = self.trial.event
         values = np.array(values, dtype=float)
         values[:, : len(known)][:, known] = self.trial.response[known]
-        return self._carried_on(OutcomeBatch(response=values, baseline=baseline), leaving)
+        return OutcomeBatch(response=values, baseline=baseline)
 
-    def _carried_on(self, outcome: OutcomeBatch, leaving: np.ndarray) -> TrialBatch:
+    def _arms(self, respond: Callable[[np.ndarray], OutcomeBatch]) -> np.ndarray:
+        """Arms of everybody, (n_draws, n): those to come as responses bring, if the rule asks."""
+        rule = self.design.randomization
+        if not rule.needs_outcomes or self.trial.blinded:
+            return self.arm
+        if not isinstance(rule, ResponseAdaptive) or self.kind != "binary":
+            raise ValueError(
+                f"arms of patients to come by {type(rule).__name__} cannot be predicted with test "
+                f"{self.design.test_name!r}: response-adaptive allocation needs binary responses"
+            )
+        shape, old = self.arm.shape, len(self.trial.enrolment)
+        each = [respond(np.full(shape, code)).response for code in range(len(self.design.arms))]
+        potential = np.stack([np.asarray(one) for one in each], axis=2)
+        potential[:, :old][:, self.trial.dropout] = np.nan
+        enrolment = np.hstack([np.tile(self.trial.enrolment, (shape[0], 1)), self.future.enrolment])
+        return rule.go_on(self.design, self.streams, potential, enrolment, self.arm, old).astype(
+            int
+        )
+
+    def _carried_on(
+        self, respond: Callable[[np.ndarray], OutcomeBatch], leaving: np.ndarray
+    ) -> TrialBatch:
+        """The trial with the outcomes that ``respond`` gives for arms (n_draws, n)."""
+
+        def redraw(arm: np.ndarray) -> TrialBatch:
+            return self._with(arm, respond(arm), leaving, redraw)
+
+        return redraw(self._arms(respond))
+
+    def _with(
+        self,
+        arm: np.ndarray,
+        outcome: OutcomeBatch,
+        leaving: np.ndarray,
+        redraw: Callable[[np.ndarray], TrialBatch],
+    ) -> TrialBatch:
         trial, (n_draws, n) = self.trial, self.arm.shape
         old = len(trial.enrolment)
         latent = np.full((n_draws, n), self.readout)
@@ -188,4 +234,6 @@ class _Predicted:
         lost[:, :old] += trial.time
         lost[:, :old][:, trial.event] = np.inf
         lost[:, :old][:, trial.dropout] = trial.time[trial.dropout]
-        return followed(trial, self.design, latent, lost, self.future, self.streams, outcome)
+        future = replace(self.future, arm=arm[:, old:].astype(np.int8))
+        batch = followed(trial, self.design, latent, lost, future, self.streams, outcome)
+        return replace(batch, redraw=redraw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ def future_patients(
     factors = {name: codes[donor[:, old:]] for name, codes in trial.factors.items()}
     return Future(
         enrolment=trial.cutoff + np.cumsum(gaps, axis=1),
-        arm=_future_arms(design, remaining, factors, streams),
+        arm=_future_arms(design, remaining, factors, streams, trial.blinded),
         factors=factors,
         donor=donor,
         fit=fit,
@@ -70,13 +71,26 @@ def future_patients(
 
 
 def _future_arms(
-    design: Design, remaining: int, factors: dict[str, np.ndarray], streams: Streams
+    design: Design,
+    remaining: int,
+    factors: dict[str, np.ndarray],
+    streams: Streams,
+    blinded: bool,
 ) -> np.ndarray:
-    """Arms of the patients to come, (n_draws, m); adaptive rules are taken as permuted blocks."""
+    """Arms of the patients to come, (n_draws, m); 0 where their responses decide them later."""
     if remaining == 0:
         return np.empty((streams.n_trials, 0), np.int8)
     rule = design.randomization
-    if rule.needs_outcomes or (design.strata and not factors):
+    if rule.needs_outcomes:
+        return np.zeros((streams.n_trials, remaining), np.int8)
+    if design.strata and not factors:
+        if not blinded:
+            warnings.warn(
+                f"the patients have no columns of the strata {list(design.strata)}: arms of those "
+                f"to come are drawn by permuted blocks without strata, not by "
+                f"{type(rule).__name__} within them",
+                stacklevel=2,
+            )
         rule = PermutedBlocks()
     codes = stacked_codes(factors, (streams.n_trials, remaining))
     levels = [len(design.strata[name]) for name in factors]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 from scipy.stats import binom, hypergeom, norm
 
 from trial_sim.base.arguments import between, one_of
 from trial_sim.sequential.integration import FloatArray
+from trial_sim.statistics.kernels.proportions import fisher_p
 
 EXACT_TESTS = ("fisher", "pooled_z")
 
@@ -26,6 +28,41 @@ def rejection_region(n1: int, n2: int, alpha: float, test: str = "fisher") -> Fl
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(spread > 0, (x1 / n1 - x2 / n2) / np.sqrt(spread), 0.0)
     return z >= norm.isf(alpha) * (1.0 - 1e-12)
+
+
+@nb.njit(cache=True, nogil=True)
+def _fisher_criticals(n1, n2, first, last, level):
+    """For each x2 = first to last the fewest responders x1 that Fisher's test rejects with.
+
+    n1 + 1 where none does. The p-value falls in x1 and rises in x2, so that one walk finds all.
+    """
+    out = np.empty(last - first + 1, np.int64)
+    low = -1  # does not reject
+    x1 = n1 + 1
+    while x1 - low > 1:
+        middle = (low + x1) // 2
+        if fisher_p(first, n2, middle, n1) > level:
+            low = middle
+        else:
+            x1 = middle
+    for x2 in range(first, last + 1):
+        while x1 <= n1 and fisher_p(x2, n2, x1, n1) > level:
+            x1 += 1
+        out[x2 - first] = x1
+    return out
+
+
+def _power_one_sided(p1: float, p2: float, n1: int, n2: int, level: float, test: str) -> float:
+    """Probability of rejecting for more responders of the first arm."""
+    second = binom.pmf(np.arange(n2 + 1), n2, p2)
+    if test == "fisher":
+        seen = np.flatnonzero(second > 1e-20)
+        first, last = int(seen[0]), int(seen[-1])
+        # The logarithms of factorials are good to 1e-10; a p-value may equal the level exactly.
+        critical = _fisher_criticals(n1, n2, first, last, level * (1.0 + 1e-9))
+        return float(second[first : last + 1] @ binom.sf(critical - 1, n1, p1))
+    first = binom.pmf(np.arange(n1 + 1), n1, p1)
+    return float(first @ rejection_region(n1, n2, level, test) @ second)
 
 
 def exact_power_proportions(
@@ -57,13 +94,10 @@ def exact_power_proportions(
     if sided not in (1, 2):
         raise ValueError(f"sided must be 1 or 2, got {sided!r}")
     level = between("alpha", alpha, 0.0, 0.5 * sided) / sided
-    first = binom.pmf(np.arange(int(n1) + 1), int(n1), p1)
-    second = binom.pmf(np.arange(int(n2) + 1), int(n2), p2)
-    reject = rejection_region(int(n1), int(n2), level, test)
-    power = float(first @ reject @ second)
+    one_of("test", test, EXACT_TESTS)
+    power = _power_one_sided(p1, p2, int(n1), int(n2), level, test)
     if sided == 2:
-        other = rejection_region(int(n2), int(n1), level, test)
-        power += float(second @ other @ first)
+        power += _power_one_sided(p2, p1, int(n2), int(n1), level, test)
     return power
 
 

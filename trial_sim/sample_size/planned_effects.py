@@ -71,7 +71,7 @@ class PatientEffect:
         effect = abs(self.effect) if level.sided == 2 else self.effect
         if effect <= 0.0:
             raise ValueError(
-                "the effect does not favour treatment: no size reaches the power of a one-sided test"
+                "the effect does not favour treatment: no size reaches the power, one-sided"
             )
         guess = ((level.z_alpha * self.null_sd + float(ndtri(power)) * self.sd) / effect) ** 2
         if self.drifts is None:

@@ -64,8 +64,8 @@ def events_required(
         raise ValueError(f"hazard_ratio {ratio:g} is the null ratio: no number of events finds it")
     if effect < 0.0 and level.sided == 1:
         raise ValueError(
-            f"hazard_ratio {ratio:g} is above {null:g}: the effect does not favour treatment, and no "
-            "number of events finds it in a one-sided test (sided=2 tests both directions)"
+            f"hazard_ratio {ratio:g} is above {null:g}: the effect does not favour treatment, and "
+            "no number of events finds it in a one-sided test (sided=2 tests both directions)"
         )
     fixed = ((level.z_alpha + float(ndtri(power))) * sd / effect) ** 2
     return fixed * level.inflation(power)
@@ -221,7 +221,7 @@ def _study_duration(value: float, scenario: SurvivalScenario) -> float:
     if duration < scenario.accrual_duration * (1.0 - 1e-12):
         raise ValueError(
             f"study_duration {duration:g} must not be below accrual_duration "
-            f"{scenario.accrual_duration:g}: patients who come later would be planned and never seen"
+            f"{scenario.accrual_duration:g}: patients who come later would never be seen"
         )
     return duration
 

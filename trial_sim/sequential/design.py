@@ -391,6 +391,18 @@ def group_sequential(
         )
     rule = parse_rule(efficacy, "efficacy")
     futility_rule = None if futility is None else parse_rule(futility, "futility")
+    for name, clock, chosen in (
+        ("spending_fractions", spending_fractions, (rule, futility_rule)),
+        ("futility_spending_fractions", futility_spending_fractions, (futility_rule,)),
+    ):
+        kinds = [one.kind for one in chosen if one is not None]
+        differs = clock is not None and not np.allclose(clock, information)
+        if differs and "spending" not in kinds:
+            names = [one.name for one in chosen if one is not None]
+            raise ValueError(
+                f"{name} is the clock of a spending function, and {names or 'no futility'} has "
+                "none: name a spending rule such as 'lan_demets_obrien_fleming', or leave it out"
+            )
     if rule.kind == "custom" and len(rule.parameter) != n:
         raise ValueError(f"custom efficacy needs {n} bounds, one a look, got {len(rule.parameter)}")
     if futility_rule is not None and futility_rule.kind == "haybittle_peto":

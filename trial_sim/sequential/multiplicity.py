@@ -264,6 +264,8 @@ def adjust_p_values(p_values: ArrayLike, method: str = "holm") -> NDArray[np.flo
     from trial_sim.base.arguments import one_of
 
     p = _row("p_values", p_values)
+    if (p > 1).any():
+        raise ValueError(f"p_values must be at most 1, got {p.tolist()}")
     m = len(p)
     one_of("method", method, ("bonferroni", "holm", "hochberg", "hommel", "fixed_sequence"))
     if method == "bonferroni":
