@@ -123,7 +123,7 @@ def test_report_command(study, tmp_path):
     assert list(plain["scenarios"]) == ["planned", "null effect"]
     assert "## Sensitivity" in (tmp_path / "r.md").read_text()
     done = RUN.invoke(app, ["report", str(study), str(tmp_path / "r.pdf")])
-    assert done.exit_code == 1 and "ends in .html, .md or .json" in done.output
+    assert done.exit_code == 2 and "ends in .html, .md or .json" in done.output
 
 
 def test_what_if_command(study, tmp_path):
@@ -178,10 +178,104 @@ def test_predict_command(study, tmp_path):
 def test_bad_study_files(study, old, new, message):
     study.write_text(STUDY.replace(old, new, 1))
     done = RUN.invoke(app, ["design", str(study)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert message in done.output and "Traceback" not in done.output
 
 
 def test_missing_study_file(tmp_path):
     done = RUN.invoke(app, ["design", str(tmp_path / "none.yaml")])
-    assert done.exit_code == 1 and "error:" in done.output
+    assert done.exit_code == 2 and "error:" in done.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["design", "STUDY", "-o", "PLACE"],
+        ["simulate", "STUDY", "-o", "PLACE"],
+        ["simulate", "STUDY", "--report", "PLACE.md"],
+        ["report", "STUDY", "PLACE.md"],
+        ["what-if", "STUDY", "-o", "PLACE"],
+        ["what-if", "STUDY", "--plot", "PLACE.png"],
+        ["predict", "STUDY", "none.csv", "-o", "PLACE"],
+        ["fit", "colon", "-o", "FILE/m.npz"],
+        ["sample", "none.npz", "-o", "PLACE"],
+        ["audit", "colon", "--model", "none.npz", "-o", "PLACE"],
+    ],
+    ids=lambda command: " ".join(command[:1] + command[2:3]),
+)
+def test_a_place_is_tried_before_the_work(study, tmp_path, command, monkeypatch):
+    """No folder to write in: said at once, before anything is read, fitted or simulated."""
+
+    def never(*args, **kwargs):
+        raise AssertionError("work began before the place was tried")
+
+    for name in (
+        "trial_sim.simulation.simulate.run_jobs",
+        "trial_sim.arms.fitting.fit",
+        "trial_sim.exploration.study.read_study",
+    ):
+        monkeypatch.setattr(name, never)
+    file = tmp_path / "a file"
+    file.write_text("kept")
+    names = {"STUDY": str(study), "PLACE": str(tmp_path / "no folder" / "x"), "FILE": str(file)}
+    words = []
+    for word in command:
+        for old, new in names.items():
+            word = word.replace(old, new)
+        words.append(word)
+    done = RUN.invoke(app, words)
+    assert done.exit_code == 2, done.output
+    assert "no folder" in done.output or "cannot be written" in done.output
+    assert file.read_text() == "kept"
+
+
+def test_what_cannot_be_finished_leaves_nothing_behind(tmp_path):
+    from trial_sim.base.output_places import replacing, try_place
+
+    place = tmp_path / "out.csv"
+    place.write_text("before")
+    with pytest.raises(OSError, match="No space"), replacing(place) as made:
+        made.write_text("half of it")
+        raise OSError(28, "No space left on device")
+    assert place.read_text() == "before" and list(tmp_path.iterdir()) == [place]
+    with replacing(place) as made:
+        made.write_text("after")
+    assert place.read_text() == "after" and list(tmp_path.iterdir()) == [place]
+    with pytest.raises(ValueError, match="is a folder"):
+        try_place(tmp_path)
+    try_place("/dev/null")
+    with replacing("/dev/null") as made:
+        made.write_text("x")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("control_median", "12 months"), ("cured", "none"), ("control_median", [12])],
+)
+def test_a_number_with_its_unit_is_told(field, value):
+    with pytest.raises(TypeError, match=rf"{field} must be a number, got"):
+        ts.PiecewiseExponential(**{"control_median": 12, field: value})
+
+
+def test_every_numeric_field_of_every_record_says_its_name():
+    """Wherever a record declares a number, text is refused by the name of the field."""
+    import dataclasses
+
+    from trial_sim import scenarios
+    from trial_sim.base.records import _CLASSES
+
+    for name in scenarios.__all__:
+        getattr(scenarios, name)
+    checked = 0
+    for record in _CLASSES.values():
+        for item in dataclasses.fields(record):
+            if item.type == "float" and "__post_init__" in vars(record):
+                empty = {
+                    f.name: 1.0 if f.type == "float" else None
+                    for f in dataclasses.fields(record)
+                    if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+                }
+                with pytest.raises(TypeError, match=f"{item.name} must be a number"):
+                    record(**{**empty, item.name: "a year"})
+                checked += 1
+    assert checked > 20

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import itertools
 import json
@@ -128,6 +129,15 @@ class Record(Written):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _CLASSES[cls.__name__] = cls
+        own = cls.__dict__.get("__post_init__")
+        if own is not None:
+
+            @functools.wraps(own)
+            def checked(self: Any) -> None:
+                _check_numbers(self)
+                own(self)
+
+            cls.__post_init__ = checked  # type: ignore[attr-defined]
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain values, with its class name under ``type``."""
@@ -186,6 +196,15 @@ class Record(Written):
     @classmethod
     def _read_field(cls, name: str, value: Any) -> Any:
         return from_plain(value)
+
+
+def _check_numbers(record: Any) -> None:
+    """Raise TypeError for a field of a record that must be a number and is none."""
+    for item in dataclasses.fields(record):
+        value = getattr(record, item.name)
+        optional = item.type == "float | None"
+        if (item.type == "float" or optional) and not (optional and value is None):
+            as_number(value, item.name)
 
 
 def record_class(name: str) -> type[Record]:

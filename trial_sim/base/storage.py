@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.output_places import replacing
+
 FORMAT = "digital-double fitted trial"
 VERSION = 3
 LARGEST = 1024**3  # bytes in a file once decompressed: a few kilobytes of zip can hold terabytes
@@ -87,7 +89,7 @@ def write(path: str | Path, value: Any) -> Path:
     text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as handle:
+    with replacing(path) as made, made.open("wb") as handle:
         np.savez_compressed(handle, header=text, **arrays)  # type: ignore[arg-type]
     return path
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from trial_sim.base.output_places import replacing, try_place
 from trial_sim.cli.app import app
 
 TRIAL_HELP = "A built-in trial (colon, veteran, ...), a YAML description, or a CSV with --spec."
@@ -27,7 +28,7 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except (ValueError, TypeError, OSError) as error:
-            typer.echo(f"Error: {error}", err=True)
+            typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
 
     return guarded
@@ -73,6 +74,7 @@ def fit(
     """Fit a real trial and save the model (no patient is in the file)."""
     from trial_sim.arms.fitting import fit as fit_trial
 
+    try_place(output, make_folder=True)
     real = read(trial, spec)
     names = endpoint or [next(iter(real.endpoints))]
     fitted = fit_trial(
@@ -122,6 +124,7 @@ def sample(
     from trial_sim.arms.fitting import load_fitted
     from trial_sim.base.parquet import write_parquet
 
+    try_place(output)
     fitted = load_fitted(model)
     options: dict[str, Any] = {
         "where": conditions(where),
@@ -139,10 +142,11 @@ def sample(
         sizes = None if n is None else dict.fromkeys(fitted.arms or (None,), n)
         effects = None if effect is None else dict.fromkeys(fitted.arms[1:], effect)
         table = fitted.sample_trial(sizes, effects=effects, **options).patients
-    if output.suffix == ".parquet":
-        write_parquet(table, output)
-    else:
-        table.to_csv(output, index=False)
+    with replacing(output) as made:
+        if output.suffix == ".parquet":
+            write_parquet(table, made)
+        else:
+            table.to_csv(made, index=False)
     typer.echo(f"{len(table)} rows written to {output}")
 
 
@@ -169,6 +173,7 @@ def audit(
     from trial_sim.auditing import audit as audit_trials
     from trial_sim.data.datasets import read_table
 
+    try_place(output)
     real = read(trial, spec)
     if (model is None) == (synthetic is None):
         raise ValueError("give either --model (a fitted model) or --synthetic (a table)")
@@ -182,7 +187,8 @@ def audit(
         report = audit_trials(real, made, holdout=kept, endpoint=names, seed=seed)
     typer.echo(str(report))
     if output is not None:
-        report.to_html(output)
+        with replacing(output) as made_report:
+            report.to_html(made_report)
         typer.echo(f"report written to {output}")
     if not report.passed:
         raise typer.Exit(1)

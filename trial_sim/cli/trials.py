@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
+from trial_sim.base.output_places import replacing, try_place
 from trial_sim.cli.app import app
+from trial_sim.cli.arms import plain_errors
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML) with design and outcomes.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")]
 
 
-def _fail(error: Exception) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(1)
-
-
 def _study(path: Path) -> Any:
     from trial_sim.exploration.study import read_study
 
-    try:
-        return read_study(path)
-    except (OSError, ValueError, TypeError) as error:
-        _fail(error)
+    return read_study(path)
 
 
 def _overrides(**options: Any) -> dict[str, Any]:
@@ -32,6 +26,7 @@ def _overrides(**options: Any) -> dict[str, Any]:
 
 
 @app.command("design")
+@plain_errors
 def design_command(study: StudyFile, output: Output = None) -> None:
     """Check a study file; print its looks and boundaries, and when they are expected."""
     import pandas as pd
@@ -39,22 +34,22 @@ def design_command(study: StudyFile, output: Output = None) -> None:
     import trial_sim
     from trial_sim.exploration.report import look_rows
 
+    try_place(output)
     loaded = _study(study)
     design = loaded.design
-    try:
-        quick = trial_sim.simulate(design, loaded.outcomes, n_trials=200, seed=0)
-    except (ValueError, TypeError) as error:
-        _fail(error)
+    quick = trial_sim.simulate(design, loaded.outcomes, n_trials=200, seed=0)
     typer.echo(f"{loaded.title}: {design.n_patients} patients, arms {dict(design.arms)}")
     enrolled = design.accrual.expected_time(design.n_patients)
     typer.echo(f"test {design.test}; enrolled by month {enrolled:.1f}")
     typer.echo(pd.DataFrame(look_rows(quick)).to_string(index=False))
     if output is not None:
-        output.write_text(design.to_yaml())
+        with replacing(output) as made:
+            made.write_text(design.to_yaml(), encoding="utf-8")
         typer.echo(f"wrote {output}")
 
 
 @app.command("simulate")
+@plain_errors
 def simulate_command(
     study: StudyFile,
     n_trials: Annotated[int | None, typer.Option(help="Trials.")] = None,
@@ -67,16 +62,15 @@ def simulate_command(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Simulate a study; print its operating characteristics, write them (CSV) and a report."""
+    for place in (output, report):
+        try_place(place)
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
-    try:
-        if report is not None:
-            _check_report(report)
-        results = _run_scenarios(loaded, options, progress)
-        if report is not None:
-            _write_report(loaded, results, report, progress)
-    except (ValueError, TypeError) as error:
-        _fail(error)
+    if report is not None:
+        _check_report(report)
+    results = _run_scenarios(loaded, options, progress)
+    if report is not None:
+        _write_report(loaded, results, report, progress)
     for name, result in results.items():
         typer.echo(f"{name}: {result!r}")
         typer.echo(result.operating_characteristics.to_string(index=False, float_format="%.4f"))
@@ -84,13 +78,15 @@ def simulate_command(
         import pandas as pd
 
         frames = [r.operating_characteristics.assign(scenario=n) for n, r in results.items()]
-        pd.concat(frames).to_csv(output, index=False)
+        with replacing(output) as made:
+            pd.concat(frames).to_csv(made, index=False)
         typer.echo(f"wrote {output}")
     if report is not None:
         typer.echo(f"wrote {report}")
 
 
 @app.command("report")
+@plain_errors
 def report_command(
     study: StudyFile,
     report: Annotated[Path, typer.Argument(help="File to write: .html, .md or .json.")],
@@ -100,13 +96,11 @@ def report_command(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Simulate a study with all its scenarios and its what-if, and write the report."""
+    _check_report(report)
+    try_place(report)
     loaded = _study(study)
-    try:
-        _check_report(report)
-        options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
-        _write_report(loaded, _run_scenarios(loaded, options, progress), report, progress)
-    except (ValueError, TypeError) as error:
-        _fail(error)
+    options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
+    _write_report(loaded, _run_scenarios(loaded, options, progress), report, progress)
     typer.echo(f"wrote {report}")
 
 
@@ -146,6 +140,7 @@ def _run_what_if(loaded: Any, options: dict[str, Any], progress: bool) -> Any:
 
 
 @app.command("what-if")
+@plain_errors
 def what_if_command(
     study: StudyFile,
     n_trials: Annotated[int | None, typer.Option(help="Trials a scenario.")] = None,
@@ -160,30 +155,32 @@ def what_if_command(
     """Simulate the study's grid of variations; print and write (CSV) the table."""
     from trial_sim.exploration.report import short_table
 
+    for place in (output, plot):
+        try_place(place)
     loaded = _study(study)
-    try:
-        options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
-        table = _run_what_if(loaded, options, progress)
-        typer.echo(short_table(table).to_string(index=False, float_format="%.4f"))
-        for note in sorted(set(table["note"]) - {""}):
-            typer.echo(f"note: {note}")
-        if power is not None or max_duration is not None:
-            best = table.cheapest(0.9 if power is None else power, max_duration)
-            typer.echo("cheapest: " + ", ".join(f"{n}={best[n]}" for n in table.parameters))
-    except (ValueError, TypeError) as error:
-        _fail(error)
+    options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
+    table = _run_what_if(loaded, options, progress)
+    typer.echo(short_table(table).to_string(index=False, float_format="%.4f"))
+    for note in sorted(set(table["note"]) - {""}):
+        typer.echo(f"note: {note}")
+    if power is not None or max_duration is not None:
+        best = table.cheapest(0.9 if power is None else power, max_duration)
+        typer.echo("cheapest: " + ", ".join(f"{n}={best[n]}" for n in table.parameters))
     if output is not None:
-        table.to_csv(output, index=False)
+        with replacing(output) as made:
+            table.to_csv(made, index=False)
         typer.echo(f"wrote {output}")
     if plot is not None:
         import matplotlib
 
         matplotlib.use("Agg")
-        table.plot().figure.savefig(plot, dpi=150)
+        with replacing(plot) as drawn:
+            table.plot().figure.savefig(drawn, dpi=150)
         typer.echo(f"wrote {plot}")
 
 
 @app.command("predict")
+@plain_errors
 def predict_command(
     study: StudyFile,
     patients: Annotated[Path, typer.Argument(help="Patients so far (CSV).")],
@@ -203,22 +200,20 @@ def predict_command(
 
     import trial_sim
 
+    try_place(output)
     loaded = _study(study)
-    try:
-        table = pd.read_csv(patients)
-        if "enrolment" in table and not pd.api.types.is_numeric_dtype(table["enrolment"]):
-            table["enrolment"] = pd.to_datetime(table["enrolment"])
-        cut: Any = cutoff
-        if cutoff is not None and cutoff.replace(".", "", 1).isdigit():
-            cut = float(cutoff)
-        usable = hasattr(loaded.outcomes, "hazards") or loaded.outcomes.kind != "time_to_event"
-        planned = loaded.outcomes if usable else None
-        prediction = trial_sim.predict(
-            table, loaded.design, outcomes=planned, model=model, n_draws=n_draws, seed=seed,
-            cutoff=cut, opened=opened,
-        )  # fmt: skip
-    except (OSError, ValueError, TypeError) as error:
-        _fail(error)
+    table = pd.read_csv(patients)
+    if "enrolment" in table and not pd.api.types.is_numeric_dtype(table["enrolment"]):
+        table["enrolment"] = pd.to_datetime(table["enrolment"])
+    cut: Any = cutoff
+    if cutoff is not None and cutoff.replace(".", "", 1).isdigit():
+        cut = float(cutoff)
+    usable = hasattr(loaded.outcomes, "hazards") or loaded.outcomes.kind != "time_to_event"
+    planned = loaded.outcomes if usable else None
+    prediction = trial_sim.predict(
+        table, loaded.design, outcomes=planned, model=model, n_draws=n_draws, seed=seed,
+        cutoff=cut, opened=opened,
+    )  # fmt: skip
     typer.echo(prediction.looks.T.to_string(header=False))
     for name, value in prediction.enrolment.items():
         typer.echo(f"enrolment complete, {name.replace('_', ' ')}: {value}")
@@ -228,5 +223,6 @@ def predict_command(
         for name, value in prediction.conditional_power.items():
             typer.echo(f"conditional power, {name}: {value.estimate:.3f} (MCSE {value.mcse:.3f})")
     if output is not None:
-        prediction.curve.to_csv(output, index=False)
+        with replacing(output) as made:
+            prediction.curve.to_csv(made, index=False)
         typer.echo(f"wrote {output}")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.output_places import replacing
 from trial_sim.base.records import to_plain
 from trial_sim.design.design import Design
 from trial_sim.exploration.grid import WhatIf
@@ -207,7 +208,8 @@ def _render(template: str, context: Mapping[str, Any]) -> str:
 
 def _write(text: str, path: str | Path | None) -> str:
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        with replacing(path) as made:
+            made.write_text(text, encoding="utf-8")
     return text
 
 

@@ -88,6 +88,9 @@ def read_outcomes(values: Any) -> Any:
 
         keys = ("type", "path", "control", "treatment", "uncertainty")
         _known(values, keys, "fitted outcomes")
+        for key in ("path", "control", "treatment"):
+            if key not in values:
+                raise ValueError(f"fitted outcomes need the key {key!r}")
         fitted = load_fitted(values["path"])
         return fitted.outcomes(
             control=values["control"],
