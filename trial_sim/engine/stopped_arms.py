@@ -125,7 +125,8 @@ def _allocated(
             if len(codes)
             else codes[:, mine]
         )
-        drawn = _rule_for(design.randomization, quota).allocate(streams, quota, here, n_levels)
+        rule = _rule_for(design.randomization, quota)
+        drawn = rule.allocate(streams, quota, here, n_levels)  # type: ignore[arg-type]
         row = np.broadcast_to(mine[:, None], place.shape)
         arm[row[after], place[after]] = left[drawn[after]]
     return arm

@@ -127,7 +127,7 @@ class Prediction:
             lines.append(f"  conditional power, {name}: {value.estimate:.3f}")
         return "\n".join(lines)
 
-    def _when(self, row: Mapping[str, Any]) -> str:
+    def _when(self, row: Mapping[Any, Any]) -> str:
         """Median and band of a month, as dates where the opening is known."""
         median, lower, upper = (row[f"month_{name}"] for name in ("median", "lower", "upper"))
         text = f"month {median:.1f} ({lower:.1f} to {upper:.1f})"
