@@ -255,7 +255,7 @@ class Design(Record):
                 f"the boundaries are for information fractions {np.round(made_for, 3).tolist()}, "
                 f"the looks have {np.round(planned, 3).tolist()}: the error is not what was "
                 f"planned. {remedy[0].upper()}{remedy[1:]}",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _check_multiplicity(self) -> None:
@@ -269,7 +269,7 @@ class Design(Record):
                 f"named: each comparison has an error of {self._comparison_alpha:.3g}, any of them "
                 f"about {self.unadjusted_error:.3g}. Name multiplicity='dunnett', 'bonferroni', "
                 "'holm' or 'closed' to hold the error of the family, or 'unadjusted'",
-                stacklevel=4,
+                stacklevel=5,
             )
         if self.multiplicity in STEPWISE and n_comparisons > MOST_STEPWISE:
             raise ValueError(
@@ -391,7 +391,7 @@ class Design(Record):
             warnings.warn(
                 f"look(s) {which} cannot be reached with {self.n_patients} patients; simulated "
                 "trials are analysed for the last time when the last patient's follow-up ends",
-                stacklevel=3,
+                stacklevel=5,
             )
 
     def __str__(self) -> str:
@@ -463,7 +463,8 @@ class Design(Record):
         """Futility bounds on the z scale, (n_looks,); -inf where there is none."""
         if self.boundaries is None or not self.follow_futility:
             return np.full(self.n_looks, -np.inf)
-        bounds = np.atleast_1d(np.asarray(self.boundaries.futility_bounds, dtype=float)).copy()
+        in_force = self.boundaries_in_force.futility_bounds
+        bounds = np.atleast_1d(np.asarray(in_force, dtype=float)).copy()
         bounds[np.isnan(bounds)] = -np.inf
         return bounds
 
@@ -492,6 +493,8 @@ class Design(Record):
     def to_dict(self) -> dict[str, Any]:
         """The design as plain values; foreign boundaries are written as :class:`Bounds`."""
         plain = super().to_dict()
+        if self.multiplicity is None:
+            del plain["multiplicity"]
         bounds = self.boundaries
         if bounds is not None and not isinstance(bounds, Bounds):
             if isinstance(bounds, GroupSequential):

@@ -68,7 +68,7 @@ class SimulationReport:
             "title": self.title,
             "rationale": self.rationale,
             "design": to_plain(first.design),
-            "several_comparisons": first.design.multiplicity_in_words or None,
+            **_comparisons(first.design),
             "scenarios": {
                 name: {
                     "outcomes": to_plain(result.outcomes),

@@ -47,7 +47,7 @@ def sample_size_ordinal(
 
     Examples:
         >>> import trial_sim as ts
-        >>> round(ts.sample_size_ordinal(1.8, [0.2, 0.5, 0.2, 0.1]).n_total, 1)
+        >>> round(ts.sample_size_ordinal(1.8, [0.1, 0.2, 0.5, 0.2]).n_total, 1)
         427.2
     """
     level = error_level(alpha, sided, boundaries)
