@@ -157,6 +157,42 @@ def test_arms_stop_for_every_endpoint_and_rule(outcomes, changes):
     check_trials(ts.simulate(make(**changes), outcomes, n_trials=40, seed=2), least=3)
 
 
+@settings(max_examples=12, deadline=None)
+@given(
+    shares=st.lists(st.integers(1, 3), min_size=3, max_size=5),
+    futility=st.floats(-0.5, 1.5),
+    lag=st.sampled_from([0.0, 1.3]),
+    looks=st.sampled_from(["events", "calendar", "patients", "follow-up"]),
+    rule=st.sampled_from(
+        [ts.PermutedBlocks(), ts.CompleteRandomization(), ts.BiasedCoin(), ts.Minimization()]
+    ),
+    method=st.sampled_from(["unadjusted", "dunnett", "bonferroni", "holm", "closed"]),
+    stratified=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_shapes_of_designs(shares, futility, lag, looks, rule, method, stratified, seed):
+    """Whatever the arms, shares, looks and rule: stopped arms get nothing and trigger nothing."""
+    arms = {"control": shares[0]} | {f"arm {k}": share for k, share in enumerate(shares[1:], 1)}
+    rules = {
+        "events": ts.EventLooks([30, 80, 140], lag=lag),
+        "calendar": ts.CalendarLooks([8, 16, 30], lag=lag),
+        "patients": ts.EnrolmentLooks([60, 140, 240], follow_up=2, lag=lag),
+        "follow-up": ts.FollowUpLooks([40, 120, 200], months=3, lag=lag),
+    }
+    design = make(
+        arms=arms, looks=rules[looks], randomization=rule, multiplicity=method,
+        strata={"sex": {"f": 0.5, "m": 0.5}}, stratified=stratified,
+        boundaries=Bounds([4.0, 3.0, 2.0], [futility, futility, -np.inf]),
+    )  # fmt: skip
+    ratios = {arm: 1.0 - 0.1 * k for k, arm in enumerate(list(arms)[1:])}
+    outcomes = ts.PiecewiseExponential(control_median=9, hazard_ratio=ratios)
+    result = ts.simulate(design, outcomes, n_trials=6, seed=seed)
+    check_trials(result, least=0)
+    again = ts.simulate(design, outcomes, n_trials=6, seed=seed, chunk_trials=1)
+    for a, b in zip(vars(result.conducted).values(), vars(again.conducted).values()):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_information_of_a_stopped_arm_does_not_grow():
     gs = ts.group_sequential((1 / 3, 2 / 3, 1), efficacy="lan_demets_obrien_fleming",
                              futility=[0.3, 0.6])  # fmt: skip
