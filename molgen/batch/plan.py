@@ -142,6 +142,16 @@ class RunPlan:
         if self.cluster is not None:
             check_cluster(self.cluster)
 
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """What the plan asks for and cannot have, one sentence each."""
+        found = []
+        if self.select is not None and self.select.n > self.n:
+            found.append(f"select asks for {self.select.n:,} of {self.n:,} molecules")
+        if self.max_draws is not None and self.max_draws < self.n:
+            found.append(f"{self.n:,} molecules cannot come from {self.max_draws:,} draws")
+        return tuple(found)
+
     def _checked_properties(self) -> tuple[str, ...]:
         from molgen.chem.properties import check_descriptors
 

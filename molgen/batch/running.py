@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -108,6 +109,8 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
     """
     began = time.monotonic()
     wanted = as_plan(plan)
+    for contradiction in wanted.contradictions:
+        warnings.warn(f"The plan contradicts itself: {contradiction}.", stacklevel=2)
     task = resolve(wanted)
     from molgen.batch.known import known_hash
 
@@ -217,6 +220,7 @@ class BatchEstimate:
         seconds: on the workers of the plan. seconds_per_draw: on one.
         memory_bytes: of all workers and the leading process. disk_bytes: at the peak.
         free_bytes: on the disk of the folder.
+        contradictions: what the plan asks for and cannot have, one sentence each.
     """
 
     draws: int
@@ -227,6 +231,24 @@ class BatchEstimate:
     memory_bytes: int
     disk_bytes: int
     free_bytes: int
+    contradictions: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the batch would not end as asked, one sentence each; empty when nothing is known."""
+        found = list(self.contradictions)
+        if self.disk_bytes > self.free_bytes:
+            found.append(
+                f"the results need {self.disk_bytes / 1e9:.1f} GB on the disk, "
+                f"{self.free_bytes / 1e9:.1f} GB are free"
+            )
+        memory = _memory_bytes()
+        if memory and self.memory_bytes > memory:
+            found.append(
+                f"the workers need {self.memory_bytes / 1e9:.1f} GB of memory, "
+                f"this machine has {memory / 1e9:.1f} GB"
+            )
+        return tuple(found)
 
     def __str__(self) -> str:
         lines = [
@@ -235,6 +257,7 @@ class BatchEstimate:
             f"memory      {self.memory_bytes / 1e9:.1f} GB",
             f"disk        {self.disk_bytes / 1e9:.2f} GB at the peak, "
             f"{self.free_bytes / 1e9:.1f} GB are free",
+            *(f"Warning: {problem}" for problem in self.problems),
         ]
         return "\n".join(lines)
 
@@ -277,7 +300,30 @@ def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
         # chunks, both results, and a digest a row in the record of each
         int(draws * share * (2 * per_row + 350)),
         shutil.disk_usage(folder).free,
+        tuple(_contradictions(wanted, share)),
     )
+
+
+def _contradictions(plan: RunPlan, share: float) -> list[str]:
+    found = list(plan.contradictions)
+    if not share:
+        found.append(f"none of {BLOCK} draws passed the filters and the other conditions")
+    elif plan.n / share > plan.draws_allowed:
+        found.append(
+            f"{plan.n:,} molecules need about {math.ceil(plan.n / share):,} draws, and the plan "
+            f"gives up after {plan.draws_allowed:,} (max_draws)"
+        )
+    return found
+
+
+def _memory_bytes() -> int:
+    """Memory of this machine; 0 where the system does not say."""
+    import os
+
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 def _hands(plan: RunPlan) -> int:

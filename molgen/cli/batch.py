@@ -16,7 +16,10 @@ def batch(
     run: Annotated[Path, typer.Argument(help="A run file (YAML) with at least the key n.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the results.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would cost; write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what it would cost, with exit code 1 if it cannot fit."
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -37,7 +40,10 @@ def batch(
 
     with plain_errors():
         if dry_run:
-            typer.echo(str(estimate_batch(run, output)))
+            estimate = estimate_batch(run, output)
+            typer.echo(str(estimate))
+            if estimate.problems:
+                raise typer.Exit(1)
             return
         try:
             typer.echo(str(run_batch(run, output, progress=not quiet)))

@@ -17,7 +17,7 @@ from rdkit import Chem
 
 from molgen.base.arguments import unknown_name
 from molgen.base.parallel import map_chunks
-from molgen.base.plain_yaml import read_plain
+from molgen.base.plain_yaml import read_plain, write_plain
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse, quiet_rdkit
 from molgen.chem.properties import compute
 from molgen.filters.one_filter import Filter, Reason, Reasons, filter_names, named_filter
@@ -106,9 +106,7 @@ class FilterSet:
 
     def to_yaml(self, path: str | Path | None = None) -> str:
         """The set as YAML text, which is also written to ``path`` when one is given."""
-        import yaml
-
-        text = yaml.safe_dump({"filters": self.to_list()}, sort_keys=False, allow_unicode=True)
+        text = write_plain({"filters": self.to_list()})
         if path is not None:
             Path(path).write_text(text, "utf-8")
         return text

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molgen.base.arguments import nearest_name
-from molgen.base.plain_yaml import read_plain
+from molgen.base.plain_yaml import read_plain, read_plain_json, write_plain
 from molgen.chem.parsing import as_smiles_list, canonical, parse_or_none
 from molgen.scoring.components import Component
 from molgen.scoring.desirability import aggregation_name
@@ -220,9 +220,7 @@ class Objective:
         """Write to a .yaml, .yml or .json file."""
         path = Path(path)
         if _is_yaml(path):
-            import yaml
-
-            text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+            text = write_plain(self.to_dict())
         else:
             text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
         path.write_text(text, encoding="utf-8")
@@ -242,7 +240,7 @@ class Objective:
             if _is_yaml(path):
                 plain = read_plain(text)
             else:
-                plain = json.loads(text)
+                plain = read_plain_json(text)
         except (ValueError, yaml_error()) as error:
             raise ValueError(f"{path} is not readable: {error}") from error
         try:

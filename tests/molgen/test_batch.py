@@ -20,7 +20,7 @@ from molgen.batch.chunk import compute_chunk, draw_again, read_chunk
 from molgen.batch.folder import BatchFolder
 from molgen.batch.jobs import Job
 from molgen.batch.plan import resolve
-from molgen.batch.running import BatchError, RunPlan, estimate_batch, run_batch
+from molgen.batch.running import BatchError, BatchEstimate, RunPlan, estimate_batch, run_batch
 from molgen.batch.workers import WorkerPool
 from molgen.cli import app
 from molgen.provenance import load_table, save_table, verify
@@ -521,3 +521,18 @@ def test_the_estimate_follows_the_acceptance(small_folder, tmp_path):
     assert hard.acceptance < easy.acceptance <= 1
     assert 10_000 <= easy.draws < hard.draws
     assert easy.free_bytes > easy.disk_bytes > 10_000 * 50
+
+
+def test_the_estimate_says_what_cannot_be(small_folder, tmp_path):
+    plan = plan_for(small_folder, n=100, max_draws=512, filters=[{"mw": [0, 1]}])
+    plan["select"] = {"n": 1000}
+    told = estimate_batch(plan, tmp_path).problems
+    assert told[0] == "select asks for 1,000 of 100 molecules"
+    assert "none of 512 draws passed" in told[1]
+    large = BatchEstimate(10, 1, 1.0, 1.0, 0.1, 10**18, 2 * 10**11, 10**11)
+    assert "Warning: the results need 200.0 GB on the disk, 100.0 GB are free" in str(large)
+    assert "GB of memory" in large.problems[1]
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(yaml.safe_dump(plan))
+    refused = CliRunner().invoke(app, ["batch", str(run_file), "-o", "x", "--dry-run"])
+    assert refused.exit_code == 1 and "Warning: select asks for 1,000" in refused.output
