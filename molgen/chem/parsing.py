@@ -8,6 +8,7 @@ call of ours runs (:func:`quiet_rdkit`), never for the whole process.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -75,8 +76,26 @@ def _refusal_reason(smiles: str) -> str:
     return (message[0].lower() + message[1:]).strip().rstrip(".")
 
 
+_EXTENSION = re.compile(r"\|[^|]*\|")
+
+
+def split_extension(text: str) -> tuple[str, str]:
+    """A CXSMILES extension at the beginning of ``text``, or an empty string; and what follows it.
+
+    >>> split_extension("|o1:1| my racemate")
+    ('|o1:1|', 'my racemate')
+    """
+    found = _EXTENSION.match(text)
+    if found is None:
+        return "", text
+    return found.group(), text[found.end() :].strip()
+
+
 def parse(smiles: str) -> Chem.Mol:
     """The sanitised RDKit molecule that ``smiles`` describes.
+
+    A CXSMILES extension may follow it: ``C[C@H](O)CC |o1:1|`` is one of two enantiomers, it is not
+    known which, ``|&1:1|`` both.
 
     Raises:
         TypeError: ``smiles`` is not a string.
@@ -104,10 +123,15 @@ def parse(smiles: str) -> Chem.Mol:
     reason = ""
     mol = None
     # RDKit takes what follows a blank for a name, and reads past bytes that are not SMILES
-    if text.isascii() and text.isprintable() and " " not in text:
+    core, blank, extension = text.partition(" ")
+    extended = bool(blank) and _EXTENSION.fullmatch(extension) is not None
+    if text.isascii() and text.isprintable() and (not blank or extended):
         with quiet_rdkit():
             mol = Chem.MolFromSmiles(text)
-            reason = _refusal_reason(text) if mol is None else ""
+            if mol is None and extended and Chem.MolFromSmiles(core) is not None:
+                reason = f"the extension {abbreviate(extension, 30)} is not CXSMILES"
+            elif mol is None:
+                reason = _refusal_reason(core)
     else:
         reason = _syntax_reason(text)
     if mol is None:
@@ -130,11 +154,41 @@ def parse_or_none(smiles: object) -> Chem.Mol | None:
 def canonical(smiles: str | Chem.Mol, stereo: bool = True) -> str:
     """RDKit's canonical SMILES of a SMILES string or a molecule.
 
+    Racemates and unknown enantiomers (enhanced stereo) keep their CXSMILES extension.
+
     >>> canonical("OCC")
     'CCO'
+    >>> canonical("C[C@@H](O)CC |&1:1|") == canonical("CC[C@@H](O)C |&4:2|")
+    True
     """
     mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
+    if stereo and has_enhanced_stereo(mol):
+        kept = Chem.RWMol(mol)
+        kept.RemoveAllConformers()
+        absolute = Chem.StereoGroupType.STEREO_ABSOLUTE
+        groups = [g for g in mol.GetStereoGroups() if g.GetGroupType() != absolute]
+        kept.SetStereoGroups(
+            [
+                Chem.CreateStereoGroup(
+                    g.GetGroupType(), kept, [a.GetIdx() for a in g.GetAtoms()],
+                    [b.GetIdx() for b in g.GetBonds()],
+                )
+                for g in groups
+            ]
+        )  # fmt: skip
+        enhanced = Chem.CXSmilesFields.CX_ENHANCEDSTEREO
+        return Chem.MolToCXSmiles(kept.GetMol(), Chem.SmilesWriteParams(), enhanced)
     return Chem.MolToSmiles(mol, isomericSmiles=stereo)
+
+
+def has_enhanced_stereo(mol: Chem.Mol) -> bool:
+    """Whether some centres are racemic, or known only relative to each other.
+
+    >>> has_enhanced_stereo(parse("C[C@@H](O)CC |&1:1|"))
+    True
+    """
+    absolute = Chem.StereoGroupType.STEREO_ABSOLUTE
+    return any(g.GetGroupType() != absolute for g in mol.GetStereoGroups())
 
 
 def as_smiles_list(smiles: str | Iterable[str]) -> list[str]:

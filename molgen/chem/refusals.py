@@ -19,16 +19,19 @@ class Rejected:
 
     Attributes:
         line: its number in the input, counted from 1 (the line number when read from a file).
-        smiles: the text as received.
+        smiles: the user's own text: the SMILES as received, or the row where it has none.
         reason: why, in a few words.
+        name: the identifier beside it, or an empty string.
     """
 
     line: int
     smiles: str
     reason: str
+    name: str = ""
 
     def __str__(self) -> str:
-        return f"line {self.line}: {abbreviate(self.smiles)}: {self.reason}"
+        name = f" ({self.name})" if self.name else ""
+        return f"line {self.line}{name}: {abbreviate(self.smiles)}: {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,62 @@
-"""Reading molecules from the user's files: .smi, .csv, .tsv, .sdf, .parquet, plain or gzip.
+"""Reading molecules from the user's files: .smi, .csv, .tsv, .sdf, .parquet, plain or packed.
 
-A row that cannot be read (bytes that are not UTF-8, a missing cell, a broken SDF record) is set
-aside with its line number; the rest of the file survives. Whether a SMILES describes a molecule
-is not decided here but by :func:`molgen.chem.parsing.parse`.
+A row that cannot be read (a missing cell, a broken SDF record, a quote that is never closed) is set
+aside with its line number, its identifier and the user's own text; the rest of the file survives.
+Whether a SMILES describes a molecule is not decided here but by :func:`molgen.chem.parsing.parse`. The other
+columns of a table, and the data fields of an SDF, stay beside the molecules.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
+import re
 import sys
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, overload
 
 from rdkit import Chem
 
-from molgen.base.parquet import ParquetError, parquet_columns, parquet_rows
-from molgen.chem.parsing import quiet_rdkit
+from molgen.base.parquet import ParquetError, read_parquet
+from molgen.chem.parsing import canonical, quiet_rdkit, split_extension
 from molgen.chem.refusals import Rejected
+from molgen.files.delimited import (
+    SMILES_COLUMNS,
+    Table,
+    choose_name,
+    choose_smiles,
+    find_column,
+    looks_like_table,
+    plain_name,
+    split_lines,
+)
+from molgen.files.file_content import (
+    KINDS,
+    ContentError,
+    broken,
+    decode,
+    holds_json,
+    holds_sdf,
+    mend,
+    recognise,
+    shown,
+    unpack,
+)
 
-#: Column names that are taken for SMILES when none is given, in this order, in any case.
-SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule", "mol")
-#: Bytes of a decompressed file, at most: a few kilobytes of gzip can hold terabytes.
-LARGEST = 2 * 1024**3
-NAME_COLUMNS = ("name", "id", "molecule_id", "compound", "compound_id", "title")
-SUFFIXES = (".smi", ".smiles", ".txt", ".csv", ".tsv", ".sdf", ".sd", ".parquet", ".pq")
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KIND_OF_SUFFIX = {
+    ".smi": "smi", ".smiles": "smi", ".ism": "smi", ".cxsmi": "smi", ".txt": "smi",
+    ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".sdf": "sdf", ".sd": "sdf", ".mol": "sdf",
+    ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+_PACKED = (".gz", ".xz", ".bz2", ".zst")
+#: Data fields with which molgen signs its own SDF records; they say nothing of the molecule.
+SIGNATURES = ("molgen_provenance", "molgen_row_digest")
 
 
 @dataclass(frozen=True)
@@ -41,8 +68,11 @@ class MoleculeFile(Sequence[str]):
         lines: where each was, counted from 1: the line of a text file, the first line of an SDF
             record, the row of a Parquet file.
         names: the identifier beside each, or an empty string.
-        rejected: rows that could not be read, with line and reason.
+        rejected: rows that could not be read, with line, identifier, text and reason.
         source: the file's path.
+        columns: the file's other columns (of an SDF: its data fields) by name, a value a molecule.
+        smiles_column: the column that held the SMILES; None where there are no columns.
+        name_column: the column that held the identifiers; None where they had none of their own.
     """
 
     smiles: tuple[str, ...]
@@ -50,6 +80,9 @@ class MoleculeFile(Sequence[str]):
     names: tuple[str, ...]
     rejected: tuple[Rejected, ...]
     source: str
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=lambda: MappingProxyType({}))
+    smiles_column: str | None = None
+    name_column: str | None = None
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -64,6 +97,26 @@ class MoleculeFile(Sequence[str]):
     def __repr__(self) -> str:
         return f"MoleculeFile({self.source!r}: {len(self):,} rows, {len(self.rejected):,} rejected)"
 
+    @property
+    def titled(self) -> bool:
+        """Whether the molecules have identifiers that stand in no column of their own."""
+        return self.name_column is None and any(self.names)
+
+    def table(self) -> pd.DataFrame:
+        """The rows as a table: ``smiles``, then ``name`` where titled, then the file's columns.
+
+        The index is the line number of each row.
+        """
+        import pandas as pd
+
+        table = pd.DataFrame({"smiles": list(self.smiles)}, index=pd.Index(self.lines, name="line"))
+        if self.titled:
+            table["name"] = list(self.names)
+        for name, values in self.columns.items():
+            if name not in table.columns:
+                table[name] = values if isinstance(values, list) else list(values)
+        return table
+
 
 class _Rows:
     """Collects rows while a file is read."""
@@ -73,24 +126,43 @@ class _Rows:
         self.lines: list[int] = []
         self.names: list[str] = []
         self.rejected: list[Rejected] = []
+        self.columns: dict[str, Sequence[Any]] = {}
+        self.smiles_column: str | None = None
+        self.name_column: str | None = None
+        self.n_mended = 0
 
     def add(self, line: int, smiles: str, name: str = "") -> None:
         self.smiles.append(smiles)
         self.lines.append(line)
-        self.names.append(name)
+        self.names.append(self.mended(name) if name and not name.isascii() else name)
 
-    def reject(self, line: int, text: str, reason: str) -> None:
-        self.rejected.append(Rejected(line, text, reason))
+    def reject(self, line: int, text: str, reason: str, name: str = "") -> None:
+        self.rejected.append(Rejected(line, shown(text), reason, mend(name)))
+
+    def mended(self, text: str) -> str:
+        if not broken(text):
+            return text
+        self.n_mended += 1
+        return mend(text)
 
 
-def read_molecules(path: str | Path, column: str | None = None) -> MoleculeFile:
+def read_molecules(
+    path: str | Path, column: str | None = None, *, format: str | None = None
+) -> MoleculeFile:
     """Read the molecules of a file.
 
+    Files are known by their content first and by their ending second; gzip, xz, bzip2 and (with
+    the package ``zstandard``) zstd are unpacked, UTF-16 is read, and bytes that are not UTF-8 are
+    read as Windows-1252 in a name, with a warning, and set the row aside in a SMILES.
+
     Args:
-        path: a ``.smi``, ``.csv``, ``.tsv``, ``.sdf`` or ``.parquet`` file, plain or with ``.gz``;
-            ``"-"`` reads SMILES lines, or CSV with a header, from standard input.
+        path: a ``.smi``, ``.csv``, ``.tsv``, ``.sdf`` or ``.parquet`` file, plain or packed;
+            ``"-"`` reads any of them from standard input.
         column: the column (of an SDF: the data field) that holds SMILES. By default one named
-            ``smiles`` or alike is found; an SDF's structures are read.
+            ``smiles`` or alike is found, or the one that holds molecules; an SDF's structures are
+            read.
+        format: ``"smi"``, ``"csv"``, ``"tsv"``, ``"sdf"`` or ``"parquet"``, where neither the
+            content nor the name of the file tells it.
 
     Raises:
         ValueError: no such file, unknown kind of file, no such column, damaged file, or nothing
@@ -107,33 +179,47 @@ def read_molecules(path: str | Path, column: str | None = None) -> MoleculeFile:
         >>> folder.cleanup()
     """
     source = str(path)
-    if source == "-":
-        content, kind = sys.stdin.buffer.read(), _kind_of_stream
+    if format is not None and format not in KINDS:
+        raise ValueError(f"format must be one of {', '.join(KINDS)}; got {format!r}.")
+    try:
+        content = unpack(sys.stdin.buffer.read() if source == "-" else _read_bytes(Path(path)))
+        by_name = None if source == "-" else _kind_of_name(Path(source), format is not None)
+        if not content.strip():
+            raise ValueError(f"{_named(source)} is empty: expected at least one molecule.")
+        kind = recognise(content)
+        text = "" if kind == "parquet" or by_name == "parquet" else decode(content)
+    except ContentError as error:
+        raise ValueError(f"{_named(source)} {error}.") from error
+    if not text:
+        kind = "parquet"
     else:
-        content = _read_bytes(Path(path))
-        kind = _kind_of_path
+        kind = format or _kind_of_text(text, by_name, column is not None, source)
     rows = _Rows()
-    suffix = kind(Path(source), content)
-    if not content.strip():
-        raise ValueError(f"{_named(source)} is empty: expected at least one molecule.")
-    if suffix in (".csv", ".tsv"):
-        _read_table(content, rows, column, source, suffix)
-    elif suffix in (".sdf", ".sd"):
-        _read_sdf(content, rows, column)
-    elif suffix in (".parquet", ".pq"):
+    if kind == "parquet":
         _read_parquet(content, rows, column, source)
-    else:
+    elif kind == "sdf":
+        _read_sdf(text, rows, column)
+    elif kind == "smi":
         if column is not None:
             raise ValueError(
                 f"{_named(source)} is a SMILES file without columns; column={column!r} has no "
                 "meaning there."
             )
-        _read_smi(content, rows)
+        _read_smi(text, rows)
+    else:
+        _read_table(text, rows, column, source, kind)
     if not rows.smiles and not rows.rejected:
         raise ValueError(f"{_named(source)} holds no molecules: only blank lines or a header.")
+    if rows.n_mended:
+        warnings.warn(
+            f"{_named(source)} has {rows.n_mended:,} texts with bytes that are not UTF-8; they were "
+            "read as Windows-1252.",
+            stacklevel=2,
+        )
     return MoleculeFile(
-        tuple(rows.smiles), tuple(rows.lines), tuple(rows.names), tuple(rows.rejected), source
-    )
+        tuple(rows.smiles), tuple(rows.lines), tuple(rows.names), tuple(rows.rejected), source,
+        MappingProxyType(rows.columns), rows.smiles_column, rows.name_column,
+    )  # fmt: skip
 
 
 def _named(source: str) -> str:
@@ -141,25 +227,14 @@ def _named(source: str) -> str:
 
 
 def _read_bytes(path: Path) -> bytes:
-    """The file's content, decompressed when it is gzip."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         near = get_close_matches(path.name, _neighbours(path), n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise ValueError(f"There is no file {path}.{hint}") from None
     except OSError as error:
         raise ValueError(f"Cannot read {path}: {error.strerror}.") from error
-    if content[:2] == b"\x1f\x8b":
-        try:
-            with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-                text = stream.read(LARGEST + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"File {path} is damaged or cut off: {error}.") from error
-        if len(text) > LARGEST:
-            raise ValueError(f"File {path} holds more than {LARGEST:,} bytes; split it into parts.")
-        return text
-    return content
 
 
 def _neighbours(path: Path) -> list[str]:
@@ -169,183 +244,197 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def _kind_of_path(path: Path, content: bytes) -> str:
+def _kind_of_name(path: Path, told: bool) -> str | None:
     suffixes = [s.lower() for s in path.suffixes]
-    if suffixes and suffixes[-1] == ".gz":
+    if suffixes and suffixes[-1] in _PACKED:
         suffixes.pop()
-    suffix = suffixes[-1] if suffixes else ""
-    if suffix not in SUFFIXES:
+    kind = _KIND_OF_SUFFIX.get(suffixes[-1] if suffixes else "")
+    if kind is None and not told:
         raise ValueError(
-            f"Cannot tell what {path.name} is; expected one of {', '.join(SUFFIXES)}, "
-            "each with or without .gz."
+            f"Cannot tell what {path.name} is; expected one of {', '.join(_KIND_OF_SUFFIX)}, each "
+            "plain or packed (.gz, .xz, .bz2, .zst), or format=."
         )
-    return suffix
+    return kind
 
 
-def _kind_of_stream(path: Path, content: bytes) -> str:
-    """CSV when the first line is a header with a SMILES column among several; else SMILES."""
-    header = content.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-    fields = [f.strip().strip('"').lower() for f in header.split(_delimiter(header))]
-    is_table = len(fields) > 1 and any(f in SMILES_COLUMNS for f in fields)
-    return ".csv" if is_table else ".smi"
+def _kind_of_text(text: str, by_name: str | None, has_column: bool, source: str) -> str:
+    """The kind by what the text holds, and by the file's name where that leaves it open."""
+    if by_name == "sdf" or holds_sdf(text):
+        return "sdf"
+    if by_name in ("csv", "tsv"):
+        return by_name
+    if holds_json(text):
+        raise ValueError(
+            f"{_named(source)} is JSON, which is not read; expected {', '.join(KINDS)}."
+        )
+    delimiter = looks_like_table(split_lines(text[:100_000]))
+    if delimiter is None and not (has_column and source == "-"):
+        return "smi"
+    return "tsv" if delimiter == "\t" else "csv"
 
 
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
-
-
-def _decode(line: bytes) -> str | None:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-
-
-def _read_smi(content: bytes, rows: _Rows) -> None:
-    content = content.removeprefix(b"\xef\xbb\xbf")
+def _read_smi(text: str, rows: _Rows) -> None:
+    header_may_come = True
     # not splitlines: it also splits at form feeds and at separators that no editor counts
-    for number, raw in enumerate(content.replace(b"\r\n", b"\n").split(b"\n"), start=1):
-        line = _decode(raw)
-        if line is None:
-            rows.reject(number, raw.decode("utf-8", "backslashreplace"), "bytes that are not UTF-8")
-            continue
+    for number, line in enumerate(split_lines(text), start=1):
         parts = line.split(None, 1)
         if not parts or parts[0].startswith("#"):
             continue
-        if not rows.smiles and parts[0].strip('"').lower() in SMILES_COLUMNS:
-            continue  # a header line
-        rows.add(number, parts[0], parts[1].strip() if len(parts) > 1 else "")
-
-
-def _choose_column(names: Sequence[str], column: str | None, source: str) -> str:
-    """The column to read SMILES from: the one asked for, or one that is named like SMILES."""
-    if column is not None:
-        if column in names:
-            return column
-        near = get_close_matches(column, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(
-            f"{_named(source)} has no column {column!r}; {hint}It has {', '.join(names)}."
-        )
-    by_lower = {n.strip().lower(): n for n in reversed(names)}
-    for candidate in SMILES_COLUMNS:
-        if candidate in by_lower:
-            return by_lower[candidate]
-    if len(names) == 1:
-        return names[0]
-    raise ValueError(
-        f"Cannot tell which column of {source} holds SMILES; pass column=, one of "
-        f"{', '.join(names)}."
-    )
-
-
-def _name_column(names: Sequence[str], chosen: str) -> str | None:
-    by_lower = {n.strip().lower(): n for n in reversed(names)}
-    found = next((by_lower[c] for c in NAME_COLUMNS if c in by_lower), None)
-    return None if found == chosen else found
-
-
-def _read_table(content: bytes, rows: _Rows, column: str | None, source: str, suffix: str) -> None:
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    # bytes that are not UTF-8 become lone surrogates, so that only their own row is rejected
-    text = content.decode("utf-8", "surrogateescape")
-    header = text.split("\n", 1)[0]
-    delimiter = "\t" if suffix == ".tsv" else _delimiter(header)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names: list[str] | None = None
-    at = name_at = None
-    for line, cells, problem in _csv_rows(reader):
-        if names is None:
-            if problem:
-                raise ValueError(f"{_named(source)}: the header cannot be read: {problem}.")
-            names = [c.strip() for c in cells]
-            chosen = _choose_column(names, column, source)
-            at = names.index(chosen)
-            name = _name_column(names, chosen)
-            name_at = names.index(name) if name else None
+        if header_may_come and plain_name(parts[0]) in (*SMILES_COLUMNS, "structure", "molecule"):
+            header_may_come = False
             continue
-        assert at is not None
-        smiles = cells[at].strip() if len(cells) > at else ""
-        if problem:
-            rows.reject(line, "", problem)
-        elif not any(c.strip() for c in cells):
-            continue
-        elif not smiles:
-            rows.reject(line, "", f"no value in column {names[at]!r}")
-        elif any("\udc80" <= c <= "\udcff" for c in smiles):
-            shown = smiles.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            rows.reject(line, shown, "bytes that are not UTF-8")
+        header_may_come = False
+        smiles, rest = parts[0], parts[1].strip() if len(parts) > 1 else ""
+        if rest.startswith("|"):
+            extension, rest = split_extension(rest)
+            smiles = f"{smiles} {extension}" if extension else smiles
+        if not smiles.isascii() and broken(smiles):
+            rows.reject(number, line.rstrip("\r\n"), "bytes that are not UTF-8", rest)
         else:
-            name = cells[name_at].strip() if name_at is not None and len(cells) > name_at else ""
-            rows.add(line, smiles, name)
+            rows.add(number, smiles, rest)
 
 
-def _csv_rows(reader: Any) -> Iterator[tuple[int, list[str], str]]:
-    """The rows of a CSV reader: first line's number, cells, and what was wrong with it if any."""
-    line = 1
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, [], str(error)
-            line = reader.line_num + 1
+def _read_table(text: str, rows: _Rows, column: str | None, source: str, kind: str) -> None:
+    table = Table(text, column, "\t" if kind == "tsv" else ",", _named(source))
+    names, at = table.names, table.at
+    name_at = choose_name(names, at)
+    rows.smiles_column = names[at]
+    rows.name_column = None if name_at is None else names[name_at]
+    kept: list[list[str]] = []
+    for line, cells, problem in table.rows():
+        if problem:
+            rows.reject(line, cells[0] if cells else "", problem)
             continue
-        yield line, cells, ""
-        line = reader.line_num + 1
+        name = cells[name_at].strip() if name_at is not None and len(cells) > name_at else ""
+        smiles = cells[at].strip() if len(cells) > at else ""
+        if not smiles:
+            own = table.delimiter.join(cells)
+            rows.reject(line, own, f"no value in column {names[at]!r}", name)
+        elif not smiles.isascii() and broken(smiles):
+            rows.reject(line, smiles, "bytes that are not UTF-8", name)
+        else:
+            rows.add(line, smiles, name)
+            kept.append(cells)
+    width = len(names)
+    for position, name in enumerate(names):
+        if position == at:
+            continue
+        values = [cells[position] if len(cells) > position else "" for cells in kept]
+        rows.columns[mend(name)] = [v if v.isascii() else rows.mended(v) for v in values]
+    for note in table.notes:
+        warnings.warn(f"{note}.", stacklevel=3)
 
 
-def _read_sdf(content: bytes, rows: _Rows, column: str | None) -> None:
-    text = content.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+_RECORD_END = re.compile(r"^\$\$\$\$[ \t]*\n?", re.MULTILINE)
+_COUNTS = re.compile(r"V[23]000[ \t]*$")
+
+
+def _read_sdf(text: str, rows: _Rows, column: str | None) -> None:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     start = 1
-    for record in text.split("$$$$\n"):
-        line, start = start, start + record.count("\n") + 1
-        record = record.removesuffix("$$$$")
+    fields: list[dict[str, str]] = []
+    position = 0
+    while position < len(text):
+        end = _RECORD_END.search(text, position)
+        record = text[position : end.start() if end else len(text)]
+        line, start = start, start + text.count("\n", position, end.end() if end else len(text))
+        position = end.end() if end else len(text)
         if not record.strip():
             continue
-        title = record.split("\n", 1)[0].strip()
-        title = title.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        given = _data_fields(record)
+        block = _aligned(record)
+        title = block.split("\n", 1)[0].strip()
+        if not title:
+            names = list(given)
+            at = choose_name(names, -1)
+            title = given[names[at]] if at is not None else ""
         if column is not None:
-            value = _sdf_field(record, column)
+            value = given.pop(column, "").strip()
             if value:
                 rows.add(line, value, title)
+                fields.append(given)
             else:
-                rows.reject(line, title, f"no data field {column!r}")
+                rows.reject(line, record, f"no data field {column!r}", title)
             continue
         with quiet_rdkit():
-            mol = Chem.MolFromMolBlock(record.encode("utf-8", "replace").decode())
-            smiles = Chem.MolToSmiles(mol) if mol is not None else ""
+            mol = Chem.MolFromMolBlock(shown(block))
+            smiles = canonical(mol) if mol is not None else ""
         if mol is None:
-            rows.reject(line, title, "SDF record cannot be read as a molecule")
+            rows.reject(line, record, "SDF record cannot be read as a molecule", title)
         elif not smiles:
-            rows.reject(line, title, "SDF record without atoms")
+            rows.reject(line, record, "SDF record without atoms", title)
         else:
             rows.add(line, smiles, title)
+            fields.append(given)
+    names = list(dict.fromkeys(name for given in fields for name in given))
+    for name in names:
+        rows.columns[mend(name)] = [rows.mended(given.get(name, "")) for given in fields]
 
 
-def _sdf_field(record: str, field: str) -> str:
+def _aligned(record: str) -> str:
+    """The record with its counts on the fourth line: blank lines above it may be short or many."""
     lines = record.split("\n")
-    for i, line in enumerate(lines[:-1]):
-        if line.startswith(">") and f"<{field}>" in line:
-            return lines[i + 1].strip()
-    return ""
+    at = next((i for i, line in enumerate(lines[:12]) if _COUNTS.search(line)), 3)
+    if at < 3:
+        return "\n".join([*[""] * (3 - at), *lines])
+    extra = at - 3
+    return record if any(s.strip() for s in lines[:extra]) else "\n".join(lines[extra:])
+
+
+def _data_fields(record: str) -> dict[str, str]:
+    """The data fields of an SDF record: name and text, of several lines if it has several."""
+    fields: dict[str, str] = {}
+    lines = record.split("\n")
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        if not line.startswith(">") or "<" not in line:
+            continue
+        name = line[line.index("<") + 1 : line.rindex(">")] if line.rindex(">") else ""
+        value = []
+        while at < len(lines) and lines[at].strip():
+            value.append(lines[at])
+            at += 1
+        if name and name not in SIGNATURES:
+            fields[name] = "\n".join(value)
+    return fields
 
 
 def _read_parquet(content: bytes, rows: _Rows, column: str | None, source: str) -> None:
     try:
-        names = parquet_columns(content)
-        chosen = _choose_column(names, column, source)
-        name = _name_column(names, chosen)
-        columns = [chosen] if name is None else [chosen, name]
-        values = [row for piece in parquet_rows(content, columns) for row in piece]
+        table = read_parquet(content)[0]
     except ParquetError as error:
         raise ValueError(f"File {source} is not a readable Parquet file: {error}.") from error
     except OSError as error:
         raise ValueError(f"Cannot read {source}: {error.strerror}.") from error
-    for number, (smiles, *label) in enumerate(values, start=1):
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()
+    table.columns = [str(name) for name in table.columns]
+    names = list(table.columns)
+    if column is None:
+        sample = table.head(50).astype(object).values.tolist()
+        at, note = choose_smiles(names, sample, _named(source))
+        if note:
+            warnings.warn(f"{note}.", stacklevel=3)
+    else:
+        at = find_column(names, column, _named(source))
+    name_at = choose_name(names, at)
+    rows.smiles_column = names[at]
+    rows.name_column = None if name_at is None else names[name_at]
+    labels = [None] * len(table) if name_at is None else table.iloc[:, name_at].tolist()
+    kept = []
+    for number, (smiles, label) in enumerate(zip(table.iloc[:, at].tolist(), labels), start=1):
+        name = "" if _missing(label) else str(label)
         if isinstance(smiles, str) and smiles.strip():
-            text = label[0] if label else None
-            rows.add(number, smiles.strip(), "" if text is None else str(text))
+            rows.add(number, smiles.strip(), name)
+            kept.append(number - 1)
         else:
-            rows.reject(number, "" if smiles is None else repr(smiles), f"no SMILES in {chosen!r}")
+            own = "" if _missing(smiles) else repr(smiles)
+            rows.reject(number, own, f"no SMILES in {names[at]!r}", name)
+    left = table.iloc[kept].reset_index(drop=True)
+    rows.columns = {n: left.iloc[:, k] for k, n in enumerate(names) if k != at}
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)

@@ -1,0 +1,298 @@
+"""Delimited text as spreadsheets write it: which delimiter, which header, and every row of it.
+
+No row is lost: a quote that is never closed costs its own line alone, a row of more cells than the
+header is told, and a table without a header keeps its first row.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+from molgen.chem.parsing import parse_or_none
+
+#: Column names that are taken for SMILES when none is given, in this order, in any case.
+SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "cxsmiles", "smi")
+#: Column names that are taken for SMILES where their cells are molecules.
+STRUCTURE_COLUMNS = ("structure", "molecule", "mol", "compound", "ligand", "structures")
+#: Column names that are taken for identifiers, in this order, in any case.
+NAME_COLUMNS = (
+    "name", "id", "molecule_id", "compound", "compound_id", "title", "molecule_name",
+    "compound_name", "molecule_chembl_id", "chembl_id", "mol_id", "idnumber", "catalog_id",
+    "catalogue_id", "catalog_number", "registry_number", "drugbank_id", "zinc_id", "pubchem_cid",
+    "cid", "cas", "cas_number", "sample_id", "code",
+)  # fmt: skip
+
+_SAMPLE = 50
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*[\r\n]*\Z')
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines with their ends: of Unix, of Windows, and of old Macintosh files, alone or mixed."""
+    return list(io.StringIO(text, newline=""))
+
+
+def plain_name(name: str) -> str:
+    """A column's name in lower case, with ``_`` for all that is no letter or digit.
+
+    >>> plain_name("Molecule ChEMBL ID")
+    'molecule_chembl_id'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
+def find_delimiter(lines: Sequence[str], usual: str) -> str:
+    """The delimiter of a table: the one that gives a SMILES column, and rows of one length."""
+
+    def worth(delimiter: str) -> tuple[int, float, int, bool]:
+        rows = [row for row in (_cells(s, delimiter) for s in lines[:_SAMPLE]) if row]
+        width = len(rows[0]) if rows else 0
+        if width < 2:
+            return (0, 0.0, 0, delimiter == usual)
+        names = {plain_name(name) for name in rows[0]}
+        known = 2 * any(n in names for n in SMILES_COLUMNS) + any("smiles" in n for n in names)
+        alike = sum(len(row) == width for row in rows) / len(rows)
+        return (known, alike, width, delimiter == usual)
+
+    return max(",;\t|", key=worth)
+
+
+def looks_like_table(lines: Sequence[str]) -> str | None:
+    """The delimiter, where the lines are a table rather than a SMILES and a name each."""
+    sample = [line for line in lines[:_SAMPLE] if line.strip() and not line.startswith("#")]
+    if not sample:
+        return None
+    if _SEPARATOR_LINE.match(sample[0]):
+        return find_delimiter(sample[1:], ",")
+    delimiter = find_delimiter(sample, ",")
+    header = [plain_name(name) for name in _cells(sample[0], delimiter)]
+    if len(header) > 1 and any(n in SMILES_COLUMNS or n.endswith("smiles") for n in header):
+        return delimiter
+    body = sample[1:] or sample
+    firsts = [line.split(None, 1)[0] for line in body]
+    if any(parse_or_none(first) is not None for first in firsts):
+        return None  # the first word of a line is a molecule: SMILES with names
+    columns = _molecule_columns([_cells(line, delimiter) for line in body])
+    return delimiter if columns and delimiter in sample[0] else None
+
+
+def _molecule_columns(rows: Sequence[Sequence[str]]) -> list[int]:
+    """The columns of which at least half of the filled cells are molecules."""
+    found = []
+    for at in range(max((len(row) for row in rows), default=0)):
+        filled = [row[at] for row in rows if len(row) > at and row[at].strip()]
+        good = sum(parse_or_none(cell) is not None for cell in filled)
+        if good and 2 * good >= len(filled):
+            found.append(at)
+    return found
+
+
+class Table:
+    """A delimited text: ``names`` of its columns, ``at`` of the SMILES, and :meth:`rows`.
+
+    Attributes:
+        names: of the columns, each once.
+        at: position of the SMILES column.
+        first: index of the first line of data.
+        notes: what was decided that the user may want to know, a sentence each.
+    """
+
+    def __init__(self, text: str, column: str | None, usual: str, source: str) -> None:
+        self.lines = split_lines(text)
+        self.notes: list[str] = []
+        self.source = source
+        start = 0
+        separator = _SEPARATOR_LINE.match(self.lines[0]) if self.lines else None
+        if separator:
+            start, self.delimiter = 1, separator.group(1)
+        else:
+            self.delimiter = find_delimiter(
+                [line for line in self.lines[:_SAMPLE] if line.strip()], usual
+            )
+        while start < len(self.lines) and not self.lines[start].strip():
+            start += 1
+        self.at = -1
+        self.width = 0
+        header: list[str] = []
+        self.first = start
+        for line, n_lines, cells, problem in self._records(start):
+            if problem:
+                raise ValueError(f"{source}: the header cannot be read: {problem}.")
+            header, self.first = [c.strip() for c in cells], line - 1 + n_lines
+            break
+        sample = [_cells(s, self.delimiter) for s in self.lines[self.first : self.first + _SAMPLE]]
+        has_header = self._has_header(header, sample, column)
+        if not has_header:
+            self.first = start
+            header = [f"column {i + 1}" for i in range(len(header))]
+            sample.append(_cells(self.lines[start], self.delimiter))
+            self.notes.append(
+                f"{source} has no header: its first row was taken for data, and its columns are "
+                f"called {header[0]} and so on"
+            )
+        self.width = len(header)
+        self.names = _each_once(header)
+        self.at = self._choose(column, sample)
+
+    def _has_header(self, header: list[str], sample: list[list[str]], column: str | None) -> bool:
+        names = [plain_name(name) for name in header]
+        if column in header or any(n in SMILES_COLUMNS or "smiles" in n for n in names):
+            return True
+        body = _molecule_columns(sample)
+        if not any(any(cell.strip() for cell in row) for row in sample):
+            body = list(range(len(header)))  # a single row is data if a cell of it is a molecule
+        return not any(at < len(header) and parse_or_none(header[at]) is not None for at in body)
+
+    def _choose(self, column: str | None, sample: list[list[str]]) -> int:
+        """The column to read SMILES from: the one asked for, named like SMILES, or that holds them.
+
+        Raises:
+            ValueError: there is none, or there are several and none is named so.
+        """
+        names = self.names
+        if column is None:
+            at, note = choose_smiles(names, sample, self.source)
+            if note:
+                self.notes.append(note)
+            return at
+        return find_column(names, column, self.source)
+
+    def rows(self) -> Iterator[tuple[int, list[str], str]]:
+        """Each row of data: its first line's number, its cells, and what is wrong with it if any.
+
+        A row that is wrong has one cell, the text as the user wrote it. Blank lines are no rows.
+        """
+        for line, _, cells, problem in self._records(self.first):
+            if problem:
+                yield line, cells, problem
+            elif len(cells) > self.width and any(c.strip() for c in cells[self.width :]):
+                text = self.lines[line - 1].rstrip("\r\n")
+                yield line, [text], f"{len(cells)} cells where the header has {self.width}"
+            elif any(c.strip() for c in cells):
+                yield line, cells, ""
+
+    def _records(self, start: int) -> Iterator[tuple[int, int, list[str], str]]:
+        """(line, number of lines, cells, problem) of the records from a line's index on."""
+        lines, n = self.lines, len(self.lines)
+        while start < n:
+            base = start
+            reader = csv.reader(
+                (lines[k] for k in range(base, n)), delimiter=self.delimiter, strict=True
+            )
+            while True:
+                first, broken = base + reader.line_num, False
+                try:
+                    cells = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error:
+                    broken = True
+                last = base + reader.line_num
+                if broken or (last - first > 1 and self._swallowed(first, last)):
+                    # a quote that is never closed, or is closed in a row further down
+                    yield self._alone(first)
+                    start = first + 1
+                    break
+                yield first + 1, last - first, cells, ""
+
+    def _swallowed(self, first: int, last: int) -> bool:
+        """Whether the lines after the first of a record are whole rows themselves."""
+        if self.at < 0:
+            return False
+        for line in self.lines[first + 1 : last]:
+            cells = _cells(line, self.delimiter)
+            if len(cells) == self.width > 1 and parse_or_none(cells[self.at]) is not None:
+                return True
+        return False
+
+    def _alone(self, index: int) -> tuple[int, int, list[str], str]:
+        """One line read by itself, quotes or not, if it has the cells of a row."""
+        text = self.lines[index].rstrip("\r\n")
+        cells = [cell.rstrip("\r\n") for cell in _cells(text, self.delimiter)]
+        if self.width and len(cells) == self.width:
+            return index + 1, 1, cells, ""
+        return index + 1, 1, [text], "a quote that is opened and never closed"
+
+
+def _each_once(header: Sequence[str]) -> list[str]:
+    """The names, where empty ones are numbered and repeated ones get a number behind them."""
+    names: list[str] = []
+    for position, name in enumerate(header, start=1):
+        base = name or f"column {position}"
+        once, k = base, 1
+        while once in names:
+            k += 1
+            once = f"{base} ({k})"
+        names.append(once)
+    return names
+
+
+def find_column(names: Sequence[str], column: str, source: str) -> int:
+    """The position of a column, by its name.
+
+    Raises:
+        ValueError: there is no such column; the message gives the nearest and all.
+    """
+    if column in names:
+        return list(names).index(column)
+    near = get_close_matches(column, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"{source} has no column {column!r}; {hint}It has {', '.join(names)}.")
+
+
+def choose_smiles(
+    names: Sequence[str], sample: Sequence[Sequence[object]], source: str
+) -> tuple[int, str]:
+    """The position of the column that holds SMILES, and a note where its name did not say so.
+
+    Args:
+        names: of the columns.
+        sample: some rows, whose cells decide where the names do not.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: no column is named like SMILES, and not exactly one holds molecules.
+    """
+    plain = [plain_name(name) for name in names]
+    for candidate in SMILES_COLUMNS:
+        if candidate in plain:
+            return plain.index(candidate), ""
+    alike = [at for at, name in enumerate(plain) if "smiles" in name]
+    if len(alike) == 1:
+        return alike[0], ""
+    if len(names) == 1:
+        return 0, ""
+    texts = [[cell if isinstance(cell, str) else "" for cell in row] for row in sample]
+    held = _molecule_columns(texts)
+    if not alike:
+        for candidate in STRUCTURE_COLUMNS:
+            if candidate in plain and plain.index(candidate) in held:
+                return plain.index(candidate), ""
+        if len(held) == 1:
+            return held[0], f"{names[held[0]]!r} of {source} is read as SMILES: it alone holds them"
+        named = [plain.index(name) for name in STRUCTURE_COLUMNS if name in plain]
+        if not held and len(named) == 1:
+            return named[0], ""
+    raise ValueError(
+        f"Cannot tell which column of {source} holds SMILES; pass column=, one of "
+        f"{', '.join(names)}."
+    )
+
+
+def choose_name(names: Sequence[str], at: int) -> int | None:
+    """The position of the column of identifiers, which is not the SMILES column; or None."""
+    plain = [plain_name(name) for name in names]
+    for candidate in NAME_COLUMNS:
+        if candidate in plain and plain.index(candidate) != at:
+            return plain.index(candidate)
+    return None
