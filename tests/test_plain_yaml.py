@@ -1,6 +1,7 @@
 """The YAML and JSON that users write: YAML 1.2, and nothing that would be lost in silence."""
 
 import math
+from pathlib import Path
 
 import molgen.plain_yaml
 import pytest
@@ -91,7 +92,7 @@ def test_what_is_written_is_read_alike_by_yaml_1_2_and_1_1(values):
 
 
 def test_both_packages_read_alike():
-    first, second = (open(module.__file__, encoding="utf-8").read() for module in READERS)
+    first, second = (Path(module.__file__).read_text("utf-8") for module in READERS)
     assert first == second
 
 

@@ -112,6 +112,9 @@ def _strict_loader() -> Any:
     def truth(loader: Any, node: Any) -> bool:
         return str(loader.construct_scalar(node)).lower() == "true"
 
+    def whole_list(loader: Any, node: Any) -> list[Any]:
+        return list(loader.construct_sequence(node, deep=True))
+
     def mapping(loader: Any, node: Any) -> dict[Any, Any]:
         values: dict[Any, Any] = {}
         lines: dict[Any, int] = {}
@@ -136,8 +139,8 @@ def _strict_loader() -> Any:
     Strict.add_constructor(_BOOL, truth)
     Strict.add_constructor(_INT, whole)
     Strict.add_constructor(_FLOAT, number)
-    Strict.add_constructor(_TEXT, lambda loader, node: loader.construct_scalar(node))
-    Strict.add_constructor(_LIST, lambda loader, node: loader.construct_sequence(node, deep=True))
+    Strict.add_constructor(_TEXT, yaml.SafeLoader.construct_yaml_str)
+    Strict.add_constructor(_LIST, whole_list)
     Strict.add_constructor(_MAPPING, mapping)
     Strict.add_constructor(None, unknown)
     return Strict

@@ -91,6 +91,16 @@ def split_extension(text: str) -> tuple[str, str]:
     return found.group(), text[found.end() :].strip()
 
 
+_STEREO_GROUP = re.compile(r"(?<=[|,])(?:a|o\d*|&\d*):(\d+(?:,\d+)*)")
+
+
+def _atoms_missing(extension: str, n_atoms: int) -> str:
+    """What is wrong with the stereo groups of a CXSMILES extension: atoms that are not there."""
+    named = [int(i) for group in _STEREO_GROUP.findall(extension) for i in group.split(",")]
+    beyond = [i for i in named if i >= n_atoms]
+    return f"names atom {beyond[0]}, and there are {n_atoms} (from 0)" if beyond else ""
+
+
 def parse(smiles: str) -> Chem.Mol:
     """The sanitised RDKit molecule that ``smiles`` describes.
 
@@ -128,7 +138,11 @@ def parse(smiles: str) -> Chem.Mol:
     if text.isascii() and text.isprintable() and (not blank or extended):
         with quiet_rdkit():
             mol = Chem.MolFromSmiles(text)
-            if mol is None and extended and Chem.MolFromSmiles(core) is not None:
+            if mol is not None and extended:
+                missing = _atoms_missing(extension, mol.GetNumAtoms())
+                if missing:  # RDKit drops the whole group without a word
+                    mol, reason = None, f"the extension {abbreviate(extension, 30)} {missing}"
+            elif mol is None and extended and Chem.MolFromSmiles(core) is not None:
                 reason = f"the extension {abbreviate(extension, 30)} is not CXSMILES"
             elif mol is None:
                 reason = _refusal_reason(core)

@@ -23,16 +23,14 @@ from molgen.chem.parsing import (
     quiet_rdkit,
 )
 from molgen.chem.refusals import Rejected
+from molgen.chem.salts import ORGANIC_ELEMENTS, OTHER, choose_parent, part_metals
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-#: Elements of organic and medicinal chemistry; anything else left after the largest fragment was
-#: chosen is reported as a metal or an unusual element.
-ORGANIC_ELEMENTS = frozenset(
-    {"H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As", "Se", "Br", "Te", "I"}
-)
+#: Compounds of carbon that are no organic molecules.
+_INORGANIC = frozenset({"O=C(O)O", "C#N", "O=C=O", "S=C=S", "N#CS", "N=C=O", "[C-]#[O+]"})
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,9 @@ class Standardized:
         lines: their line numbers, same length as ``smiles``.
         rejected: the rows not kept, with line number and reason.
         changes: how many kept rows each step changed, for example ``{"fragments removed": 12}``.
+        steps: the steps that changed each row kept, same length as ``smiles``.
+        removed: names (or SMILES) of the counter-ions, solvents and other fragments that were
+            taken off each row kept, same length as ``smiles``.
 
     Examples:
         >>> from molgen.chem.standardization import standardize
@@ -58,6 +59,8 @@ class Standardized:
     lines: tuple[int, ...]
     rejected: tuple[Rejected, ...] = ()
     changes: dict[str, int] = field(default_factory=dict)
+    steps: tuple[tuple[str, ...], ...] = ()
+    removed: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.smiles) != len(self.lines):
@@ -88,6 +91,19 @@ class Standardized:
         rows = [(r.line, r.smiles, r.reason) for r in self.rejected]
         return pd.DataFrame(rows, columns=["line", "smiles", "reason"])
 
+    def table(self) -> pd.DataFrame:
+        """The kept rows: ``smiles``, ``line``, ``changed`` (steps) and ``removed`` (fragments)."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "smiles": list(self.smiles),
+                "line": list(self.lines),
+                "changed": ["; ".join(steps) for steps in self.steps],
+                "removed": ["; ".join(names) for names in self.removed],
+            }
+        )
+
     def __str__(self) -> str:
         lines = [f"{self.n_in:,} rows in, {self.n_out:,} out, {len(self.rejected):,} rejected"]
         lines += [f"  changed: {name}: {n:,}" for name, n in self.changes.items()]
@@ -97,7 +113,7 @@ class Standardized:
 
 @lru_cache(maxsize=1)
 def _standardizers() -> tuple:
-    """RDKit's metal disconnector, fragment chooser, uncharger and tautomer enumerator."""
+    """RDKit's uncharger and tautomer enumerator."""
     from rdkit.Chem.MolStandardize import rdMolStandardize
 
     tautomers = rdMolStandardize.TautomerEnumerator()
@@ -105,16 +121,15 @@ def _standardizers() -> tuple:
     # mobile hydrogen, silently
     tautomers.SetRemoveSp3Stereo(False)
     tautomers.SetRemoveBondStereo(False)
-    return (
-        rdMolStandardize.MetalDisconnector(),
-        rdMolStandardize.LargestFragmentChooser(preferOrganic=True),
-        rdMolStandardize.Uncharger(),
-        tautomers,
-    )
+    return rdMolStandardize.Uncharger(), tautomers
 
 
 def _has_metal(mol: Chem.Mol) -> bool:
     return any(a.GetAtomicNum() and a.GetSymbol() not in ORGANIC_ELEMENTS for a in mol.GetAtoms())
+
+
+def _has_carbocation(mol: Chem.Mol) -> bool:
+    return any(a.GetAtomicNum() == 6 and a.GetFormalCharge() > 0 for a in mol.GetAtoms())
 
 
 def standardize_mol(
@@ -126,30 +141,48 @@ def standardize_mol(
 ) -> tuple[Chem.Mol, list[str]]:
     """One molecule made standard, and the names of the steps that changed it.
 
-    The steps, in order: covalent bonds to metals are broken; the largest organic fragment is kept
-    (RDKit's ``LargestFragmentChooser``); charges are neutralised where a proton can be moved
-    (``Uncharger``: quaternary nitrogen, nitro groups and inner salts that need their charge keep
-    it); isotope labels are removed; the canonical tautomer is chosen, if asked for.
+    The steps, in order: bonds of counter-ion metals are broken; the drug of a salt or solvate is
+    kept (:func:`molgen.chem.salts.choose_parent`); charges are neutralised where a proton can be moved
+    (RDKit's ``Uncharger``: quaternary nitrogen, nitro groups and inner salts that need their charge
+    keep it, and so do carbon cations, which have no proton to lose); isotope labels are removed;
+    the canonical tautomer is chosen, if asked for.
 
     Raises:
-        MoleculeError: what is left has a dummy atom, a metal or unusual element, a radical,
-            several fragments (with ``largest_fragment=False`` these are kept) or no carbon.
+        MoleculeError: it is a metal complex, or what is left has a dummy atom, a metal or unusual
+            element, a radical, several fragments (with ``largest_fragment=False`` these are kept)
+            or no carbon.
     """
-    disconnector, chooser, uncharger, tautomers = _standardizers()
+    mol, changes, _ = _standard(
+        mol, largest_fragment, neutralize, canonical_tautomer, keep_isotopes
+    )
+    return mol, changes
+
+
+def _standard(
+    mol: Chem.Mol,
+    largest_fragment: bool,
+    neutralize: bool,
+    canonical_tautomer: bool,
+    keep_isotopes: bool,
+) -> tuple[Chem.Mol, list[str], list[str]]:
+    """Like :func:`standardize_mol`, with the names of the fragments that were removed."""
+    uncharger, tautomers = _standardizers()
     changes = []
+    removed: list[str] = []
     n_fragments = len(Chem.GetMolFrags(mol))
     with quiet_rdkit():
-        if _has_metal(mol):
-            parted = disconnector.Disconnect(mol)
-            if len(Chem.GetMolFrags(parted)) > n_fragments:
-                changes.append("metal bonds broken")
-                n_fragments = len(Chem.GetMolFrags(parted))
-                mol = parted
+        if _has_metal(mol) and len(Chem.GetMolFrags(part_metals(mol))) > n_fragments:
+            mol = part_metals(mol)
+            n_fragments = len(Chem.GetMolFrags(mol))
+            changes.append("metal bonds broken")
         if largest_fragment and n_fragments > 1:
-            mol = chooser.choose(mol)
+            mol, removed = choose_parent(mol)
             changes.append("fragments removed")
+            if any(name.startswith(OTHER) for name in removed):
+                changes.append("another molecule removed")
         _refuse_unsuitable(mol)
-        if neutralize and any(a.GetFormalCharge() for a in mol.GetAtoms()):
+        charged = any(a.GetFormalCharge() for a in mol.GetAtoms())
+        if neutralize and charged and not _has_carbocation(mol):
             neutral = uncharger.uncharge(mol)
             if Chem.MolToSmiles(neutral) != Chem.MolToSmiles(mol):
                 changes.append("neutralised")
@@ -165,7 +198,9 @@ def standardize_mol(
             if Chem.MolToSmiles(chosen) != Chem.MolToSmiles(mol):
                 changes.append("tautomer changed")
             mol = chosen
-    return mol, changes
+    if mol.GetNumAtoms() < 5 and canonical(mol) in _INORGANIC:
+        raise MoleculeError(f"Cannot standardise {canonical(mol)!r}: inorganic.", "inorganic")
+    return mol, changes, removed
 
 
 def _refuse_unsuitable(mol: Chem.Mol) -> None:
@@ -176,7 +211,7 @@ def _refuse_unsuitable(mol: Chem.Mol) -> None:
             reason = "dummy atom"
             break
         if atom.GetSymbol() not in ORGANIC_ELEMENTS:
-            reason = f"metal or unusual element {atom.GetSymbol()}"
+            reason = f"the metal or unusual element {atom.GetSymbol()}"
             break
         if atom.GetNumRadicalElectrons():
             reason = f"radical on {atom.GetSymbol()}"
@@ -192,22 +227,22 @@ def _standardize_chunk(
     neutralize: bool,
     canonical_tautomer: bool,
     keep_isotopes: bool,
-) -> list[tuple[str | None, list[str], str]]:
-    """For each text: canonical SMILES or None, the steps that changed it, the refusal's reason."""
-    results: list[tuple[str | None, list[str], str]] = []
+) -> list[tuple[str | None, list[str], list[str], str]]:
+    """For each text: canonical SMILES or None, steps, fragments removed, refusal."""
+    results: list[tuple[str | None, list[str], list[str], str]] = []
     for text in chunk:
         try:
             if not isinstance(text, str):
                 raise MoleculeError("Not a string.", f"not a string ({type(text).__name__})")
-            mol, changes = standardize_mol(
+            mol, changes, removed = _standard(
                 parse(text), largest_fragment, neutralize, canonical_tautomer, keep_isotopes
             )
-            written = Chem.MolToSmiles(mol)
+            written = canonical(mol)
             # rare exotic aromatics are written by RDKit in a way that it cannot read again
             parse(written)
-            results.append((written, changes, ""))
+            results.append((written, changes, removed, ""))
         except MoleculeError as error:
-            results.append((None, [], error.reason))
+            results.append((None, [], [], error.reason))
     return results
 
 
@@ -226,11 +261,12 @@ def standardize(
 
     Args:
         smiles: one SMILES or many. Bad rows are reported, never raised.
-        largest_fragment: keep the largest organic fragment (drops salts and solvents).
+        largest_fragment: keep the drug of a salt, solvate or mixture; ``removed`` says what went.
         neutralize: move protons so that charges cancel where they can.
         canonical_tautomer: replace each molecule by RDKit's canonical tautomer (slow).
         keep_isotopes: keep isotope labels; by default they are removed and counted.
-        deduplicate: reject rows whose result was seen before ("duplicate of line 3").
+        deduplicate: reject rows whose result was seen before ("duplicate of line 3"); an
+            enantiomer, the racemate and an unknown enantiomer are three molecules.
         lines: line number of each row in its source; 1, 2, 3... by default.
         n_jobs: processes; results do not depend on it.
 
@@ -259,8 +295,10 @@ def standardize(
     kept_lines: list[int] = []
     rejected: list[Rejected] = []
     changed: Counter[str] = Counter()
+    steps: list[tuple[str, ...]] = []
+    taken: list[tuple[str, ...]] = []
     first_line: dict[str, int] = {}
-    for text, line, (written, changes, reason) in zip(texts, numbers, results):
+    for text, line, (written, changes, removed, reason) in zip(texts, numbers, results):
         if written is not None and deduplicate and written in first_line:
             reason = f"duplicate of line {first_line[written]}"
             written = None
@@ -271,4 +309,8 @@ def standardize(
         kept.append(written)
         kept_lines.append(line)
         changed.update(changes)
-    return Standardized(tuple(kept), tuple(kept_lines), tuple(rejected), dict(changed))
+        steps.append(tuple(changes))
+        taken.append(tuple(removed))
+    return Standardized(
+        tuple(kept), tuple(kept_lines), tuple(rejected), dict(changed), tuple(steps), tuple(taken)
+    )

@@ -31,7 +31,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*[\r\n]*\Z')
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines with their ends: of Unix, of Windows, and of old Macintosh files, alone or mixed."""
+    """The lines with their ends: of Unix, Windows and old Macintosh files, alone or mixed."""
     return list(io.StringIO(text, newline=""))
 
 

@@ -2,7 +2,7 @@
 
 A row that cannot be read (a missing cell, a broken SDF record, a quote that is never closed) is set
 aside with its line number, its identifier and the user's own text; the rest of the file survives.
-Whether a SMILES describes a molecule is not decided here but by :func:`molgen.chem.parsing.parse`. The other
+Whether a SMILES describes a molecule is not decided here but by :func:`molgen.chem.parsing.parse`. Other
 columns of a table, and the data fields of an SDF, stay beside the molecules.
 """
 
@@ -80,7 +80,7 @@ class MoleculeFile(Sequence[str]):
     names: tuple[str, ...]
     rejected: tuple[Rejected, ...]
     source: str
-    columns: Mapping[str, Sequence[Any]] = field(default_factory=lambda: MappingProxyType({}))
+    columns: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     smiles_column: str | None = None
     name_column: str | None = None
 
@@ -126,7 +126,7 @@ class _Rows:
         self.lines: list[int] = []
         self.names: list[str] = []
         self.rejected: list[Rejected] = []
-        self.columns: dict[str, Sequence[Any]] = {}
+        self.columns: dict[str, Any] = {}
         self.smiles_column: str | None = None
         self.name_column: str | None = None
         self.n_mended = 0
@@ -212,8 +212,8 @@ def read_molecules(
         raise ValueError(f"{_named(source)} holds no molecules: only blank lines or a header.")
     if rows.n_mended:
         warnings.warn(
-            f"{_named(source)} has {rows.n_mended:,} texts with bytes that are not UTF-8; they were "
-            "read as Windows-1252.",
+            f"{_named(source)} has {rows.n_mended:,} texts with bytes that are not UTF-8; they "
+            "were read as Windows-1252.",
             stacklevel=2,
         )
     return MoleculeFile(
@@ -315,7 +315,6 @@ def _read_table(text: str, rows: _Rows, column: str | None, source: str, kind: s
         else:
             rows.add(line, smiles, name)
             kept.append(cells)
-    width = len(names)
     for position, name in enumerate(names):
         if position == at:
             continue
