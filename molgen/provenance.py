@@ -164,7 +164,8 @@ def _recompute_descriptors(
 
     from molgen.chem.properties import DESCRIPTORS, describe
 
-    names = [c for c in table.columns if c in DESCRIPTORS]
+    carried = provenance.arguments.get("carried") or ()  # the user's own columns
+    names = [c for c in table.columns if c in DESCRIPTORS and c not in carried]
     if not names or "smiles" not in table.columns or not drawn:
         return "", []
     smiles = [str(table["smiles"].iloc[i]) for i in drawn]

@@ -23,6 +23,7 @@ from molgen.batch.plan import BLOCK, Task
 from molgen.chem.fast_descriptors import describe_fast, quick_values
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.parsing import parse, quiet_rdkit
+from molgen.chem.properties import whole_counts
 from molgen.chem.typed_molecules import TypedMol
 from molgen.files.provenance_records import Provenance, row_digests
 from molgen.filters.fast_filters import refuses
@@ -109,7 +110,7 @@ def _draw_and_filter(
         rows.append((smiles, draw, *described.values()))
     table = pd.DataFrame(rows, columns=["smiles", "draw", *task.properties])
     types = {"smiles": object, "draw": np.int64, **dict.fromkeys(task.properties, float)}
-    return mols, table.astype(types), counts
+    return mols, whole_counts(table.astype(types)), counts
 
 
 def draws(

@@ -163,6 +163,22 @@ DESCRIPTORS: dict[str, Descriptor] = {
 }
 
 
+#: Descriptors that are whole numbers.
+COUNTS = frozenset(DESCRIPTORS) - {
+    "mw", "logp", "tpsa", "fsp3", "qed", "sa_score", "np_score", "mr",
+}  # fmt: skip
+
+
+def whole_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its counts as whole numbers (``Int64`` where some are missing)."""
+    types = {
+        name: "Int64" if table[name].isna().any() else "int64"
+        for name in table.columns
+        if name in COUNTS and name not in table.attrs.get("carried", ())
+    }
+    return table.astype(types)
+
+
 def check_descriptors(names: Iterable[str]) -> list[str]:
     """``names`` as a list, after each was found in :data:`DESCRIPTORS`.
 
@@ -223,13 +239,14 @@ def describe(
         progress: show a progress bar on standard error.
 
     Returns:
-        DataFrame with the column ``smiles`` (as given) and one column a descriptor. Rows that are
-        not molecules are kept, with NaN, and listed in ``table.attrs["rejected"]`` as dictionaries
-        with ``line`` (from 1), ``smiles``, ``reason``; a warning says how many there are.
+        DataFrame with the column ``smiles`` (as given) and one column a descriptor; counts are
+        whole numbers. Rows that are not molecules are kept, with gaps, and listed in
+        ``table.attrs["rejected"]`` as dictionaries with ``line`` (from 1), ``smiles``,
+        ``reason``; a warning says how many there are.
 
     >>> table = describe(["CCO", "c1ccccc1"], properties=["mw", "rings"])
     >>> table["rings"].tolist()
-    [0.0, 1.0]
+    [0, 1]
     """
     import pandas as pd
 
@@ -244,7 +261,7 @@ def describe(
     )
     blank = [math.nan] * len(names)
     rows = [blank if values is None else values for values, _ in results]
-    table = pd.DataFrame(rows, columns=names, dtype=float)
+    table = whole_counts(pd.DataFrame(rows, columns=names, dtype=float))
     table.insert(0, "smiles", pd.Series(texts, dtype=object))
     table.attrs["rejected"] = rejected = [
         {"line": line, "smiles": str(text), "reason": reason}

@@ -4,7 +4,6 @@ import typer
 
 app = typer.Typer(
     name="molgen",
-    help="Generate, filter, score and judge molecules.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from molgen.cli.app import app
-from molgen.cli.common import DropoutShare, Jobs, plain_errors, read_input
+from molgen.cli.common import (
+    DropoutShare,
+    Jobs,
+    check_folder,
+    check_place,
+    plain_errors,
+    read_smiles,
+    show,
+    show_progress,
+    tell,
+)
 
 
 @app.command()
@@ -23,8 +32,12 @@ def audit(
         str | None,
         typer.Option(help="Audit the molecules of this file, from any generator, not a model."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML report.")] = None,
-    json: Annotated[Path | None, typer.Option(help="The report as JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML report.", callback=check_place)
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="The report as JSON.", callback=check_place)
+    ] = None,
     samples: Annotated[
         int | None, typer.Option(help="Molecules to sample; by default 3 a member.")
     ] = None,
@@ -47,10 +60,10 @@ def audit(
         from molgen.auditing import audit as audit_model
         from molgen.auditing import audit_samples
 
-        inside, outside = (read_input(source, None).smiles for source in (members, non_members))
+        inside, outside = (read_smiles(source) for source in (members, non_members))
         if generated is not None:
             report = audit_samples(
-                read_input(generated, None).smiles, inside, outside, seed=seed, fcd=fcd, n_jobs=jobs
+                read_smiles(generated), inside, outside, seed=seed, fcd=fcd, n_jobs=jobs
             )
         else:
             try:
@@ -72,7 +85,7 @@ def audit(
             report.to_html(output)
         if json is not None:
             report.to_json(json)
-        typer.echo(str(report))
+        show(str(report))
     if not report.passed:
         raise typer.Exit(1)
 
@@ -80,7 +93,9 @@ def audit(
 @app.command("train-private")
 def train_private(
     molecules: Annotated[str, typer.Argument(help="File of the secret molecules.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the model.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the model.", callback=check_folder)
+    ],
     epsilon: Annotated[float, typer.Option(help="Privacy to spend: 1 is strong, 10 is weak.")],
     delta: Annotated[
         float | None, typer.Option(help="Chance that it fails; by default .1 / molecules.")
@@ -107,10 +122,10 @@ def train_private(
             n_steps=steps, batch_size=batch_size, clip=clip, learning_rate=learning_rate
         )
         report = train_privately(
-            read_input(molecules, None).smiles, output, epsilon=epsilon, delta=delta,
+            read_smiles(molecules), output, epsilon=epsilon, delta=delta,
             public_model=public_model, config=config, n_workers=jobs,
         )  # fmt: skip
-        typer.echo(str(report))
+        show(str(report))
 
 
 @app.command("train-audited")
@@ -119,7 +134,9 @@ def train_audited(
     hold_out: Annotated[
         str, typer.Option(help="File of others of the same kind, some hundreds, not trained on.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the model.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the model.", callback=check_folder)
+    ],
     from_model: Annotated[str, typer.Option("--from", help="The model to fine-tune.")] = "moses",
     limit: Annotated[
         float, typer.Option(help="Area under the curve that no likelihood attack may exceed.")
@@ -155,17 +172,16 @@ def train_audited(
             n_steps=steps, batch_size=batch_size, learning_rate=learning_rate,
             prior_steps=prior_steps, dropout=dropout,
         )  # fmt: skip
-        inside, outside = (read_input(source, None).smiles for source in (molecules, hold_out))
+        inside, outside = (read_smiles(source) for source in (molecules, hold_out))
         run = run_training(
             inside, outside, output, limit=limit, piece=piece, seed=seed, config=config,
-            start_from=from_model, progress=sys.stderr.isatty(),
+            start_from=from_model, progress=show_progress(),
         )  # fmt: skip
-        typer.echo(run.history.round(3).to_string(index=False))
+        show(run.history.round(3).to_string(index=False))
         why = "the next audit exceeded the limit" if run.stopped else "all steps were done"
-        typer.echo(f"{run.folder}: {run.n_steps} steps ({why})")
+        show(f"{run.folder}: {run.n_steps} steps ({why})")
         if run.refused:
             first = run.refused[0]
-            typer.echo(
+            tell(
                 f"{len(run.refused):,} molecules were set aside, the first is {first.smiles}: "
-                f"{first.reason}", err=True,
-            )  # fmt: skip
+                f"{first.reason}")  # fmt: skip

@@ -8,20 +8,28 @@ from typing import Annotated
 import typer
 
 from molgen.cli.app import app
-from molgen.cli.common import plain_errors
+from molgen.cli.common import (
+    check_folder,
+    plain_errors,
+    show,
+    show_progress,
+    tell,
+)
 
 
 @app.command()
 def batch(
     run: Annotated[Path, typer.Argument(help="A run file (YAML) with at least the key n.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the results.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The folder of the results.", callback=check_folder),
+    ],
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run", help="Only say what it would cost, with exit code 1 if it cannot fit."
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Draw, deduplicate, filter, describe, score and select many molecules.
 
@@ -41,12 +49,12 @@ def batch(
     with plain_errors():
         if dry_run:
             estimate = estimate_batch(run, output)
-            typer.echo(str(estimate))
+            show(str(estimate))
             if estimate.problems:
                 raise typer.Exit(1)
             return
         try:
-            typer.echo(str(run_batch(run, output, progress=not quiet)))
+            show(str(run_batch(run, output, progress=show_progress())))
         except KeyboardInterrupt:
-            typer.echo("Interrupted; the same command goes on from here.", err=True)
+            tell("Interrupted; the same command goes on from here.")
             raise typer.Exit(130) from None

@@ -9,7 +9,6 @@ Exit codes: 0 done, 1 done but nothing passed or a check failed, 2 wrong input o
 
 from __future__ import annotations
 
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,15 +18,20 @@ import typer
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
+    Format,
     Input,
     Jobs,
     Output,
     Rejects,
+    check_place,
     hash_input,
     plain_errors,
     read_input,
+    show,
     show_progress,
-    with_names,
+    tell,
+    with_columns,
+    write_lines,
     write_rejects,
     write_table,
 )
@@ -47,11 +51,15 @@ def standardize(
     keep_isotopes: Annotated[bool, typer.Option(help="Keep isotope labels.")] = False,
     deduplicate: Annotated[bool, typer.Option(help="Keep the first of equal molecules.")] = False,
     column: Column = None,
+    format: Format = None,
     output: Output = None,
     rejects: Rejects = None,
     jobs: Jobs = 1,
 ) -> None:
-    """Largest fragment, neutral form, canonical SMILES; tells what changed and what was refused.
+    """The drug of a salt, neutral form, canonical SMILES; tells what changed and was refused.
+
+    SMILES with their names go to standard output, or CSV where the input has further columns;
+    --output writes a table with the steps and the fragments that were removed from each row.
 
     Examples:
 
@@ -62,7 +70,7 @@ def standardize(
     from molgen.chem.standardization import standardize as standardize_molecules
 
     with plain_errors():
-        read = read_input(molecules, column)
+        read = read_input(molecules, column, format)
         result = standardize_molecules(
             read.smiles,
             largest_fragment=not keep_fragments,
@@ -73,25 +81,17 @@ def standardize(
             lines=read.lines,
             n_jobs=jobs,
         )
-        typer.echo(str(result), err=True)
+        tell(str(result))
         # rejects are numbered by line of the input already
         row_of = {line: row for row, line in enumerate(read.lines, start=1)}
-        refused = [
-            {"line": row_of[r.line], "smiles": r.smiles, "reason": r.reason}
-            for r in result.rejected
-        ]
+        refused = [{"line": row_of[r.line], "reason": r.reason} for r in result.rejected]
         write_rejects(rejects, read, refused)
+        table = result.table().set_index("line").reindex(list(read.lines))
+        table = table.rename_axis("line").reset_index()[["smiles", "line", "changed", "removed"]]
+        table = with_columns(table, read, refused, original=output is not None)
         if output is None:
-            sys.stdout.write("".join(f"{s}\n" for s in result.smiles))
-            sys.stdout.flush()
+            write_lines(table)
             return
-        import pandas as pd
-
-        name_of = dict(zip(read.lines, read.names))
-        table = pd.DataFrame({"smiles": list(result.smiles)})
-        if any(read.names):
-            table["name"] = [name_of[line] for line in result.lines]
-        table["line"] = list(result.lines)
         arguments = {"tautomer": tautomer, "keep_charges": keep_charges}
         arguments |= {"keep_fragments": keep_fragments, "keep_isotopes": keep_isotopes}
         write_table(table, output, "standardize", arguments, hash_input(read))
@@ -104,11 +104,14 @@ def describe(
         str | None, typer.Option("--properties", "-p", help="Comma-separated; all by default.")
     ] = None,
     column: Column = None,
+    format: Format = None,
     output: Output = None,
     rejects: Rejects = None,
     jobs: Jobs = 1,
 ) -> None:
     """Compute descriptors: weight, logP, TPSA, QED, SA score and two dozen others.
+
+    The input's own columns stay beside them; rows that are not molecules are set aside.
 
     Examples:
 
@@ -119,19 +122,20 @@ def describe(
       molgen describe library.sdf.gz -o library.parquet --rejects bad.csv
     """
     from molgen.chem.properties import describe as describe_molecules
+    from molgen.chem.properties import whole_counts
 
     with plain_errors():
-        read = read_input(molecules, column)
+        read = read_input(molecules, column, format)
         names = None if properties is None else [p.strip() for p in properties.split(",")]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the rejects are told of below
             table = describe_molecules(
                 read.smiles, properties=names, n_jobs=jobs, progress=show_progress(molecules)
             )
-        write_rejects(rejects, read, table.attrs["rejected"])
-        write_table(
-            with_names(table, read), output, "describe", {"properties": names}, hash_input(read)
-        )
+        refused = table.attrs["rejected"]
+        write_rejects(rejects, read, refused)
+        table = whole_counts(with_columns(table, read, refused))
+        write_table(table, output, "describe", {"properties": names}, hash_input(read))
 
 
 @app.command("filter")
@@ -144,13 +148,17 @@ def filter_(
         ),
     ] = "default",
     column: Column = None,
+    format: Format = None,
     output: Output = None,
     rejects: Rejects = None,
     all_rows: Annotated[
         bool, typer.Option("--all", help="Write refused molecules too, with their reasons.")
     ] = False,
     funnel: Annotated[
-        Path | None, typer.Option(help="Write the funnel here: .csv, or a plot .svg .png .pdf.")
+        Path | None,
+        typer.Option(
+            help="Write the funnel here: .csv, or a plot .svg .png .pdf.", callback=check_place
+        ),
     ] = None,
     show: Annotated[
         bool, typer.Option("--list", help="List the filters with their sources, and stop.")
@@ -159,8 +167,9 @@ def filter_(
 ) -> None:
     """Keep the molecules that pass; say why the others do not.
 
-    Passing SMILES go to standard output, one a line, unless --all or --output asks for a table.
-    The funnel, how many fell at each step, goes to standard error. Exit code 1 when none passes.
+    What passes goes to standard output, SMILES and names or, where the input has further columns,
+    CSV, unless --all or --output asks for a table. The funnel, how many fell at each step, goes to
+    standard error. Exit code 1 when none passes.
 
     Examples:
 
@@ -183,27 +192,26 @@ def filter_(
             return
         given: Any = [f.strip() for f in filters.split(",")] if "," in filters else filters
         chosen = as_filter_set(given)
-        read = read_input(molecules, column)
+        read = read_input(molecules, column, format)
         table = filter_molecules(
             read.smiles, chosen, n_jobs=jobs, progress=show_progress(molecules)
         )
         steps = funnel_table(table)
         unreadable = [
-            {"line": i, "smiles": s, "reason": r.items[0].what}
-            for i, (s, r) in enumerate(zip(table["smiles"], table["reasons"]), start=1)
+            {"line": i, "reason": r.items[0].what}
+            for i, r in enumerate(table["reasons"], start=1)
             if r.items and r.items[0].filter == NOT_A_MOLECULE
         ]
         write_rejects(rejects, read, unreadable)
-        typer.echo(steps.to_string(index=False), err=True)
+        tell(steps.to_string(index=False))
         if funnel is not None:
             _write_funnel(steps, funnel)
         arguments = {"filters": chosen.to_list()}
         n_passed = int(table["passed"].sum())
-        table = with_names(table, read)
+        table = with_columns(table, read, unreadable)
         kept = table if all_rows else table[table["passed"]].reset_index(drop=True)
         if output is None and not all_rows:
-            sys.stdout.write("".join(f"{s}\n" for s in kept["smiles"]))
-            sys.stdout.flush()
+            write_lines(kept)
         else:
             write_table(kept, output, "filter", arguments, hash_input(read))
     if not n_passed:
@@ -215,12 +223,12 @@ def _list_filters() -> None:
     from molgen.filters.rules import RULES
 
     for name, members in PRESETS.items():
-        typer.echo(f"preset {name}: {', '.join(members)}")
+        show(f"preset {name}: {', '.join(members)}")
     for name in filter_names():
         known = named_filter(name)
         what = f"{RULES[name]}. " if name in RULES else ""
         note = f" ({RULES[name].note})" if name in RULES and RULES[name].note else ""
-        typer.echo(f"{name}: {what}{known.source}{note}")
+        show(f"{name}: {what}{known.source}{note}")
 
 
 def _write_funnel(steps: pd.DataFrame, path: Path) -> None:
@@ -253,6 +261,6 @@ def verify(
 
     with plain_errors():
         outcome = verify_file(path, n_rows=rows, seed=seed)
-        typer.echo(str(outcome))
+        show(str(outcome))
     if not outcome.passed:
         raise typer.Exit(1)

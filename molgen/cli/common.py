@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import sys
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
@@ -16,24 +19,172 @@ if TYPE_CHECKING:
 
     from molgen.files.molecule_files import MoleculeFile
 
+_QUIET = False
+
+
+def _fail(message: object) -> NoReturn:
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def check_place(path: Path | None) -> Path | None:
+    """The path, after it was tried that a file can be written there; ``-`` is standard output."""
+    if path is None or str(path) == "-":
+        return path
+    if path.is_dir():
+        _fail(f"Cannot write {path}: it is a folder.")
+    folder = path.parent
+    if not folder.is_dir():
+        what = "it is no folder" if folder.exists() else "there is no such folder"
+        _fail(f"Cannot write {path}: {folder}: {what}.")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        if path.exists() and not os.access(path, os.W_OK):
+            _fail(f"Cannot write {path}: it may not be written.")
+    except OSError as error:
+        _fail(f"Cannot write {path}: {error.strerror}.")
+    return path
+
+
+def check_folder(path: Path | None) -> Path | None:
+    """The path of a folder, after it was tried that it is there, or that it can be made."""
+    if path is None:
+        return path
+    nearest = path
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        _fail(f"Cannot write into {path}: {error.strerror}.")
+    return path
+
+
+def check_table_place(path: Path | None) -> Path | None:
+    """Like :func:`check_place`, for a table, whose ending says how it is written."""
+    from molgen.files.tables import check_suffix
+
+    if path is not None and str(path) != "-":
+        try:
+            check_suffix(path)
+        except ValueError as error:
+            _fail(error)
+    return check_place(path)
+
+
 Input = Annotated[
     str,
-    typer.Argument(help="A .smi, .csv, .tsv, .sdf or .parquet file, plain or .gz; - for stdin."),
+    typer.Argument(
+        help="A .smi, .csv, .tsv, .sdf or .parquet file, plain or packed; - for any on stdin."
+    ),
 ]
 Column = Annotated[
     str | None, typer.Option("--column", "-c", help="Column that holds SMILES; found by default.")
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help="Of the input: smi, csv, tsv, sdf or parquet; told by its content."
+    ),
+]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Where to write; by the ending: .csv .parquet .sdf ..."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Where to write; by the ending: .csv .parquet .sdf ...; - for CSV on stdout.",
+        callback=check_table_place,
+    ),
 ]
 Rejects = Annotated[
-    Path | None, typer.Option(help="Write rows that cannot be used here, with reasons (CSV).")
+    Path | None,
+    typer.Option(
+        help="Write rows that cannot be used here, with line, name, text and reason (CSV).",
+        callback=check_place,
+    ),
 ]
 DropoutShare = Annotated[
     float, typer.Option(help="Chance that a channel of a layer's update is left out.")
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; -1 for all cores.")]
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Nothing on standard error but warnings and errors."),
+]
+
+
+def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the option ``--quiet`` behind its own."""
+    parameters = [
+        p.replace(annotation=hint)
+        for p, hint in zip(
+            inspect.signature(command).parameters.values(),
+            get_type_hints(command, include_extras=True).values(),
+        )
+    ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters.append(inspect.Parameter("quiet", keyword, default=False, annotation=Quiet))
+
+    def run(*arguments: Any, quiet: bool, **options: Any) -> None:
+        global _QUIET
+        _QUIET = quiet
+        command(*arguments, **options)
+
+    run.__name__, run.__doc__, run.__module__ = (
+        command.__name__,
+        command.__doc__,
+        command.__module__,
+    )
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def tell(message: object = "") -> None:
+    """A note on standard error, unless ``--quiet`` was given."""
+    if not _QUIET:
+        typer.echo(str(message), err=True)
+
+
+def warn(message: object) -> None:
+    """A line on standard error that ``--quiet`` does not silence."""
+    typer.echo(str(message), err=True)
+
+
+def show(message: object = "") -> None:
+    """A result on standard output, with a line end."""
+    write_out(f"{message}\n")
+
+
+def write_out(text: str) -> None:
+    """All of ``text`` to standard output.
+
+    Raises:
+        ValueError: standard output is closed, or did not take every byte (a full disk).
+        BrokenPipeError: its reader has gone.
+    """
+    if sys.stdout is None:
+        raise ValueError("Standard output is closed.")
+    left = memoryview(text.encode("utf-8", "surrogateescape"))
+    try:
+        sys.stdout.flush()
+        stream = getattr(sys.stdout, "buffer", None)
+        if stream is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        while left:  # an unbuffered stream may take a part, as much as fits on the disk
+            taken = stream.write(left)
+            left = left[taken or 0 :]
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ValueError(f"Cannot write to standard output: {error.strerror}.") from error
 
 
 @contextmanager
@@ -43,45 +194,98 @@ def plain_errors() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         try:
             yield
+        except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+            _leave_pipe()
+            raise typer.Exit(0) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"Error: {where}{error.strerror or error}", err=True)
+            raise typer.Exit(2) from error
         except (ValueError, TypeError) as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(2) from error
-        except BrokenPipeError:  # the reader of our output, such as head, has seen enough
-            sys.stderr.close()
-            raise typer.Exit(0) from None
         finally:
             for warning in caught:
                 if issubclass(warning.category, UserWarning):
                     typer.echo(f"Warning: {warning.message}", err=True)
 
 
-def read_input(source: str, column: str | None) -> MoleculeFile:
+def _leave_pipe() -> None:
+    """Point standard output at nothing, so that Python's last flush finds no broken pipe."""
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        sys.stderr.close()
+
+
+def read_input(source: str, column: str | None, format: str | None = None) -> MoleculeFile:
     """The molecules of a file, or of standard input for ``-``."""
     from molgen.files.molecule_files import read_molecules
 
-    return read_molecules(source, column=column)
+    return read_molecules(source, column=column, format=format)
 
 
-def show_progress(source: str) -> bool:
+def read_smiles(source: str | Path) -> tuple[str, ...]:
+    """The SMILES of a file that is not the command's main input; rows left out are told."""
+    read = read_input(str(source), None)
+    if read.rejected:
+        warn(
+            f"{len(read.rejected):,} rows of {source} are left out; the first is {read.rejected[0]}"
+        )
+    return read.smiles
+
+
+def not_molecules(read: MoleculeFile) -> list[dict[str, Any]]:
+    """The rows read that are not molecules: ``line`` (place, from 1) and ``reason``."""
+    from molgen.chem.parsing import MoleculeError, parse
+
+    refused = []
+    for line, smiles in enumerate(read.smiles, start=1):
+        try:
+            parse(smiles)
+        except MoleculeError as error:
+            refused.append({"line": line, "reason": error.reason})
+    return refused
+
+
+def show_progress(source: str = "") -> bool:
     """Whether a progress bar would be seen and would not mix with piped input."""
-    return sys.stderr.isatty() and source != "-"
+    return sys.stderr.isatty() and source != "-" and not _QUIET
 
 
 def write_rejects(path: Path | None, read: MoleculeFile, refused: list[dict[str, Any]]) -> None:
-    """Tell how many rows were set aside, and write them with line numbers of the input."""
+    """Tell how many rows were set aside, and write them: line, name, the user's text, reason.
+
+    Args:
+        path: the CSV file, or None.
+        read: the input, whose own rejects come along.
+        refused: rows of ``read`` (``line``, from 1, is the place in it) with ``reason``.
+    """
     import pandas as pd
 
-    rows = [(r.line, r.smiles, r.reason) for r in read.rejected]
-    rows += [(read.lines[r["line"] - 1], r["smiles"], r["reason"]) for r in refused]
+    from molgen.base.whole_files import write_atomically
+
+    rows = [(r.line, r.name, r.smiles, r.reason) for r in read.rejected]
+    for entry in refused:
+        at = entry["line"] - 1
+        rows.append((read.lines[at], read.names[at], read.smiles[at], entry["reason"]))
     if rows:
         where = f"; see {path}" if path else "; --rejects FILE keeps them"
-        typer.echo(f"{len(rows):,} rows are set aside{where}", err=True)
-    if path is not None:
-        table = pd.DataFrame(sorted(rows), columns=["line", "smiles", "reason"])
-        try:
-            table.to_csv(path, index=False)
-        except OSError as error:
-            raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
+        verb = "row is" if len(rows) == 1 else "rows are"
+        warn(f"{len(rows):,} {verb} set aside{where}")
+    if path is None:
+        return
+    rows.sort(key=lambda row: row[0])
+    table = pd.DataFrame(rows, columns=["line", "name", "smiles", "reason"])
+    text = table.to_csv(index=False)
+    if str(path) == "-":
+        write_out(text)
+        return
+    try:
+        write_atomically(path, text.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def read_columns(path: Path) -> pd.DataFrame:
@@ -104,12 +308,29 @@ def write_table(
     """The table to a file with its provenance, or as CSV to standard output."""
     from molgen.provenance import record, save_table
 
-    if output is None:
-        sys.stdout.write(table.to_csv(index=False))
-        sys.stdout.flush()
+    if output is None or str(output) == "-":
+        write_out(table.to_csv(index=False))
         return
+    carried = table.attrs.get("carried")
+    if carried:
+        arguments = {**arguments, "carried": carried}
     save_table(table, output, record(function, arguments, data_sha256=data))
-    typer.echo(f"{len(table):,} rows written to {output}", err=True)
+    tell(f"{len(table):,} rows written to {output}")
+
+
+def write_lines(table: pd.DataFrame) -> None:
+    """Molecules to standard output: SMILES lines, with names if they have any; else CSV.
+
+    CSV where they have further columns of the user's, so that a pipe carries them.
+    """
+    carried = table.attrs.get("carried", [])
+    names = ["smiles", *carried]
+    columns = [["" if v is None else str(v) for v in table[name]] for name in names]
+    plain = carried in ([], [table.attrs.get("titles")])
+    if plain and not any("\n" in text or "\r" in text for column in columns for text in column):
+        write_out("".join("\t".join(row).rstrip("\t") + "\n" for row in zip(*columns)))
+    else:
+        write_out(table[names].to_csv(index=False))
 
 
 def hash_input(read: MoleculeFile) -> str:
@@ -119,8 +340,56 @@ def hash_input(read: MoleculeFile) -> str:
     return hash_smiles(read.smiles)
 
 
-def with_names(table: pd.DataFrame, read: MoleculeFile) -> pd.DataFrame:
-    """The table with the input's identifiers in a column ``name``, when it has any."""
-    if any(read.names):
-        table.insert(1, "name", list(read.names))
-    return table
+def with_columns(
+    table: pd.DataFrame,
+    read: MoleculeFile,
+    refused: Sequence[dict[str, Any]] = (),
+    original: bool = False,
+) -> pd.DataFrame:
+    """The table with the user's own columns after the SMILES, without the rows set aside.
+
+    A column of the user's that has the name of one that the command writes is called
+    ``input_...``; a warning says so. ``table.attrs["carried"]`` names the user's columns.
+
+    Args:
+        table: one row for each row of ``read``, in its order.
+        read: the input.
+        refused: rows that were set aside (``line``, from 1, is the place in ``read``).
+        original: also carry the SMILES as they were read.
+    """
+    import pandas as pd
+
+    own = set(table.columns)
+    columns: dict[str, Any] = {}
+    if read.titled:
+        columns["name"] = list(read.names)
+    if original:
+        columns[read.smiles_column or "input_smiles"] = list(read.smiles)
+    columns |= {name: values for name, values in read.columns.items() if name not in columns}
+    renamed = {}
+    for name in columns:
+        if name in own:
+            new = f"input_{name}"
+            while new in own or new in columns:
+                new = f"input_{new}"
+            renamed[name] = new
+    told = [name for name in renamed if name != read.smiles_column]
+    if told:
+        warnings.warn(
+            f"the input's columns {', '.join(told)} are written as "
+            f"{', '.join(renamed[name] for name in told)}, since the command writes its own",
+            stacklevel=2,
+        )
+    given = pd.DataFrame({renamed.get(k, k): v for k, v in columns.items()}, index=table.index)
+    whole = pd.concat([table[["smiles"]], given, table.drop(columns="smiles")], axis=1)
+    aside = {entry["line"] - 1 for entry in refused}
+    if aside:
+        whole = whole.iloc[[i for i in range(len(whole)) if i not in aside]]
+        whole = whole.reset_index(drop=True)
+    title = "name" if read.titled else read.name_column
+    whole.attrs = {
+        **table.attrs,
+        "carried": list(given.columns),
+        "titles": None if title is None else renamed.get(title, title),
+    }
+    return whole

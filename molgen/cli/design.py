@@ -8,11 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from molgen.cli.app import app
-from molgen.cli.common import Output, plain_errors
+from molgen.cli.common import (
+    Output,
+    check_place,
+    plain_errors,
+    tell,
+)
 from molgen.cli.generate import Count, Model, Seed, Temperature, load_generator, write_molecules
 
 Picture = Annotated[
-    Path | None, typer.Option(help="Draw them here (.svg), what is new highlighted.")
+    Path | None,
+    typer.Option(help="Draw them here (.svg), what is new highlighted.", callback=check_place),
 ]
 
 
@@ -124,7 +130,7 @@ def where(
         wanted = parse_window(window)
         generator = load_generator(model)
         molecules = generator.sample_where(wanted, n, seed=seed, scaffold=keep_scaffold)
-        typer.echo(f"{molecules.acceptance:.0%} of the proposals were inside", err=True)
+        tell(f"{molecules.acceptance:.0%} of the proposals were inside")
         arguments = {"model": model, "wanted": wanted, "n": n, "scaffold": keep_scaffold}
         write_molecules(molecules, output, generator, "sample_where", arguments, seed)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,16 +11,26 @@ from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
     DropoutShare,
+    Format,
     Input,
     Output,
     Rejects,
+    check_folder,
+    check_place,
+    not_molecules,
     plain_errors,
+    read_input,
+    show_progress,
+    tell,
+    with_columns,
+    write_out,
     write_rejects,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from molgen.files.molecule_files import MoleculeFile
     from molgen.generation.generator import Generator, Molecules
 
 Model = Annotated[str, typer.Option("--model", "-m", help="A shipped model or a model folder.")]
@@ -51,10 +60,9 @@ def write_molecules(
 ) -> None:
     """One SMILES a line to standard output, or a table with its provenance to a file."""
     for refusal in molecules.dropped:
-        typer.echo(f"Note: {refusal.smiles}: {refusal.reason}", err=True)
-    if output is None:
-        sys.stdout.write("".join(f"{s}\n" for s in molecules))
-        sys.stdout.flush()
+        tell(f"Note: {refusal.smiles}: {refusal.reason}")
+    if output is None or (table is None and str(output) == "-"):
+        write_out("".join(f"{s}\n" for s in molecules))
         return
     import pandas as pd
 
@@ -62,9 +70,12 @@ def write_molecules(
 
     if table is None:
         table = pd.DataFrame({"smiles": list(molecules)})
+    if str(output) == "-":
+        write_out(table.to_csv(index=False))
+        return
     checkpoint = str(model.card.get("sha256", ""))
     save_table(table, output, record(function, arguments, seed=seed, checkpoint_sha256=checkpoint))
-    typer.echo(f"{len(table):,} molecules written to {output}", err=True)
+    tell(f"{len(table):,} molecules written to {output}")
 
 
 @app.command()
@@ -123,7 +134,7 @@ def _sample_balanced(
         if not equals or not name:
             raise ValueError(f"{text!r} is not a share; expected for example spiro=0.3")
     table = sample_balanced(generator, shares, n, seed=seed, temperature=temperature)
-    typer.echo(table.attrs["balance"].to_string(index=False), err=True)
+    tell(table.attrs["balance"].to_string(index=False))
     molecules = Molecules(table["smiles"], table.attrs["dropped"])
     arguments = {"model": model, "n": n, "balance": shares, "temperature": temperature}
     write_molecules(molecules, output, generator, "sample_balanced", arguments, seed, table)
@@ -132,12 +143,18 @@ def _sample_balanced(
 @app.command()
 def encode(
     source: Input,
-    output: Annotated[Path, typer.Option("--output", "-o", help="An .npz or .parquet file.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="An .npz or .parquet file.", callback=check_place),
+    ],
     column: Column = None,
+    format: Format = None,
     model: Model = "moses",
     rejects: Rejects = None,
 ) -> None:
-    """Latents of molecules: arrays ``smiles`` and ``z`` (.npz), or columns z0, z1, ... (.parquet).
+    """Latents of molecules: columns z0, z1, ... beside the input's own (.parquet), or arrays.
+
+    An .npz file holds the arrays smiles, names and z.
 
     Example:
 
@@ -145,27 +162,25 @@ def encode(
     """
     import numpy as np
 
-    from molgen.files.molecule_files import read_molecules
-
     with plain_errors():
         if output.suffix not in (".npz", ".parquet"):
             raise ValueError(f"{output} ends in {output.suffix!r}; expected .npz or .parquet")
         generator = load_generator(model)
-        read = read_molecules(source, column=column)
+        read = read_input(source, column, format)
         z = generator.encode(list(read.smiles))
         whole = np.isfinite(z).all(axis=1)
+        reasons = {entry["line"]: entry["reason"] for entry in not_molecules(read)}
         refused = [
-            {"line": i + 1, "smiles": s, "reason": "it has no motif tree"}
-            for i, s in enumerate(read.smiles)
-            if not whole[i]
+            {"line": i, "reason": reasons.get(i, "it has no motif tree")}
+            for i, good in enumerate(whole, start=1)
+            if not good
         ]
         write_rejects(rejects, read, refused)
-        smiles = [s for s, good in zip(read.smiles, whole) if good]
-        _write_latents(output, smiles, z[whole])
-        typer.echo(f"{len(smiles):,} latents written to {output}", err=True)
+        _write_latents(output, read, refused, z)
+        tell(f"{int(whole.sum()):,} latents written to {output}")
 
 
-def _write_latents(output: Path, smiles: list[str], z: Any) -> None:
+def _write_latents(output: Path, read: MoleculeFile, refused: list[dict[str, Any]], z: Any) -> None:
     import os
 
     import numpy as np
@@ -173,13 +188,20 @@ def _write_latents(output: Path, smiles: list[str], z: Any) -> None:
 
     from molgen.base.parquet import write_parquet
 
+    table = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
+    table.insert(0, "smiles", list(read.smiles))
+    table = with_columns(table, read, refused)
+    left_out = {entry["line"] - 1 for entry in refused}
+    kept = [i for i in range(len(read)) if i not in left_out]
     temporary = output.with_name(f".{output.stem}.tmp{output.suffix}")
     try:
         if output.suffix == ".npz":
-            np.savez_compressed(temporary, smiles=np.array(smiles, dtype=np.str_), z=z)
+            texts = {
+                "smiles": np.array([read.smiles[i] for i in kept], dtype=np.str_),
+                "names": np.array([read.names[i] for i in kept], dtype=np.str_),
+            }
+            np.savez_compressed(temporary, z=z[kept], **texts)
         else:
-            table = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
-            table.insert(0, "smiles", smiles)
             write_parquet(table, temporary)
         os.replace(temporary, output)
     except OSError as error:
@@ -220,7 +242,10 @@ def _read_latents(source: Path) -> Any:
     try:
         if source.suffix == ".parquet":
             table, _ = read_parquet(source)
-            return table[[c for c in table.columns if c != "smiles"]].to_numpy(np.float32)
+            names = [f"z{i}" for i in range(len(table.columns)) if f"z{i}" in table.columns]
+            if not names:
+                raise ValueError("it has no columns z0, z1, ...")
+            return table[names].to_numpy(np.float32)
         with np.load(source, allow_pickle=False) as arrays:
             return arrays["z"]
     except FileNotFoundError:
@@ -232,8 +257,12 @@ def _read_latents(source: Path) -> Any:
 @app.command()
 def train(
     source: Input,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder for the model.", callback=check_folder),
+    ],
     column: Column = None,
+    format: Format = None,
     from_model: Annotated[
         str | None, typer.Option("--from", help="Fine-tune this model instead of starting anew.")
     ] = None,
@@ -264,7 +293,6 @@ def train(
 
         molgen train series.csv -o tuned --from moses --steps 300
     """
-    from molgen.files.molecule_files import read_molecules
     from molgen.training.config import usual_config
     from molgen.training.whole_run import train as run_training
 
@@ -273,7 +301,7 @@ def train(
             n_steps=steps, batch_size=batch_size, learning_rate=learning_rate,
             prior_steps=prior_steps, dropout=dropout,
         )  # fmt: skip
-        read = read_molecules(source, column=column)
+        read = read_input(source, column, format)
         try:
             report = run_training(
                 list(read.smiles),
@@ -284,10 +312,10 @@ def train(
                 start_from=from_model,
                 config=config,
                 n_workers=jobs,
-                progress=sys.stderr.isatty(),
+                progress=show_progress(),
             )
         except KeyboardInterrupt:
-            typer.echo(f"Stopped; --resume continues in {output}", err=True)
+            tell(f"Stopped; --resume continues in {output}")
             raise typer.Exit(130) from None
         except (FileNotFoundError, FloatingPointError) as error:
             raise ValueError(str(error)) from error
@@ -295,9 +323,8 @@ def train(
             {"line": r.row + 1, "smiles": r.smiles, "reason": r.reason} for r in report.refused
         ]
         write_rejects(rejects, read, refused)
-        typer.echo(
+        tell(
             f"{report.n_molecules:,} molecules used, {len(report.refused):,} refused; "
             f"{report.steps:,} steps in {report.minutes:.1f} minutes ({report.stopped}); "
-            f"the model is in {report.folder}",
-            err=True,
+            f"the model is in {report.folder}"
         )

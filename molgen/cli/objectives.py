@@ -10,14 +10,20 @@ import typer
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
+    Format,
     Input,
     Output,
     Rejects,
+    check_folder,
+    check_place,
     hash_input,
+    not_molecules,
     plain_errors,
     read_columns,
     read_input,
-    with_names,
+    show,
+    tell,
+    with_columns,
     write_rejects,
     write_table,
 )
@@ -48,13 +54,17 @@ def score(
     ] = None,
     sort: Annotated[bool, typer.Option("--sort", help="Best first.")] = False,
     save: Annotated[
-        Path | None, typer.Option(help="Write the objective to this .yaml or .json file.")
+        Path | None,
+        typer.Option(help="Write the objective to this .yaml or .json file.", callback=check_place),
     ] = None,
     column: Column = None,
+    format: Format = None,
     output: Output = None,
     rejects: Rejects = None,
 ) -> None:
     """Score molecules: one column a component, raw and transformed, and "score" in [0, 1].
+
+    The input's own columns stay beside them; rows that are not molecules are set aside.
 
     Examples:
 
@@ -68,19 +78,20 @@ def score(
         wanted = read_objective(objective, goal or [], aggregation, filters)
         if save is not None:
             wanted.save(save)
-        read = read_input(molecules, column)
-        table = with_names(score_molecules(list(read.smiles), wanted), read)
+        read = read_input(molecules, column, format)
+        table = score_molecules(list(read.smiles), wanted)
+        refused = not_molecules(read)
+        table = with_columns(table, read, refused)
         broken = table.loc[table["problems"] != "", "problems"]
         if sort:
             table = table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
-        typer.echo(str(wanted), err=True)
+        tell(str(wanted))
         if len(broken):
-            typer.echo(
+            tell(
                 f"{len(broken):,} of {len(table):,} molecules lack a value; the first: "
-                f"{broken.iloc[0]}",
-                err=True,
+                f"{broken.iloc[0]}"
             )
-        write_rejects(rejects, read, [])
+        write_rejects(rejects, read, refused)
         write_table(table, output, "score", {"objective": wanted.identity}, hash_input(read))
 
 
@@ -106,7 +117,10 @@ def read_objective(
 def qsar_fit(
     data: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet with molecules and values.")],
     target: Annotated[str, typer.Option(help="Column with the measured values or classes.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder for the model.", callback=check_folder),
+    ],
     smiles: Annotated[str, typer.Option(help="Column with the SMILES.")] = "smiles",
     task: Annotated[str, typer.Option(help="regression, classification or auto.")] = "auto",
     model: Annotated[
@@ -147,18 +161,20 @@ def qsar_fit(
             seed=seed,
         )
         fitted.save(output)
-        typer.echo(str(fitted))
+        show(str(fitted))
         refused = list(fitted.training_set.rejected)
         if rejects is not None:
             import pandas as pd
 
+            from molgen.base.whole_files import write_atomically
+
             columns = ["line", "smiles", "reason"]
-            pd.DataFrame(refused, columns=columns).to_csv(rejects, index=False)
+            text = pd.DataFrame(refused, columns=columns).to_csv(index=False)
+            write_atomically(rejects, text.encode("utf-8", "surrogateescape"))
         elif refused:
-            typer.echo(
+            tell(
                 f"the first row left out is line {refused[0]['line']}: {refused[0]['reason']}; "
-                "--rejects FILE keeps them",
-                err=True,
+                "--rejects FILE keeps them"
             )
 
 
@@ -167,6 +183,7 @@ def qsar_predict(
     model: Annotated[Path, typer.Argument(help="Folder written by 'molgen qsar fit'.")],
     molecules: Input = "-",
     column: Column = None,
+    format: Format = None,
     output: Output = None,
     rejects: Rejects = None,
 ) -> None:
@@ -180,7 +197,8 @@ def qsar_predict(
 
     with plain_errors():
         loaded = load_qsar(model)
-        read = read_input(molecules, column)
-        table = with_names(loaded.predict(list(read.smiles)), read)
-        write_rejects(rejects, read, [])
+        read = read_input(molecules, column, format)
+        refused = not_molecules(read)
+        table = with_columns(loaded.predict(list(read.smiles)), read, refused)
+        write_rejects(rejects, read, refused)
         write_table(table, output, "qsar predict", {"model": str(model)}, hash_input(read))

@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from molgen.cli.app import app
-from molgen.cli.common import Output, plain_errors, write_table
+from molgen.cli.common import (
+    Output,
+    check_place,
+    plain_errors,
+    read_smiles,
+    tell,
+    write_table,
+)
 from molgen.cli.objectives import Goals, read_objective
 
 
@@ -25,13 +32,19 @@ def optimize(
     model: Annotated[str, typer.Option("--model", "-m", help="Model, or 'none'.")] = "moses",
     start: Annotated[Path | None, typer.Option(help="Molecules to start from.")] = None,
     filters: Annotated[str | None, typer.Option(help="Hard filters, such as 'default'.")] = None,
-    log: Annotated[Path | None, typer.Option(help="File of every call; resumed if there.")] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="File of every call; resumed if there.", callback=check_place),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after this time.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same search.")] = 0,
     output: Output = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="An HTML page of the candidates and of the search's course."),
+        typer.Option(
+            help="An HTML page of the candidates and of the search's course.",
+            callback=check_place,
+        ),
     ] = None,
 ) -> None:
     """Search for molecules that an objective scores high.
@@ -43,7 +56,6 @@ def optimize(
         molgen optimize -g "maximise qed" -g "logp within 1 3" -n 500 -o best.csv
     """
     with plain_errors():
-        from molgen.files.molecule_files import read_molecules
         from molgen.optimization.goal_directed import optimize as search
         from molgen.report.page import report as write_report
 
@@ -53,24 +65,23 @@ def optimize(
             model=None if model == "none" else model,
             n_calls=calls,
             seed=seed,
-            start=[] if start is None else list(read_molecules(start).smiles),
+            start=[] if start is None else list(read_smiles(start)),
             filters=filters,
             log=log,
             time_limit=None if minutes is None else 60 * minutes,
             on_progress=_tell_progress(calls),
         )
-        typer.echo(
+        tell(
             f"{table.attrs['calls']:,} calls, ended by {table.attrs['reason']}; area under the "
-            f"top-10 curve {table.attrs['auc_top10']:.3f}",
-            err=True,
+            f"top-10 curve {table.attrs['auc_top10']:.3f}"
         )
         for event in table.attrs["events"]:
-            typer.echo(f"Note: {event}", err=True)
+            tell(f"Note: {event}")
         arguments = {"objective": wanted.to_dict(), "model": model, "n_calls": calls}
         write_table(table, output, "optimize", arguments, "")
         if report is not None:
             write_report(table, report, title=f"Search: {wanted.name}")
-            typer.echo(f"Report in {report}", err=True)
+            tell(f"Report in {report}")
 
 
 def _tell_progress(calls: int) -> Callable[[int, float], None]:
@@ -81,8 +92,6 @@ def _tell_progress(calls: int) -> Callable[[int, float], None]:
         nonlocal told
         if used * 10 // calls > told:
             told = used * 10 // calls
-            typer.echo(
-                f"{used:,} of {calls:,} calls; mean of the ten best {best_ten:.3f}", err=True
-            )
+            tell(f"{used:,} of {calls:,} calls; mean of the ten best {best_ten:.3f}")
 
     return tell

@@ -11,14 +11,19 @@ import typer
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
+    Format,
     Input,
     Jobs,
     Rejects,
+    check_place,
     hash_input,
     plain_errors,
     read_columns,
     read_input,
+    read_smiles,
+    show,
     show_progress,
+    tell,
     write_rejects,
 )
 
@@ -39,8 +44,12 @@ def evaluate(
         str | None, typer.Option("--metrics", "-m", help="Comma-separated; all by default.")
     ] = None,
     column: Column = None,
+    format: Format = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the metrics here as JSON.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write the metrics here as JSON.", callback=check_place
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where ChemNet runs: auto, cpu, cuda.")] = "auto",
     jobs: Jobs = 1,
@@ -59,12 +68,12 @@ def evaluate(
     from molgen.evaluation.metrics import evaluate as evaluate_molecules
 
     with plain_errors():
-        read = read_input(molecules, column)
+        read = read_input(molecules, column, format)
         generated = [*read.smiles, *(r.smiles for r in read.rejected)]
         values = evaluate_molecules(
             generated,
             reference if reference == "moses" else Path(reference),
-            train=None if train is None else read_input(train, None),
+            train=None if train is None else read_smiles(train),
             metrics=None if metrics is None else [m.strip() for m in metrics.split(",")],
             n_jobs=jobs,
             device=device,
@@ -74,7 +83,7 @@ def evaluate(
         if output is None:
             width = max(map(len, values), default=0)
             for name, value in values.items():
-                typer.echo(f"{name:<{width}}  {value:.4f}")
+                show(f"{name:<{width}}  {value:.4f}")
             return
         try:
             write_atomically(output, text.encode())
@@ -85,7 +94,9 @@ def evaluate(
 @app.command()
 def draw(
     molecules: Input,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The SVG file.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The SVG file.", callback=check_place)
+    ],
     scores: Annotated[
         str | None, typer.Option("--scores", "-s", help="Properties to write beneath, by commas.")
     ] = None,
@@ -95,6 +106,7 @@ def draw(
     columns: Annotated[int, typer.Option(help="Molecules in a row.")] = 4,
     limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many molecules.")] = 100,
     column: Column = None,
+    format: Format = None,
     rejects: Rejects = None,
 ) -> None:
     """Draw molecules as a grid, with scores beneath and alerts highlighted.
@@ -107,7 +119,7 @@ def draw(
     from molgen.report.drawing import draw as draw_molecules
 
     with plain_errors():
-        read = read_input(molecules, column)
+        read = read_input(molecules, column, format)
         smiles = list(read.smiles[:limit])
         held: dict[str, list[float]] = {}
         if scores:
@@ -123,13 +135,15 @@ def draw(
             path=output,
         )
         write_rejects(rejects, read, [])
-        typer.echo(f"{len(smiles):,} molecules drawn in {output}", err=True)
+        tell(f"{len(smiles):,} molecules drawn in {output}")
 
 
 @app.command()
 def report(
     molecules: Input,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The HTML file.", callback=check_place)
+    ],
     filters: Annotated[
         str | None, typer.Option("--filters", "-f", help="Apply these, and show the funnel.")
     ] = None,
@@ -139,6 +153,7 @@ def report(
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Molecules",
     limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many drawn.")] = 1000,
     column: Column = None,
+    format: Format = None,
     reference: Annotated[
         str, typer.Option("--reference", "-r", help="'moses', 'none' or a file of known molecules.")
     ] = "moses",
@@ -160,14 +175,14 @@ def report(
     from molgen.report.page import report as write_report
 
     with plain_errors():
-        read = read_input(molecules, column)
+        read = read_input(molecules, column, format)
         given: Any = (
             [f.strip() for f in filters.split(",")] if filters and "," in filters else filters
         )
         values = None if metrics is None else _read_metrics(metrics)
         known: Any = {"moses": "moses", "none": None}.get(reference, reference)
         if known not in ("moses", None):
-            known = list(read_input(known, None).smiles)
+            known = list(read_smiles(known))
         write_report(
             _scored_rows(molecules, read),
             output,
@@ -181,7 +196,7 @@ def report(
             progress=show_progress(molecules),
         )
         write_rejects(rejects, read, [])
-        typer.echo(f"{len(read):,} molecules reported in {output}", err=True)
+        tell(f"{len(read):,} molecules reported in {output}")
 
 
 def _scored_rows(source: str, read: MoleculeFile) -> Any:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from molgen.base.parquet import ParquetError, parquet_bytes, read_parquet
 from molgen.base.whole_files import write_atomically
+from molgen.files.molecule_files import SIGNATURES
 from molgen.files.provenance_records import Provenance, canonical_text, held_digests, row_digests
 
 if TYPE_CHECKING:
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
 
 SIDECAR = ".provenance.json"
 _PARQUET_KEY = "molgen_provenance"
-_SDF_RECORD = "molgen_provenance"
-_SDF_DIGEST = "molgen_row_digest"
+_SDF_RECORD, _SDF_DIGEST = SIGNATURES
 
 WRITABLE = (".csv", ".tsv", ".parquet", ".json", ".sdf", ".smi")
 
 
-def _suffix(path: Path) -> str:
+def check_suffix(path: Path) -> str:
+    """The ending that says how a table is written, without ``.gz``.
+
+    Raises:
+        ValueError: no ending of :data:`WRITABLE`.
+    """
     suffixes = [s.lower() for s in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
@@ -59,7 +64,7 @@ def save_table(
         ValueError: unknown ending, no such column, or the file cannot be written.
     """
     target = Path(path)
-    suffix = _suffix(target)
+    suffix = check_suffix(target)
     if smiles_column not in table.columns:
         raise ValueError(
             f"The table has no column {smiles_column!r}; it has "
@@ -72,10 +77,16 @@ def save_table(
     content = _WRITERS[suffix](table, complete, smiles_column)
     if target.suffix.lower() == ".gz":
         content = gzip.compress(content, mtime=0)
+    beside = suffix in (".csv", ".tsv", ".smi")
     try:
-        write_atomically(target, content)
-        if suffix in (".csv", ".tsv", ".smi"):
+        if beside:  # first the record: a table never stands there without it
             write_atomically(sidecar_path(target), complete.to_json().encode())
+        try:
+            write_atomically(target, content)
+        except OSError:
+            if beside and not target.exists():
+                sidecar_path(target).unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise ValueError(f"Cannot write {target}: {error.strerror}.") from error
     return target
@@ -173,7 +184,7 @@ def load_table(path: str | Path) -> tuple[pd.DataFrame, Provenance]:
         ValueError: no such file, no record, or a damaged one.
     """
     source = Path(path)
-    suffix = _suffix(source)
+    suffix = check_suffix(source)
     if suffix == ".parquet" and source.suffix.lower() != ".gz":
         return _load_parquet(source, source)
     try:
