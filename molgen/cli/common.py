@@ -134,11 +134,7 @@ def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
         _QUIET = quiet
         command(*arguments, **options)
 
-    run.__name__, run.__doc__, run.__module__ = (
-        command.__name__,
-        command.__doc__,
-        command.__module__,
-    )
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
@@ -363,9 +359,9 @@ def with_columns(
     columns: dict[str, Any] = {}
     if read.titled:
         columns["name"] = list(read.names)
+    columns |= {name: values for name, values in read.columns.items() if name not in columns}
     if original:
         columns[read.smiles_column or "input_smiles"] = list(read.smiles)
-    columns |= {name: values for name, values in read.columns.items() if name not in columns}
     renamed = {}
     for name in columns:
         if name in own:
