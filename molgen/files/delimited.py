@@ -26,7 +26,7 @@ NAME_COLUMNS = (
     "cid", "cas", "cas_number", "sample_id", "code",
 )  # fmt: skip
 
-_SAMPLE = 50
+_SAMPLE, _FEW = 50, 10
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*[\r\n]*\Z')
 
 
@@ -54,17 +54,20 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def find_delimiter(lines: Sequence[str], usual: str) -> str:
     """The delimiter of a table: the one that gives a SMILES column, and rows of one length."""
 
-    def worth(delimiter: str) -> tuple[int, float, int, bool]:
+    def worth(delimiter: str) -> tuple[int, bool, float, int, bool]:
         rows = [row for row in (_cells(s, delimiter) for s in lines[:_SAMPLE]) if row]
         width = len(rows[0]) if rows else 0
         if width < 2:
-            return (0, 0.0, 0, delimiter == usual)
+            return (0, False, 0.0, 0, delimiter == usual)
         names = {plain_name(name) for name in rows[0]}
         known = 2 * any(n in names for n in SMILES_COLUMNS) + any("smiles" in n for n in names)
         alike = sum(len(row) == width for row in rows) / len(rows)
-        return (known, alike, width, delimiter == usual)
+        held = not known and bool(_molecule_columns(rows[:_FEW]))
+        return (known, held, alike, width, delimiter == usual)
 
-    return max(",;\t|", key=worth)
+    best = max(",;\t", key=worth)
+    # extensions of SMILES stand between bars, so that they are asked last
+    return "|" if worth(best)[3] < 2 and worth("|")[0] else best
 
 
 def looks_like_table(lines: Sequence[str]) -> str | None:
@@ -76,25 +79,30 @@ def looks_like_table(lines: Sequence[str]) -> str | None:
         return find_delimiter(sample[1:], ",")
     delimiter = find_delimiter(sample, ",")
     header = [plain_name(name) for name in _cells(sample[0], delimiter)]
-    if len(header) > 1 and any(n in SMILES_COLUMNS or n.endswith("smiles") for n in header):
-        return delimiter
     body = sample[1:] or sample
-    firsts = [line.split(None, 1)[0] for line in body]
-    if any(parse_or_none(first) is not None for first in firsts):
-        return None  # the first word of a line is a molecule: SMILES with names
-    columns = _molecule_columns([_cells(line, delimiter) for line in body])
-    return delimiter if columns and delimiter in sample[0] else None
+    divided = 2 * sum(delimiter in line for line in body) >= len(body)
+    named = any(n in SMILES_COLUMNS or n.endswith("smiles") for n in header)
+    if len(header) > 1 and named and divided:
+        return delimiter
+    # SMILES with names, unless more lines hold a molecule in a column than at their beginning
+    rows = [_cells(line, delimiter) for line in sample]
+    first_words = sum(parse_or_none(line.split(None, 1)[0]) is not None for line in sample)
+    in_column = [
+        sum(len(row) > at and parse_or_none(row[at]) is not None for row in rows)
+        for at in _molecule_columns(rows)
+    ]
+    return delimiter if len(header) > 1 and max(in_column, default=0) > first_words else None
 
 
 def _molecule_columns(rows: Sequence[Sequence[str]]) -> list[int]:
-    """The columns of which at least half of the filled cells are molecules."""
-    found = []
+    """The columns of which half of the filled cells are molecules; else those that hold one."""
+    found, some = [], []
     for at in range(max((len(row) for row in rows), default=0)):
         filled = [row[at] for row in rows if len(row) > at and row[at].strip()]
         good = sum(parse_or_none(cell) is not None for cell in filled)
-        if good and 2 * good >= len(filled):
-            found.append(at)
-    return found
+        if good:
+            (found if 2 * good >= len(filled) else some).append(at)
+    return found or some
 
 
 class Table:
@@ -148,9 +156,8 @@ class Table:
         names = [plain_name(name) for name in header]
         if column in header or any(n in SMILES_COLUMNS or "smiles" in n for n in names):
             return True
-        body = _molecule_columns(sample)
-        if not any(any(cell.strip() for cell in row) for row in sample):
-            body = list(range(len(header)))  # a single row is data if a cell of it is a molecule
+        # where no row below tells, the first is data if a cell of it is a molecule
+        body = _molecule_columns(sample) or list(range(len(header)))
         return not any(at < len(header) and parse_or_none(header[at]) is not None for at in body)
 
     def _choose(self, column: str | None, sample: list[list[str]]) -> int:

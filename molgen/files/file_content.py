@@ -40,7 +40,7 @@ _FOREIGN = {
     b"\x93NUMPY": "a NumPy array",
     b"VjCD": "a ChemDraw file",
 }
-_SDF = re.compile(r"^M  END[ \t]*\r?$|^\$\$\$\$[ \t]*\r?$|^.{34}V[23]000[ \t]*\r?$", re.MULTILINE)
+_SDF = re.compile(r"^M  END[ \t]*$|^\$\$\$\$[ \t]*$|^.{34}V[23]000[ \t]*$", re.MULTILINE)
 _JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\"])")
 
 
@@ -167,7 +167,7 @@ def shown(text: str) -> str:
 
 def holds_sdf(text: str) -> bool:
     """Whether the text has the lines of a structure file (SDF, mol)."""
-    return _SDF.search(text, 0, 200_000) is not None
+    return _SDF.search(text[:200_000].replace("\r", "\n")) is not None
 
 
 def holds_json(text: str) -> bool:

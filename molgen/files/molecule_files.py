@@ -134,7 +134,10 @@ class _Rows:
     def add(self, line: int, smiles: str, name: str = "") -> None:
         self.smiles.append(smiles)
         self.lines.append(line)
-        self.names.append(self.mended(name) if name and not name.isascii() else name)
+        if name and not name.isascii():
+            # a column of names is counted when the columns are kept
+            name = self.mended(name) if self.name_column is None else mend(name)
+        self.names.append(name)
 
     def reject(self, line: int, text: str, reason: str, name: str = "") -> None:
         self.rejected.append(Rejected(line, shown(text), reason, mend(name)))

@@ -1,0 +1,331 @@
+"""Files of every shape that users bring: each row is in the output or among the rejects."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+from typer.testing import CliRunner
+
+from molgen.cli import app
+from molgen.files.molecule_files import read_molecules
+
+#: `SHAPES=5000 pytest tests/molgen/test_file_shapes.py` tries so many files.
+N_SHAPES = int(os.environ.get("SHAPES", "0"))
+
+GOOD = [
+    "CCO", "c1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "C/C=C/C", "CC(=O)[O-].[Na+]", "CCN.Cl",
+    "C[C@H](O)CC |o1:1|", "C[C@H](O)CC |&1:1|", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "[2H]C(Cl)(Cl)Cl",
+    "OC(=O)/C=C\\C(=O)O.C1CCNCC1",
+]  # fmt: skip
+BAD = ["C1CC", "c1cccc1", "[Pt](Cl)Cl.N", "*CC", "n.d.", "C(C)(C)(C)(C)C"]
+NAMES = st.text(st.sampled_from("abcXYZ019-_.,;'\"|()[]{} µéαß#\\/"), min_size=1, max_size=9).map(
+    lambda text: "k" + text.strip()
+)
+
+
+@dataclass
+class Shape:
+    """A file as bytes, and its rows: line, SMILES and identifier."""
+
+    content: bytes
+    suffix: str
+    rows: list[tuple[int, str, str]]
+    has_ids: bool
+    what: str
+
+
+@st.composite
+def shapes(draw) -> Shape:
+    kind = draw(st.sampled_from(["smi", "csv", "csv", "tsv", "sdf", "parquet"]))
+    n = draw(st.integers(1, 7))
+    smiles = draw(st.lists(st.sampled_from(GOOD + BAD), min_size=n, max_size=n))
+    if kind in ("csv", "tsv") and smiles[0] in BAD:  # without a header nothing tells what it holds
+        smiles[0] = "CCO"
+    ids = [f"{i}-{name}" for i, name in enumerate(draw(st.lists(NAMES, min_size=n, max_size=n)))]
+    has_ids = draw(st.booleans()) or kind in ("csv", "tsv")
+    pack = draw(st.sampled_from(["", "", ".gz", ".xz", ".bz2"]))
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"]))
+    if encoding == "cp1252":
+        ids = [name.replace("α", "a") for name in ids]
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    rows: list[tuple[int, str, str]] = []
+    if kind == "parquet":
+        rows = [(i, s, name) for i, (s, name) in enumerate(zip(smiles, ids), start=1)]
+        table = pd.DataFrame({"Compound ID": ids, "value": range(n), "Smiles": smiles})
+        content, encoding = table.to_parquet(index=False), "binary"
+    elif kind == "sdf":
+        content, rows = _sdf(draw, smiles, ids, end)
+        encoding = "utf-8"
+    elif kind == "smi":
+        lines = draw(st.sampled_from([[], ["# made by hand"], ["SMILES\tName"], [""]]))
+        if lines == ["SMILES\tName"] and not has_ids:
+            lines = ["smiles"]
+        separator = draw(st.sampled_from([" ", "\t", "   "]))
+        text = list(lines)
+        for s, name in zip(smiles, ids):
+            if "n.d." in s or (has_ids and separator != "\t" and name.startswith("|")):
+                s = "C1CC"
+            text.append(f"{s}{separator}{name}" if has_ids else s)
+            rows.append((len(text), s, name))
+        content = end.join([*text, ""] if draw(st.booleans()) else text).encode(encoding)
+    else:
+        content, rows = _table(draw, kind, smiles, ids, end, encoding)
+    packed = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}[pack]
+    what = f"{kind}{pack} {encoding} {end!r}"
+    return Shape(packed(content), f".{kind}{pack}", rows, has_ids, what)
+
+
+def _sdf(draw, smiles, ids, end) -> tuple[bytes, list[tuple[int, str, str]]]:
+    text, rows, line = "", [], 1
+    gap = draw(st.sampled_from(["", " ", "\t "]))
+    for i, (s, name) in enumerate(zip(smiles, ids)):
+        mol = Chem.MolFromSmiles(s)
+        rows.append((line, s, name))
+        if mol is None:
+            block = f"{name}\n\n\n  9  9  0  0  0  0            999 V2000\nnonsense\nM  END\n"
+        else:
+            mol.SetProp("_Name", name)
+            block = Chem.MolToMolBlock(mol)
+        record = f"{block}>  <value>\n{i}\n\n>  <note>\ntwo\nlines\n\n$$$${gap}\n"
+        text += record
+        line += record.count("\n")
+    return text.replace("\n", end).encode(), rows
+
+
+def _table(draw, kind, smiles, ids, end, encoding) -> tuple[bytes, list[tuple[int, str, str]]]:
+    delimiter = "\t" if kind == "tsv" else draw(st.sampled_from([",", ";", "\t"]))
+    header = draw(st.booleans())
+    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    extra = draw(st.sampled_from([[], ["pIC50"], ["mw", "note"]]))
+    named = draw(st.sampled_from(["smiles", "SMILES", "Canonical Smiles", "isomeric_smiles"]))
+    names = ["Molecule ChEMBL ID", *extra, named]
+    columns = [ids, *[[f"5{i},{k}" for i in range(len(ids))] for k in range(len(extra))], smiles]
+    order = draw(st.permutations(range(len(names))))
+    out = io.StringIO()
+    if draw(st.booleans()) and header and kind == "csv":
+        out.write(f"sep={delimiter}{end}")
+    writer = csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    if header:
+        writer.writerow([names[k] for k in order])
+    # a quote that is opened and never closed, at the start of a cell of its own
+    spoilt = draw(st.sampled_from([None, None, len(ids) - 1, 0])) if header else None
+    rows = []
+    for i, (s, name) in enumerate(zip(smiles, ids)):
+        rows.append((len(out.getvalue().split(end)), s, name))
+        cells = [columns[k][i] for k in order]
+        if i == spoilt and quoting == csv.QUOTE_MINIMAL and extra:
+            at = order.index(1)
+            cells[at] = "MARK"
+            plain = io.StringIO()
+            csv.writer(plain, delimiter=delimiter, lineterminator=end).writerow(cells)
+            out.write(plain.getvalue().replace("MARK", '"12" plate'))
+        else:
+            writer.writerow(cells)
+    return out.getvalue().encode(encoding), rows
+
+
+def read_shape(shape: Shape, path, as_stream: bool, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        if as_stream:
+            stream = io.TextIOWrapper(io.BytesIO(shape.content))
+            monkeypatch.setattr(sys, "stdin", stream)
+            return read_molecules("-")
+        path = path / f"molecules{shape.suffix}"
+        path.write_bytes(shape.content)
+        return read_molecules(path)
+
+
+@given(shape=shapes(), as_stream=st.booleans())
+@settings(
+    max_examples=N_SHAPES or 60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_every_row_is_read_or_rejected(tmp_path, monkeypatch, shape, as_stream):
+    read = read_shape(shape, tmp_path, as_stream, monkeypatch)
+    found = dict(zip(read.lines, zip(read.smiles, read.names)))
+    rejected = {r.line: r for r in read.rejected}
+    assert len(found) + len(rejected) == len(read.smiles) + len(read.rejected)
+    for line, smiles, name in shape.rows:
+        if line in found:
+            text, label = found[line]
+            if ".sdf" in shape.suffix:
+                mol = Chem.MolFromSmiles(smiles)
+                assert Chem.CanonSmiles(text) == Chem.MolToSmiles(mol), shape.what
+            else:
+                assert text == smiles, shape.what
+            if shape.has_ids and read.name_column != "column 1":
+                assert label in (name, ""), shape.what
+        else:
+            assert rejected[line].reason and rejected[line].smiles, (line, shape.what)
+    assert set(found) | set(rejected) == {line for line, _, _ in shape.rows}, shape.what
+
+
+VERBS = {
+    "standardize": [],
+    "describe": ["-p", "mw,rings"],
+    "filter": ["-f", "veber", "--all"],
+    "score": ["-g", "maximise qed"],
+}
+
+
+@given(shape=shapes(), verb=st.sampled_from(sorted(VERBS)), as_stream=st.booleans())
+@settings(
+    max_examples=N_SHAPES or 12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_every_verb_accounts_for_every_row(tmp_path, shape, verb, as_stream):
+    path, rejects, output = (tmp_path / f"{n}" for n in (f"in{shape.suffix}", "bad.csv", "out.csv"))
+    path.write_bytes(shape.content)
+    output.unlink(missing_ok=True)
+    source, stdin = ("-", shape.content) if as_stream else (str(path), None)
+    arguments = [verb, source, *VERBS[verb], "--rejects", str(rejects), "-o", str(output)]
+    outcome = CliRunner().invoke(app, arguments, input=stdin)
+    assert outcome.exit_code in (0, 1), outcome.output
+    kept = pd.read_csv(output, dtype=str, keep_default_na=False) if output.exists() else []
+    bad = pd.read_csv(rejects, dtype=str, keep_default_na=False)
+    assert len(kept) + len(bad) == len(shape.rows), (shape.what, outcome.output)
+    assert set(bad["line"].astype(int)) <= {line for line, _, _ in shape.rows}
+    assert all(bad["reason"]) and all(bad["smiles"])
+    if shape.has_ids and len(kept):
+        cells = {cell for column in kept.columns for cell in kept[column]}
+        cells |= set(bad["name"]) | set(bad["smiles"])
+        for _, _, name in shape.rows:
+            assert any(name in cell or cell in name for cell in cells if cell), (name, shape.what)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "smiles", "lines"),
+    [
+        ("m.smi", b"CCO a\rCCN b\rCCC c\r", ("CCO", "CCN", "CCC"), (1, 2, 3)),
+        ("m.csv", b"CCO,ethanol\nCCN,amine\n", ("CCO", "CCN"), (1, 2)),
+        ("m.csv", b"ethanol,CCO\namine,CCN\n", ("CCO", "CCN"), (1, 2)),
+        ("m.csv", b"sep=;\r\nid;smiles\r\n1;CCO\r\n2;CCN\r\n", ("CCO", "CCN"), (3, 4)),
+        ("m.csv", b'id,smiles\n1,CCO\n"2,CCN\n3,CCC\n', ("CCO", "CCC"), (2, 4)),
+        ("m.csv", b'smiles,note\nCCO,"12\nCCN,x\nCCC,"y"\n', ("CCO", "CCN", "CCC"), (2, 3, 4)),
+        ("m.csv", b'smiles,note\nCCO,"two\nlines"\nCCN,x\n', ("CCO", "CCN"), (2, 4)),
+        ("m.csv", "id,smiles\n1,CCO\n2,CCN\n".encode("utf-16"), ("CCO", "CCN"), (2, 3)),
+        ("m.txt", "id\tsmiles\n1\tCCO\n".encode("utf-16-le"), ("CCO",), (2,)),
+        ("m.smi", b"CCO,ethanol\nCCN,amine\n", ("CCO", "CCN"), (1, 2)),
+        ("m.csv", b"molecule,SMI\naspirin,CCO\nibuprofen,CCN\n", ("CCO", "CCN"), (2, 3)),
+        ("m.csv", b"Name;Smiles;Type\nx;CCO;small, old\n", ("CCO",), (2,)),
+        ("m.smi", b"C[C@H](O)CC |o1:1| mine\n", ("C[C@H](O)CC |o1:1|",), (1,)),
+    ],
+)
+def test_files_that_lost_rows(tmp_path, name, content, smiles, lines):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = read_molecules(path)
+    assert read.smiles == smiles
+    assert read.lines == lines
+
+
+def test_a_byte_that_is_not_utf8_in_a_name_costs_no_row(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_bytes("name,smiles\ncaf\xe9,CCO\nµM,CCN\n".encode("cp1252"))
+    with pytest.warns(UserWarning, match="2 texts with bytes that are not UTF-8"):
+        read = read_molecules(path)
+    assert read.names == ("café", "µM")
+    outcome = CliRunner().invoke(app, ["describe", str(path), "-p", "mw"])
+    assert outcome.exit_code == 0 and "café" in outcome.stdout
+
+
+def test_sdf_with_blanks_after_its_ends_and_data_fields(tmp_path):
+    block = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO"))
+    record = f"{block}>  <ID>\nx-1\n\n>  <note>\ntwo\nlines\n\n$$$$ \n"
+    path = tmp_path / "m.sdf"
+    path.write_text(record + record.replace("x-1", "x-2") + "\n")
+    read = read_molecules(path)
+    assert read.smiles == ("CCO", "CCO")
+    assert read.names == ("x-1", "x-2")
+    assert read.columns["note"] == ["two\nlines"] * 2
+    path.write_text(f"{block}$$$$\n\n{block}$$$$\n")  # a blank line before the next record
+    assert read_molecules(path).smiles == ("CCO", "CCO")
+
+
+def test_enhanced_stereo_of_sdf_is_kept(tmp_path):
+    mol = Chem.MolFromSmiles("C[C@H](O)CC |o1:1|")
+    path = tmp_path / "m.sdf"
+    path.write_text(Chem.MolToV3KMolBlock(mol) + "$$$$\n")
+    read = read_molecules(path)
+    assert read.smiles == (Chem.MolToCXSmiles(mol),) and "|o1:" in read.smiles[0]
+    output = tmp_path / "out.sdf"
+    CliRunner().invoke(app, ["describe", str(path), "-p", "mw", "-o", str(output)])
+    assert read_molecules(output).smiles == read.smiles
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, bytes])
+def test_streams_of_every_kind(monkeypatch, pack):
+    block = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")) + "$$$$\n"
+    table = pd.DataFrame({"id": ["a"], "smiles": ["CCO"]})
+    contents = [b"CCO a\n", b"id;smiles\na;CCO\n", block.encode(), table.to_parquet(index=False)]
+    for content in contents:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pack(content))))
+        assert read_molecules("-").smiles == ("CCO",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x28\xb5\x2f\xfd\x00", "packed with zstandard|damaged"),
+        (b"PK\x03\x04....xl/workbook.xml", "an Excel workbook; save the sheet as CSV"),
+        (b"%PDF-1.7", "is a PDF"),
+        (b'{"provenance": {}, "rows": []}', "is JSON"),
+        (b'[{"smiles": "C"}]', "is JSON"),
+        (gzip.compress(b"CCO\n" * 999)[:-9], "damaged or cut off"),
+        ("CCO\n".encode("utf-16")[:-1], "damaged"),
+    ],
+)
+def test_streams_of_another_kind_are_refused_by_name(monkeypatch, content, message):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(ValueError, match=message):
+        read_molecules("-")
+
+
+def test_columns_travel_and_names_are_not_taken(tmp_path):
+    path, output = tmp_path / "m.csv", tmp_path / "out.csv"
+    path.write_text("Molecule ChEMBL ID;Smiles;mw;pIC50\nCHEMBL545;CCO;007;5,6\nx;C1CC;1;2\n")
+    outcome = CliRunner().invoke(app, ["describe", str(path), "-p", "mw", "-o", str(output)])
+    assert "columns mw are written as input_mw" in outcome.stderr
+    table = pd.read_csv(output, dtype=str)
+    assert table.columns.tolist() == ["smiles", "Molecule ChEMBL ID", "input_mw", "pIC50", "mw"]
+    assert table.iloc[0].tolist()[:4] == ["CCO", "CHEMBL545", "007", "5,6"]
+    assert CliRunner().invoke(app, ["verify", str(output)]).exit_code == 0
+    piped = CliRunner().invoke(app, ["filter", str(path), "-f", "veber"])
+    assert piped.stdout == 'smiles,Molecule ChEMBL ID,mw,pIC50\nCCO,CHEMBL545,007,"5,6"\n'
+    again = CliRunner().invoke(app, ["standardize", "-"], input=piped.stdout)
+    assert again.stdout == piped.stdout
+
+
+def test_what_was_read_is_a_table(tmp_path):
+    path = tmp_path / "m.smi"
+    path.write_text("CCO one\nCCN two\n")
+    table = read_molecules(path).table()
+    assert table.index.tolist() == [1, 2] and table["name"].tolist() == ["one", "two"]
+
+
+def test_format_says_what_nothing_tells(tmp_path):
+    path = tmp_path / "export.dat"
+    path.write_text("id,smiles\na,CCO\n")
+    with pytest.raises(ValueError, match=r"Cannot tell what export\.dat is"):
+        read_molecules(path)
+    assert read_molecules(path, format="csv").smiles == ("CCO",)
+    with pytest.raises(ValueError, match="format must be one of"):
+        read_molecules(path, format="excel")
