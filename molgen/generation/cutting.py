@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rdkit import Chem, rdBase
 
+from molgen.chem.parsing import parse_or_none
 from molgen.generation.partial_structures import Scaffold, cut_scaffold
 
 
@@ -28,7 +29,7 @@ def find_part(mol: Chem.Mol, pattern: str, smiles: str) -> tuple[int, ...]:
     matches = mol.GetSubstructMatches(query)
     if not matches:
         with rdBase.BlockLogs():
-            as_smiles = Chem.MolFromSmiles(pattern)
+            as_smiles = parse_or_none(pattern)
         matches = mol.GetSubstructMatches(as_smiles) if as_smiles is not None else ()
     if not matches:
         raise ValueError(f"{pattern!r} is not a part of {smiles}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rdkit import Chem, rdBase
+from rdkit import Chem
 
+from molgen.chem.parsing import MoleculeError, abbreviate, parse
 from molgen.motifs.trees import Edge, MotifError, MotifTree, cut_bonds, locate, motif
 
 MAX_HEAVY_ATOMS = 60
@@ -45,10 +46,12 @@ def parse_scaffold(text: str) -> Scaffold:
     Raises ValueError if it cannot be read, is in several pieces, is too large, has an exit that
     does not hang on one atom by a single bond, or has no hydrogen left to grow from.
     """
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(text) if text else None
-    if mol is None:
-        raise ValueError(f"the scaffold {text!r} is not a SMILES that RDKit can read")
+    try:
+        mol = parse(text)
+    except MoleculeError as error:
+        raise ValueError(
+            f"the scaffold {abbreviate(text)} is not a SMILES that RDKit can read: {error.reason}"
+        ) from None
     editable = Chem.RWMol(mol)
     exits, dummies = [], []
     for atom in mol.GetAtoms():

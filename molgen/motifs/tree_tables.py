@@ -16,9 +16,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from rdkit import Chem, RDLogger
+from rdkit import RDLogger
 from tqdm.auto import tqdm
 
+from molgen.chem.parsing import MoleculeError, parse
 from molgen.chem.refusals import Refusal
 from molgen.motifs.trees import Edge, MotifError, MotifTree, decompose
 
@@ -162,9 +163,10 @@ def _build_chunk(chunk: list[tuple[int, str]]):
     refused: list[Refusal] = []
     flattened: list[Refusal] = []
     for row, smiles in chunk:
-        mol = Chem.MolFromSmiles(smiles) if smiles else None
-        if mol is None:
-            refused.append(Refusal(row, smiles, "RDKit cannot read it"))
+        try:
+            mol = parse(smiles)
+        except (MoleculeError, TypeError) as error:
+            refused.append(Refusal(row, smiles, getattr(error, "reason", "not a text")))
             continue
         try:
             tree = decompose(mol)

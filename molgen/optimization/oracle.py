@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
-from molgen.chem.parsing import quiet_rdkit
+from molgen.chem.parsing import parse_or_none, quiet_rdkit
 from molgen.scoring.guarded_calls import call_batch
 
 LOG_VERSION = 1
@@ -55,8 +55,8 @@ def canonical(smiles: str) -> str | None:
 
 def parse(smiles: str) -> tuple[str, Chem.Mol] | None:
     """Canonical SMILES and molecule, or None for what RDKit does not parse (or no atoms)."""
-    mol = Chem.MolFromSmiles(smiles) if isinstance(smiles, str) else None
-    if mol is None or mol.GetNumAtoms() == 0:
+    mol = parse_or_none(smiles)
+    if mol is None:
         return None
     return Chem.MolToSmiles(mol), mol
 
