@@ -112,6 +112,9 @@ def _strict_loader() -> Any:
     def truth(loader: Any, node: Any) -> bool:
         return str(loader.construct_scalar(node)).lower() == "true"
 
+    def words(loader: Any, node: Any) -> str:
+        return str(loader.construct_scalar(node))
+
     def whole_list(loader: Any, node: Any) -> list[Any]:
         return list(loader.construct_sequence(node, deep=True))
 
@@ -139,7 +142,7 @@ def _strict_loader() -> Any:
     Strict.add_constructor(_BOOL, truth)
     Strict.add_constructor(_INT, whole)
     Strict.add_constructor(_FLOAT, number)
-    Strict.add_constructor(_TEXT, yaml.SafeLoader.construct_yaml_str)
+    Strict.add_constructor(_TEXT, words)
     Strict.add_constructor(_LIST, whole_list)
     Strict.add_constructor(_MAPPING, mapping)
     Strict.add_constructor(None, unknown)

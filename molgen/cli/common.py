@@ -66,12 +66,13 @@ def check_table_place(path: Path | None) -> Path | None:
     """Like :func:`check_place`, for a table, whose ending says how it is written."""
     from molgen.files.tables import check_suffix
 
+    check_place(path)
     if path is not None and str(path) != "-":
         try:
             check_suffix(path)
         except ValueError as error:
             _fail(error)
-    return check_place(path)
+    return path
 
 
 Input = Annotated[

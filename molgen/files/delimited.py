@@ -112,6 +112,7 @@ class Table:
         names: of the columns, each once.
         at: position of the SMILES column.
         first: index of the first line of data.
+        has_header: whether the first line names the columns.
         notes: what was decided that the user may want to know, a sentence each.
     """
 
@@ -139,8 +140,8 @@ class Table:
             header, self.first = [c.strip() for c in cells], line - 1 + n_lines
             break
         sample = [_cells(s, self.delimiter) for s in self.lines[self.first : self.first + _SAMPLE]]
-        has_header = self._has_header(header, sample, column)
-        if not has_header:
+        self.has_header = self._has_header(header, sample, column)
+        if not self.has_header:
             self.first = start
             header = [f"column {i + 1}" for i in range(len(header))]
             sample.append(_cells(self.lines[start], self.delimiter))

@@ -301,6 +301,8 @@ def _read_table(text: str, rows: _Rows, column: str | None, source: str, kind: s
     table = Table(text, column, "\t" if kind == "tsv" else ",", _named(source))
     names, at = table.names, table.at
     name_at = choose_name(names, at)
+    if name_at is None and not table.has_header and len(names) > 1:
+        name_at = 0 if at else 1
     rows.smiles_column = names[at]
     rows.name_column = None if name_at is None else names[name_at]
     kept: list[list[str]] = []

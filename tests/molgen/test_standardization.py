@@ -113,7 +113,8 @@ SALTS = list(csv.DictReader((DATA / "approved_salts.tsv").open(), delimiter="\t"
 _ACIDS = [
     Chem.MolFromSmarts(s)
     for s in ("[CX3](=O)[OX2H1:1]", "[#15,#16](=O)[OX2H1:1]", "[nH:1]1nnnc1",
-              "[NX3H1:1]([CX3]=O)[CX3]=O", "[NX3H1:1]S(=O)(=O)", "[OX2H1:1][#6X3]=,:[#6X3]", "[nH:1]")
+              "[NX3H1:1]([CX3]=O)[CX3]=O", "[NX3H1:1]S(=O)(=O)",
+              "[OX2H1:1][#6X3]=,:[#6X3]", "[nH:1]")
 ]  # fmt: skip
 _BASE = Chem.MolFromSmarts("[NX3;+0;H2,H1,H0;!$(N-[C,S,P]=[O,N,S]);!$(N-a);!$(N-N);!$(N[#6]=[#7])]")
 
