@@ -96,7 +96,8 @@ def looks_like_table(lines: Sequence[str]) -> str | None:
 
 def _molecule_columns(rows: Sequence[Sequence[str]]) -> list[int]:
     """The columns of which half of the filled cells are molecules; else those that hold one."""
-    found, some = [], []
+    found: list[int] = []
+    some: list[int] = []
     for at in range(max((len(row) for row in rows), default=0)):
         filled = [row[at] for row in rows if len(row) > at and row[at].strip()]
         good = sum(parse_or_none(cell) is not None for cell in filled)
