@@ -117,3 +117,13 @@ def test_arms_called_no_and_yes_stay_texts():
 
     text = "type: Dropout\nrate: 0.01\nby_arm:\n  no: 0.01\n  yes: 1e-3\n"
     assert ts.Dropout.from_yaml(text).by_arm == {"no": 0.01, "yes": 0.001}
+
+
+def test_both_programs_say_their_version():
+    from typer.testing import CliRunner
+
+    import trial_sim
+    from trial_sim.cli import app
+
+    outcome = CliRunner().invoke(app, ["--version"])
+    assert outcome.output == f"trial-sim {trial_sim.__version__}\n"

@@ -4,7 +4,6 @@ import typer
 
 app = typer.Typer(
     name="trial-sim",
-    help="Synthetic patient arms, and whole trials in silico.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
