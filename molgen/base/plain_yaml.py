@@ -47,12 +47,15 @@ def read_plain(text: str) -> Any:
 
     if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
         raise yaml.YAMLError("aliases such as *name are not read; write the value out")
+    loader = _strict_loader()(text)
     try:
-        return yaml.load(text, Loader=_strict_loader())
+        return loader.get_single_data()
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
     except ValueError as error:  # a whole number of thousands of digits
         raise yaml.YAMLError(str(error)) from None
+    finally:
+        loader.dispose()
 
 
 def read_plain_json(text: str) -> Any:
