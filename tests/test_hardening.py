@@ -65,9 +65,9 @@ def test_sources_end_lines_with_newline_alone() -> None:
 
 
 def test_a_gzip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from molgen.files import molecule_files as files
+    from molgen.files import file_content
 
-    monkeypatch.setattr(files, "LARGEST", 10_000)
+    monkeypatch.setattr(file_content, "LARGEST", 10_000)
     path = tmp_path / "bomb.smi.gz"
     path.write_bytes(gzip.compress(b"C\n" * 100_000))
     with pytest.raises(ValueError, match="more than 10,000 bytes"):
