@@ -7,6 +7,7 @@ from scipy import optimize
 from scipy.stats import multivariate_normal
 from scipy.stats import t as student_t
 
+import trial_sim as ts
 import trial_sim.statistics as stats
 from tests.trial_sim import batch_kernels
 from tests.trial_sim.statistics_data import table, within
@@ -226,3 +227,92 @@ def test_bad_input(change, message):
         change["group"] = np.repeat([0, 1], 200)
     with pytest.raises((ValueError, TypeError), match=message):
         stats.mmrm(**(_btheb() | change))
+
+
+def _three_visits():
+    rng = np.random.default_rng(5)
+    subject, visit = np.repeat(np.arange(60), 3), np.tile([0, 1, 2], 60)
+    outcome = rng.normal(size=180) + np.repeat(rng.normal(size=60), 3) + visit * (subject % 2)
+    return outcome, subject, visit, subject % 2
+
+
+WEEKS = ["Week 4", "Week 12", "Week 104"]
+
+
+@pytest.mark.parametrize("as_type", [list, np.array, pd.Series, pd.Categorical, "object", "string"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        WEEKS,
+        ["Baseline", "Week 2", "Week 10"],
+        ["Day 3", "Week 2", "Month 1"],
+        ["visit_9", "visit_10", "visit_11"],
+        ["12 weeks", "24 weeks", "104 weeks"],
+        ["-7", "0", "14"],
+        ["Day -14", "Day -7", "Day 1"],
+        ["V0.5", "V2", "V10"],
+        [9, 10, 101],
+        [0.5, 9.25, 10.0],
+        list(pd.to_datetime(["2024-01-02", "2024-02-01", "2025-01-01"])),
+    ],
+)
+def test_visits_come_in_order_of_time(as_type, names):
+    outcome, subject, visit, group = _three_visits()
+    expected = ts.mmrm(outcome, subject, visit, group)
+    assert abs(expected.effects[0] - expected.effects[2]) > 1
+    labelled = [names[v] for v in visit]
+    if isinstance(as_type, str):
+        if as_type == "string" and not isinstance(names[0], str):
+            pytest.skip("texts only")
+        labelled = pd.Series(labelled, dtype=as_type)
+    else:
+        labelled = as_type(labelled)
+    found = ts.mmrm(outcome, subject, labelled, group)
+    assert found.effects == pytest.approx(expected.effects)
+    assert [str(v) for v in found.visits] == [str(v) for v in names]
+    assert found.estimate == pytest.approx(expected.estimate)
+    assert ts.mmrm(outcome, subject, labelled, group, at=names[0]).estimate == pytest.approx(
+        expected.effects[0]
+    )
+
+
+def test_the_order_of_categories_and_the_order_given_come_first():
+    outcome, subject, visit, group = _three_visits()
+    expected = ts.mmrm(outcome, subject, visit, group).effects
+    for names in (["pre", "mid", "end"], ["c", "a", "b"], ["Week 12", "Week 104", "Week 4"]):
+        labelled = [names[v] for v in visit]
+        for ordered in (True, False):
+            column = pd.Categorical(labelled, names, ordered=ordered)
+            assert ts.mmrm(outcome, subject, column, group).effects == pytest.approx(expected)
+        given = ts.mmrm(outcome, subject, labelled, group, visits=names)
+        assert given.effects == pytest.approx(expected) and given.visits == tuple(names)
+    # an order that is that of the alphabet counts where the user says that it is one
+    names = ["Week 104", "Week 12", "Week 4"]
+    column = pd.Categorical([names[v] for v in visit], names, ordered=True)
+    assert ts.mmrm(outcome, subject, column, group).visits == tuple(names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["pre", "mid", "end"],
+        ["Week 4", "week 04", "Week 8"],
+        ["A1", "B2", "C3"],
+        ["W1D1", "W1D8", "W2"],
+    ],
+)
+def test_an_order_that_labels_do_not_tell_is_asked_for(names):
+    outcome, subject, visit, group = _three_visits()
+    for column in ([names[v] for v in visit], pd.Categorical([names[v] for v in visit])):
+        with pytest.raises(ValueError, match="order of the labels of visit cannot be told"):
+            ts.mmrm(outcome, subject, column, group)
+    with pytest.raises(ValueError, match="the order given for visit lacks"):
+        ts.mmrm(outcome, subject, [names[v] for v in visit], group, visits=[names[0], names[2]])
+
+
+def test_unordered_grades_are_asked_for():
+    table = pd.DataFrame({"grade": ["mild", "none", "severe"]}).astype("category")
+    with pytest.raises(ValueError, match="'grade' holds text without an order"):
+        ts.Ordinal("grade").ordered_levels(table)
+    table["grade"] = table["grade"].cat.reorder_categories(["none", "mild", "severe"])
+    assert ts.Ordinal("grade").ordered_levels(table) == ("none", "mild", "severe")

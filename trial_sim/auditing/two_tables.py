@@ -37,7 +37,7 @@ def audit(
             controls of the privacy attacks sharp and membership inference possible.
         endpoint: one endpoint, or None for all that both trials have.
         seed: of the random choices (bootstrap draws, attacks); the same seed, the same report.
-        options: for a fitted trial, ``n_folds``, ``n_shadow``, ``n_trials``, ``n_null``.
+        options: for a fitted trial, ``n_folds``, ``n_repeats``, ``n_trials``, ``n_null``.
 
     Returns:
         AuditReport: tables ``.fidelity .effects .utility .privacy .error_rates .balance`` with

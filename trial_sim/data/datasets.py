@@ -10,7 +10,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,16 +20,17 @@ import pandas as pd
 
 from trial_sim.base.parquet import read_parquet
 from trial_sim.base.written import read_plain
-from trial_sim.data.column_checks import nearest, numbers
-from trial_sim.data.endpoints import endpoint_from_dict
+from trial_sim.data import cdisc
+from trial_sim.data.column_checks import nearest
+from trial_sim.data.endpoints import Endpoint, endpoint_from_dict
 from trial_sim.data.trial import Trial
 
 # CDISC (ADSL/ADTTE) names that are taken without being spelt out.
-CDISC_ID, CDISC_ARM, CDISC_TIME, CDISC_CENSOR = "USUBJID", "TRT01P", "AVAL", "CNSR"
+CDISC_ARM = "TRT01P"
 #: Bytes of a table's text, at most: a few kilobytes of gzip can hold terabytes.
 LARGEST = 512 * 1024**2
 MOST_CELLS = 100_000_000  # values of a Parquet table, at most, for the same reason
-TABLE_SUFFIXES = (".csv", ".txt", ".tsv", ".parquet", ".pq")
+TABLE_SUFFIXES = (".csv", ".txt", ".tsv", ".parquet", ".pq", *cdisc.SAS_SUFFIXES)
 SPEC_FIELDS = (
     "data",
     "arm",
@@ -132,7 +133,7 @@ def load_trial(name: str) -> Trial:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """A CSV, TSV (each plain or with gzip) or Parquet file as a DataFrame.
+    """A CSV or TSV (each plain or with gzip), Parquet or SAS file as a DataFrame.
 
     Raises:
         ValueError: no such file, another ending, a file that cannot be parsed, or one that holds
@@ -147,8 +148,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
     suffix = suffixes[-1] if suffixes else ""
     if suffix not in TABLE_SUFFIXES:
         raise ValueError(
-            f"{str(path)!r} must end in .csv, .txt or .tsv (each with or without .gz) or .parquet"
+            f"{str(path)!r} must end in .csv, .txt or .tsv (each with or without .gz), "
+            ".parquet, .xpt or .sas7bdat"
         )
+    if suffix in cdisc.SAS_SUFFIXES:
+        return cdisc.read_sas(path)
     try:
         if suffix in (".parquet", ".pq"):
             return read_parquet(path, MOST_CELLS)
@@ -253,12 +257,20 @@ def trial_from_table(table: pd.DataFrame, fields: Mapping[str, Any]) -> Trial:
         table = table.rename(columns=fields.pop("rename"))
     if "arm" not in fields and CDISC_ARM in table.columns:
         fields["arm"] = CDISC_ARM
-    if "id" not in fields and CDISC_ID in table.columns:
-        fields["id"] = CDISC_ID
+    if "id" not in fields and cdisc.SUBJECT in table.columns:
+        fields["id"] = cdisc.SUBJECT
     endpoints = fields.pop("endpoints", None)
-    if endpoints is None and {CDISC_TIME, CDISC_CENSOR} <= set(table.columns):
+    if endpoints is None and {cdisc.TIME, cdisc.CENSOR} <= set(table.columns):
+        codes = table[cdisc.PARAMETER].unique() if cdisc.PARAMETER in table.columns else ()
+        if len(codes) > 1:
+            shown = ", ".join(map(repr, codes[:5]))
+            raise ValueError(
+                f"the table holds {len(codes)} endpoints (PARAMCD {shown}) "
+                "in rows of their own; keep the rows of one, or give ADSL and ADTTE to "
+                "trial_sim.trial_from_cdisc"
+            )
         endpoints = {
-            "event": {"kind": "time_to_event", "duration": CDISC_TIME, "censor": CDISC_CENSOR}
+            "event": {"kind": "time_to_event", "duration": cdisc.TIME, "censor": cdisc.CENSOR}
         }
     if not endpoints:
         raise ValueError("the description needs 'endpoints', each with a 'kind' and its columns")
@@ -272,9 +284,8 @@ def trial_from_table(table: pd.DataFrame, fields: Mapping[str, Any]) -> Trial:
             flag = record.pop("censor")
             if flag not in table.columns:
                 raise ValueError(f"no column {flag!r}{nearest(flag, list(table.columns))}")
-            # CNSR is 0 for an event; values above 1 are reasons of censoring.
             record["event"] = f"{flag}_event"
-            table[record["event"]] = (numbers(table, flag, missing=False) == 0).astype(int)
+            table[record["event"]] = (~cdisc.censored(table, flag)).astype(int)
         records[name] = endpoint_from_dict(record)
     control = fields.pop("control", None)
     if control is not None and "arms" not in fields:
@@ -306,22 +317,40 @@ def as_dates(values: pd.Series) -> pd.Series:
 
 
 def trial_from_cdisc(
-    adsl: pd.DataFrame,
-    adtte: pd.DataFrame,
-    covariates: list[str],
+    adsl: pd.DataFrame | str | Path,
+    adtte: pd.DataFrame | str | Path | None = None,
+    covariates: Sequence[str] = (),
     arm: str = CDISC_ARM,
     parameters: Mapping[str, str] | None = None,
-    time_unit: str = "days",
+    time_unit: str | None = None,
+    control: Any = None,
+    population: str | None = None,
+    bds: pd.DataFrame | str | Path | Sequence[pd.DataFrame | str | Path] = (),
+    adae: pd.DataFrame | str | Path | None = None,
     **fields: Any,
 ) -> Trial:
-    """A trial from CDISC tables: one row a subject (ADSL), one row a subject and PARAMCD (ADTTE).
+    """A trial from CDISC analysis data sets, given as tables or as files (SAS's .xpt, CSV ...).
 
     Args:
-        adsl: USUBJID, the arm, the covariates. adtte: USUBJID, PARAMCD, AVAL, CNSR.
+        adsl: one row a subject, with USUBJID, the arm and the covariates.
+        adtte: times to events, one row a subject and PARAMCD, with AVAL and CNSR. Each endpoint
+            gets columns ``NAME_time`` and ``NAME_event`` = 1 where CNSR is 0.
         parameters: endpoint name by PARAMCD; by default every PARAMCD in lower case.
+        time_unit: of the times; by default as AVALU or PARAM says, else days.
+        control: the control arm; by default the arm whose name says so (placebo, sham ...), else
+            the first by its numeric code (TRT01PN), else the first by name, with a note.
+        population: flag of ADSL that is Y for those who take part, such as "ITTFL".
+        bds: tables of repeated measurements (basic data structure), with PARAMCD, AVISIT and AVAL:
+            a longitudinal endpoint a PARAMCD, and an ordinal or continuous one a visit.
+        adae: adverse events, one row each: endpoints ``adverse_events`` (count),
+            ``any_adverse_event`` and ``serious_adverse_event``.
         fields: passed to `Trial`.
 
-    Each endpoint gets columns ``NAME_time`` and ``NAME_event`` = 1 where CNSR is 0.
+    What was left out or chosen stands in ``.notes`` of the trial.
+
+    Raises:
+        ValueError: a subject that adsl lacks, or that has no or two rows of an endpoint; a CNSR
+            that is no whole number from 0; two PARAMCDs under one name; units that disagree.
 
     Examples:
         >>> import trial_sim as ts
@@ -342,36 +371,58 @@ def trial_from_cdisc(
         ...     }
         ... )
         >>> trial = ts.trial_from_cdisc(adsl, adtte, covariates=["AGE"])
-        >>> list(trial.endpoints), trial.n_patients
-        (['os'], 4)
+        >>> list(trial.endpoints), trial.control, trial.n_patients
+        (['os'], 'Placebo', 4)
     """
-    for frame, names, title in (
-        (adsl, [CDISC_ID, arm, *covariates], "adsl"),
-        (adtte, [CDISC_ID, "PARAMCD", CDISC_TIME, CDISC_CENSOR], "adtte"),
-    ):
-        for name in names:
-            if name not in frame.columns:
-                raise ValueError(f"{title} has no column {name!r}{nearest(name, list(frame))}")
-    parameters = parameters or {p: str(p).lower() for p in adtte["PARAMCD"].unique()}
-    table, records = adsl.copy(), {}
-    for code, name in parameters.items():
-        part = adtte[adtte["PARAMCD"] == code].set_index(CDISC_ID)
-        if part.empty:
-            raise ValueError(
-                f"adtte has no PARAMCD {code!r}{nearest(code, list(adtte['PARAMCD'].unique()))}"
-            )
-        if part.index.duplicated().any():
-            raise ValueError(f"adtte has two rows of {code!r} for one subject")
-        table[f"{name}_time"] = table[CDISC_ID].map(part[CDISC_TIME])
-        table[f"{name}_event"] = table[CDISC_ID].map((part[CDISC_CENSOR] == 0).astype(float))
-        record = {"kind": "time_to_event", "duration": f"{name}_time", "event": f"{name}_event"}
-        records[name] = endpoint_from_dict(record)
+    notes: list[str] = list(fields.pop("notes", ()))
+    everyone, many = (
+        _cdisc_table(adsl),
+        [bds] if isinstance(bds, pd.DataFrame | str | Path) else bds,
+    )
+    cdisc.needs(everyone, [cdisc.SUBJECT, arm, *covariates], "adsl")
+    table = cdisc.subjects(everyone, population, notes)
+    known = set(everyone[cdisc.SUBJECT])
+
+    def read(source: pd.DataFrame | str | Path, title: str, names: Sequence[str]) -> pd.DataFrame:
+        frame = _cdisc_table(source)
+        cdisc.needs(frame, [cdisc.SUBJECT, *names], title)
+        return cdisc.rows_of(frame, table[cdisc.SUBJECT], known, title)
+
+    value = [cdisc.PARAMETER, cdisc.TIME]
+    times = None if adtte is None else read(adtte, "adtte", [*value, cdisc.CENSOR])
+    visits = [read(source, "bds", [*value, "AVISIT"]) for source in many]
+    tables = [*([] if times is None else [times]), *visits]
+    codes = [c for k, t in enumerate(tables) for c in cdisc.codes_of(t, "bds" if k else "adtte")]
+    names = cdisc.names_of(list(dict.fromkeys(codes)), parameters)
+    records: dict[str, Endpoint] = {}
+    if times is not None:
+        times = times[times[cdisc.PARAMETER].isin(names)]
+        time_unit = cdisc.time_unit_of(times, time_unit, notes)
+        records |= cdisc.time_endpoints(table, times, names)
+    for repeated in visits:
+        records |= cdisc.visit_endpoints(table, repeated, names, notes)
+    if adae is not None:
+        records |= cdisc.adverse_event_endpoints(table, read(adae, "adae", []), notes)
+    if not records:
+        raise ValueError("a trial needs endpoints: give adtte, bds or adae")
+    if "arms" not in fields:
+        fields["arms"] = cdisc.arm_order(table, arm, control, notes)
+    elif control is not None:
+        raise ValueError("give arms or control, not both")
+    labels = everyone.attrs.get("labels", {})
+    used = [arm, *covariates, *fields.get("strata", ())]
+    fields.setdefault("dictionary", {n: labels[n] for n in used if labels.get(n)})
     return Trial(
         patients=table,
         arm=arm,
         endpoints=records,
         covariates=covariates,
-        id=CDISC_ID,
-        time_unit=time_unit,
+        id=cdisc.SUBJECT,
+        time_unit=time_unit or "days",
+        notes=notes,
         **fields,
     )
+
+
+def _cdisc_table(source: pd.DataFrame | str | Path) -> pd.DataFrame:
+    return cdisc.plain_values(source if isinstance(source, pd.DataFrame) else read_table(source))

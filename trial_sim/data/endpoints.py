@@ -224,7 +224,11 @@ class Ordinal(Endpoint):
             return self.levels
         values = table[self.column]
         if isinstance(values.dtype, pd.CategoricalDtype):
-            return tuple(values.cat.categories)
+            levels = values.cat.categories.tolist()
+            texts = any(isinstance(level, str) for level in levels)
+            # astype("category") sorts texts by the alphabet, which is no order of grades
+            if values.cat.ordered or not texts or levels != sorted(levels, key=str):
+                return tuple(levels)
         if pd.api.types.is_numeric_dtype(values):
             return tuple(sorted(values.dropna().unique().tolist()))
         raise ValueError(

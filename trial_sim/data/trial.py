@@ -140,10 +140,11 @@ class Trial:
         self._check_names(table)
         for name in self.endpoints:
             self.endpoints[name].check(table)
+        for column in (self.arm, self.id, *self.baseline_columns):
+            if column is not None:
+                check_one_type(table[column])
         self._check_arm(table)
         self._check_ids(table)
-        for name in self.baseline_columns:
-            check_one_type(table[name])
         self._check_constraints(table)
 
     def _check_names(self, table: pd.DataFrame) -> None:
@@ -336,10 +337,17 @@ class Trial:
 
 
 def check_one_type(values: pd.Series) -> None:
-    """Refuse a column that mixes text and numbers, naming the first odd row."""
+    """Refuse a column that mixes text and numbers or holds bytes, naming the first odd row."""
     if values.dtype != object:
         return
     present = values.dropna()
+    is_bytes = present.map(lambda v: isinstance(v, bytes))
+    if is_bytes.any():
+        row = int(present.index[first_row(is_bytes)])
+        raise ValueError(
+            f"column {values.name!r} holds byte strings; row {row} holds {values.loc[row]!r}: read "
+            "the file with an encoding, or SAS files by read_trial or trial_from_cdisc"
+        )
     is_text = present.map(lambda v: isinstance(v, str))
     if is_text.any() and not is_text.all():
         common = is_text.mean() >= 0.5

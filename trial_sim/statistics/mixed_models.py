@@ -1,5 +1,6 @@
 """Mixed model for repeated measures: treatment effects at visits under a chosen covariance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from trial_sim.statistics.comparison import Comparison, upper_tail
 from trial_sim.statistics.mmrm_covariance import STRUCTURES, structure
 from trial_sim.statistics.mmrm_fit import LikelihoodFit, maximise, patterns
-from trial_sim.statistics.validation import choice, labels, matrix, two_groups
+from trial_sim.statistics.validation import choice, labels, matrix, two_groups, visit_codes
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class MixedModel(Comparison):
 def _design(
     arm: NDArray[np.int8],
     visit: NDArray[np.int64],
-    visits: NDArray[Any],
+    visits: Sequence[Any],
     covariates: ArrayLike | None,
     by_visit: bool,
 ) -> tuple[NDArray[np.float64], list[str], NDArray[np.float64]]:
@@ -111,6 +112,7 @@ def mmrm(
     at: Any = None,
     method: str = "reml",
     higher_is_better: bool = True,
+    visits: Sequence[Any] | None = None,
 ) -> MixedModel:
     """Mixed model for repeated measures with fixed effects visit, group and group × visit.
 
@@ -120,7 +122,8 @@ def mmrm(
     Args:
         outcome: (n,) measurements; NaN for missing.
         subject: (n,) labels of patients.
-        visit: (n,) labels of visits, ordered by their sort order.
+        visit: (n,) labels of visits. Their order is that of ``visits``, else of the categories of
+            an ordered categorical, else of numbers or dates, else of the number in each text.
         group: (n,) 1 for the treated, 0 for control.
         covariates: (n,) or (n, p) numbers, such as the baseline value, or a DataFrame of them.
         covariates_by_visit: give every covariate an effect of its own at each visit.
@@ -129,6 +132,7 @@ def mmrm(
         at: label of the visit of the main contrast; None for the last.
         method: "reml" or "ml".
         higher_is_better: whether larger outcomes are better.
+        visits: all labels of visits in order of time, where the labels do not tell it.
 
     Returns:
         `MixedModel`: ``estimate`` is the treatment effect at the visit ``at``, ``df``
@@ -158,21 +162,20 @@ def mmrm(
     choice(covariance, "covariance", STRUCTURES)
     choice(method, "method", ("reml", "ml"))
     who = labels(subject, "subject", n)[0]
-    when, visits = labels(visit, "visit", n)
+    when, ordered = visit_codes(visit, "visit", n, visits)
+    place = {str(label): j for j, label in enumerate(ordered)}
     arm = two_groups(group, n)
-    if len(visits) < 2:
-        raise ValueError(f"an MMRM needs two visits or more, got {len(visits)}.")
-    target = len(visits) - 1
+    if len(ordered) < 2:
+        raise ValueError(f"an MMRM needs two visits or more, got {len(ordered)}.")
+    target = len(ordered) - 1
     if at is not None:
-        matches = np.flatnonzero(visits.astype(str) == str(at))
-        if matches.size == 0:
-            known = ", ".join(str(name) for name in visits)
-            raise ValueError(f"at must be one of the visits {known}, got {at!r}.")
-        target = int(matches[0])
+        if str(at) not in place:
+            raise ValueError(f"at must be one of the visits {', '.join(place)}, got {at!r}.")
+        target = place[str(at)]
     _check_subjects(who, when, arm)
-    design, names, contrasts = _design(arm, when, visits, covariates, covariates_by_visit)
+    design, names, contrasts = _design(arm, when, ordered, covariates, covariates_by_visit)
     kept = np.isfinite(values)
-    for j, label in enumerate(visits):
+    for j, label in enumerate(ordered):
         for k in (0, 1):
             if not np.any(kept & (when == j) & (arm == k)):
                 raise ValueError(f"group {k} has no measurement at visit {label}.")
@@ -182,8 +185,8 @@ def mmrm(
     if np.linalg.matrix_rank(x / scale) < x.shape[1]:
         raise ValueError("the columns of visit, group and covariates are collinear.")
     groups = patterns(y, x / scale, who[kept], when[kept])
-    fit = maximise(groups, structure(covariance, len(visits)), method == "reml")
-    return _record(fit, scale, names, contrasts, visits, target, higher_is_better, method)
+    fit = maximise(groups, structure(covariance, len(ordered)), method == "reml")
+    return _record(fit, scale, names, contrasts, ordered, target, higher_is_better, method)
 
 
 def _check_subjects(who: NDArray[np.int64], when: NDArray[np.int64], arm: NDArray[np.int8]) -> None:
@@ -201,7 +204,7 @@ def _record(
     scale: NDArray[np.float64],
     names: list[str],
     contrasts: NDArray[np.float64],
-    visits: NDArray[Any],
+    visits: Sequence[Any],
     target: int,
     higher_is_better: bool,
     method: str,
@@ -222,8 +225,8 @@ def _record(
         scale="adjusted difference of means",
         df=df,
         n=sum(group.outcome.shape[0] for group in fit.groups),
-        visit=visits[target].item() if hasattr(visits[target], "item") else visits[target],
-        visits=tuple(v.item() if hasattr(v, "item") else v for v in visits),
+        visit=visits[target],
+        visits=tuple(visits),
         effects=tuple(effect[0] for effect in effects),
         effect_errors=tuple(effect[1] for effect in effects),
         effect_df=tuple(effect[2] for effect in effects),

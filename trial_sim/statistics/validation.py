@@ -1,5 +1,7 @@
 """Checks at the border of the package: arrays in, clean contiguous arrays out."""
 
+import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -86,6 +88,89 @@ def labels(values: ArrayLike, name: str, n: int) -> tuple[NDArray[np.int64], NDA
         raise ValueError(f"{name} has {int(np.sum(missing))} missing values.")
     names, codes = np.unique(array.astype(str) if array.dtype == object else array, False, True)
     return np.ascontiguousarray(codes, dtype=np.int64), names
+
+
+_DAYS = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "year": 365.25}
+_NUMBER = re.compile(r"(?<![\d.])(?:(?<![\w)])-)?\d+(?:\.\d+)?")
+
+
+def visit_order(values: Any, name: str, given: Sequence[Any] | None = None) -> tuple[Any, ...]:
+    """The different labels of visits in order of time.
+
+    The order is that of ``given``, if given; else of the categories of a categorical column; else
+    of numbers or dates; else of the one number in each text ("Week 4" before "Week 12", "Day 3"
+    before "Month 1", "Baseline" as 0).
+
+    Args:
+        values: labels, as a list, array or Series. name: of the argument, for errors. given: all
+            labels in their order.
+
+    Raises:
+        ValueError: texts whose order cannot be told, or a label that ``given`` lacks.
+
+    Examples:
+        >>> from trial_sim.statistics.validation import visit_order
+        >>> visit_order(["Week 12", "Week 4", "Baseline"], "visit")
+        ('Baseline', 'Week 4', 'Week 12')
+    """
+    dtype = getattr(values, "dtype", None)
+    categories = getattr(dtype, "categories", None)
+    found = list(dict.fromkeys(_objects(values)))
+    if given is not None:
+        order = [item.item() if isinstance(item, np.generic) else item for item in given]
+        strange = [v for v in found if v not in order]
+        if strange or len(set(order)) < len(order):
+            what = f"lacks {strange[0]!r}" if strange else "names one twice"
+            raise ValueError(f"the order given for {name} {what}; got {order}.")
+        return tuple(v for v in order if v in found)
+    if categories is not None:
+        arranged = [c for c in categories.tolist() if c in found]
+        # astype("category") sorts texts by the alphabet, which says nothing of time
+        if getattr(dtype, "ordered", False) or arranged != sorted(arranged, key=str):
+            return tuple(arranged)
+    if len(found) == 1 or not any(isinstance(v, str) for v in found):
+        return tuple(sorted(found))
+    places = [_place(v) for v in found]
+    units = {p[1] for p in places if p is not None and p[1]}
+    told = None not in places and (len(units) <= 1 or units <= set(_DAYS))
+    keys = [p[0] * _DAYS.get(p[1] or "", 1.0) for p in places if p is not None]
+    if not told or len(set(keys)) < len(found):
+        shown = ", ".join(repr(v) for v in found[:8])
+        raise ValueError(
+            f"the order of the labels of {name} cannot be told: {shown}; give them in order of "
+            "time, or as an ordered categorical."
+        )
+    return tuple(v for _, v in sorted(zip(keys, found), key=lambda pair: pair[0]))
+
+
+def visit_codes(
+    values: Any, name: str, n: int, given: Sequence[Any] | None = None
+) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
+    """(n,) codes 0 … k − 1 of visits in order of time, and their labels (see `visit_order`)."""
+    labels(values, name, n)  # refuses another shape, and gaps
+    order = visit_order(values, name, given)
+    place = {label: k for k, label in enumerate(order)}
+    return np.array([place[v] for v in _objects(values)], dtype=np.int64), order
+
+
+def _objects(values: Any) -> list[Any]:
+    """Labels as Python objects: dates as timestamps, numbers and texts as themselves."""
+    import pandas as pd
+
+    return pd.Series(values).astype(object).tolist()
+
+
+def _place(label: Any) -> tuple[float, str] | None:
+    """The one number in a label, and the words around it ("" for a baseline); else None."""
+    text = str(label).strip().lower()
+    if text in ("baseline", "bl"):
+        return 0.0, ""
+    numbers = _NUMBER.findall(text)
+    if len(numbers) != 1:
+        return None
+    words = re.sub(r"[\W_]+", " ", _NUMBER.sub(" ", text, count=1)).strip()
+    words = {"w": "week", "wk": "week", "d": "day", "m": "month", "mo": "month"}.get(words, words)
+    return float(numbers[0]), words.removesuffix("s") or "number"
 
 
 def matrix(values: ArrayLike, name: str, n: int) -> NDArray[np.float64]:
