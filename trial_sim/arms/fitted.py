@@ -23,7 +23,7 @@ from trial_sim.base.storage import read, storable, write
 from trial_sim.covariates.encoding import encode
 from trial_sim.data.column_checks import nearest
 from trial_sim.data.endpoints import Endpoint
-from trial_sim.data.schema import TrialSchema
+from trial_sim.data.schema import Column, TrialSchema
 from trial_sim.data.trial import Trial
 from trial_sim.numerics.random_streams import stream
 
@@ -36,7 +36,8 @@ class FittedTrial:
     Attributes:
         trial_schema: names, levels and bounds of the real trial, without its rows.
         settings: what `fit` was told. covariate_model, outcome_model: the fitted parts.
-        columns: order of the columns of a synthetic table. notes: fallbacks that were taken.
+        columns: order of the columns of a synthetic table; types: of id, arm and outcomes.
+        notes: fallbacks that were taken.
         privacy: the differential-privacy record, if ``epsilon`` was given.
         selection, covariate_selection: tables of the models compared (empty if none was).
         real: the real trial, in memory only after a fresh `fit`; never saved.
@@ -82,7 +83,7 @@ class FittedTrial:
     covariate_model: Any
     outcome_model: Any
     columns: tuple[str, ...]
-    whole: tuple[str, ...]
+    types: tuple[Column, ...]
     constraints: tuple[str, ...]
     notes: tuple[str, ...]
     privacy: Any = None

@@ -11,9 +11,10 @@ from trial_sim.arms.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.covariates.conditions import sample_codes
 from trial_sim.covariates.encoding import encode
 from trial_sim.covariates.selection import fit_generator
+from trial_sim.data.column_checks import plain, type_name
 from trial_sim.data.endpoints import CompetingRisks, Endpoint, TimeToEvent
-from trial_sim.data.schema import TrialSchema
-from trial_sim.data.trial import Trial
+from trial_sim.data.schema import Column, TrialSchema
+from trial_sim.data.trial import Trial, plain_trial
 from trial_sim.outcomes import registry
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.data_cutoff import find_cutoff
@@ -87,6 +88,7 @@ def fit(
     schema = trial.schema()
     for modifier in treatment_by:
         _ = schema[modifier]  # refuses an unknown covariate
+    given, trial = trial, plain_trial(trial)
     settings = Settings(
         name,
         model,
@@ -99,7 +101,7 @@ def fit(
         delta,
     )
     if epsilon is not None:
-        return _private(trial, record, schema, settings, noise_seed)
+        return _private(given, record, schema, settings, noise_seed)
     if stratify_by is None:
         registry.check(record, model)
     base = trial.baseline
@@ -138,7 +140,7 @@ def fit(
         outcome, selection = stratified.fit(data, model, stratify_by), pd.DataFrame()
     else:
         outcome, selection = registry.choose(data, model, int(seed))
-    names, whole = layout(trial, schema, record)
+    names, types = layout(given, schema, record)
     return FittedTrial(
         trial_schema=schema,
         record=record,
@@ -146,29 +148,35 @@ def fit(
         covariate_model=generator,
         outcome_model=outcome,
         columns=names,
-        whole=whole,
+        types=types,
         constraints=tuple(trial.constraints),
         notes=tuple(dict.fromkeys([*trial.notes, *noted, *outcome.notes])),
         selection=selection,
         covariate_selection=compared,
-        real=trial,
+        real=given,
     )
 
 
 def layout(
     trial: Trial, schema: TrialSchema, record: Endpoint
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Columns of a synthetic table in the order of the real one, and those that hold integers."""
+) -> tuple[tuple[str, ...], tuple[Column, ...]]:
+    """Columns of a synthetic table in the order of the real one; types of id, arm and outcomes.
+
+    The type of the id says nothing of its values.
+    """
     made = produced(schema, record)
     names = tuple(n for n in trial.patients.columns if n in made)
-    checked = [*record.columns, *([schema.id] if schema.id is not None else [])]
-    whole = tuple(
-        c
-        for c in checked
-        if pd.api.types.is_integer_dtype(trial.patients[c])
-        or pd.api.types.is_bool_dtype(trial.patients[c])
-    )
-    return names, whole
+    types = []
+    for name in (schema.id, schema.arm, *record.columns):
+        if name is None:
+            continue
+        values = trial.patients[name]
+        if not isinstance(values.dtype, pd.CategoricalDtype):
+            types.append(Column(name, "categorical", dtype=type_name(values.dtype)))
+        elif name != schema.id:
+            kind, levels = "ordered" if values.cat.ordered else "categorical", values.cat.categories
+            types.append(Column(name, kind, tuple(map(plain, levels)), dtype="category"))
+    return names, tuple(types)
 
 
 def _private(
@@ -178,9 +186,15 @@ def _private(
 
     assert settings.epsilon is not None
     generator, outcome, schema, privacy = private_fit(
-        trial, record, schema, settings.epsilon, settings.delta, settings.tail, noise_seed
+        plain_trial(trial),
+        record,
+        schema,
+        settings.epsilon,
+        settings.delta,
+        settings.tail,
+        noise_seed,
     )
-    names, whole = layout(trial, schema, record)
+    names, types = layout(trial, schema, record)
     return FittedTrial(
         trial_schema=schema,
         record=record,
@@ -188,7 +202,7 @@ def _private(
         covariate_model=generator,
         outcome_model=outcome,
         columns=names,
-        whole=whole,
+        types=types,
         constraints=tuple(trial.constraints),
         notes=(*trial.notes, str(privacy)),
         privacy=privacy,

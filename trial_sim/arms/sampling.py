@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from trial_sim.arms.settings import check_count
 from trial_sim.covariates.conditions import balanced_counts, sample_codes, shifted
-from trial_sim.covariates.encoding import decode
-from trial_sim.data.schema import TrialSchema
+from trial_sim.covariates.encoding import as_dtype, decode
+from trial_sim.data.schema import Column, TrialSchema
 
 
 class Parts(Protocol):
@@ -34,8 +35,8 @@ class Parts(Protocol):
         """Order of the columns of a table."""
 
     @property
-    def whole(self) -> tuple[str, ...]:
-        """Columns that hold whole numbers."""
+    def types(self) -> tuple[Column, ...]:
+        """Types of the columns that hold id, arm and outcomes."""
 
     @property
     def constraints(self) -> tuple[str, ...]:
@@ -88,10 +89,11 @@ def as_table(
     schema = fitted.trial_schema
     outcome = fitted.outcome_model.sample(codes, arm, rng, parameters)
     table = decode(codes, schema.columns)
+    types = {column.name: column for column in fitted.types}
     if schema.id is not None:
         number = np.arange(1, len(codes) + 1)
-        text = schema.id not in fitted.whole
-        table[schema.id] = [f"S{k:06d}" for k in number] if text else number
+        numeric = schema.id in types and is_numeric_dtype(types[schema.id].dtype)
+        table[schema.id] = number if numeric else [f"S{k:06d}" for k in number]
     if schema.arm is not None:
         names = names or schema.arms
         labels = np.empty(len(names), dtype=object)
@@ -101,8 +103,8 @@ def as_table(
     if rows is not None:
         table = table.iloc[rows].reset_index(drop=True)
     for name, values in outcome.items():
-        values = np.asarray(values)
-        if name in fitted.whole and values.dtype.kind == "f" and not np.isnan(values).any():
-            values = values.astype(np.int64)
-        table[name] = values
+        table[name] = np.asarray(values)
+    for name, column in types.items():
+        if name != schema.arm or set(table[name]) <= set(column.levels or table[name]):
+            table[name] = as_dtype(table[name], column)
     return table[list(fitted.columns)]

@@ -64,7 +64,9 @@ def code_of(column: Column, value: Any) -> float:
         )
     try:
         if column.kind == "date":
-            return float((pd.Timestamp(value) - pd.Timestamp(0)) / pd.Timedelta(days=1))
+            return float(
+                (pd.Timestamp(value).tz_localize(None) - pd.Timestamp(0)) / pd.Timedelta(days=1)
+            )
         return float(value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"column {column.name!r}: {value!r} is no {column.kind} value") from error

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from trial_sim.data.column_checks import plain_series
 from trial_sim.data.schema import Column
 
 KEPT_FROM = 5  # a spike shared by this many patients is no one's own and may be given back exactly
@@ -28,7 +29,7 @@ def encode(table: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
     """
     out = np.empty((len(table), len(columns)))
     for k, column in enumerate(columns):
-        values = table[column.name]
+        values = plain_series(table[column.name])
         if column.discrete:
             codes = pd.Categorical(values, categories=list(column.levels)).codes
             unknown = (codes < 0) & values.notna().to_numpy()
@@ -64,22 +65,36 @@ def decode_column(values: np.ndarray, column: Column) -> pd.Series:
         if column.dtype == "category":
             ordered = column.kind == "ordered"
             return pd.Series(pd.Categorical.from_codes(codes, levels, ordered=ordered))  # type: ignore[call-overload]
-        if all(isinstance(v, bool | int | float) for v in levels):
+        if column.dtype != "object" and all(isinstance(v, bool | int | float) for v in levels):
             numbers = np.append(np.asarray(levels, dtype=float), np.nan)[codes]
-            return _as_dtype(pd.Series(numbers), column, missing.any())
+            return as_dtype(pd.Series(numbers), column)
         taken = np.empty(len(levels) + 1, dtype=object)
         taken[:-1], taken[-1] = levels, np.nan
-        return pd.Series(taken[codes])
+        return as_dtype(pd.Series(taken[codes]), column)
     if column.kind == "date":
-        return pd.Series(pd.Timestamp(0) + pd.to_timedelta(np.round(values), unit="D"))
+        days = np.round(values) if column.step is None else values
+        clock = pd.Series(pd.Timestamp(0) + pd.to_timedelta(days, unit="D"))
+        return as_dtype(clock if column.step is None else clock.dt.round("s"), column)
     digits = 0 if column.kind == "integer" else column.decimals
-    return _as_dtype(pd.Series(np.round(values, digits)), column, missing.any())
+    return as_dtype(pd.Series(np.round(values, digits)), column)
 
 
-def _as_dtype(values: pd.Series, column: Column, missing: bool) -> pd.Series:
-    if missing and column.dtype.startswith(("int", "uint", "bool")):
+def as_dtype(values: pd.Series, column: Column) -> pd.Series:
+    """The values in the type of the column; numpy's integers and flags with gaps as floats."""
+    if column.dtype == "category":
+        ordered = column.kind == "ordered"
+        return pd.Series(pd.Categorical(values, categories=list(column.levels), ordered=ordered))
+    if column.dtype == "object":
+        return values
+    dtype = pd.api.types.pandas_dtype(column.dtype)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        # an hour that the clock skips becomes the next, one that it repeats the first of the two
+        first = np.ones(len(values), dtype=bool)
+        there = values.dt.tz_localize(dtype.tz, ambiguous=first, nonexistent="shift_forward")
+        return there.astype(dtype)
+    if isinstance(dtype, np.dtype) and dtype.kind in "iub" and values.isna().any():
         return values.astype(float)
-    return values if column.dtype == "object" else values.astype(np.dtype(column.dtype))
+    return values.astype(dtype)
 
 
 def blur_rare(
@@ -105,8 +120,7 @@ def blur_rare(
     rank = upto[place] - rng.random(len(drawn)) * support[place, 1] / support[:, 1].sum()
     at, curve = smooth_quantiles(support)
     moved = np.interp(ndtri(np.clip(rank, 1e-9, 1 - 1e-9)), at, curve)
-    moved = np.round(moved, column.decimals if column.kind == "numeric" else 0)
-    return np.where(rare, moved, drawn)
+    return np.where(rare, column.rounded(moved), drawn)
 
 
 def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.data.column_checks import plain_series
+
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -70,7 +72,7 @@ def _parse(rule: str) -> ast.expr:
 def _evaluate(node: ast.expr, table: pd.DataFrame, rule: str) -> Any:
     match node:
         case ast.Name(id=name):
-            return table[name]
+            return plain_series(table[name])
         case ast.Constant(value=int() | float() | str()):
             return node.value
         case ast.UnaryOp(op=ast.USub(), operand=operand):

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.base.storage import storable
-from trial_sim.data.column_checks import nearest, plain
+from trial_sim.data.column_checks import nearest, plain, plain_series, type_name
 from trial_sim.data.endpoints import Endpoint, endpoint_from_dict
 
+FEWEST_ON_GRID = 4  # distinct values from which a grid is read: three lie on one by chance
 COLUMN_KINDS = ("numeric", "integer", "categorical", "ordered", "date")
 
 
@@ -33,6 +34,8 @@ class Column:
         missing: whether gaps occur.
         dtype: pandas dtype to give back.
         decimals: digits after the point seen in a numeric column.
+        step: distance of which all distances between values are multiples, where it is not what
+            ``decimals`` says (5 for ages by five, 1/3, a minute of a date in days).
     """
 
     name: str
@@ -43,11 +46,20 @@ class Column:
     missing: bool = False
     dtype: str = "object"
     decimals: int = 0
+    step: float | None = None
 
     @property
     def discrete(self) -> bool:
         """Whether the column has levels."""
         return self.kind in ("categorical", "ordered")
+
+    def rounded(self, values: np.ndarray) -> np.ndarray:
+        """Numbers (n,) moved to the nearest ones that the column may hold."""
+        digits = self.decimals if self.kind == "numeric" else 0
+        if self.step is None or self.lower is None:
+            return np.round(values, digits)
+        on_grid = self.lower + np.round((values - self.lower) / self.step) * self.step
+        return on_grid if self.kind == "date" else np.round(on_grid, digits)
 
 
 @storable
@@ -114,7 +126,8 @@ class TrialSchema:
 
 def describe_column(values: pd.Series, kind: str | None, levels: Sequence[Any] = ()) -> Column:
     """The `Column` of a series; ``kind`` overrides what its type suggests."""
-    name, present = str(values.name), values.dropna()
+    name, dtype, values = str(values.name), values.dtype, plain_series(values)
+    present = values.dropna()
     if pd.api.types.is_datetime64_any_dtype(values):
         kind = kind or "date"
     elif isinstance(values.dtype, pd.CategoricalDtype):
@@ -131,8 +144,8 @@ def describe_column(values: pd.Series, kind: str | None, levels: Sequence[Any] =
         kind = kind or ("integer" if whole else "numeric")
     if kind not in COLUMN_KINDS:
         raise ValueError(f"column {name!r}: unknown kind {kind!r}{nearest(kind, COLUMN_KINDS)}")
-    found: dict[str, Any] = {"missing": bool(values.isna().any()), "dtype": str(values.dtype)}
-    if isinstance(values.dtype, pd.CategoricalDtype):
+    found: dict[str, Any] = {"missing": bool(values.isna().any()), "dtype": type_name(dtype)}
+    if isinstance(dtype, pd.CategoricalDtype):
         found["dtype"] = "category"
     if kind in ("categorical", "ordered"):
         seen = levels or sorted(present.unique().tolist(), key=lambda v: (str(type(v)), v))
@@ -142,14 +155,37 @@ def describe_column(values: pd.Series, kind: str | None, levels: Sequence[Any] =
         present = pd.Series(days, dtype=float)
     if len(present):
         found |= {"lower": float(present.min()), "upper": float(present.max())}
+    numbers = present.to_numpy(dtype=float)
     if kind == "numeric":
-        found["decimals"] = decimals(present.to_numpy(dtype=float))
+        found["decimals"] = decimals(numbers)
+    found["step"] = grid_step(numbers, 10.0 ** -found.get("decimals", 0))
+    if kind == "date" and found["step"] is None and (numbers != np.round(numbers)).any():
+        found["step"] = 1 / 86_400
     return Column(name, kind, **found)
 
 
-def decimals(values: np.ndarray, most: int = 6) -> int:
-    """Digits after the point that tell all values apart (at most ``most``)."""
+def decimals(values: np.ndarray) -> int:
+    """Digits after the point that give all values to nine digits of the greatest."""
+    size = float(np.abs(values).max(initial=0.0))
+    most = max(9 - int(np.floor(np.log10(size))), 0) if size > 0 else 0
     for digits in range(most):
-        if np.allclose(values, np.round(values, digits), rtol=0, atol=1e-9):
+        if np.allclose(values, np.round(values, digits), rtol=0, atol=1e-9 * size):
             return digits
     return most
+
+
+def grid_step(values: np.ndarray, known: float) -> float | None:
+    """Greatest distance of which all distances between values are multiples, if it is not
+    ``known`` already and at least `FEWEST_ON_GRID` values tell it."""
+    distinct = np.unique(values)
+    if len(distinct) < FEWEST_ON_GRID:
+        return None
+    gaps = np.diff(distinct)
+    gaps = gaps[gaps > 1e-9 * np.abs(distinct).max()]  # the rest is rounding of the computer
+    for part in range(1, 11):
+        step = float(gaps.min()) / part
+        steps = (distinct - distinct[0]) / step
+        if np.abs(steps - np.round(steps)).max() < 1e-3 * min(1.0, 1e3 / steps[-1]) + 1e-6:
+            step = float((distinct[-1] - distinct[0]) / np.round(steps[-1]))  # all digits of it
+            return None if np.isclose(step, known, rtol=1e-6, atol=0) else step
+    return None

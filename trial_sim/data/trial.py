@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.data.column_checks import first_row, nearest, plain
+from trial_sim.data.column_checks import (
+    MOST_OWN,
+    check_category,
+    check_finite,
+    first_row,
+    nearest,
+    plain,
+    plain_table,
+)
 from trial_sim.data.constraints import constraint_columns, holds
 from trial_sim.data.endpoints import (
     Binary,
@@ -138,13 +146,22 @@ class Trial:
                 f"time_unit must be one of {', '.join(TIME_UNITS)}, received {self.time_unit!r}"
             )
         self._check_names(table)
-        for name in self.endpoints:
-            self.endpoints[name].check(table)
+        records = {}
+        for name, record in self.endpoints.items():
+            record.check(table)
+            if isinstance(record, Ordinal) and isinstance(
+                table[record.column].dtype, pd.CategoricalDtype
+            ):  # the order of the categories, which a table written to a file would lose
+                record = replace(record, levels=record.ordered_levels(table))
+            records[name] = record
+        object.__setattr__(self, "endpoints", records)
         for column in (self.arm, self.id, *self.baseline_columns):
             if column is not None:
                 check_one_type(table[column])
+                check_finite(table[column])
         self._check_arm(table)
         self._check_ids(table)
+        self._check_categories()
         self._check_constraints(table)
 
     def _check_names(self, table: pd.DataFrame) -> None:
@@ -240,6 +257,20 @@ class Trial:
                     f"{row}; covariates and arm must be constant within a patient"
                 )
 
+    def _check_categories(self) -> None:
+        base, told = self.baseline, dict(self.kinds)
+        for name in self.baseline_columns:
+            if name in self.kinds or name in self.levels or not check_category(base[name]):
+                continue
+            ordered = getattr(base[name].dtype, "ordered", False)
+            told[name] = "ordered" if ordered else "categorical"  # parts are not asked again
+        object.__setattr__(self, "kinds", told)
+        if len(self.arms) > max(MOST_OWN, self.n_patients / 2):
+            raise ValueError(
+                f"column {self.arm!r} (the arm) holds {len(self.arms)} arms of {self.n_patients} "
+                "patients; is it an identifier?"
+            )
+
     def _check_constraints(self, table: pd.DataFrame) -> None:
         for rule in self.constraints:
             broken = ~pd.Series(holds(table, rule), index=table.index)
@@ -334,6 +365,12 @@ class Trial:
     def __repr__(self) -> str:
         arms = ", ".join(f"{a}" for a in self.arms) or "a cohort"
         return f"Trial({self.n_patients} patients; {arms}; endpoints: {', '.join(self.endpoints)})"
+
+
+def plain_trial(trial: Trial) -> Trial:
+    """The trial with its table in types of numpy, for models and measures (see `plain_table`)."""
+    table = plain_table(trial.patients)
+    return trial if table is trial.patients else trial.with_patients(table)
 
 
 def check_one_type(values: pd.Series) -> None:

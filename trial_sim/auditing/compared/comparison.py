@@ -12,7 +12,7 @@ from trial_sim.auditing.compared.paired_outcomes import Outcome, read_outcome
 from trial_sim.auditing.compared.patients import patient_frame, patient_schema
 from trial_sim.auditing.compared.tables import MixedTable, Schema, as_text
 from trial_sim.data.column_checks import nearest
-from trial_sim.data.trial import Ordinal, Trial
+from trial_sim.data.trial import Ordinal, Trial, plain_trial
 
 MAX_ROWS = 2000  # rows of each table that distances are computed on
 MOST_PATIENTS = 20_000  # of each trial that are compared at all
@@ -155,6 +155,7 @@ def compare(
     trials = {"real": real, "synthetic": aligned(synthetic, real, "synthetic")}
     if holdout is not None:
         trials["holdout"] = aligned(holdout, real, "hold-out")
+    trials = {role: plain_trial(trial) for role, trial in trials.items()}
     for role, trial in trials.items():
         if trial.n_patients < 2:
             raise ValueError(
