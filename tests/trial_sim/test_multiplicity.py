@@ -154,3 +154,11 @@ def test_adjusted_p_values_equal_statsmodels(p):
 def test_bad_input(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+@pytest.mark.parametrize("method", ["bonferroni", "holm", "hochberg", "hommel", "fixed_sequence"])
+@pytest.mark.parametrize("bad", [1.2, -0.1, np.nan, np.inf])
+def test_p_values_outside_0_and_1_are_refused(method, bad):
+    with pytest.raises(ValueError, match="p_values must be"):
+        ts.adjust_p_values([0.01, bad, 0.2], method=method)
+    assert ts.adjust_p_values([0.0, 1.0], method=method)[1] == 1.0

@@ -316,3 +316,24 @@ def test_unordered_grades_are_asked_for():
         ts.Ordinal("grade").ordered_levels(table)
     table["grade"] = table["grade"].cat.reorder_categories(["none", "mild", "severe"])
     assert ts.Ordinal("grade").ordered_levels(table) == ("none", "mild", "severe")
+
+
+@pytest.mark.parametrize("n_visits", [3, 7, 12])
+def test_too_few_patients_for_an_unstructured_covariance_are_refused_early(n_visits):
+    n = n_visits + 1
+    rng = np.random.default_rng(0)
+    subject, visit = np.repeat(np.arange(n), n_visits), np.tile(np.arange(n_visits), n)
+    outcome = rng.normal(size=n * n_visits) + np.repeat(rng.normal(size=n), n_visits)
+    with pytest.raises(ValueError, match=f"{n_visits} visits needs {n_visits + 2} patients"):
+        ts.mmrm(outcome, subject, visit, subject % 2)
+    assert ts.mmrm(outcome, subject, visit, subject % 2, covariance="ar1").n == n
+
+
+@pytest.mark.parametrize("covariance", ["unstructured", "heterogeneous_ar1"])
+@pytest.mark.parametrize("value", [0.0, 7.5])
+def test_a_visit_without_variance_is_named(covariance, value):
+    outcome, subject, visit, group = _three_visits()
+    outcome = np.where(visit == 1, value * (1 + group), outcome)
+    with pytest.raises(ValueError, match="does not vary within the groups at visit Week 12"):
+        labels = [WEEKS[v] for v in visit]
+        ts.mmrm(outcome, subject, labels, group, covariance=covariance)

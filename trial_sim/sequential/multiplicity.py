@@ -256,6 +256,9 @@ def _pass_on(
 def adjust_p_values(p_values: ArrayLike, method: str = "holm") -> NDArray[np.float64]:
     """Adjusted p-values (m,): "bonferroni", "holm", "hochberg", "hommel" or "fixed_sequence".
 
+    Raises:
+        ValueError: a value outside [0, 1], with its position; an unknown method.
+
     Examples:
         >>> import trial_sim as ts
         >>> ts.adjust_p_values([0.01, 0.04, 0.03], method="holm").round(3).tolist()
@@ -263,9 +266,7 @@ def adjust_p_values(p_values: ArrayLike, method: str = "holm") -> NDArray[np.flo
     """
     from trial_sim.base.arguments import one_of
 
-    p = _row("p_values", p_values)
-    if (p > 1).any():
-        raise ValueError(f"p_values must be at most 1, got {p.tolist()}")
+    p = probabilities("p_values", p_values)
     m = len(p)
     one_of("method", method, ("bonferroni", "holm", "hochberg", "hommel", "fixed_sequence"))
     if method == "bonferroni":
@@ -290,6 +291,15 @@ def adjust_p_values(p_values: ArrayLike, method: str = "holm") -> NDArray[np.flo
         adjusted[tail] = np.maximum(adjusted[tail], adjusted[m - size])
     out[order] = np.minimum(np.maximum(adjusted, ranked), 1.0)
     return out
+
+
+def probabilities(name: str, values: Any) -> FloatArray:
+    """Numbers (m,) between 0 and 1, or one clear sentence."""
+    row = _row(name, values)
+    if (row > 1).any():
+        place = int((row > 1).argmax())
+        raise ValueError(f"{name} must be between 0 and 1, got {row[place]:g} at position {place}")
+    return row
 
 
 def _row(name: str, values: Any) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, ndtri
 
-from trial_sim.statistics.validation import labels, non_negative, numeric
+from trial_sim.statistics.validation import labels, merge_ties, non_negative, numeric
 
 Floats = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ class GrayTest:
 
 def _causes(duration: ArrayLike, cause_of: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
     """Durations, and causes as whole numbers with 0 for censored."""
-    times = non_negative(duration, "duration")
+    (times,) = merge_ties(non_negative(duration, "duration"))
     causes = numeric(cause_of, "cause", times.size)
     if np.any(causes != np.floor(causes)) or causes.min() < 0:
         raise ValueError("cause must hold whole numbers, 0 for censored and 1, 2, … for causes.")

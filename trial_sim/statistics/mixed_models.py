@@ -179,6 +179,7 @@ def mmrm(
         for k in (0, 1):
             if not np.any(kept & (when == j) & (arm == k)):
                 raise ValueError(f"group {k} has no measurement at visit {label}.")
+    _check_variances(values, who, when, arm, kept, ordered, covariance)
     x, y = design[kept], values[kept]
     scale = np.sqrt((x**2).mean(axis=0))
     scale[scale == 0] = 1.0
@@ -197,6 +198,32 @@ def _check_subjects(who: NDArray[np.int64], when: NDArray[np.int64], arm: NDArra
     ones = np.bincount(who, weights=arm)
     if np.any((ones > 0) & (ones < np.bincount(who))):
         raise ValueError("a subject appears in both groups.")
+
+
+def _check_variances(
+    values: NDArray[np.float64],
+    who: NDArray[np.int64],
+    when: NDArray[np.int64],
+    arm: NDArray[np.int8],
+    kept: NDArray[np.bool_],
+    visits: Sequence[Any],
+    covariance: str,
+) -> None:
+    """Refuse data whose likelihood has no maximum, before it is sought for a minute."""
+    own_variances = covariance == "unstructured" or covariance.startswith("heterogeneous_")
+    for j, label in enumerate(visits):
+        spread = [np.ptp(values[kept & (when == j) & (arm == k)]) for k in (0, 1)]
+        if own_variances and max(spread) == 0:
+            raise ValueError(
+                f"the outcome does not vary within the groups at visit {label}: leave that visit "
+                f"out, or take a covariance without a variance of its own at each visit."
+            )
+    patients = len(np.unique(who[kept]))
+    if covariance == "unstructured" and patients - 2 < len(visits):
+        raise ValueError(
+            f"an unstructured covariance of {len(visits)} visits needs {len(visits) + 2} patients "
+            f"or more, got {patients}; take one such as 'ar1' or 'compound_symmetry'."
+        )
 
 
 def _record(

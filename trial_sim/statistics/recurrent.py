@@ -4,7 +4,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trial_sim.statistics.regression import CoxRegression, fit_cox
-from trial_sim.statistics.validation import choice, indicator, labels, numeric, two_groups
+from trial_sim.statistics.validation import (
+    choice,
+    indicator,
+    labels,
+    merge_ties,
+    numeric,
+    two_groups,
+)
 
 
 def andersen_gill(
@@ -45,7 +52,7 @@ def andersen_gill(
         -0.948
     """
     begin = numeric(start, "start")
-    end = numeric(stop, "stop", begin.size)
+    begin, end = merge_ties(begin, numeric(stop, "stop", begin.size))
     seen = indicator(event, "event", begin.size)
     arm = two_groups(group, begin.size)
     who, names = labels(subject, "subject", begin.size)

@@ -13,6 +13,7 @@ from trial_sim.statistics.validation import (
     indicator,
     labels,
     matrix,
+    merge_ties,
     non_negative,
     numeric,
     two_groups,
@@ -112,6 +113,11 @@ def fit_cox(
         cox_score_residuals(entered, times, seen, x, layer, efron, beta, residual)
         influence = residual @ covariance
         who, names = labels(np.asarray(cluster)[order], "cluster", n)
+        if len(names) < 2:
+            raise ValueError(
+                f"a robust variance needs two clusters or more, got 1 ({names[0]!s}): its score "
+                "residuals add up to 0."
+            )
         sums = np.zeros((len(names), p))
         np.add.at(sums, who, influence)
         covariance = sums.T @ sums
@@ -178,12 +184,12 @@ def cox(
         >>> round(result.hazard_ratio, 3), round(result.z, 3)
         (0.323, 1.283)
     """
-    times = non_negative(duration, "duration")
+    (times,) = merge_ties(non_negative(duration, "duration"))
     seen = indicator(event, "event", times.size)
     arm = two_groups(group, times.size)
     begin: Any = None
     if entry is not None:
-        begin = numeric(entry, "entry", times.size)
+        begin, times = merge_ties(numeric(entry, "entry", times.size), times)
         late = np.flatnonzero(begin >= times)
         if late.size:
             raise ValueError(

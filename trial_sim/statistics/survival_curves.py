@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from trial_sim.statistics.comparison import Comparison, upper_tail
 from trial_sim.statistics.kernels.curves import milestone_sorted, reach_sorted, rmst_sorted
-from trial_sim.statistics.validation import choice, indicator, non_negative, two_groups
+from trial_sim.statistics.validation import choice, indicator, merge_ties, non_negative, two_groups
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def kaplan_meier(
         >>> curve.survival.round(3).tolist()
         [0.75, 0.75, 0.375, 0.0]
     """
-    times = non_negative(duration, "duration")
+    (times,) = merge_ties(non_negative(duration, "duration"))
     seen = indicator(event, "event", times.size)
     choice(interval, "interval", ("log", "log-log", "plain"))
     if not 0 < level < 1:
@@ -140,7 +140,7 @@ def _two_curves(
     duration: ArrayLike, event: ArrayLike, group: ArrayLike, tau: float, name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int8]]:
     """Sorted data of both groups, with tau within the follow-up of both."""
-    times = non_negative(duration, "duration")
+    (times,) = merge_ties(non_negative(duration, "duration"))
     seen = indicator(event, "event", times.size)
     arm = two_groups(group, times.size)
     if not 0 < tau < float("inf"):

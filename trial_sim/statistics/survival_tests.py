@@ -16,6 +16,7 @@ from trial_sim.statistics.validation import (
     Weight,
     indicator,
     labels,
+    merge_ties,
     non_negative,
     two_groups,
     weight_row,
@@ -37,7 +38,7 @@ def _sums(
     strata: ArrayLike | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int, int]:
     """Numerators (k,), covariance (k, k), patients and events."""
-    times = non_negative(duration, "duration")
+    (times,) = merge_ties(non_negative(duration, "duration"))
     seen = indicator(event, "event", times.size)
     arm = two_groups(group, times.size)
     rows = np.array([weight_row(weight) for weight in weights])

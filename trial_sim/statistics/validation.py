@@ -16,6 +16,7 @@ from trial_sim.statistics.kernels.logrank import (
 )
 
 Weight = str | tuple[Any, ...]
+TIED = 1e-9  # of their mean: times nearer than this are one time
 
 _WEIGHTS: dict[str, tuple[int, tuple[str, ...]]] = {
     "logrank": (LOGRANK, ()),
@@ -56,6 +57,19 @@ def non_negative(values: ArrayLike, name: str, n: int | None = None) -> NDArray[
     if array.min() < 0:
         raise ValueError(f"{name} must not be negative, got {array.min()}.")
     return array
+
+
+def merge_ties(*times: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Times of which those within 1e-9 of their mean are made equal, as R's survival does.
+
+    Times that come from subtracted dates differ in their last digits where the days were the same.
+    """
+    distinct = np.unique(np.concatenate(times))
+    tied = np.diff(distinct) <= TIED * np.abs(distinct).mean()
+    if not tied.any():
+        return times
+    first = distinct[np.concatenate([[True], ~tied])]
+    return tuple(first[np.searchsorted(first, part, side="right") - 1] for part in times)
 
 
 def indicator(values: ArrayLike, name: str, n: int | None = None) -> NDArray[np.int8]:

@@ -1,0 +1,75 @@
+"""Times that differ in their last digits only are one time, as in R's survival."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import trial_sim as ts
+from trial_sim.statistics.validation import merge_ties
+
+N = 80
+
+
+def shaken(days, scale, rng):
+    """Times as a user gets them: days since a random start, subtracted again, in another unit."""
+    start = rng.uniform(15_000, 20_000, len(days))
+    return (start + days) / scale - start / scale
+
+
+FUNCTIONS = {
+    "log-rank": lambda t, e, g, c, s: ts.logrank(t, e, g).z,
+    "stratified": lambda t, e, g, c, s: ts.logrank(t, e, g, strata=s).z,
+    "weighted": lambda t, e, g, c, s: ts.logrank(t, e, g, weight=("fleming_harrington", 0, 1)).z,
+    "MaxCombo": lambda t, e, g, c, s: ts.max_combo(t, e, g).components,
+    "Cox": lambda t, e, g, c, s: ts.cox(t, e, g).estimate,
+    "Cox, Breslow, strata": lambda t, e, g, c, s: ts.cox(t, e, g, strata=s, ties="breslow").z,
+    "Kaplan-Meier": lambda t, e, g, c, s: ts.kaplan_meier(t, e).survival,
+    "at risk": lambda t, e, g, c, s: ts.kaplan_meier(t, e).n_at_risk,
+    "incidence": lambda t, e, g, c, s: ts.aalen_johansen(t, c).incidence,
+    "Gray": lambda t, e, g, c, s: ts.gray_test(t, c, g).statistic,
+}
+
+
+@settings(max_examples=25, deadline=None)  # over all functions and units
+@given(
+    seed=st.integers(0, 2**20),
+    scale=st.sampled_from([1.0, 7.0, 365.25 / 12, 365.25, 1e-6, 1e6]),
+    latest=st.sampled_from([12, 40, 400]),
+    name=st.sampled_from(sorted(FUNCTIONS)),
+)
+def test_results_are_those_of_whole_days(seed, scale, latest, name):
+    rng = np.random.default_rng(seed)
+    days = rng.integers(1, latest, N).astype(float)
+    cause = rng.integers(0, 3, N)
+    group, strata = np.resize([0, 1], N), rng.integers(0, 2, N)
+    event = (cause > 0).astype(int)
+    function = FUNCTIONS[name]
+    near = shaken(days, scale, rng)
+    exact = function(days, event, group, cause, strata)
+    np.testing.assert_allclose(
+        function(near, event, group, cause, strata), exact, rtol=1e-6, atol=1e-8
+    )
+
+
+def test_delayed_entry_and_recurrent_events_see_the_same_ties():
+    rng = np.random.default_rng(1)
+    entry = rng.integers(0, 10, N).astype(float)
+    days = entry + rng.integers(1, 20, N)
+    event, group = rng.integers(0, 2, N), np.resize([0, 1], N)
+    start = rng.uniform(15_000, 20_000, N)
+    near = [(start + t) / 365.25 - start / 365.25 for t in (days, entry)]
+    exact = ts.cox(days, event, group, entry=entry)
+    assert ts.cox(near[0], event, group, entry=near[1]).z == pytest.approx(exact.z, rel=1e-9)
+    subject = np.arange(N)
+    exact = ts.andersen_gill(subject, entry, days, event, group)
+    made = ts.andersen_gill(subject, near[1], near[0], event, group)
+    assert made.z == pytest.approx(exact.z, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+def test_times_apart_stay_apart_and_are_not_touched(scale):
+    times = np.array([3.0, 1.0, 1.0 + 1e-7, 2.0, 2.0]) * scale
+    assert merge_ties(times)[0] is times
+    both = merge_ties(times, times * (1 + 1e-12))
+    assert all(np.array_equal(part, times) for part in both)
