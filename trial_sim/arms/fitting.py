@@ -10,6 +10,7 @@ import pandas as pd
 from trial_sim.arms.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.covariates.conditions import sample_codes
 from trial_sim.covariates.encoding import encode
+from trial_sim.covariates.relations import Related
 from trial_sim.covariates.selection import fit_generator
 from trial_sim.data.column_checks import plain, type_name
 from trial_sim.data.endpoints import CompetingRisks, Endpoint, TimeToEvent
@@ -107,7 +108,10 @@ def fit(
     base = trial.baseline
     columns = schema.columns
     codes = encode(base, columns)
-    generator, compared = fit_generator(codes, columns, covariate_model, int(seed))
+    generator, compared = fit_generator(
+        codes, columns, covariate_model, int(seed), trial.constraints
+    )
+    found = generator.relations.notes if isinstance(generator, Related) else ()
     arm = np.zeros(len(base), dtype=int)
     if trial.arm is not None:
         arm = pd.Categorical(base[trial.arm], categories=list(trial.arms)).codes.astype(int)
@@ -150,7 +154,7 @@ def fit(
         columns=names,
         types=types,
         constraints=tuple(trial.constraints),
-        notes=tuple(dict.fromkeys([*trial.notes, *noted, *outcome.notes])),
+        notes=tuple(dict.fromkeys([*trial.notes, *found, *noted, *outcome.notes])),
         selection=selection,
         covariate_selection=compared,
         real=given,

@@ -11,6 +11,7 @@ import pandas as pd
 from trial_sim.covariates.bootstrap import Bootstrap
 from trial_sim.covariates.cart import SMALL, SequentialCart
 from trial_sim.covariates.copula import GaussianCopula
+from trial_sim.covariates.relations import Related, find_relations
 from trial_sim.data.column_checks import nearest
 from trial_sim.data.schema import Column
 
@@ -31,15 +32,22 @@ TIE_SMALL = 0.05  # which of a trial of fewer than SMALL patients come from halv
 
 
 def fit_generator(
-    codes: np.ndarray, columns: Sequence[Column], model: str, seed: int
+    codes: np.ndarray,
+    columns: Sequence[Column],
+    model: str,
+    seed: int,
+    constraints: Sequence[str] = (),
 ) -> tuple[Any, pd.DataFrame]:
     """Fit the generator named ``model``, or choose one with "auto".
 
+    Relations between columns that hold in every patient, found in the table or stated by
+    ``constraints``, are kept by all but the bootstrap, which keeps whole rows (see `relations`).
+
     "auto" fits each candidate to halves of the table that take turns. Those that betray who was
     in the half (``membership_auc`` above `HARMLESS` and more than `SLACK` above the best
-    candidate's) are out; of the others the one that boosted trees tell least from the other half
-    is taken, and of those that tie with it sequential trees, but the copula where there are fewer
-    than `SMALL` patients.
+    candidate's, both by more than its standard error) are out; of the others the one that boosted
+    trees tell least from the other half is taken, and of those that tie with it sequential trees,
+    but the copula where there are fewer than `SMALL` patients.
 
     Returns:
         The generator, and the table of the comparison (one row a candidate: margin, the mean
@@ -50,17 +58,31 @@ def fit_generator(
     Raises:
         ValueError: an unknown name.
     """
+    if model not in (*GENERATORS, "auto"):
+        raise ValueError(
+            f"unknown covariate_model {model!r}{nearest(model, [*GENERATORS, 'auto'])}"
+        )
+    if model != "bootstrap":
+        relations = find_relations(codes, columns, constraints)
+        if relations.found:
+            inside, table = chosen(relations.inwards(codes), relations.inner, model, seed)
+            return Related(inside, relations), table
+    return chosen(codes, columns, model, seed)
+
+
+def chosen(
+    codes: np.ndarray, columns: Sequence[Column], model: str, seed: int
+) -> tuple[Any, pd.DataFrame]:
+    """The generator named, or the better one, fitted; and the comparison (see `fit_generator`)."""
     if model != "auto":
-        if model not in GENERATORS:
-            raise ValueError(
-                f"unknown covariate_model {model!r}{nearest(model, [*GENERATORS, 'auto'])}"
-            )
         return GENERATORS[model].fit(codes, columns, seed), pd.DataFrame()
     if len(columns) <= 1 or len(codes) < 40:
         return SequentialCart.fit(codes, columns, seed), pd.DataFrame()
     candidates, tie = (CANDIDATES, TIE) if len(codes) >= SMALL else (CANDIDATES_SMALL, TIE_SMALL)
     table = pd.DataFrame([compared(name, codes, columns, seed) for name in candidates])
-    limit = max(HARMLESS, table["membership_auc"].min() + SLACK)
+    # the standard error of an area of two halves, which is the least that chance does to it
+    error = (3 * len(codes)) ** -0.5
+    limit = max(HARMLESS, table["membership_auc"].min() + SLACK) + error
     apart = table["propensity_auc"].clip(lower=0.5).where(table["membership_auc"] <= limit)
     best = int((apart <= apart.min() + tie).argmax())
     table["chosen"] = np.arange(len(table)) == best

@@ -1,13 +1,15 @@
 """Logical constraints between columns, such as ``"stop > start"`` or ``"left + right == both"``.
 
 Rules come from files, so they are read as a small language of their own and never executed: names
-of columns, numbers, texts, arithmetic, comparisons, ``and``, ``or``, ``not``.
+of columns (in backticks where they hold spaces or signs), numbers, texts, arithmetic,
+comparisons, ``and``, ``or``, ``not``.
 """
 
 from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +37,7 @@ _LONGEST = 1_000
 
 def constraint_columns(rule: str) -> set[str]:
     """Names of the columns that ``rule`` speaks of."""
-    return {node.id for node in ast.walk(_parse(rule)) if isinstance(node, ast.Name)}
+    return {node.id for node in ast.walk(parse(rule)) if isinstance(node, ast.Name)}
 
 
 def holds(table: pd.DataFrame, rule: str) -> np.ndarray:
@@ -44,7 +46,7 @@ def holds(table: pd.DataFrame, rule: str) -> np.ndarray:
     Raises ValueError if the rule cannot be read, speaks of a column that is not there, or compares
     what cannot be compared.
     """
-    tree = _parse(rule)
+    tree = parse(rule)
     missing = sorted(constraint_columns(rule) - set(table.columns))
     if missing:
         raise ValueError(f"constraint {rule!r} speaks of {missing[0]!r}, which is not a column")
@@ -58,15 +60,27 @@ def holds(table: pd.DataFrame, rule: str) -> np.ndarray:
     return result
 
 
-def _parse(rule: str) -> ast.expr:
+def parse(rule: str) -> ast.expr:
+    """The rule as an expression; a name in backticks may hold spaces and signs."""
     if not isinstance(rule, str):
         raise TypeError(f"a constraint must be a text such as 'stop > start', got {rule!r}")
     if len(rule) > _LONGEST:
         raise ValueError(f"constraint {rule[:40]!r}... is longer than {_LONGEST} characters")
+    names: list[str] = re.findall(r"`([^`]+)`", rule)
+    text = rule
+    for k, name in enumerate(names):
+        text = text.replace(f"`{name}`", f"_quoted_{k}_", 1)
     try:
-        return ast.parse(rule.strip(), mode="eval").body
+        tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"constraint {rule!r} cannot be read: {error}") from None
+        raise ValueError(
+            f"constraint {rule!r} cannot be read: {error}; a column whose name holds spaces or "
+            "signs stands in backticks, such as `age at entry` > 18"
+        ) from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and (found := re.fullmatch(r"_quoted_(\d+)_", node.id)):
+            node.id = names[int(found.group(1))]
+    return tree
 
 
 def _evaluate(node: ast.expr, table: pd.DataFrame, rule: str) -> Any:

@@ -6,10 +6,12 @@ import numpy as np
 
 from trial_sim.auditing.compared.comparison import Comparison
 from trial_sim.auditing.compared.curves import bayesian_weights, largest_gap, unit_weights
-from trial_sim.auditing.compared.intervals import Interval, share_difference
+from trial_sim.auditing.compared.intervals import Interval, share_difference, wilson
 from trial_sim.auditing.compared.measure import Measure, not_assessed
 from trial_sim.auditing.compared.paired_outcomes import Outcome, OutcomeCurve, curves, is_survival
 from trial_sim.auditing.fidelity import resemblance
+from trial_sim.covariates.encoding import encode
+from trial_sim.covariates.relations import broken, find_relations
 
 NOTHING = float("nan")
 SMALL_ARM, SMALL_SLACK = 60, 1.9  # the bootstrap band of a small arm is too narrow in its tails
@@ -22,6 +24,7 @@ def fidelity(comparison: Comparison) -> list[Measure]:
     return [
         *margins(comparison),
         *associations(comparison),
+        *impossible(comparison),
         *propensity(comparison),
         *outcome_fidelity(comparison),
     ]
@@ -131,6 +134,38 @@ def associations(comparison: Comparison) -> list[Measure]:
             "low",
             error.typical_null,
         ),
+    ]
+
+
+def impossible(comparison: Comparison) -> list[Measure]:
+    """How many synthetic patients are what no real one is, though chance would make many.
+
+    A stratum that does not go with its number, a treatment before without the flag of one (see
+    `trial_sim.covariates.relations`). Nothing is reported where the real trial has no such relation.
+    """
+    real, synthetic = comparison.real, comparison.synthetic
+    columns = real.schema().columns
+    codes = encode(real.baseline, columns)
+    relations = find_relations(codes, columns)
+    if not relations.found:
+        return []
+    try:
+        made = encode(synthetic.baseline, columns)
+    except ValueError as error:
+        return [not_assessed("impossible patients", "all relations", str(error))]
+    count = int(broken(made, relations, codes).sum())
+    return [
+        Measure(
+            "impossible patients",
+            "all relations",
+            wilson(count, len(made)),
+            f"{count} of {len(made)} synthetic patients break a relation that holds in all "
+            f"{len(codes)} real ones: {'; '.join(relations.notes)}. Up to 3 / {len(codes)} could "
+            "have been missed among the real ones.",
+            3 / len(codes),
+            "low",
+            0.0,
+        )
     ]
 
 
