@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, multivariate_t, norm
 from statsmodels.stats.multitest import multipletests
 
+import trial_sim as ts
 from trial_sim.sequential.multiplicity import (
     adjust_p_values,
     dunnett_critical_value,

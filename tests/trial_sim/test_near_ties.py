@@ -73,3 +73,12 @@ def test_times_apart_stay_apart_and_are_not_touched(scale):
     assert merge_ties(times)[0] is times
     both = merge_ties(times, times * (1 + 1e-12))
     assert all(np.array_equal(part, times) for part in both)
+
+
+@pytest.mark.parametrize("label", [7, "site A"])
+def test_a_robust_variance_of_one_cluster_is_refused(label):
+    rng = np.random.default_rng(0)
+    time, event, group = rng.exponential(size=N), np.ones(N, dtype=int), np.resize([0, 1], N)
+    with pytest.raises(ValueError, match=f"two clusters or more, got 1 \\({label}\\)"):
+        ts.cox(time, event, group, cluster=[label] * N)
+    assert abs(ts.cox(time, event, group, cluster=np.arange(N) // 2).z) < 5

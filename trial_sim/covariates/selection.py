@@ -80,8 +80,8 @@ def chosen(
         return SequentialCart.fit(codes, columns, seed), pd.DataFrame()
     candidates, tie = (CANDIDATES, TIE) if len(codes) >= SMALL else (CANDIDATES_SMALL, TIE_SMALL)
     table = pd.DataFrame([compared(name, codes, columns, seed) for name in candidates])
-    # the standard error of an area of two halves, which is the least that chance does to it
-    error = (3 * len(codes)) ** -0.5
+    # the standard error of an area between two halves; small trials take the mean of many
+    error = (3 * len(codes)) ** -0.5 if len(codes) >= SMALL else 0.0
     limit = max(HARMLESS, table["membership_auc"].min() + SLACK) + error
     apart = table["propensity_auc"].clip(lower=0.5).where(table["membership_auc"] <= limit)
     best = int((apart <= apart.min() + tie).argmax())

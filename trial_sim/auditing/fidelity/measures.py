@@ -141,7 +141,7 @@ def impossible(comparison: Comparison) -> list[Measure]:
     """How many synthetic patients are what no real one is, though chance would make many.
 
     A stratum that does not go with its number, a treatment before without the flag of one (see
-    `trial_sim.covariates.relations`). Nothing is reported where the real trial has no such relation.
+    `trial_sim.covariates.relations`). Without such a relation in the real trial: no line.
     """
     real, synthetic = comparison.real, comparison.synthetic
     columns = real.schema().columns
