@@ -180,8 +180,8 @@ class Relations:
             out[:, d.target] = np.clip(sums, column.lower, column.upper)
         for f in self.fitting if fit else ():
             out[:, f.source] = f.moved(out)
-        for d in self.determined:
-            out[:, d.target] = d.of(out[:, d.source])
+        for rule in self.determined:
+            out[:, rule.target] = rule.of(out[:, rule.source])
         return out
 
     def allowed_inside(self, allowed: Allowed) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
