@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trial_sim as ts
+from trial_sim.auditing.compared.comparison import compare
 from trial_sim.covariates.conditions import predicates, sample_codes
 from trial_sim.covariates.encoding import decode, encode
 from trial_sim.covariates.relations import Related, find_relations
@@ -214,6 +215,6 @@ def test_the_audit_counts_impossible_patients():
     impossible = int(((made["kind"] == "none") != (made["before"] == "no")).sum())
     assert impossible > 100
     for table, count, verdict in ((made, impossible, "red"), (real, 0, "green")):
-        found = ts.audit(trial, ts.Trial(table, **fields), seed=0).fidelity
-        line = found[found["measure"] == "impossible patients"].iloc[0]
-        assert round(line["estimate"] * 400) == count and line["verdict"] == verdict
+        (line,) = impossible(compare(trial, ts.Trial(table, **fields)))
+        assert line.measure == "impossible patients" and line.verdict == verdict
+        assert round(line.interval.estimate * 400) == count
