@@ -13,8 +13,10 @@ from molgen.base.errors import BatchError
 
 def nearest_name(name: object, known: Sequence[str]) -> str:
     """A hint for messages: " Did you mean 'x'?" or nothing."""
+    by_lower = {entry.casefold(): entry for entry in reversed(known)}
     near = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    near = near or get_close_matches(str(name).casefold(), by_lower, n=1, cutoff=0.5)
+    return f" Did you mean {by_lower.get(near[0], near[0])!r}?" if near else ""
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> str:

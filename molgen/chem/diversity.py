@@ -15,6 +15,7 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from molgen.chem.parsing import parse
 from molgen.chem.similarity import _popcount
+from molgen.optimization.chemotypes import Chemotypes
 
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2)
 
@@ -115,6 +116,7 @@ def select_diverse(
     scores: Sequence[float] | np.ndarray,
     n: int,
     max_similarity: float = 0.6,
+    per_chemotype: int | None = None,
 ) -> list[int]:
     """Positions of up to ``n`` molecules: the best first, each unlike all taken before it.
 
@@ -126,6 +128,8 @@ def select_diverse(
         scores: (n_molecules,) their scores; ties keep the order given.
         n: How many are wanted.
         max_similarity: 1 takes the ``n`` best whatever they look like.
+        per_chemotype: At most so many of one chemotype (:mod:`molgen.optimization.chemotypes`); None for no
+            limit.
 
     Returns:
         Positions in ``smiles``; fewer than ``n`` if no more are unlike enough.
@@ -140,12 +144,21 @@ def select_diverse(
         raise ValueError(f"n is the number of molecules wanted, at least 1; got {n}")
     if not 0 <= max_similarity <= 1:
         raise ValueError(f"max_similarity lies between 0 and 1; got {max_similarity}")
+    if per_chemotype is not None and per_chemotype < 1:
+        raise ValueError(f"per_chemotype is at least 1; got {per_chemotype}")
     taken: list[int] = []
     prints: list[object] = []
+    chemotypes = Chemotypes()
     for position in np.argsort(-values, kind="stable"):
-        fingerprint = _MORGAN.GetSparseCountFingerprint(parse(smiles[int(position)]))
+        mol = parse(smiles[int(position)])
+        if per_chemotype is not None:
+            home = chemotypes.find(mol)
+            if home is not None and chemotypes.sizes[home] >= per_chemotype:
+                continue
+        fingerprint = _MORGAN.GetSparseCountFingerprint(mol)
         nearest = max(DataStructs.BulkTanimotoSimilarity(fingerprint, prints), default=-1.0)
         if nearest <= max_similarity:
+            chemotypes.add(mol)
             taken.append(int(position))
             prints.append(fingerprint)
             if len(taken) == n:

@@ -188,7 +188,7 @@ def check_descriptors(names: Iterable[str]) -> list[str]:
     checked = list(names)
     for name in checked:
         if name not in DESCRIPTORS:
-            near = get_close_matches(str(name), DESCRIPTORS, n=1, cutoff=0.4)
+            near = get_close_matches(str(name).casefold(), DESCRIPTORS, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(
                 f"Unknown property {name!r}; {hint}There are {', '.join(DESCRIPTORS)}."

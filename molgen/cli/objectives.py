@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +21,6 @@ from molgen.cli.common import (
     hash_input,
     not_molecules,
     plain_errors,
-    read_columns,
     read_input,
     show,
     tell,
@@ -35,7 +36,9 @@ Goals = Annotated[
     ),
 ]
 
-qsar_app = typer.Typer(help="Fit a QSAR model to measured values, and predict with it.")
+qsar_app: typer.Typer = typer.Typer(
+    help="Fit a QSAR model to measured values, and predict with it."
+)
 app.add_typer(qsar_app, name="qsar", no_args_is_help=True)
 
 
@@ -115,67 +118,131 @@ def read_objective(
 
 @qsar_app.command("fit")
 def qsar_fit(
-    data: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet with molecules and values.")],
-    target: Annotated[str, typer.Option(help="Column with the measured values or classes.")],
+    data: Annotated[Path, typer.Argument(help="A file with molecules and measured values.")],
+    target: Annotated[
+        list[str],
+        typer.Option(help="Column with the measured values or classes; may be repeated."),
+    ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder for the model.", callback=check_folder),
     ],
-    smiles: Annotated[str, typer.Option(help="Column with the SMILES.")] = "smiles",
+    smiles: Annotated[
+        str | None, typer.Option(help="Column with the SMILES; found by default.")
+    ] = None,
     task: Annotated[str, typer.Option(help="regression, classification or auto.")] = "auto",
+    positive: Annotated[
+        str | None, typer.Option(help="The class that is predicted, such as 'active'.")
+    ] = None,
+    relation: Annotated[
+        str | None,
+        typer.Option(help="Column with = > < beside the values; standard_relation is found."),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(help="ensemble, random_forest, gradient_boosting, gaussian_process or dmpnn."),
     ] = "ensemble",
-    splitter: Annotated[str, typer.Option(help="scaffold, random, deepchem_...")] = "scaffold",
+    splitter: Annotated[str, typer.Option(help="auto, scaffold, random, deepchem_...")] = "auto",
     folds: Annotated[int, typer.Option(help="Number of cross-validation folds.")] = 5,
     coverage: Annotated[float, typer.Option(help="Share that intervals are to hold.")] = 0.9,
     rejects: Rejects = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Fit a model, print its cross-validated metrics and save it.
+    """Fit a model, print its cross-validated metrics and save it; several columns, several models.
 
     Example:
 
       molgen qsar fit assay.csv --target pIC50 -o model/
+
+      molgen qsar fit assay.xlsx.csv --target outcome --positive active -o model/
     """
     from molgen.qsar.model import fit_qsar
+    from molgen.qsar.panel import QsarPanel, fit_panel
 
     with plain_errors():
-        if not data.is_file():
-            raise ValueError(f"there is no file {data}")
-        table = read_columns(data)
-        for name in (smiles, target):
-            if name not in table.columns:
-                raise ValueError(
-                    f"{data} has no column {name!r}; it has: {', '.join(map(str, table.columns))}"
-                )
-        fitted = fit_qsar(
-            table[smiles].tolist(),
-            table[target].tolist(),
-            task=task,
-            model=model,
-            splitter=splitter,
-            n_folds=folds,
-            coverage=coverage,
-            seed=seed,
-        )
+        read = read_input(str(data), smiles)
+        for name in target:
+            _find_column(read, name)
+        signs = _relation_column(read, relation, len(target))
+        _check_units(read, target, task)
+        options: dict[str, Any] = {
+            "task": task,
+            "positive": positive,
+            "model": model,
+            "splitter": splitter,
+            "n_folds": folds,
+            "coverage": coverage,
+            "seed": seed,
+        }
+        fitted: Any
+        if len(target) == 1:
+            values = list(read.columns[target[0]])
+            fitted = fit_qsar(list(read.smiles), values, relation=signs, **options)
+        else:
+            columns = {name: list(read.columns[name]) for name in target}
+            fitted = fit_panel(list(read.smiles), columns, **options)
         fitted.save(output)
         show(str(fitted))
-        refused = list(fitted.training_set.rejected)
-        if rejects is not None:
-            import pandas as pd
+        models = fitted if isinstance(fitted, QsarPanel) else {target[0]: fitted}
+        refused = []
+        for name, one in models.items():
+            prefix = f"{name}: " if len(models) > 1 else ""
+            for row in one.training_set.rejected:
+                refused.append({"line": row["line"], "reason": prefix + row["reason"]})
+        write_rejects(rejects, read, refused)
+        if refused and rejects is None:
+            first = refused[0]
+            at = read.lines[first["line"] - 1]
+            tell(f"the first row left out is line {at}: {first['reason']}")
 
-            from molgen.base.whole_files import write_atomically
 
-            columns = ["line", "smiles", "reason"]
-            text = pd.DataFrame(refused, columns=columns).to_csv(index=False)
-            write_atomically(rejects, text.encode("utf-8", "surrogateescape"))
-        elif refused:
-            tell(
-                f"the first row left out is line {refused[0]['line']}: {refused[0]['reason']}; "
-                "--rejects FILE keeps them"
-            )
+_RELATION_COLUMNS = ("standard_relation", "relation", "qualifier", "operator", "modifier")
+_UNIT_COLUMNS = ("standard_units", "standard_unit", "units", "unit")
+
+
+def _find_column(read: Any, name: str) -> None:
+    from molgen.base.arguments import nearest_name
+
+    if name not in read.columns:
+        raise ValueError(
+            f"{read.source} has no column {name!r}.{nearest_name(name, list(read.columns))} It "
+            f"has: {', '.join(map(str, read.columns)) or 'none beside the molecules'}"
+        )
+
+
+def _relation_column(read: Any, name: str | None, n_targets: int) -> list[Any] | None:
+    """The signs beside the values: of the column named, or of one that is named like it."""
+    if name is None:
+        by_lower = {
+            str(column).strip().lower().replace(" ", "_"): column for column in read.columns
+        }
+        name = next((by_lower[c] for c in _RELATION_COLUMNS if c in by_lower), None)
+        if name is None or n_targets > 1:
+            return None
+        tell(f"column {name} is read as the relation (= > <) beside the values")
+    elif n_targets > 1:
+        raise ValueError("--relation belongs to one --target; fit the columns one by one")
+    _find_column(read, name)
+    return list(read.columns[name])
+
+
+def _check_units(read: Any, targets: list[str], task: str) -> None:
+    """Refuse values in several units, which no model can tell apart."""
+    by_lower = {str(column).strip().lower().replace(" ", "_"): column for column in read.columns}
+    name = next((by_lower[c] for c in _UNIT_COLUMNS if c in by_lower), None)
+    if name is None or name in targets or task == "classification":
+        return
+    found = Counter(
+        str(unit).strip()
+        for unit, value in zip(read.columns[name], read.columns[targets[0]])
+        if unit is not None and str(unit).strip() and value is not None and str(value).strip()
+    )
+    if len(found) > 1:
+        shown = ", ".join(f"{unit} ({n:,})" for unit, n in found.most_common(4))
+        raise ValueError(
+            f"column {name} holds several units, {shown}: bring the values to one unit, or leave "
+            "the others out"
+        )
 
 
 @qsar_app.command("predict")
@@ -193,12 +260,17 @@ def qsar_predict(
 
       molgen qsar predict model/ library.smi -o predicted.csv --rejects bad.csv
     """
+    from molgen.qsar.panel import load_panel
     from molgen.qsar.saved import load_qsar
 
     with plain_errors():
-        loaded = load_qsar(model)
+        panel = (model / "panel.json").is_file()
+        loaded: Any = load_panel(model) if panel else load_qsar(model)
         read = read_input(molecules, column, format)
-        refused = not_molecules(read)
-        table = with_columns(loaded.predict(list(read.smiles)), read, refused)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # write_rejects tells of these rows
+            predicted = loaded.predict(list(read.smiles))
+        refused = predicted.attrs.pop("rejected")
+        table = with_columns(predicted, read, refused)
         write_rejects(rejects, read, refused)
         write_table(table, output, "qsar predict", {"model": str(model)}, hash_input(read))

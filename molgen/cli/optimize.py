@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +34,12 @@ def optimize(
     ] = 10_000,
     model: Annotated[str, typer.Option("--model", "-m", help="Model, or 'none'.")] = "moses",
     start: Annotated[Path | None, typer.Option(help="Molecules to start from.")] = None,
-    filters: Annotated[str | None, typer.Option(help="Hard filters, such as 'default'.")] = None,
+    filters: Annotated[
+        str, typer.Option(help="Hard filters; auto: the objective's, or 'default'. Or 'none'.")
+    ] = "auto",
+    diverse: Annotated[
+        bool, typer.Option("--diverse", help="Search for many chemotypes, not for one.")
+    ] = False,
     log: Annotated[
         Path | None,
         typer.Option(help="File of every call; resumed if there.", callback=check_place),
@@ -60,20 +68,23 @@ def optimize(
         from molgen.report.page import report as write_report
 
         wanted = read_objective(objective, goal or [], None, None)
-        table = search(
-            wanted,
-            model=None if model == "none" else model,
-            n_calls=calls,
-            seed=seed,
-            start=[] if start is None else list(read_smiles(start)),
-            filters=filters,
-            log=log,
-            time_limit=None if minutes is None else 60 * minutes,
-            on_progress=_tell_progress(calls),
-        )
+        with _ended_gently():
+            table = search(
+                wanted,
+                model=None if model == "none" else model,
+                n_calls=calls,
+                seed=seed,
+                start=[] if start is None else list(read_smiles(start)),
+                filters=None if filters == "none" else filters,
+                diverse=diverse,
+                log=log,
+                time_limit=None if minutes is None else 60 * minutes,
+                on_progress=_tell_progress(calls),
+            )
+        area = table.attrs["auc_top10"]
         tell(
-            f"{table.attrs['calls']:,} calls, ended by {table.attrs['reason']}; area under the "
-            f"top-10 curve {table.attrs['auc_top10']:.3f}"
+            f"{table.attrs['calls']:,} calls, ended by {table.attrs['reason']}"
+            + ("" if math.isnan(area) else f"; area under the top-10 curve {area:.3f}")
         )
         for event in table.attrs["events"]:
             tell(f"Note: {event}")
@@ -82,16 +93,28 @@ def optimize(
         if report is not None:
             write_report(table, report, title=f"Search: {wanted.name}")
             tell(f"Report in {report}")
+        if table.attrs["reason"] in ("failures", "interrupted"):
+            raise typer.Exit(1)
+
+
+@contextmanager
+def _ended_gently() -> Iterator[None]:
+    """A scheduler's SIGTERM ends the search as Ctrl-C does: what was found is written."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell_progress(calls: int) -> Callable[[int, float], None]:
     """A line about every tenth of the calls."""
     told = 0
 
-    def tell(used: int, best_ten: float) -> None:
+    def tell_calls(used: int, best_ten: float) -> None:
         nonlocal told
         if used * 10 // calls > told:
             told = used * 10 // calls
             tell(f"{used:,} of {calls:,} calls; mean of the ten best {best_ten:.3f}")
 
-    return tell
+    return tell_calls

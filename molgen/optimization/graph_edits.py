@@ -303,9 +303,13 @@ MUTATIONS: dict[str, tuple[Mutation, float]] = {
 }
 """Name -> (edit, share of the random choices)."""
 
-_EDITS = [edit for edit, _ in MUTATIONS.values()]
-_SHARES = np.cumsum(normalised([share for _, share in MUTATIONS.values()]))
-_SHARES[-1] = 1.0
+
+def _drawn_edit(rng: np.random.Generator) -> Mutation:
+    """An edit of :data:`MUTATIONS` as it stands now, each by its share."""
+    edits = list(MUTATIONS.values())
+    shares = np.cumsum(normalised([share for _, share in edits]))
+    shares[-1] = 1.0
+    return edits[int(np.searchsorted(shares, rng.random(), side="right"))][0]
 
 
 def mutate(smiles: str, rng: np.random.Generator, n_edits: int = 1) -> str | None:
@@ -314,8 +318,7 @@ def mutate(smiles: str, rng: np.random.Generator, n_edits: int = 1) -> str | Non
     for step in range(n_edits):
         if mol is None:
             return None
-        edit = _EDITS[int(np.searchsorted(_SHARES, rng.random(), side="right"))]
-        mol = edit(mol, rng)
+        mol = _drawn_edit(rng)(mol, rng)
         if mol is not None and step + 1 < n_edits:
             try:
                 mol.UpdatePropertyCache()

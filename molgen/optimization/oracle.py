@@ -3,6 +3,9 @@
 Only unique canonical SMILES use budget; an invalid molecule scores 0 at no cost; what was asked
 before is answered from memory. Every call stands in a JSON-lines log with its number, score,
 components and the proposer that it came from; a run that was killed goes on from that file.
+
+A molecule for which the oracle failed has no score (NaN) and stands last; to a search it counts as
+the worst seen so far (0 for scores in [0, 1]).
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +24,9 @@ import numpy as np
 from rdkit import Chem
 
 from molgen.chem.parsing import parse_or_none, quiet_rdkit
-from molgen.scoring.guarded_calls import call_batch
+from molgen.scoring.guarded_calls import UserFunction
 
-LOG_VERSION = 1
+LOG_VERSION = 2
 Scorer = Callable[[list[str]], Sequence[float]]
 
 
@@ -33,7 +37,7 @@ class Call:
     Attributes:
         number: 1 for the first.
         smiles: Canonical SMILES.
-        score: Its score; 0 where the oracle failed.
+        score: Its score; NaN where the oracle failed.
         origin: Name of the proposer that suggested it.
         components: Values of the parts of the score, where the oracle gives them.
         error: Why there is no score, or None.
@@ -46,6 +50,11 @@ class Call:
     components: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
 
+    @property
+    def failed(self) -> bool:
+        """True if the oracle gave no score, or an objective gave 0 because a value is missing."""
+        return math.isnan(self.score) or (self.error is not None and self.score == 0.0)
+
 
 def canonical(smiles: str) -> str | None:
     """Canonical SMILES, or None for what RDKit does not parse (or an empty molecule)."""
@@ -56,17 +65,17 @@ def canonical(smiles: str) -> str | None:
 def parse(smiles: str) -> tuple[str, Chem.Mol] | None:
     """Canonical SMILES and molecule, or None for what RDKit does not parse (or no atoms)."""
     mol = parse_or_none(smiles)
-    if mol is None:
-        return None
-    return Chem.MolToSmiles(mol), mol
+    return None if mol is None else (Chem.MolToSmiles(mol), mol)
 
 
 class Oracle:
     """A score with a budget.
 
     Args:
-        score: Takes canonical SMILES and returns one number each, in [0, 1]. An exception or NaN
-            costs the molecule its score and is recorded, never raised. If ``score`` has a method
+        score: Takes canonical SMILES and returns one number each (or takes one SMILES and returns
+            a number), the higher the better. An exception, None or NaN costs the molecule its
+            score and is recorded, never raised. Numbers outside [0, 1] are taken as they are; a
+            warning says so once. If ``score`` has a method
             ``score_with_components(smiles) -> list[tuple[float, dict, str | None]]`` it is used
             instead, and the components are logged.
         n_calls: Budget of unique molecules.
@@ -100,7 +109,9 @@ class Oracle:
         self.history: list[Call] = []
         self.oracle_seconds = 0.0
         self._score = score
-        self._scores: dict[str, float] = {}
+        self._function = UserFunction(score, ("list", "one"), timeout, timeout)
+        self._place: dict[str, int] = {}  # canonical SMILES -> position in the history
+        self._told_raw = False
         self._started = time.monotonic()
         self._log = Path(log) if log is not None else None
         if self._log is not None:
@@ -108,7 +119,9 @@ class Oracle:
 
     # ---- asking ----------------------------------------------------------------------------------
     def __call__(self, smiles: Sequence[str], origins: Sequence[str] | str = "") -> np.ndarray:
-        """Scores of ``smiles``, (n,) float64; molecules beyond the budget get NaN.
+        """Scores of ``smiles``, (n,) float64, as a search counts them (see :attr:`scores`).
+
+        Molecules beyond the budget get NaN; what is no molecule counts as one that failed.
 
         Args:
             smiles: Any SMILES.
@@ -119,36 +132,50 @@ class Oracle:
             keys = [canonical(text) for text in smiles]
         fresh: dict[str, str] = {}
         for key, name in zip(keys, names, strict=True):
-            if key is not None and key not in self._scores and key not in fresh:
+            if key is not None and key not in self._place and key not in fresh:
                 if len(fresh) >= self.remaining:
                     break
                 fresh[key] = name
         if fresh:
             self._record(fresh, self._evaluate(list(fresh)))
-        return np.array([0.0 if key is None else self._scores.get(key, np.nan) for key in keys])
+        counted = self.scores
+        worst = min([0.0, *counted])
+        places = [None if key is None else self._place.get(key, -1) for key in keys]
+        return np.array(
+            [worst if at is None else counted[at] if at >= 0 else math.nan for at in places]
+        )
 
     def knows(self, smiles: str) -> bool:
         """True if this canonical SMILES was scored already."""
-        return smiles in self._scores
+        return smiles in self._place
 
     def _evaluate(self, smiles: list[str]) -> list[tuple[float, dict[str, Any], str | None]]:
         started = time.monotonic()
         detailed = getattr(self._score, "score_with_components", None)
         answers: list[tuple[float, dict[str, Any], str | None]]
         if detailed is None:
-            answers = [
-                (answer.value, {}, answer.problem)
-                for answer in call_batch(self._score, smiles, self.timeout)
-            ]
+            answers = [(answer.value, {}, answer.problem) for answer in self._function(smiles)]
+            self._tell_raw([value for value, _, problem in answers if problem is None])
         else:
             answers = _detailed_answers(detailed, smiles)
         self.oracle_seconds += time.monotonic() - started
         return [
             (value, parts, problem)
             if math.isfinite(value)
-            else (0.0, parts, problem or f"score is {value}")
+            else (math.nan, parts, problem or f"score is {value}")
             for value, parts, problem in answers
         ]
+
+    def _tell_raw(self, values: Sequence[float]) -> None:
+        outside = [value for value in values if not 0.0 <= value <= 1.0]
+        if outside and not self._told_raw:
+            self._told_raw = True
+            warnings.warn(
+                f"the score gave {outside[0]:g}, outside [0, 1]: scores are taken as they are, the "
+                "higher the better; for a quantity of which less is better give its negative, or a "
+                "desirability (molgen.Component.from_function)",
+                stacklevel=2,
+            )
 
     def _record(
         self, fresh: dict[str, str], answers: list[tuple[float, dict[str, Any], str | None]]
@@ -157,7 +184,7 @@ class Oracle:
         for (key, name), (value, parts, problem) in zip(fresh.items(), answers, strict=True):
             call = Call(len(self.history) + 1, key, value, name, parts, problem)
             self.history.append(call)
-            self._scores[key] = value
+            self._place[key] = len(self.history) - 1
             calls.append(call)
         if self._log is not None:
             self._append(calls)
@@ -185,12 +212,39 @@ class Oracle:
 
     @property
     def scores(self) -> np.ndarray:
-        """(used,) float64 scores in the order of the calls."""
-        return np.array([call.score for call in self.history])
+        """(used,) float64 in the order of the calls; what failed counts as the worst so far."""
+        return self.scores_until(self.used)
+
+    def scores_until(self, used: int, since: int = 0) -> np.ndarray:
+        """Scores of the calls after ``since`` up to ``used``; failures as the worst up to there.
+
+        The worst is 0 for scores that are not negative.
+        """
+        scores = np.array([call.score for call in self.history[:used]], dtype=float)
+        gone = np.isnan(scores)
+        if gone.any():
+            scores[gone] = min([0.0, *scores[~gone]])
+        return scores[since:]
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """How many of the last calls failed, one after the other."""
+        number = 0
+        while number < self.used and self.history[-1 - number].failed:
+            number += 1
+        return number
 
     def best(self, n: int = 10) -> list[Call]:
-        """The ``n`` best calls, best first; ties in the order of the calls."""
-        return sorted(self.history, key=lambda call: (-call.score, call.number))[:n]
+        """The ``n`` best calls, best first; ties in the order of the calls, failures last."""
+        return sorted(
+            self.history,
+            key=lambda call: (
+                math.isnan(call.score),
+                0.0 if math.isnan(call.score) else -call.score,
+                call.failed,
+                call.number,
+            ),
+        )[:n]
 
     def auc(self, k: int = 10, every: int = 100) -> float:
         """Area under the top-``k`` curve over the whole budget, see :func:`top_k_auc`."""
@@ -225,9 +279,11 @@ class Oracle:
             )
         for line in lines[1:]:
             row = json.loads(line)
+            if row["score"] is None:
+                row["score"] = math.nan
             call = Call(**row)
             self.history.append(call)
-            self._scores[call.smiles] = call.score
+            self._place[call.smiles] = len(self.history) - 1
         if torn:  # the run was killed while it wrote its last line
             replacement = self._log.with_suffix(self._log.suffix + ".tmp")
             replacement.write_text(whole + "\n", encoding="utf-8")
@@ -254,7 +310,7 @@ def _detailed_answers(
         return answers
     except Exception as error:  # a user's scorer may raise anything
         if len(smiles) == 1:
-            return [(0.0, {}, f"{type(error).__name__}: {error}")]
+            return [(math.nan, {}, f"{type(error).__name__}: {error}")]
     middle = len(smiles) // 2
     return _detailed_answers(detailed, smiles[:middle]) + _detailed_answers(
         detailed, smiles[middle:]
@@ -265,7 +321,7 @@ def _row(call: Call) -> dict[str, Any]:
     return {
         "number": call.number,
         "smiles": call.smiles,
-        "score": call.score,
+        "score": _plain(call.score),
         "origin": call.origin,
         "components": {name: _plain(value) for name, value in call.components.items()},
         "error": call.error,

@@ -22,6 +22,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from molgen.chem.parsing import quiet_rdkit
+from molgen.optimization.chemotypes import Chemotypes
 from molgen.optimization.oracle import Oracle, parse
 from molgen.optimization.proposers import (
     Proposer,
@@ -34,6 +35,9 @@ from molgen.optimization.settings import SearchOutcome, SearchSettings
 from molgen.qsar.gaussian_process import Features, concatenate, featurize, similarities
 
 logger = logging.getLogger(__name__)
+
+_MANY_TIES = 100
+"""Molecules with the highest score from which on a search says that it is saturated."""
 
 
 # ---- the search ----------------------------------------------------------------------------------
@@ -57,7 +61,7 @@ def search(
         settings: How the search runs.
         seed: Random seed.
         accept: Hard filter asked before any call: SMILES -> one bool each.
-        start: Molecules scored first, before the random ones.
+        start: Molecules scored first, before the random ones, whether or not ``accept`` does.
         on_progress: Called after every generation with the calls paid and the mean of the ten best.
 
     Returns:
@@ -118,16 +122,24 @@ class _Search:
         self.outcome = SearchOutcome("budget")
         self.since = 0  # first call of the present restart
         self.progress_at = 0
-        self.progress_value = -1.0
+        self.progress_value = -np.inf
+        self.saturated = False
+        self.chemotypes = Chemotypes()
+        self.homes: list[int] = []  # the chemotype of each call
         self.watched = 0
         self.ranker = Ranker(oracle, settings, seed)
         self.screened: tuple[list[_Child], Features] | None = None
 
     # ---- loop ------------------------------------------------------------------------------------
     def run(self) -> SearchOutcome:
-        """Generations until the budget, the time or the ideas are spent."""
-        with quiet_rdkit():  # most failed edits are impossible valences, which RDKit reports
-            return self._run()
+        """Generations until the budget, the time or the ideas are spent, or somebody interrupts."""
+        try:
+            with quiet_rdkit():  # most failed edits are impossible valences, which RDKit reports
+                return self._run()
+        except KeyboardInterrupt:
+            self.outcome.reason = "interrupted"
+            self._note(f"call {self.oracle.used}: interrupted; what was scored until then is kept")
+            return self.outcome
 
     def _run(self) -> SearchOutcome:
         if not self._watch(self.oracle.used):
@@ -153,8 +165,15 @@ class _Search:
             empty = 0
             self.oracle([text for text, _ in batch], [name for _, name in batch])
             if self.on_progress is not None:
-                best = [call.score for call in self.oracle.best(10)]
+                best = np.sort(self.oracle.scores)[::-1][:10]
                 self.on_progress(self.oracle.used, float(np.mean(best)))
+            if self.oracle.failures_in_a_row >= self.settings.failures_in_a_row:
+                self.outcome.reason = "failures"
+                self.outcome.events.append(
+                    f"call {self.oracle.used}: {self.oracle.failures_in_a_row} calls in a row "
+                    f"failed, the last with: {self.oracle.history[-1].error}"
+                )
+                return self.outcome
             if not self._watch(self.oracle.used):
                 return self.outcome
         self.outcome.reason = "time" if self.oracle.out_of_time else "budget"
@@ -173,9 +192,13 @@ class _Search:
 
     def _goes_on(self, used: int) -> bool:
         """Notice standstill at call ``used``; restart from fresh ground or, at the end, False."""
-        scores = np.array([call.score for call in self.oracle.history[self.since : used]])
+        everything = self.oracle.scores_until(used)
+        self._notice_saturation(everything)
+        scores = everything[self.since :]
         best = float(np.mean(np.sort(scores)[::-1][:10])) if len(scores) else 0.0
-        if best > self.progress_value + 1e-3:
+        # a thousandth of [0, 1], or of the range that raw scores have shown
+        spread = float(np.ptp(everything)) if everything.min() < 0 or everything.max() > 1 else 1.0
+        if best > self.progress_value + 1e-3 * spread:
             self.progress_value, self.progress_at = best, used
         if used - self.progress_at < self.settings.patience:
             return True
@@ -195,15 +218,31 @@ class _Search:
         logger.info(self.outcome.events[-1])
         # Every second restart opens all that was found, so that the islands can cross.
         self.since = used if len(self.outcome.restarts) % 2 else 0
-        self.progress_at, self.progress_value = used, -1.0
+        self.progress_at, self.progress_value = used, -np.inf
         return True
+
+    def _notice_saturation(self, scores: np.ndarray) -> None:
+        """Say once that many molecules share the highest score, so that it ranks them no more."""
+        ties = int((scores >= scores.max() - 1e-9).sum())
+        if self.saturated or ties < _MANY_TIES or float(np.ptp(scores)) < 1e-9:
+            return
+        self.saturated = True
+        self._note(
+            f"call {len(scores)}: {ties} of {len(scores)} molecules share the highest score, "
+            f"{scores.max():g}: the objective cannot tell them apart; ask for more (narrower "
+            "bounds, or maximise something). Among equals new molecules come before those of the "
+            "library, and easy syntheses first"
+        )
 
     def _closeness(self, used: int) -> float:
         """Mean pairwise similarity of the ten best of the first ``used`` calls."""
         generator = rdFingerprintGenerator.GetMorganGenerator(radius=2)
         prints = [
             generator.GetFingerprint(Chem.MolFromSmiles(call.smiles))
-            for call in sorted(self.oracle.history[:used], key=lambda call: -call.score)[:10]
+            for call in (
+                self.oracle.history[int(at)]
+                for at in np.argsort(-self.oracle.scores_until(used), kind="stable")[:10]
+            )
         ]
         pairs = [
             DataStructs.TanimotoSimilarity(prints[i], prints[j])
@@ -217,12 +256,17 @@ class _Search:
         wanted = min(self.settings.n_initial - self.oracle.used, self.oracle.remaining)
         batch: dict[str, str] = {}
         if self.oracle.used == 0:
-            for text in self._admissible(self.start):
-                batch[text] = "start"
+            batch = dict.fromkeys(self._new(self.start), "start")
             if len(batch) < len(self.start):
                 self._note(
                     f"{len(self.start) - len(batch)} of {len(self.start)} start molecules were "
-                    "left out: no molecules, repeated, or refused by the filter"
+                    "left out: no molecules, or repeated"
+                )
+            passed = [] if self.accept is None or not batch else self.accept(list(batch))
+            if refused := [text for text, good in zip(batch, passed) if not good]:
+                self._note(
+                    f"{len(refused)} of {len(self.start)} start molecules do not pass the filters "
+                    f"or hard bounds and were scored all the same, such as {refused[0]}"
                 )
         # A library smaller than the initial sample is used up, then mutated.
         for attempt in range(20):
@@ -237,13 +281,18 @@ class _Search:
                 batch.setdefault(text, name)
         return list(batch.items())[: max(wanted, len(self.start))]
 
-    def _admissible(self, smiles: Sequence[str]) -> dict[str, Chem.Mol]:
-        """New and accepted: canonical SMILES -> molecule; order kept."""
+    def _new(self, smiles: Sequence[str]) -> dict[str, Chem.Mol]:
+        """Not scored yet: canonical SMILES -> molecule; order kept."""
         fresh: dict[str, Chem.Mol] = {}
         for text in smiles:
             parsed = parse(text)
             if parsed is not None and not self.oracle.knows(parsed[0]):
                 fresh[parsed[0]] = parsed[1]
+        return fresh
+
+    def _admissible(self, smiles: Sequence[str]) -> dict[str, Chem.Mol]:
+        """New and accepted: canonical SMILES -> molecule; order kept."""
+        fresh = self._new(smiles)
         if self.accept is not None and fresh:
             answers = self.accept(list(fresh))
             fresh = {key: fresh[key] for key, good in zip(list(fresh), answers) if good}
@@ -253,13 +302,34 @@ class _Search:
         calls = self.oracle.history[self.since :]
         if len(calls) < 20:
             return [self.library[i] for i in rng.integers(len(self.library), size=50)]
-        scores = np.array([call.score for call in calls])
+        scores = self.oracle.scores_until(self.oracle.used, self.since)
+        if self.settings.crowd_limit is not None:
+            scores = self._thinned(scores)
         noise = rng.random(len(scores)) * 1e-9  # ties in random order
         order = np.argsort(-(scores + noise))[: self.settings.elite]
         # Uniform over the logarithm of the quantile: as many from the top 1 % as from the next 9.
         quantile = 10.0 ** (-2.5 * rng.random(self.settings.parents))
         ranks = np.floor(rng.random(self.settings.parents) * np.ceil(quantile * len(order)))
         return [calls[order[int(rank)]].smiles for rank in np.sort(ranks)]
+
+    # ---- many chemotypes -------------------------------------------------------------------------
+    def _update_chemotypes(self) -> None:
+        for call in self.oracle.history[len(self.homes) :]:
+            self.homes.append(self.chemotypes.add(call.smiles))
+
+    def _is_crowded(self, molecule: str | Chem.Mol) -> bool:
+        """Whether the chemotype of a molecule has had its share of the calls."""
+        limit = self.settings.crowd_limit
+        if limit is None:
+            return False
+        home = self.chemotypes.find(molecule)
+        return home is not None and self.chemotypes.sizes[home] >= limit
+
+    def _thinned(self, scores: np.ndarray) -> np.ndarray:
+        """Scores for the choice of parents: of a crowded chemotype none stands above the rest."""
+        full = np.array(self.chemotypes.sizes) >= (self.settings.crowd_limit or 0)
+        crowded = full[np.array(self.homes)][self.since :]
+        return np.where(crowded, scores.min(), scores) if not crowded.all() else scores
 
     def _children(self, parents: list[str], count: int, rng: np.random.Generator) -> list[_Child]:
         children: dict[str, _Child] = {}
@@ -285,11 +355,14 @@ class _Search:
     def _next_batch(self, rng: np.random.Generator) -> list[tuple[str, str]]:
         settings = self.settings
         used = self.oracle.used
+        if settings.crowd_limit is not None:
+            self._update_chemotypes()
         grown = min(settings.largest_batch, int(settings.batch_share * used))
         size = min(max(10, used // 10), max(settings.batch_size, grown), self.oracle.remaining)
         parents = self._draw_parents(rng)
         if not settings.use_surrogate or self.ranker.flat:
             offspring = self._children(parents, 2 * size, rng)
+            offspring = [c for c in offspring if not self._is_crowded(c.mol)] or offspring
             return [
                 (offspring[i].smiles, offspring[i].origin)
                 for i in rng.permutation(len(offspring))[:size]
@@ -318,6 +391,9 @@ class _Search:
                 parts.append(part)
                 means, spreads = np.concatenate([means, mean]), np.concatenate([spreads, spread])
             values = means + beta * spreads
+            if settings.crowd_limit is not None:
+                full = np.array([self._is_crowded(child.mol) for child in pool])
+                values = np.where(full, -np.inf, values)
             best = np.argsort(-values)[: settings.parents]
             parents = [pool[i].smiles for i in best]
             parents += self._draw_parents(rng)[: settings.parents // 3]
@@ -363,7 +439,7 @@ class _Search:
         features = concatenate(parts) if niche < 1.0 else None
         taken: list[int] = []
         free = np.ones(len(pool), dtype=bool)
-        crowded = np.zeros(len(pool), dtype=bool)
+        crowded = np.array([self._is_crowded(child.mol) for child in pool], dtype=bool)
         for _ in range(min(size, len(pool))):
             # Once every niche is taken the rest of the batch may crowd.
             open_places = free & ~crowded if (free & ~crowded).any() else free

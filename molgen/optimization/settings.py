@@ -28,6 +28,9 @@ class SearchSettings:
             the batch waits until all others are taken; 1 asks for no such spacing.
         screen_size: Library molecules that the surrogate (not the oracle) looks through.
         screen_until: Number of calls up to which it does.
+        crowd_limit: Calls that one chemotype (:mod:`molgen.optimization.chemotypes`) may take while there are
+            children of others; None for no limit. A limit makes a search of many chemotypes.
+        failures_in_a_row: So many failed calls one after the other end the search.
     """
 
     n_initial: int = 100
@@ -47,6 +50,8 @@ class SearchSettings:
     niche_similarity: float = 1.0
     screen_size: int = 1500
     screen_until: int = 600
+    crowd_limit: int | None = None
+    failures_in_a_row: int = 100
 
     def __post_init__(self) -> None:
         for name in (
@@ -57,9 +62,12 @@ class SearchSettings:
             "parents",
             "elite",
             "largest_batch",
+            "failures_in_a_row",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1; got {getattr(self, name)}")
+        if self.crowd_limit is not None and self.crowd_limit < 1:
+            raise ValueError(f"crowd_limit is at least 1, or None; got {self.crowd_limit}")
         if not 0 <= self.batch_share <= 1:
             raise ValueError(f"batch_share is a share between 0 and 1; got {self.batch_share}")
         if not 0 <= self.explore <= 1:
@@ -75,7 +83,7 @@ class SearchOutcome:
     """Why and how a search ended.
 
     Attributes:
-        reason: "budget", "time", "exhausted" or "no proposals".
+        reason: "budget", "time", "exhausted", "no proposals", "failures" or "interrupted".
         restarts: Call numbers at which the search restarted.
         events: What was noticed on the way, one sentence each.
     """

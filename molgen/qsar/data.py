@@ -1,25 +1,25 @@
-"""Measured values made ready for QSAR: unique molecules, two classes or numbers, nothing lost.
+"""Measured values made ready for QSAR: one row a compound, two classes or numbers, nothing lost.
 
-Rows that cannot be used are listed with their line and reason; molecules that came with different
-values are listed as conflicts.
+A compound is its parent: salts and solvents are taken off and charges neutralised, so that a base
+and its hydrochloride are one. Rows that cannot be used are listed with their line and reason;
+compounds that came with different values are listed as conflicts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from molgen.chem.parsing import as_smiles_list, canonical, parse_or_none
+from molgen.chem.parsing import MoleculeError, as_smiles_list, canonical, parse
+from molgen.chem.standardization import standardize_mol
+from molgen.qsar.assay_values import QsarError, Values, read_values
 
 MIN_MOLECULES = 20
-
-
-class QsarError(ValueError):
-    """Data from which no QSAR model can be fitted, or a file that holds none."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,16 @@ class TrainingSet:
     """What is left of the input after cleaning.
 
     Attributes:
-        smiles: Canonical SMILES, unique.
-        y: (n,) float64; 0 and 1 for a classification.
-        classes: The two labels behind 0 and 1, or () for a regression.
+        smiles: Canonical SMILES of the parents, unique.
+        y: (n,) float64; 0 and 1 for a classification; the limit where a value is only bounded.
+        classes: The two labels behind 0 and 1 (1 is the class predicted), or () for a regression.
         rejected: Rows left out: line (from 1), smiles, reason.
-        conflicts: Molecules that came with different values: smiles, values, used.
+        conflicts: Compounds that came with different values: smiles, lines, values, used.
+        relations: (n,) "=", ">" (the true value lies above ``y``) or "<"; () means "=" throughout.
+        n_joined: Rows that were joined to another row of the same compound.
+        n_parted: Rows whose counter-ion, solvent or charge was taken off.
+        mirrored: Compounds that differ from another one in stereo alone.
+        remarks: What the user should know, one sentence each.
     """
 
     smiles: tuple[str, ...]
@@ -39,97 +44,165 @@ class TrainingSet:
     classes: tuple[Any, ...]
     rejected: tuple[dict[str, Any], ...]
     conflicts: tuple[dict[str, Any], ...]
+    relations: tuple[str, ...] = ()
+    n_joined: int = 0
+    n_parted: int = 0
+    mirrored: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> np.ndarray:
+        """(n,) bool: True where the value itself is known, not only a limit."""
+        if not self.relations:
+            return np.ones(len(self.smiles), dtype=bool)
+        return np.array([relation == "=" for relation in self.relations])
 
 
-def _read_values(y: Iterable[Any], task: str) -> tuple[list[float], tuple[Any, ...], str]:
-    values = list(y)
-    missing = [v is None or (isinstance(v, float) and math.isnan(v)) for v in values]
-    present = [v for v, gone in zip(values, missing) if not gone]
-    if not present:
-        raise QsarError("y has no value: every entry is missing")
-    labels = sorted(set(present), key=str)
-    words = any(isinstance(v, (str, bool, np.bool_)) for v in present)
-    if task == "auto":
-        two = len(labels) == 2 and (words or set(map(float, labels)) == {0.0, 1.0})
-        task = "classification" if two or words else "regression"
-    if task == "classification":
-        if len(labels) == 1:
-            raise QsarError(f"y is constant: every molecule is {labels[0]!r}; nothing to learn")
-        if len(labels) != 2:
-            raise QsarError(
-                f"a classification needs two classes; y has {len(labels)}: "
-                f"{', '.join(map(repr, labels[:5]))}"
-            )
-        table = {label: float(index) for index, label in enumerate(labels)}
-        plain = tuple(_plain(label) for label in labels)
-        return [math.nan if g else table[v] for v, g in zip(values, missing)], plain, task
-    try:
-        return [math.nan if g else float(v) for v, g in zip(values, missing)], (), task
-    except (TypeError, ValueError) as error:
-        raise QsarError(f"y of a regression is numbers: {error}") from error
+def parent(smiles: str) -> str:
+    """Canonical SMILES of a compound without counter-ions, solvents and charges.
 
+    What cannot be standardised (a molecule without carbon, a metal) is kept as it is written.
 
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    Raises:
+        MoleculeError: For what is no molecule, or has an open mark (``*``).
+
+    >>> parent("CC(C)NCC(O)c1ccccc1.Cl") == parent("CC(C)[NH2+]CC(O)c1ccccc1.[Br-]")
+    True
+    """
+    if not isinstance(smiles, str):
+        raise MoleculeError("Not a string.", f"not a string ({type(smiles).__name__})")
+    mol = parse(smiles)
+    if any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms()):
+        raise MoleculeError("Not a whole molecule.", "an open mark (*), not a whole molecule")
+    with suppress(MoleculeError):
+        mol, _ = standardize_mol(mol, keep_isotopes=True)
+    return canonical(mol)
 
 
 def clean_training_set(
-    smiles: Iterable[str], y: Iterable[Any], task: str = "auto", duplicates: str = "median"
+    smiles: Iterable[str],
+    y: Iterable[Any],
+    task: str = "auto",
+    duplicates: str = "median",
+    positive: Any = None,
+    relation: Iterable[Any] | None = None,
 ) -> tuple[TrainingSet, str]:
-    """Canonical unique molecules with values, and the task.
+    """One row a compound with its value, and the task.
 
     Args:
         smiles: Molecules.
-        y: Their values; None or NaN is missing.
+        y: Their values; None, NaN and words such as "n.d." are missing; ">10000" is a limit.
         task: "regression", "classification" or "auto" (two classes mean classification).
-        duplicates: "median" joins repeated molecules (of a classification: the majority; a tie is
+        duplicates: "median" joins repeated compounds (of a classification: the majority; a tie is
             left out), "raise" refuses those whose values differ.
+        positive: The class to predict, see :func:`molgen.qsar.assay_values.read_values`.
+        relation: "=", ">" or "<" beside each value, or None.
 
     Raises:
         QsarError: If nothing can be learned, with the reason.
     """
-    if task not in ("auto", "regression", "classification"):
-        raise QsarError(f"task is auto, regression or classification; got {task!r}")
     if duplicates not in ("median", "raise"):
         raise QsarError(f"duplicates is 'median' or 'raise'; got {duplicates!r}")
     texts = as_smiles_list(smiles)
     given = list(y)
     if len(texts) != len(given):
         raise QsarError(f"smiles has {len(texts)} rows, y has {len(given)}")
-    values, classes, task = _read_values(given, task)
-    groups: dict[str, list[float]] = {}
+    read = read_values(given, task, positive, relation)
+    groups: dict[str, list[int]] = {}
     rejected: list[dict[str, Any]] = []
-    for line, (text, value) in enumerate(zip(texts, values), start=1):
-        mol = parse_or_none(text)
-        reason = "not a molecule" if mol is None else None
-        if reason is None and not math.isfinite(value):
-            reason = "y is missing" if math.isnan(value) else f"y is {value}"
-        if reason is not None or mol is None:
-            rejected.append({"line": line, "smiles": str(text), "reason": reason})
+    n_parted = 0
+    for row, (text, reason) in enumerate(zip(texts, read.reasons)):
+        try:
+            key = parent(text)
+        except MoleculeError as error:
+            reason = f"not a molecule: {error.reason}"
+        if reason:
+            rejected.append({"line": row + 1, "smiles": str(text), "reason": reason})
             continue
-        groups.setdefault(canonical(mol), []).append(value)
+        n_parted += key != canonical(parse(text))
+        groups.setdefault(key, []).append(row)
+    kept, conflicts = _joined(groups, read, duplicates)
+    _check_enough(kept, read.task, len(texts), rejected)
+    data = TrainingSet(
+        tuple(kept),
+        np.array([value for value, _ in kept.values()]),
+        read.classes,
+        tuple(rejected),
+        tuple(conflicts),
+        tuple(relation for _, relation in kept.values()),
+        n_joined=sum(len(rows) - 1 for rows in groups.values()),
+        n_parted=n_parted,
+        mirrored=_mirrored(kept),
+        remarks=read.remarks,
+    )
+    return data, read.task
+
+
+def _joined(
+    groups: dict[str, list[int]], read: Values, duplicates: str
+) -> tuple[dict[str, tuple[float, str]], list[dict[str, Any]]]:
+    """One (value, relation) a compound, and the compounds whose rows contradict each other."""
+    kept: dict[str, tuple[float, str]] = {}
     conflicts: list[dict[str, Any]] = []
-    kept: dict[str, float] = {}
-    for key, found in groups.items():
-        centre = float(np.median(found))
-        if max(found) > min(found):
+    for key, rows in groups.items():
+        found = [float(read.values[row]) for row in rows]
+        signs = [read.relations[row] for row in rows]
+        value, relation, agree = _one_value(found, signs)
+        if read.task == "classification" and value == 0.5:
+            value = math.nan  # as many rows say one class as the other
+        if not agree:
+            shown = [f"{'' if s == '=' else s}{v:g}" for v, s in zip(found, signs)]
             if duplicates == "raise":
                 raise QsarError(
                     f"{key} stands in the data {len(found)} times with different values "
-                    f"({', '.join(f'{v:g}' for v in found[:4])}): correct them, or join them with "
+                    f"({', '.join(shown[:4])}): correct them, or join them with "
                     "duplicates='median'"
                 )
-            tie = task == "classification" and centre == 0.5
-            conflicts.append({"smiles": key, "values": found, "used": None if tie else centre})
-            if tie:
-                continue
-        kept[key] = centre
-    if len(kept) < MIN_MOLECULES:
+            used = None if math.isnan(value) else value
+            lines = [row + 1 for row in rows]
+            conflicts.append({"smiles": key, "lines": lines, "values": found, "used": used})
+        if not math.isnan(value):
+            kept[key] = value, relation
+    return kept, conflicts
+
+
+def _one_value(found: Sequence[float], signs: Sequence[str]) -> tuple[float, str, bool]:
+    """The value of several rows, its relation, and whether the rows agree.
+
+    The median of the exact values; of limits alone the tightest; NaN for limits on both sides.
+    """
+    exact = [v for v, sign in zip(found, signs) if sign == "="]
+    above = [v for v, sign in zip(found, signs) if sign == ">"]
+    below = [v for v, sign in zip(found, signs) if sign == "<"]
+    if exact:
+        centre = float(np.median(exact))
+        agree = max(exact) == min(exact)
+        agree = agree and max(above, default=-math.inf) <= centre <= min(below, default=math.inf)
+        return centre, "=", agree
+    if above and below:
+        return math.nan, "=", False
+    return (max(above), ">", True) if above else (min(below), "<", True)
+
+
+def _mirrored(kept: Iterable[str]) -> tuple[str, ...]:
+    """The compounds that differ from another one in stereo alone, beside each other."""
+    flat: dict[str, list[str]] = {}
+    for key in kept:
+        flat.setdefault(canonical(key, stereo=False), []).append(key)
+    return tuple(key for keys in flat.values() if len(keys) > 1 for key in keys)
+
+
+def _check_enough(
+    kept: dict[str, tuple[float, str]], task: str, n_rows: int, rejected: list[dict[str, Any]]
+) -> None:
+    exact = [value for value, relation in kept.values() if relation == "="]
+    if len(exact) < MIN_MOLECULES:
+        limits = len(kept) - len(exact)
+        beside = f" (beside {limits} of which only a limit is known)" if limits else ""
+        first = f"; line {rejected[0]['line']}: {rejected[0]['reason']}" if rejected else ""
         raise QsarError(
-            f"{len(kept)} different molecules with a value are left of {len(texts)} rows; a model "
-            f"needs at least {MIN_MOLECULES}"
+            f"{len(exact)} different molecules with a value are left of {n_rows} rows{beside}; a "
+            f"model needs at least {MIN_MOLECULES}{first}"
         )
-    targets = np.array(list(kept.values()))
-    if targets.max() - targets.min() <= 0:
-        raise QsarError(f"y is constant ({targets[0]:g} for every molecule): nothing to learn")
-    return TrainingSet(tuple(kept), targets, classes, tuple(rejected), tuple(conflicts)), task
+    if max(exact) - min(exact) <= 0:
+        raise QsarError(f"y is constant ({exact[0]:g} for every molecule): nothing to learn")

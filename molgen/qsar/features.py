@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from types import ModuleType
@@ -170,6 +171,28 @@ def nearest_similarity(queries: np.ndarray, references: np.ndarray) -> np.ndarra
 
 
 # ---- splits --------------------------------------------------------------------------------------
+_ONE_SERIES = 0.6
+"""A scaffold with a larger share of the molecules than this leaves too little to learn from."""
+
+
+def choose_splitter(
+    smiles: Sequence[str], n_folds: int, splitter: str
+) -> tuple[str, tuple[str, ...]]:
+    """The splitter behind "auto", and why it is not the scaffold split, if so."""
+    if splitter != "auto":
+        return splitter, ()
+    counts = Counter(key for text in smiles if (key := scaffold(text)))
+    n_groups = len(counts) + len(smiles) - counts.total()
+    largest = max(counts.values(), default=0)
+    if n_groups >= n_folds and largest <= _ONE_SERIES * len(smiles):
+        return "scaffold", ()
+    return "random", (
+        f"{len(counts)} scaffolds, the largest with {largest} of {len(smiles)} molecules, cannot "
+        f"be held out whole in {n_folds} folds: the folds are random, so the errors hold for new "
+        "members of this series, not for new scaffolds",
+    )
+
+
 def make_folds(smiles: Sequence[str], n_folds: int, splitter: str, seed: int) -> np.ndarray:
     """The fold number of every molecule, (n,) int.
 
@@ -182,7 +205,7 @@ def make_folds(smiles: Sequence[str], n_folds: int, splitter: str, seed: int) ->
     if splitter not in SPLITTERS:
         raise ValueError(
             f"unknown splitter {splitter!r}.{nearest_name(splitter, SPLITTERS)} "
-            f"The splitters are: {', '.join(SPLITTERS)}"
+            f"The splitters are: auto, {', '.join(SPLITTERS)}"
         )
     if not 2 <= n_folds <= len(smiles):
         raise ValueError(f"n_folds lies between 2 and {len(smiles)} molecules; got {n_folds}")

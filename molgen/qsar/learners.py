@@ -34,7 +34,7 @@ class Learner(Protocol):
         """Mean and spread, (n,) float64 each."""
 
 
-def _varies(x: np.ndarray, least: int) -> np.ndarray:
+def varies(x: np.ndarray, least: int) -> np.ndarray:
     """(n_features,) bool: at least ``least`` rows differ from the column's median."""
     return (x != np.median(x, axis=0)).sum(0) >= least
 
@@ -91,7 +91,7 @@ class BoostingLearner:
             HistGradientBoostingRegressor,
         )
 
-        self._columns = np.flatnonzero(_varies(x, 3))
+        self._columns = np.flatnonzero(varies(x, 3))
         x = x[:, self._columns]
         classify = self._task == "classification"
         kind = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor

@@ -1,4 +1,8 @@
-"""Saved QSAR models read back: ``model.json`` and, of a graph network, ``weights.safetensors``."""
+"""Saved QSAR models read back: ``model.json`` and, of a graph network, ``weights.safetensors``.
+
+A model that was saved before format 2 predicts the class that it predicted then (the second of its
+labels in the order of the alphabet) and takes salts as they are written.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from molgen.qsar.model import FORMAT_VERSION, QsarModel, QsarSettings
 
 
 def load_qsar(path: str | Path) -> QsarModel:
-    """Load (and, but for a graph network, refit) a saved model.
+    """Load a saved model; but for a graph network it is refitted when first asked to predict.
 
     Raises:
         QsarError: If the folder holds no model, or one of a newer format.
@@ -52,6 +56,7 @@ def load_qsar(path: str | Path) -> QsarModel:
         )
     plain = dict(payload["settings"])
     plain["features"] = tuple(plain["features"])
+    plain.setdefault("parents", False)
     settings = QsarSettings(**plain)
     data = TrainingSet(
         tuple(payload["smiles"]),
@@ -59,13 +64,17 @@ def load_qsar(path: str | Path) -> QsarModel:
         tuple(payload["classes"]),
         tuple(payload["rejected"]),
         tuple(payload["conflicts"]),
+        tuple(payload.get("relations", ())),
+        payload.get("n_joined", 0),
+        payload.get("n_parted", 0),
+        tuple(payload.get("mirrored", ())),
+        tuple(payload.get("remarks", ())),
     )
-    learner = settings.new_learner()
-    if isinstance(learner, MessagePassingLearner):
-        learner.load_weights(file.parent / "weights.safetensors")
-    else:
-        texts = list(data.smiles)
-        learner.fit(texts, settings.features_of(texts), data.y)
+    network = settings.new_learner()
+    learner = None
+    if isinstance(network, MessagePassingLearner):
+        network.load_weights(file.parent / "weights.safetensors")
+        learner = network
     model = QsarModel(
         settings,
         data,
@@ -74,6 +83,7 @@ def load_qsar(path: str | Path) -> QsarModel:
         np.array(payload["held_out_spread"]),
         payload["domain_threshold"],
         learner,
+        np.array(payload["targets"]) if "targets" in payload else None,
     )
     model.path = file.parent
     return model

@@ -74,7 +74,7 @@ def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list
         key=lambda r: (
             0 if passed is None or passed[r] else 1,
             0 if diverse is None or diverse[r] else 1,
-            0.0 if scores is None or not math.isfinite(scores[r]) else -scores[r],
+            math.inf if scores is None or not math.isfinite(scores[r]) else -scores[r],
         )
     )
     chosen = distinct[:n]

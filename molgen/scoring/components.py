@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import builtins
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from molgen.base.arguments import nearest_name
 from molgen.scoring.desirability import Transform, make_transform
 from molgen.scoring.kinds import check_parameters, kind_named
 from molgen.scoring.scales import Scale
+from molgen.scoring.wishes import read_wish
 
 GOALS: tuple[str, ...] = ("maximise", "minimise", "within", "at least", "at most")
 """The five statements."""
@@ -95,8 +95,9 @@ class Component:
             )
         object.__setattr__(self, "goal", goal)
         object.__setattr__(self, "params", dict(self.params))
-        object.__setattr__(self, "name", self.name or self.property)
         check_parameters(kind, self.params)
+        label = kind.name if kind.label is None else kind.label(self.params)
+        object.__setattr__(self, "name", self.name or label)
         self._check_bounds()
         if isinstance(self.weight, bool) or not isinstance(self.weight, (int, float)):
             raise TypeError(f"component {self.name}: weight is a number; got {self.weight!r}")
@@ -255,26 +256,14 @@ class Component:
 
     @classmethod
     def parse(cls, text: str) -> Component:
-        """A component from a sentence: "maximise qed", "logp within 1 3", "mw at most 500".
+        """A component from a sentence: "maximise qed", "mw < 400", "no aniline".
+
+        What is understood: :mod:`molgen.scoring.wishes`, and the page "Wishes" of the documentation.
 
         Raises:
-            ValueError: For a sentence of another form.
+            ValueError: For a sentence that is not understood, with the nearest that would be.
         """
-        words = text.strip()
-        if match := re.fullmatch(r"(maximi[sz]e|minimi[sz]e)\s+(\S+)", words):
-            return cls(match[2], match[1])
-        number = r"([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)"
-        between = rf"(\S+)\s+(?:within|between)\s+{number}(?:\s+(?:and\s+|to\s+)?|\s*,\s*){number}"
-        if match := re.fullmatch(between, words):
-            return cls.within(match[1], float(match[2]), float(match[3]))
-        if match := re.fullmatch(rf"(\S+)\s+at[ _](least|most)\s+{number}", words):
-            if match[2] == "least":
-                return cls.at_least(match[1], float(match[3]))
-            return cls.at_most(match[1], float(match[3]))
-        raise ValueError(
-            f"cannot read the statement {text!r}: write 'maximise qed', 'minimise sa_score', "
-            "'logp within 1 3', 'tpsa at least 40' or 'mw at most 500'"
-        )
+        return cls(**read_wish(text))
 
 
 def _sorted_out(others: Mapping[str, Any]) -> dict[str, Any]:

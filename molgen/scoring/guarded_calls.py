@@ -12,18 +12,28 @@ import queue
 import shlex
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A value, or NaN and the reason why there is none; ``note`` says what else to know."""
+    """A value, or NaN and the reason why there is none.
+
+    Attributes:
+        value: The number.
+        problem: Why there is none.
+        note: What else to know.
+        trust: Share of its score that a molecule keeps: below 1 outside a model's domain.
+        beside: What stands in the table beside the value, such as the ends of an interval.
+    """
 
     value: float
     problem: str | None = None
     note: str | None = None
+    trust: float = 1.0
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _checked(value: Any) -> Answer:
@@ -116,6 +126,7 @@ def call_batch(
     function: Callable[[list[str]], Sequence[float]],
     smiles: Sequence[str],
     timeout: float | None = 600.0,
+    halve: bool = True,
 ) -> list[Answer]:
     """``function(list of SMILES)``; a batch that fails is halved until the culprit is alone.
 
@@ -123,6 +134,7 @@ def call_batch(
         function: List of SMILES -> one number each.
         smiles: The molecules.
         timeout: Seconds for a batch.
+        halve: False lets a batch that fails fail as a whole.
     """
 
     def attempt(part: list[str]) -> list[Answer] | str:
@@ -135,6 +147,8 @@ def call_batch(
         worker.stop()
         if not good:
             return f"raised {type(result).__name__}: {result}"
+        if isinstance(result, (str, bytes, Mapping)):
+            return f"returned a {type(result).__name__}, not a list of numbers"
         try:
             values = list(result)
         except TypeError:
@@ -143,7 +157,89 @@ def call_batch(
             return f"returned {len(values)} values for {len(part)} molecules"
         return [_checked(value) for value in values]
 
-    return _bisect(attempt, list(smiles))
+    return _bisect(attempt, list(smiles), halve)
+
+
+_PROBED = 5
+"""Molecules on which it is seen whether a function takes one SMILES or a list."""
+
+
+class UserFunction:
+    """A user's score: a function of one SMILES, or of a list; seen once, from its first answers.
+
+    Args:
+        function: SMILES -> number, or list of SMILES -> numbers (a list, an array, a Series).
+        forms: "one" and "list" in the order in which they are tried.
+        one_timeout: Seconds for one molecule.
+        list_timeout: Seconds for a list.
+
+    Examples:
+        >>> from molgen.scoring.guarded_calls import UserFunction
+        >>> [answer.value for answer in UserFunction(len)(["CCO", "C"])]
+        [3.0, 1.0]
+        >>> [answer.value for answer in UserFunction(lambda all: [len(s) for s in all])(["CCO"])]
+        [3.0]
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        forms: Sequence[str] = ("list", "one"),
+        one_timeout: float | None = 600.0,
+        list_timeout: float | None = 600.0,
+    ) -> None:
+        self._function = function
+        self._forms = tuple(forms)
+        self._one_timeout, self._list_timeout = one_timeout, list_timeout
+        self.form: str | None = None
+
+    def __call__(self, smiles: Sequence[str]) -> list[Answer]:
+        """One answer a molecule."""
+        texts = list(smiles)
+        answers: list[Answer] = []
+        while self.form is None and texts:
+            answers += self._probe(texts[:_PROBED])
+            texts = texts[_PROBED:]
+        return answers + (self._ask(self.form, texts) if self.form and texts else [])
+
+    def _ask(self, form: str, smiles: list[str]) -> list[Answer]:
+        if form == "one":
+            return call_each(self._function, smiles, self._one_timeout)
+        return call_batch(self._function, smiles, self._list_timeout)
+
+    def _probe(self, smiles: list[str]) -> list[Answer]:
+        """Answers of a few molecules in the first form that gives a number; it is then decided."""
+        tries: dict[str, Callable[[], list[Answer]]] = {
+            "list": lambda: call_batch(self._function, smiles, self._list_timeout, halve=False),
+            "one": lambda: call_each(_plain_number(self._function), smiles, self._one_timeout),
+        }
+        attempts = [(form, tries[form]) for form in self._forms]
+        # a list with one molecule that the function cannot stand fails as a whole
+        attempts.append(("list", lambda: self._ask("list", smiles)))
+        first: list[Answer] | None = None
+        for form, attempt in attempts:
+            answers = attempt()
+            if any(answer.problem is None for answer in answers):
+                self.form = form
+                return answers
+            first = first or answers
+        return first or answers
+
+
+def _plain_number(function: Callable[[Any], Any]) -> Callable[[str], Any]:
+    """The function, but what holds several values (one a letter) is no number."""
+
+    def asked(text: str) -> Any:
+        result = function(text)
+        if (
+            isinstance(result, Mapping)
+            or getattr(result, "shape", None)
+            or isinstance(result, (list, tuple))
+        ):
+            raise TypeError(f"returned a {type(result).__name__} for one molecule, not a number")
+        return result
+
+    return asked
 
 
 # ---- external programs ---------------------------------------------------------------------------
@@ -210,14 +306,16 @@ def _number(line: str, column: int) -> Answer:
     return _checked(fields[column])
 
 
-def _bisect(attempt: Callable[[list[str]], list[Answer] | str], smiles: list[str]) -> list[Answer]:
+def _bisect(
+    attempt: Callable[[list[str]], list[Answer] | str], smiles: list[str], halve: bool = True
+) -> list[Answer]:
     if not smiles:
         return []
     result = attempt(smiles)
     if not isinstance(result, str):
         return result
     # A program that cannot be started fails for all: no use in asking for each.
-    if len(smiles) == 1 or "could not be run" in result:
+    if len(smiles) == 1 or not halve or "could not be run" in result:
         return [Answer(math.nan, result)] * len(smiles)
     middle = len(smiles) // 2
     return _bisect(attempt, smiles[:middle]) + _bisect(attempt, smiles[middle:])

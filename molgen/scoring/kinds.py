@@ -14,6 +14,7 @@ from typing import Any
 
 from molgen.base.arguments import nearest_name
 from molgen.chem.properties import DESCRIPTORS
+from molgen.chem.property_words import property_named
 from molgen.scoring import model_kinds as score_models
 from molgen.scoring import structure_kinds as score_structures
 from molgen.scoring.scales import UNIT, Kind, Scale, descriptor_scale, per_molecule
@@ -70,6 +71,14 @@ _SPECIAL = (
         scale=lambda parameters: Scale(1.0, 4.0, 1.0),
     ),
     Kind(
+        "passes",
+        "1 if the molecule passes the filters, otherwise 0",
+        score_structures.passes,
+        ("filters",),
+        (),
+        lambda parameters: UNIT,
+    ),
+    Kind(
         "alerts",
         "number of structural alerts",
         score_structures.alerts,
@@ -84,6 +93,7 @@ _SPECIAL = (
         ("model",),
         ("value", "outside"),
         score_models.qsar_scale,
+        score_models.qsar_label,
     ),
     Kind(
         "admet",
@@ -114,7 +124,7 @@ _SPECIAL = (
 KINDS: dict[str, Kind] = {name: _descriptor_kind(name) for name in DESCRIPTORS} | {
     kind.name: kind for kind in _SPECIAL
 }
-"""Name -> kind of property."""
+"""Name -> kind of property. A descriptor that is added to ``DESCRIPTORS`` later is one, too."""
 
 
 def kind_named(name: str) -> Kind:
@@ -123,10 +133,14 @@ def kind_named(name: str) -> Kind:
     Raises:
         ValueError: For an unknown one, with the nearest known name.
     """
+    if name in DESCRIPTORS:  # as it stands there now
+        return _descriptor_kind(name)
     if name not in KINDS:
+        known = tuple(dict.fromkeys((*DESCRIPTORS, *KINDS)))
+        meant = property_named(name)
+        hint = f" Did you mean {meant!r}?" if meant else nearest_name(name, known)
         raise ValueError(
-            f"unknown component {name!r}.{nearest_name(name, tuple(KINDS))} "
-            f"The components are: {', '.join(KINDS)}"
+            f"unknown component {name!r}.{hint} The components are: {', '.join(known)}"
         )
     return KINDS[name]
 

@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from molgen.scoring.guarded_calls import Answer, call_batch, call_each, run_program, split_command
+from molgen.scoring.guarded_calls import (
+    Answer,
+    UserFunction,
+    call_batch,
+    call_each,
+    run_program,
+    split_command,
+)
 from molgen.scoring.scales import UNIT, Evaluator, Scale
 
 
 # ---- models --------------------------------------------------------------------------------------
 def _qsar_model(parameters: Mapping[str, Any]) -> Any:
     model = parameters["model"]
-    if isinstance(model, str):
-        from molgen.qsar.saved import load_qsar
-
-        return load_qsar(model)
+    if isinstance(model, (str, Path)):
+        file = Path(model) / "model.json" if Path(model).is_dir() else Path(model)
+        changed = file.stat().st_mtime_ns if file.is_file() else 0
+        return _loaded_qsar(str(model), changed)
     if not hasattr(model, "predict"):
         raise TypeError(
             f"qsar: model is a fitted QSAR model or the path of one; got {type(model).__name__}"
@@ -31,32 +40,49 @@ def _qsar_model(parameters: Mapping[str, Any]) -> Any:
     return model
 
 
+@lru_cache(maxsize=4)  # its scale and its label are asked for beside its predictions
+def _loaded_qsar(path: str, changed: int) -> Any:
+    from molgen.qsar.saved import load_qsar
+
+    return load_qsar(path)
+
+
 _QSAR_VALUES = ("prediction", "lower", "upper")
+_OUTSIDE = 0.1
+"""Share of its score that a molecule just outside the domain of a model keeps."""
 
 
 def qsar(parameters: Mapping[str, Any]) -> Evaluator:
-    """Predictions of a fitted model; what lies outside its domain is noted or capped."""
+    """Predictions of a fitted model; what lies outside its domain keeps a tenth of its score."""
     model = _qsar_model(parameters)
     value = parameters.get("value", "prediction")
-    outside = parameters.get("outside", "flag")
+    outside = parameters.get("outside", "cap")
     if value not in _QSAR_VALUES:
         raise ValueError(f"qsar: value is one of {', '.join(_QSAR_VALUES)}; got {value!r}")
-    if outside != "flag" and isinstance(outside, (str, bool)):
-        raise ValueError(f"qsar: outside is 'flag' or a number that caps; got {outside!r}")
+    if outside not in ("cap", "flag") and isinstance(outside, (str, bool)):
+        raise ValueError(
+            f"qsar: outside is 'cap' (a molecule outside the domain keeps at most a tenth of its "
+            f"score), 'flag' (it is only noted) or a number that caps the value; got {outside!r}"
+        )
 
     def evaluate(smiles: list[str]) -> list[Answer]:
         table = model.predict(smiles)
         answers = []
-        for number, inside in zip(table[value], table["in_domain"]):
+        for row in table.to_dict("records"):
+            number, inside = float(row[value]), bool(row["in_domain"])
+            beside = {"in_domain": inside, "lower": row["lower"], "upper": row["upper"]}
             if not math.isfinite(number):
                 answers.append(Answer(math.nan, "the model gave no prediction"))
-            elif inside:
-                answers.append(Answer(float(number)))
-            elif outside == "flag":
-                answers.append(Answer(float(number), note="outside the model's domain"))
-            else:
-                capped = min(float(number), float(outside))
-                answers.append(Answer(capped, note="outside the model's domain: capped"))
+                continue
+            note, trust = (None if inside else "outside the model's domain"), 1.0
+            if not inside and outside == "cap":
+                # the nearer to the domain the better, so that a search finds its way there
+                trust = _OUTSIDE * row["similarity"] / model.domain_threshold
+                note = f"{note}: keeps {trust:.0%} of its score"
+            elif not inside and outside != "flag":
+                number = min(number, float(outside))
+                note = f"{note}: capped"
+            answers.append(Answer(number, None, note, trust, beside))
         return answers
 
     return evaluate
@@ -70,6 +96,15 @@ def qsar_scale(parameters: Mapping[str, Any]) -> Scale | None:
     values = np.asarray(model.y)
     low, high = np.quantile(values, [0.1, 0.9])
     return Scale(float(low), float(high), float(values.std()))
+
+
+def qsar_label(parameters: Mapping[str, Any]) -> str:
+    """What the model predicts: "P(active)"; "qsar" for a value, or where it cannot be read yet."""
+    try:
+        positive = getattr(_qsar_model(parameters), "positive", None)
+    except (OSError, ValueError):
+        return "qsar"
+    return "qsar" if positive is None else f"P({positive})"
 
 
 def admet(parameters: Mapping[str, Any]) -> Evaluator:
@@ -128,10 +163,12 @@ def python(parameters: Mapping[str, Any]) -> Evaluator:
     function = import_function(given) if isinstance(given, str) else given
     if not callable(function):
         raise TypeError(f"python: function is a callable or its name; got {given!r}")
-    if parameters.get("batch", False):
-        timeout = _timeout(parameters, 600.0)
+    batch = parameters.get("batch")
+    timeout = _timeout(parameters, 600.0 if batch else 60.0)
+    if batch is None:  # a function of one SMILES, or of a list: seen from its first answers
+        return UserFunction(function, ("one", "list"), timeout, timeout and max(timeout, 600.0))
+    if batch:
         return lambda smiles: call_batch(function, smiles, timeout)
-    timeout = _timeout(parameters, 60.0)
     return lambda smiles: call_each(function, smiles, timeout)
 
 

@@ -16,10 +16,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from molgen.base.arguments import nearest_name
 from molgen.base.plain_yaml import read_plain, read_plain_json, write_plain
@@ -28,7 +31,7 @@ from molgen.scoring.components import Component
 from molgen.scoring.desirability import aggregation_name
 from molgen.scoring.kinds import kind_named
 from molgen.scoring.scales import Evaluator
-from molgen.scoring.values import Scored, evaluate, keeps_bounds
+from molgen.scoring.values import Scored, cut_values, evaluate, keeps_bounds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +83,7 @@ class Objective:
     _cache: dict[str, Scored] = field(
         default_factory=dict, init=False, repr=False, compare=False, hash=False
     )
+    _told: set[str] = field(default_factory=set, init=False, repr=False, compare=False, hash=False)
     _filters: Any = field(default=None, init=False, repr=False, compare=False, hash=False)
     _evaluators: list[Evaluator] = field(
         default_factory=list, init=False, repr=False, compare=False, hash=False
@@ -95,7 +99,7 @@ class Objective:
         if not parts:
             raise ValueError("an objective needs at least one component")
         names = [part.name for part in parts]
-        reserved = ("smiles", "score", "passed", "problems", "notes")
+        reserved = ("smiles", "score", "passed", "problems", "notes", "in_domain", "lower", "upper")
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(
@@ -134,6 +138,7 @@ class Objective:
             values: dict[str, Any] = {}
             for part, transformed, raw in zip(self.components, entry.transformed, entry.raw):
                 values |= {part.name: transformed, f"{part.name} (raw)": raw}
+            values |= entry.beside
             answers.append((entry.score, values, "; ".join(entry.problems) or None))
         return answers
 
@@ -152,6 +157,17 @@ class Objective:
             smiles, self.components, self._evaluators, self.aggregation, self.missing, self._filters
         )
         self._cache.update(zip(smiles, outcomes, strict=True))
+        for index, part in enumerate(self.components):
+            raw = np.array([outcome.raw[index] for outcome in outcomes], dtype=float)
+            cut = raw[cut_values(part, raw)]
+            if len(cut) and part.name not in self._told:
+                self._told.add(part.name)
+                warnings.warn(
+                    f"component {part.name} gave {cut[0]:g}: its values count as scores in [0, 1] "
+                    "and are cut there; say what they mean with scale=(usual low, usual high), "
+                    "bounds or a transform",
+                    stacklevel=2,
+                )
 
     def accepts(self, smiles: Sequence[str]) -> list[bool]:
         """Whether each molecule keeps the filters and those hard bounds that are cheap to ask.
@@ -333,7 +349,9 @@ def score(smiles: str | Iterable[str], objective: Any) -> pd.DataFrame:
         One row a molecule in the order given: ``smiles``; for each component ``name``
         (desirability in [0, 1]) and ``name (raw)``; ``score`` in [0, 1]; ``passed`` (hard bounds
         and filters); ``problems`` (why a value is missing, with the SMILES); ``notes`` (alerts
-        found, filters failed, outside a model's domain). Rows that are no molecules score 0.
+        found, filters failed, outside a model's domain). Rows that are no molecules score 0. With
+        a QSAR model ``in_domain``, ``lower`` and ``upper`` stand there, too; a molecule outside its
+        domain keeps at most a tenth of its score.
 
     Examples:
         >>> import molgen
@@ -347,15 +365,19 @@ def score(smiles: str | Iterable[str], objective: Any) -> pd.DataFrame:
     texts = as_smiles_list(smiles)
     names = [part.name for part in wanted.components]
     rows = []
+    further: dict[str, None] = {}
     for text, (_, entry) in zip(texts, wanted._entries(texts)):
         row: dict[str, Any] = {"smiles": text}
         for index, name in enumerate(names):
             row[name] = math.nan if entry is None else entry.transformed[index]
             row[f"{name} (raw)"] = math.nan if entry is None else entry.raw[index]
+        beside = {} if entry is None else entry.beside
+        further |= dict.fromkeys(beside)
+        row |= beside
         row["score"] = 0.0 if entry is None else entry.score
         row["passed"] = entry is not None and entry.passed
         row["problems"] = "not a molecule" if entry is None else "; ".join(entry.problems)
         row["notes"] = "" if entry is None else "; ".join(entry.notes)
         rows.append(row)
-    columns = ["smiles", *(c for n in names for c in (n, f"{n} (raw)"))]
+    columns = ["smiles", *(c for n in names for c in (n, f"{n} (raw)")), *further]
     return pd.DataFrame(rows, columns=[*columns, "score", "passed", "problems", "notes"])

@@ -15,9 +15,11 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 from rdkit import Chem
 
 from molgen.chem.parsing import MoleculeError, parse, quiet_rdkit
+from molgen.chem.properties import DESCRIPTORS
 from molgen.scoring.guarded_calls import Answer
 
 Evaluator = Callable[[list[str]], list[Answer]]
@@ -41,6 +43,9 @@ class Scale:
     unit: bool = False
 
 
+_SAMPLE = 1_000
+"""Molecules of MOSES's sample from which the scale of a user's descriptor is taken."""
+
 UNIT = Scale(0.0, 1.0, 0.15, unit=True)
 
 
@@ -55,6 +60,7 @@ class Kind:
         required: Parameters that must be given.
         optional: Parameters that may be given.
         scale: Parameters -> scale, or None where nothing is known.
+        label: Parameters -> name of the column, where it says more than the kind's name.
     """
 
     name: str
@@ -63,6 +69,7 @@ class Kind:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     scale: Callable[[Mapping[str, Any]], Scale | None] = lambda parameters: None
+    label: Callable[[Mapping[str, Any]], str] | None = None
 
 
 # ---- reference distributions ---------------------------------------------------------------------
@@ -73,18 +80,38 @@ def reference_quantiles() -> dict[str, Any]:
     return json.loads(text)
 
 
-def descriptor_scale(name: str) -> Scale:
-    """Where a descriptor's values lie in MOSES."""
+def descriptor_scale(name: str) -> Scale | None:
+    """Where a descriptor's values lie in MOSES; of one that a user added, in its sample."""
     if name == "qed":
         return UNIT
     reference = reference_quantiles()
+    if name not in reference["quantiles"]:
+        return _scale_of_sample(DESCRIPTORS[name].function)
     values = reference["quantiles"][name]
     probabilities = reference["probabilities"]
     low, high = values[probabilities.index(0.1)], values[probabilities.index(0.9)]
     spread = max(reference["standard_deviation"][name], 1e-6)
+    return _scale(low, high, spread)
+
+
+def _scale(low: float, high: float, spread: float) -> Scale:
     if high <= low:  # a property that hardly varies in the reference, such as charge
         low, high, spread = low, low + 1.0, max(spread, 0.5)
     return Scale(low, high, spread)
+
+
+@lru_cache(maxsize=64)
+def _scale_of_sample(function: Callable[[Chem.Mol], float]) -> Scale | None:
+    """The scale of a function of molecules from the shipped sample of MOSES."""
+    from molgen.files.datasets import load_dataset
+
+    sample = list(load_dataset("moses", split="sample")[:_SAMPLE])
+    values = np.array([answer.value for answer in per_molecule(function)(sample)])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    low, high = (float(q) for q in np.quantile(values, [0.1, 0.9]))
+    return _scale(low, high, max(float(values.std()), 1e-6))
 
 
 # ---- evaluators ----------------------------------------------------------------------------------

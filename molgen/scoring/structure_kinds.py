@@ -91,6 +91,22 @@ def substructure_count(parameters: Mapping[str, Any]) -> Evaluator:
     return per_molecule(lambda mol: float(len(mol.GetSubstructMatches(query))))
 
 
+def passes(parameters: Mapping[str, Any]) -> Evaluator:
+    """1 where a molecule passes the filters, otherwise 0; the note gives the reasons."""
+    from molgen.filters.filter_sets import as_filter_set, filter_molecules
+
+    checked = as_filter_set(parameters["filters"])
+
+    def evaluate(smiles: list[str]) -> list[Answer]:
+        table = filter_molecules(smiles, checked)
+        return [
+            Answer(float(good), note=None if good else str(reasons))
+            for good, reasons in zip(table["passed"], table["reasons"])
+        ]
+
+    return evaluate
+
+
 def shape(parameters: Mapping[str, Any]) -> Evaluator:
     """Best shape-and-colour Tanimoto over conformers, by RDKit's Gaussian shape overlay."""
     from rdkit.Chem import rdShapeAlign

@@ -7,8 +7,8 @@ reason stands beside it with the SMILES, and no component can end a run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from molgen.chem.parsing import parse_or_none
 from molgen.scoring.components import Component
 from molgen.scoring.desirability import aggregate
+from molgen.scoring.guarded_calls import Answer
 from molgen.scoring.scales import Evaluator, evaluate_all
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Scored:
         passed: Whether it keeps the filters and the hard bounds.
         problems: Why a value is missing, one sentence each.
         notes: Alerts found, filters failed, outside a model's domain.
+        beside: Further columns: whether the molecule is in a model's domain, and its interval.
     """
 
     raw: tuple[float, ...]
@@ -44,6 +46,7 @@ class Scored:
     passed: bool
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 def evaluate(
@@ -80,12 +83,18 @@ def evaluate(
     transformed = np.full_like(raw, np.nan)
     for index, part in enumerate(components):
         transformed[:, index] = _transformed(part, raw[:, index], smiles, problems)
+        for cut in np.flatnonzero(cut_values(part, raw[:, index])):
+            notes[int(cut)].append(f"{part.name}: {raw[cut, index]:g} was cut to [0, 1]")
     scores = aggregate(transformed, [part.weight for part in components], aggregation)
     if missing == "zero":
         scores = np.where(np.isnan(transformed).any(1), 0.0, scores)
     scores = np.nan_to_num(scores, nan=0.0)
+    for part, column in zip(components, answers):
+        if part.weight > 0:
+            scores = scores * np.array([answer.trust for answer in column])
     passed = _passes(smiles, components, raw, notes, filters)
     scores = np.where(passed, scores, 0.0)
+    beside = _beside(components, answers)
     return [
         Scored(
             tuple(raw[row].tolist()),
@@ -94,9 +103,32 @@ def evaluate(
             bool(passed[row]),
             tuple(problems[row]),
             tuple(notes[row]),
+            beside[row],
         )
         for row in range(len(smiles))
     ]
+
+
+def _beside(
+    components: Sequence[Component], answers: Sequence[Sequence[Answer]]
+) -> list[dict[str, Any]]:
+    """Further columns of each molecule; those of several models carry the component's name."""
+    several = sum(part.property == "qsar" for part in components) > 1
+    rows: list[dict[str, Any]] = [{} for _ in answers[0]]
+    for part, column in zip(components, answers):
+        for row, answer in zip(rows, column):
+            for name, value in answer.beside.items():
+                row[f"{part.name} {name}" if several else name] = value
+    return rows
+
+
+def cut_values(part: Component, values: np.ndarray) -> np.ndarray:
+    """(n,) bool: values of a user's function that are taken for scores and cut to [0, 1]."""
+    if part.property not in ("python", "program"):
+        return np.zeros(len(values), dtype=bool)
+    if part.resolved_transform().name not in ("identity", "one_minus"):
+        return np.zeros(len(values), dtype=bool)
+    return (values < 0.0) | (values > 1.0)
 
 
 def _transformed(

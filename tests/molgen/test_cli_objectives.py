@@ -82,3 +82,56 @@ def test_qsar_says_what_is_wrong(tmp_path):
     assert result.exit_code == 2 and "no column 'logD'" in result.stderr
     result = run("qsar", "fit", tmp_path / "no.csv", "--target", "y", "-o", tmp_path / "m")
     assert result.exit_code == 2 and "no file" in result.stderr
+
+
+ASSAY = pd.read_csv(DATA).head(60)
+
+
+def test_qsar_reads_a_table_as_every_command_does(tmp_path):
+    """Excel's UTF-16 with semicolons, another header, limits, gaps, a salt, a broken row."""
+    signs = [">" if i % 10 == 0 else "=" for i in range(len(ASSAY))]
+    cells = [f"{value:g}" for value in ASSAY["expt"]]
+    cells[3], cells[4], cells[5] = "n.d.", "", "<-9"
+    table = pd.DataFrame(
+        {"ID": range(60), "SMILES": ASSAY["smiles"], "dG": cells, "Standard Relation": signs}
+    )
+    table.loc[59, "SMILES"] = "C1CC"
+    path = tmp_path / "export.csv"
+    path.write_bytes(table.to_csv(index=False, sep=";").encode("utf-16"))
+    model, rejects = tmp_path / "model", tmp_path / "rejects.csv"
+    result = run(
+        "qsar", "fit", path, "--target", "dG", "-o", model, "--model", "gaussian_process",
+        "--folds", 2, "--rejects", rejects,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "column Standard Relation is read as the relation" in result.stderr
+    assert "7 values are limits" in result.stdout
+    refused = pd.read_csv(rejects)
+    assert refused["line"].tolist() == [5, 6, 61]
+    assert refused["reason"].tolist()[:2] == ["y is missing"] * 2
+    assert "ring closure 1" in refused["reason"][2] and refused["smiles"][2] == "C1CC"
+
+
+def test_qsar_of_classes_units_and_several_columns(tmp_path):
+    table = ASSAY.assign(
+        outcome=["Active" if v < -3.5 else "Inactive" for v in ASSAY["expt"]],
+        code=[2 if v < -3.5 else 1 for v in ASSAY["expt"]],
+        units=["nM", "uM"] * 30,
+    )
+    path, model = tmp_path / "a.csv", tmp_path / "m"
+    table.to_csv(path, index=False)
+    fit = ("qsar", "fit", path, "-o", model, "--model", "gaussian_process", "--folds", 2)
+    result = run(*fit, "--target", "expt")
+    assert result.exit_code == 2 and "several units, nM (30), uM (30)" in result.stderr
+    table.drop(columns="units").to_csv(path, index=False)
+    result = run(*fit, "--target", "code")
+    assert result.exit_code == 2 and "two numbers only, 1 and 2" in result.stderr
+    result = run(*fit, "--target", "code", "--positive", "2")
+    assert result.exit_code == 0 and "predicted: P(2)" in result.stdout, result.output
+    result = run(*fit, "--target", "outcome", "--target", "expt")
+    assert result.exit_code == 0 and "predicted: P(Active)" in result.stdout, result.output
+    result = run("qsar", "predict", model, path)
+    assert result.exit_code == 0, result.output
+    found = pd.read_csv(io.StringIO(result.stdout))
+    assert {"outcome P(Active)", "expt lower", "expt in_domain"} <= set(found.columns)
+    assert len(found) == 60

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from molgen.qsar.calibration import (
     metric_table,
     venn_abers,
 )
-from molgen.qsar.data import clean_training_set
+from molgen.qsar.data import clean_training_set, parent
 from molgen.qsar.features import compute_features, make_folds, nearest_similarity
+from molgen.qsar.limits import expected_values
 from molgen.qsar.model import QsarError, fit_qsar
+from molgen.qsar.panel import fit_panel, load_panel
 from molgen.qsar.saved import load_qsar
 from molgen.scoring.objectives import Component, Objective, score
 
@@ -177,6 +180,11 @@ def test_a_model_is_a_component(forest, tmp_path):
     table = score([SMILES[0], strange], Objective([part]))
     assert table["solvation (raw)"][0] == pytest.approx(forest.predict(SMILES[0])["prediction"][0])
     assert "outside the model's domain" in table["notes"][1] and table["notes"][0] == ""
+    assert table["in_domain"].tolist() == [True, False] and table["score"][1] <= 0.1
+    assert (table["lower"] < table["solvation (raw)"]).all()
+    flagged = Component.minimise("qsar", model=forest, outside="flag")
+    alone = score([strange], Objective([flagged]))
+    assert alone["score"][0] == pytest.approx(alone["qsar"][0]) and not alone["in_domain"][0]
     capped = Component.maximise("qsar", model=forest, outside=-20)
     assert score([strange], Objective([capped]))["qsar (raw)"][0] == -20
     with pytest.raises(ValueError, match="save it and give its path"):
@@ -186,6 +194,38 @@ def test_a_model_is_a_component(forest, tmp_path):
     loaded = Objective.load(tmp_path / "o.yaml")
     assert loaded([SMILES[0]]) == pytest.approx(Objective([part])([SMILES[0]]))
     forest.path = None
+
+
+def test_a_search_with_a_model_ends_in_its_domain(forest):
+    """The domain caps the score: what is delivered is what the model knows."""
+    part = Component.minimise("qsar", model=forest, name="solvation")
+    library = [*SMILES[:60], *(f"C{'[Si](C)(C)' * n}B(O)O" for n in range(1, 41))]
+    table = score(library, Objective([part]))
+    assert not table["in_domain"].all()
+    best = table.nlargest(40, "score")
+    assert best["in_domain"].all()
+
+
+def test_the_class_stands_in_names(classifier, forest):
+    """active/inactive: the probability is that of the active, and says so everywhere."""
+    labels = ["active" if value < -3.5 else "inactive" for value in Y]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {"model": "random_forest", "n_trees": 20, "n_folds": 2}
+        fitted = fit_qsar(SMILES, labels, **options)
+        inverse = fit_qsar(SMILES, labels, positive="inactive", **options)
+    assert fitted.positive == "active" and fitted.quantity == "P(active)"
+    table = fitted.predict(["OCC(O)CO", "CCCCCCCC"])
+    assert table["P(active)"].tolist() == table["prediction"].tolist()
+    assert table["P(active)"][0] > 0.5 > table["P(active)"][1]
+    assert inverse.predict("OCC(O)CO")["P(inactive)"][0] < 0.5
+    n_active = labels.count("active")
+    assert f"inactive {240 - n_active}, active {n_active}; predicted: P(active)" in str(fitted)
+    part = Component.maximise("qsar", model=fitted)
+    assert part.name == "P(active)" and part.statement == "maximise P(active) (qsar)"
+    ranked = score(["OCC(O)CO", "CCCCCCCC"], Objective([part]))
+    assert ranked["P(active)"][0] > ranked["P(active)"][1]
+    assert Component.maximise("qsar", model=forest).name == "qsar"
 
 
 def test_files_bring_back_the_same_model(forest, classifier, tmp_path):
@@ -198,13 +238,189 @@ def test_files_bring_back_the_same_model(forest, classifier, tmp_path):
         model.path = None
 
 
+# ---- compounds -----------------------------------------------------------------------------------
+DRUGS = [
+    ("CC(C)NCC(O)COc1cccc2ccccc12", "CC(C)[NH2+]CC(O)COc1cccc2ccccc12"),  # propranolol
+    ("CN1CCC(=C2c3ccccc3CCc3cccnc32)CC1", "C[NH+]1CCC(=C2c3ccccc3CCc3cccnc32)CC1"),  # azatadine
+    ("NCCc1ccc(O)c(O)c1", "[NH3+]CCc1ccc(O)c(O)c1"),  # dopamine
+    ("CNCCC(Oc1ccc(cc1)C(F)(F)F)c1ccccc1", "C[NH2+]CCC(Oc1ccc(cc1)C(F)(F)F)c1ccccc1"),
+]
+
+
+@pytest.mark.parametrize(("base", "cation"), DRUGS)
+def test_salts_of_a_compound_are_the_compound(base, cation):
+    written = [
+        base, f"{base}.Cl", f"{cation}.[Cl-]", f"{base}.OC(=O)C(F)(F)F",
+        f"{cation}.[O-]C(=O)C(F)(F)F", f"{base}.O.Br", f"{base}.CS(=O)(=O)O", cation,
+    ]  # fmt: skip
+    assert {parent(text) for text in written} == {parent(base)}
+    values = [5.61, 7.15, 5.71, 5.9, 5.8, 5.7, 5.71, 5.6]
+    data, _ = clean_training_set([*SMILES[:30], *written], [*Y[:30], *values])
+    assert data.smiles.count(parent(base)) == 1
+    assert data.y[data.smiles.index(parent(base))] == np.median(values)
+    (conflict,) = data.conflicts
+    assert conflict["lines"] == list(range(31, 39)) and conflict["values"] == values
+    assert data.n_joined == 7 and data.n_parted == 7
+
+
+def test_one_prediction_for_all_salts(forest):
+    base, cation = DRUGS[0]
+    table = forest.predict([base, f"{base}.Cl", f"{cation}.[O-]C(=O)C(F)(F)F"])
+    assert table["prediction"].nunique() == table["similarity"].nunique() == 1
+
+
+def test_what_is_no_whole_molecule_is_no_row():
+    data, _ = clean_training_set([*SMILES[:30], "*CC", 7.0], [*Y[:30], 1.0, 2.0])
+    assert "open mark" in data.rejected[0]["reason"] and data.rejected[1]["line"] == 32
+    # isotopes and enantiomers are compounds of their own, and the latter are told
+    smiles = [*SMILES[:30], "C[C@H](N)c1ccccc1", "C[C@@H](N)c1ccccc1", "[2H]C([2H])([2H])OC"]
+    data, _ = clean_training_set(smiles, [*Y[:30], 5.0, 8.0, 1.0])
+    assert set(data.mirrored) == {"C[C@H](N)c1ccccc1", "C[C@@H](N)c1ccccc1"}
+    with pytest.warns(UserWarning, match="2 molecules differ from another in stereo alone"):
+        fitted = fit_qsar(smiles, [*Y[:30], 5.0, 8.0, 1.0], model="gaussian_process", n_folds=2)
+    assert "(5)" in str(fitted) and "(8)" in str(fitted)
+
+
+def test_rows_of_one_compound_with_limits():
+    smiles = [
+        *SMILES[:30],
+        *["CCCCCCCCCCCCO"] * 3,
+        *["CCCCCCCCCCCCCO"] * 2,
+        *["CCCCCCCCCCCCCCO"] * 2,
+    ]
+    y = [*map(str, Y[:30]), ">5", "6", "6.4", ">4", ">5", ">7", "<5"]
+    data, _ = clean_training_set(smiles, y)
+    at = {key: (v, r) for key, v, r in zip(data.smiles, data.y, data.relations)}
+    assert at["CCCCCCCCCCCCO"] == (6.2, "=") and at["CCCCCCCCCCCCCO"] == (5.0, ">")
+    assert "CCCCCCCCCCCCCCO" not in at  # above 7 and below 5 at once
+    assert [c["used"] for c in data.conflicts] == [6.2, None]
+
+
+# ---- limits --------------------------------------------------------------------------------------
+def test_limits_are_used_and_beat_taking_them_as_values():
+    """The truth is known here: values above the 70 % quantile were reported as a limit."""
+    smiles, y = SMILES[:150], np.array(Y[:150])
+    limit = float(np.quantile(y, 0.7))
+    cut = y > limit
+    x = compute_features(smiles, ("ecfp", "descriptors"))
+    relations = np.where(cut, ">", "=")
+    guessed = expected_values(smiles, x, np.minimum(y, limit), relations, seed=0)
+    assert (guessed[~cut] == y[~cut]).all() and (guessed[cut] >= limit).all()
+    error = np.abs(guessed - y)[cut].mean()
+    assert error < 0.9 * np.abs(limit - y)[cut].mean()
+    # the mirror image gives the mirror image
+    other = expected_values(smiles, x, -np.minimum(y, limit), np.where(cut, "<", "="), seed=0)
+    assert other[cut] == pytest.approx(-guessed[cut], rel=1e-6)
+    assert expected_values(smiles, x, y, np.full(len(y), "="), seed=0) is y
+
+
+def test_a_fit_with_limits_says_how_they_were_used(tmp_path):
+    smiles, y = SMILES[:80], [f">{-2.0}" if value > -2.0 else f"{value}" for value in Y[:80]]
+    with pytest.warns(UserWarning, match="values are limits"):
+        fitted = fit_qsar(smiles, y, model="random_forest", n_trees=10, n_folds=2)
+    n = sum(value > -2.0 for value in Y[:80])
+    assert f"{n} values are limits" in str(fitted)
+    assert np.isfinite(fitted.metrics["estimate"]).all()
+    fitted.save(tmp_path / "m")
+    loaded = load_qsar(tmp_path / "m")
+    assert str(loaded) == str(fitted)
+    pd.testing.assert_frame_equal(loaded.predict(SMILES[:5]), fitted.predict(SMILES[:5]))
+
+
+# ---- one series, and beyond the domain -----------------------------------------------------------
+def series():
+    """120 molecules on four scaffolds, as a project's table is."""
+    heads = ["c1ccc({})cc1", "c1ccc({})nc1", "c1ccc2cc({})ccc2c1", "C1CCN({})CC1"]
+    tails = [f"{'C' * n}{end}" for n in range(1, 11) for end in ("", "O", "F")]
+    return [head.format(tail) for head in heads for tail in tails]
+
+
+def test_one_congeneric_series_is_fitted_and_its_folds_are_told():
+    smiles = series()
+    y = [0.3 * text.count("C") + text.count("O") for text in smiles]
+    assert len(smiles) == 120 and len({scaffold(s) for s in smiles}) == 4
+    with pytest.warns(UserWarning, match="cannot be held out whole in 5 folds: the folds are rand"):
+        fitted = fit_qsar(smiles, y, model="gaussian_process")
+    assert fitted.settings.splitter == "random" and "not for new scaffolds" in str(fitted)
+    with pytest.raises(ValueError, match="4 scaffolds for 5 folds"):
+        fit_qsar(smiles, y, model="gaussian_process", splitter="scaffold")
+    # ethanol is no phenyl: nothing is known, and the interval says so
+    table = fitted.predict([smiles[0], "CCO", "O=S(=O)(N)c1cnsc1", "ClC(Cl)(Cl)Cl"])
+    width = (table["upper"] - table["lower"]).to_numpy()
+    assert (width[1:] > 2 * width[0]).all() and (width[1:] > 2 * np.std(y)).all()
+    assert not table["in_domain"][1:].any()
+
+
+def test_intervals_widen_the_farther_a_molecule_is(forest, classifier):
+    mean, spread = np.full(5, -3.0), np.full(5, 0.5)
+    near = forest.domain_threshold * np.array([2.0, 1.0, 0.9, 0.5, 0.0])
+    lower, upper = forest._interval(mean, spread, near)
+    width = upper - lower
+    assert width[0] == width[1] and (np.diff(width[1:]) > 0).all()
+    assert width[-1] > 2 * 1.64 * 2 * np.std(Y)
+    near = classifier.domain_threshold * np.array([2.0, 1.0, 0.5, 0.0])
+    lower, upper = classifier._interval(np.full(4, 0.9), spread[:4], near)
+    assert (lower[0], upper[0]) == (lower[1], upper[1]) and (lower[3], upper[3]) == (0.0, 1.0)
+    assert lower[1] > lower[2] > 0 and upper[1] <= upper[2] <= 1
+
+
+# ---- counts, several columns ---------------------------------------------------------------------
+def test_a_rare_class_is_told():
+    labels = ["toxic" if i % 20 == 0 else "non-toxic" for i in range(len(SMILES))]
+    with pytest.warns(UserWarning, match=r"few molecules are toxic \(5.0%\): judge by pr_auc"):
+        fitted = fit_qsar(SMILES, labels, model="random_forest", n_trees=10, n_folds=2)
+    assert "classes: non-toxic 228, toxic 12; predicted: P(toxic)" in str(fitted)
+
+
+def test_a_panel_is_a_model_a_column(tmp_path):
+    table = pd.DataFrame(
+        {
+            "dG": Y,
+            "class": ["yes" if v < -3.5 else "no" for v in Y],
+            "few": [1.0, 2.0] * 5 + [None] * (len(Y) - 10),
+        }
+    )
+    with pytest.warns(UserWarning, match="few has no model"):
+        panel = fit_panel(SMILES, table, model="random_forest", n_trees=10, n_folds=2)
+    assert list(panel) == ["dG", "class"] and list(panel.failed) == ["few"]
+    alone = fit_qsar(SMILES, Y, model="random_forest", n_trees=10, n_folds=2)
+    found = panel.predict(SMILES[:4])
+    assert found["dG"].tolist() == alone.predict(SMILES[:4])["prediction"].tolist()
+    assert found.columns.tolist()[5:7] == ["class P(yes)", "class lower"]
+    panel.save(tmp_path / "p")
+    again = load_panel(tmp_path / "p")
+    pd.testing.assert_frame_equal(again.predict(SMILES[:4]), found)
+    with pytest.raises(KeyError, match="Did you mean 'class'"):
+        panel["clas"]
+    with pytest.raises(QsarError, match="no column can be learned: few"):
+        fit_panel(SMILES, table[["few"]])
+    with pytest.raises(QsarError, match="no panel"):
+        load_panel(tmp_path)
+
+
+def test_a_model_saved_before_format_2_predicts_as_it_did(classifier, tmp_path):
+    classifier.save(tmp_path / "m")
+    classifier.path = None
+    file = tmp_path / "m" / "model.json"
+    old = json.loads(file.read_text())
+    for name in ("relations", "targets", "n_joined", "n_parted", "mirrored", "remarks"):
+        del old[name]
+    del old["settings"]["parents"]
+    file.write_text(json.dumps({**old, "version": 1}))
+    loaded = load_qsar(tmp_path / "m")
+    assert loaded.settings.parents is False and loaded.positive == "soluble"
+    assert (
+        loaded.predict(SMILES[0])["prediction"][0] == classifier.predict(SMILES[0])["prediction"][0]
+    )
+
+
 # ---- bad input -----------------------------------------------------------------------------------
 def test_rows_left_out_are_listed():
     smiles = [*SMILES[:30], "C1CC", "CCCCCCCCCCCC", "CCCCCCCCCCCCC"]
     data, task = clean_training_set(smiles, [*Y[:30], 1.0, None, math.inf])
     assert task == "regression" and len(data.smiles) == 30
     assert [(row["line"], row["reason"]) for row in data.rejected] == [
-        (31, "not a molecule"),
+        (31, "not a molecule: ring closure 1 is never closed"),
         (32, "y is missing"),
         (33, "y is inf"),
     ]
