@@ -13,9 +13,9 @@ import numpy as np
 from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
+from molgen.chem.chemotypes import Chemotypes
 from molgen.chem.parsing import parse
 from molgen.chem.similarity import _popcount
-from molgen.optimization.chemotypes import Chemotypes
 
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2)
 
@@ -128,7 +128,7 @@ def select_diverse(
         scores: (n_molecules,) their scores; ties keep the order given.
         n: How many are wanted.
         max_similarity: 1 takes the ``n`` best whatever they look like.
-        per_chemotype: At most so many of one chemotype (:mod:`molgen.optimization.chemotypes`); None for no
+        per_chemotype: At most so many of one chemotype (:mod:`molgen.chem.chemotypes`); None for no
             limit.
 
     Returns:

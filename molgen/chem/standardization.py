@@ -142,10 +142,10 @@ def standardize_mol(
     """One molecule made standard, and the names of the steps that changed it.
 
     The steps, in order: bonds of counter-ion metals are broken; the drug of a salt or solvate is
-    kept (:func:`molgen.chem.salts.choose_parent`); charges are neutralised where a proton can be moved
-    (RDKit's ``Uncharger``: quaternary nitrogen, nitro groups and inner salts that need their charge
-    keep it, and so do carbon cations, which have no proton to lose); isotope labels are removed;
-    the canonical tautomer is chosen, if asked for.
+    kept (:func:`molgen.chem.salts.choose_parent`); charges are neutralised where a proton can be
+    moved (RDKit's ``Uncharger``: quaternary nitrogen, nitro groups and inner salts that need their
+    charge keep it, and so do carbon cations, which have no proton to lose); isotope labels are
+    removed; the canonical tautomer is chosen, if asked for.
 
     Raises:
         MoleculeError: it is a metal complex, or what is left has a dummy atom, a metal or unusual

@@ -2,8 +2,8 @@
 
 A row that cannot be read (a missing cell, a broken SDF record, a quote that is never closed) is set
 aside with its line number, its identifier and the user's own text; the rest of the file survives.
-Whether a SMILES describes a molecule is not decided here but by :func:`molgen.chem.parsing.parse`. Other
-columns of a table, and the data fields of an SDF, stay beside the molecules.
+Whether a SMILES describes a molecule is not decided here but by :func:`molgen.chem.parsing.parse`.
+Other columns of a table, and the data fields of an SDF, stay beside the molecules.
 """
 
 from __future__ import annotations

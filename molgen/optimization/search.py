@@ -21,8 +21,8 @@ import numpy as np
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
+from molgen.chem.chemotypes import Chemotypes
 from molgen.chem.parsing import quiet_rdkit
-from molgen.optimization.chemotypes import Chemotypes
 from molgen.optimization.oracle import Oracle, parse
 from molgen.optimization.proposers import (
     Proposer,

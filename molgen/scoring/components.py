@@ -258,7 +258,8 @@ class Component:
     def parse(cls, text: str) -> Component:
         """A component from a sentence: "maximise qed", "mw < 400", "no aniline".
 
-        What is understood: :mod:`molgen.scoring.wishes`, and the page "Wishes" of the documentation.
+        What is understood: :mod:`molgen.scoring.wishes`, and the page "Wishes" of the
+        documentation.
 
         Raises:
             ValueError: For a sentence that is not understood, with the nearest that would be.

@@ -1,8 +1,8 @@
 """Wishes as a chemist says them: "mw < 400", "clogP 1 to 3", "no aniline", "similar to CCO".
 
-A wish is read into the fields of a :class:`molgen.scoring.components.Component`. Properties may be called
-by their usual names (:mod:`molgen.chem.property_words`); of a count "below 3" is at most 2. The page
-``docs/how-to/wishes.md`` lists what is understood.
+A wish is read into the fields of a :class:`molgen.scoring.components.Component`. Properties may be
+called by their usual names (:mod:`molgen.chem.property_words`); of a count "below 3" is at most 2.
+The page ``docs/how-to/wishes.md`` lists what is understood.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from rdkit import Chem
 from rdkit.Chem import Crippen
 
 import molgen
+from molgen.chem.chemotypes import Chemotypes, chemotypes_of
 from molgen.chem.diversity import select_diverse
 from molgen.chem.properties import DESCRIPTORS, Descriptor
-from molgen.optimization.chemotypes import Chemotypes, chemotypes_of
 from molgen.optimization.oracle import Oracle
 from molgen.optimization.search import SearchSettings, search
 from molgen.scoring.guarded_calls import UserFunction

@@ -25,7 +25,7 @@ class Chemotypes:
     """Clusters that grow as molecules come.
 
     Examples:
-        >>> from molgen.optimization.chemotypes import Chemotypes
+        >>> from molgen.chem.chemotypes import Chemotypes
         >>> chemotypes = Chemotypes()
         >>> [chemotypes.add(s) for s in ("Cc1ccccc1", "CCc1ccccc1O", "C1CCNCC1")]
         [0, 0, 1]
