@@ -56,7 +56,7 @@ def test_follow_up_ends_at_the_cutoff_counted_from_sampled_entries(model):
 
 def test_without_a_common_last_day_entry_is_a_covariate_and_the_note_says_so():
     fitted = ts.fit(trial(cutoff=False), "death", model="cox")
-    assert fitted.outcome_model.cutoff is None
+    assert fitted.outcome_model.follow_up.cutoff is None
     assert any("no data cutoff is taken" in note for note in fitted.notes)
     assert fitted.sample_arm("new", 50)["entered"].dtype.kind == "M"
 

@@ -7,7 +7,8 @@ Gaussian noise (Canonne, Kamath and Steinke 2020) under zero-concentrated differ
 and Steinke 2016): ``epsilon = rho + 2 sqrt(rho ln(1 / delta))``, sensitivity 1 for a patient added
 or removed, half of rho for the outcome and half shared by the covariates. Associations among
 covariates and their effects on the outcome are not released: covariates are drawn independently.
-Levels, bounds, knots and arms are taken as public and are listed in the report.
+Levels, bounds, knots, arms and the times at which follow-up ends administratively are taken as
+public and are listed in the report.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from trial_sim.data.endpoints import Binary, CompetingRisks, Endpoint, Ordinal, 
 from trial_sim.data.schema import Column, TrialSchema
 from trial_sim.data.trial import Trial
 from trial_sim.outcomes.features import FeatureMap
-from trial_sim.outcomes.hazard_grid import HazardGrid, midpoints, resolution_of
+from trial_sim.outcomes.hazard_grid import HazardGrid, resolution_of
 from trial_sim.outcomes.linear import LinearPart
 from trial_sim.outcomes.responses.binary import BinaryModel
 from trial_sim.outcomes.responses.ordinal import OrdinalModel
-from trial_sim.outcomes.times.cause_hazards import HazardModel
+from trial_sim.outcomes.times.cause_hazards import HazardModel, tail_of
+from trial_sim.outcomes.times.follow_up import FollowUp, administrative_ends, followed_times, near
 
 INTERVALS = 8  # equal intervals of follow-up
 BINS = 10  # equal bins of a numeric covariate
@@ -166,6 +168,8 @@ def private_fit(
     Raises:
         ValueError: an endpoint kind that is not served, or a budget that makes no sense.
     """
+    if getattr(record, "entry", None) is not None:
+        raise ValueError("epsilon= takes no delayed entry: the private fit has no risk sets for it")
     if not isinstance(record, SERVED):
         raise ValueError(
             f"epsilon= serves time-to-event, competing-risks, binary and ordinal endpoints, not "
@@ -209,6 +213,8 @@ def private_fit(
         warning += " The trial is too small for this epsilon: the effect is not kept."
     if isinstance(record, TimeToEvent | CompetingRisks):
         bounds[record.duration] = (0.0, float(outcome.events.knots[-1]))
+        for j, end in enumerate(outcome.follow_up.ends):
+            bounds[f"{record.duration} at administrative end {j + 1}"] = (float(end), float(end))
     report = PrivacyRecord(
         float(epsilon),
         float(delta),
@@ -236,25 +242,38 @@ def _errors(record: Endpoint, cells: np.ndarray, sigma: float) -> tuple[float, f
 
 
 def _survival(trial, record, arm, linear, reference, sigma, rng, tail):
-    """Arm by interval by (censored, causes) cells, noisy; events and person-time from them."""
+    """Arm by interval by (censored, causes) cells, noisy; events and person-time from them.
+
+    Patients who stop at an administrative end have a cell of their own, (censored then)."""
     duration, cause = record.columns
     recorded = trial.patients[duration].to_numpy(dtype=float)
     causes = trial.patients[cause].to_numpy(dtype=float).astype(int)
     unit = resolution_of(recorded)
-    knots = np.linspace(0, np.ceil(recorded.max()), INTERVALS + 1)
-    times = midpoints(recorded, unit)
-    n_arms, n_causes = linear.n_arms, max(int(causes.max()), 1)
-    cells = np.zeros((n_arms, INTERVALS, n_causes + 1))
-    place = np.clip(np.searchsorted(knots, times, side="left") - 1, 0, INTERVALS - 1)
-    np.add.at(cells, (arm, place, causes), 1)
+    ends = administrative_ends(recorded, causes == 0, unit)
+    at_end = (causes == 0) & near(recorded, ends)
+    last = recorded.max() if not unit else np.ceil(recorded.max() / unit - 1e-9) * unit
+    knots = np.unique(np.r_[np.linspace(0, last, INTERVALS + 1), ends])
+    knots = knots[np.r_[True, np.diff(knots) > 1e-9 * last]]
+    times = followed_times(recorded, unit, at_end)
+    n_arms, n_causes, k = linear.n_arms, max(int(causes.max()), 1), len(knots) - 1
+    cells = np.zeros((n_arms, k, n_causes + 2))
+    place = np.clip(np.searchsorted(knots, times * (1 - 1e-9), side="left") - 1, 0, k - 1)
+    np.add.at(cells, (arm, place, np.where(at_end, n_causes + 1, causes)), 1)
     noisy = cells + discrete_gaussian(sigma, cells.shape, rng)
+    # where nobody can stop administratively there is no cell, and no noise
+    noisy[:, ~near(knots[1:], ends), -1] = 0.0
     kept = np.maximum(noisy, 0.0)
-    leave = kept.sum(axis=2)
+    stop, within = kept[:, :, -1], kept[:, :, :-1].sum(axis=2)
+    leave = stop + within
     after = np.cumsum(leave[:, ::-1], axis=1)[:, ::-1] - leave
-    exposure = np.maximum((after + leave / 2) * np.diff(knots), 1e-9)
-    events = HazardGrid(knots, kept[:, :, 1:], exposure, noise=sigma)
-    censored = HazardGrid(knots, kept[:, :, :1], exposure, noise=sigma)
+    exposure = np.maximum((after + stop + within / 2) * np.diff(knots), 1e-9 * last)
+    events = HazardGrid(knots, kept[:, :, 1:-1], exposure, noise=sigma)
+    lost = HazardGrid(knots, kept[:, :, :1], exposure, noise=sigma)
+    at = [int(np.flatnonzero(near(knots[1:], ends[j : j + 1]))[0]) for j in range(len(ends))]
+    followed = np.maximum(after[:, at] + stop[:, at], 1e-9)
+    follow_up = FollowUp(lost, ends, np.stack([stop[:, at], followed], axis=2))
     empty = [(np.zeros(0), np.zeros((0, 0)))] * n_causes
+    tail, _ = tail_of(tail, causes)
     model = HazardModel(
         "private_hazards",
         (duration, cause),
@@ -262,7 +281,7 @@ def _survival(trial, record, arm, linear, reference, sigma, rng, tail):
         False,
         linear.with_fits(empty),
         events,
-        censored,
+        follow_up,
         np.zeros((n_arms, n_causes)),
         reference,
         knots,

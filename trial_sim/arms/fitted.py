@@ -371,9 +371,11 @@ class FittedTrial:
 
     def __repr__(self) -> str:
         names, arms = " and ".join(self.endpoint_names), ", ".join(map(str, self.arms))
+        follow_up = getattr(self.outcome_model, "follow_up", None)
+        said = "" if follow_up is None else f"; {follow_up.words(self.trial_schema.time_unit)}"
         return (
             f"FittedTrial({names}: {self.outcome_model.name}, covariates by "
-            f"{self.covariate_model.name}; arms {arms or 'none'})"
+            f"{self.covariate_model.name}; arms {arms or 'none'}{said})"
         )
 
 

@@ -102,6 +102,14 @@ def fit(
         delta,
     )
     if epsilon is not None:
+        told = {"model": model != "auto", "covariate_model": covariate_model != "auto"}
+        told |= {"treatment_by": bool(treatment_by), "stratify_by": stratify_by is not None}
+        if any(told.values()):
+            said = ", ".join(k for k, asked in told.items() if asked)
+            raise ValueError(
+                f"epsilon= releases the margins of every column and arm only, so that {said} "
+                "cannot be kept; leave them out"
+            )
         return _private(given, record, schema, settings, noise_seed)
     if stratify_by is None:
         registry.check(record, model)
@@ -122,10 +130,13 @@ def fit(
         cutoff, at_cutoff, noted = find_cutoff(schema, codes, duration, event == 0)
     elif trial.entry is not None:
         noted = (f"entry times are sampled; a {record.kind} endpoint takes no data cutoff",)
-    left_out = {*trial.strata, *([trial.entry] if cutoff is not None else [])}
+    # what says how long a patient is followed is no covariate of what happens then
+    left_out = {getattr(record, "exposure", None), getattr(record, "entry", None)}
+    if cutoff is not None:
+        left_out.add(trial.entry)
     use = [n for n in trial.baseline_columns if n not in left_out]
-    exposure = getattr(record, "exposure", None)
-    features = FeatureMap.fit(codes, columns, [n for n in use if n != exposure])
+    features = FeatureMap.fit(codes, columns, use)
+    check_modifiers(features, treatment_by)
     reference = sample_codes(generator, REFERENCE, stream(seed, 3), generator.draw(None))
     data = FitData(
         schema,
@@ -159,6 +170,17 @@ def fit(
         covariate_selection=compared,
         real=given,
     )
+
+
+def check_modifiers(features: FeatureMap, treatment_by: Sequence[str]) -> None:
+    """Refuse a modifier of the treatment effect that has no term in the outcome model."""
+    for name in treatment_by:
+        if not features.positions([name]):
+            raise ValueError(
+                f"treatment_by names {name!r}, which has no term in the outcome model: it is "
+                "constant, has rare levels only, follows from other covariates, or is the "
+                "endpoint's exposure or entry"
+            )
 
 
 def layout(

@@ -65,9 +65,12 @@ class Endpoint:
 
 
 @storable
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TimeToEvent(Endpoint):
     """Time from randomisation to one event; ``event`` is 1 where it was seen, 0 if censored.
+
+    ``entry`` names the column of delayed entry, if there is one: the time, on the same clock, from
+    which a patient is under observation (left truncation).
 
     Examples:
         >>> import trial_sim as ts
@@ -79,15 +82,28 @@ class TimeToEvent(Endpoint):
 
     duration: str
     event: str
+    entry: str | None = None
     kind: ClassVar[str] = "time_to_event"
 
     @property
     def columns(self) -> tuple[str, ...]:
         return (self.duration, self.event)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.entry,) if self.entry else ()
+
     def check(self, table: pd.DataFrame) -> None:
-        check_time(table, self.duration)
+        duration = check_time(table, self.duration)
         check_flag(table, self.event)
+        check_entry(table, self.entry, duration)
+
+    def to_dict(self) -> dict[str, Any]:
+        return without_none(super().to_dict(), "entry")
+
+    def __repr__(self) -> str:
+        late = f", entry={self.entry!r}" if self.entry else ""
+        return f"TimeToEvent(duration={self.duration!r}, event={self.event!r}{late})"
 
 
 @storable
@@ -95,7 +111,7 @@ class TimeToEvent(Endpoint):
 class CompetingRisks(Endpoint):
     """Time to the first of several causes; ``cause`` is 0 if censored, else 1, 2, ...
 
-    ``labels`` names the causes; the first is the one of interest.
+    ``labels`` names the causes; the first is the one of interest. ``entry`` as in `TimeToEvent`.
 
     Examples:
         >>> import trial_sim as ts
@@ -106,6 +122,7 @@ class CompetingRisks(Endpoint):
     duration: str
     cause: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    entry: str | None = None
     kind: ClassVar[str] = "competing_risks"
 
     def __post_init__(self) -> None:
@@ -115,8 +132,15 @@ class CompetingRisks(Endpoint):
     def columns(self) -> tuple[str, ...]:
         return (self.duration, self.cause)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.entry,) if self.entry else ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return without_none(super().to_dict(), "entry")
+
     def check(self, table: pd.DataFrame) -> None:
-        check_time(table, self.duration)
+        check_entry(table, self.entry, check_time(table, self.duration))
         cause = numbers(table, self.cause, missing=False)
         wrong = (cause < 0) | (cause != np.round(cause))
         if wrong.any():
@@ -380,6 +404,24 @@ class Longitudinal(Endpoint):
 _TIMES: tuple[type[Endpoint], ...] = (TimeToEvent, CompetingRisks, Recurrent)
 _VALUES: tuple[type[Endpoint], ...] = (Binary, Ordinal, Continuous, Count, Longitudinal)
 KINDS: dict[str, type[Endpoint]] = {cls.kind: cls for cls in _TIMES + _VALUES}
+
+
+def check_entry(table: pd.DataFrame, entry: str | None, duration: pd.Series) -> None:
+    """Refuse a delayed entry that does not come before the end of follow-up."""
+    if entry is None:
+        return
+    late = check_time(table, entry) >= duration
+    if late.any():
+        row = first_row(late)
+        raise ValueError(
+            f"column {entry!r} (the delayed entry) must come before the end of follow-up; row "
+            f"{row} holds {plain(table[entry].iloc[row])} and {duration.iloc[row]:g}"
+        )
+
+
+def without_none(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """The dictionary, less ``name`` where it holds None."""
+    return {k: v for k, v in values.items() if k != name or v is not None}
 
 
 def endpoint_from_dict(spec: Mapping[str, Any]) -> Endpoint:

@@ -13,6 +13,7 @@ from trial_sim.data.endpoints import Endpoint, Recurrent
 from trial_sim.data.schema import TrialSchema
 from trial_sim.outcomes.data_cutoff import DataCutoff
 from trial_sim.outcomes.features import FeatureMap
+from trial_sim.outcomes.times.delayed_entry import DelayedEntry
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class FitData:
         """(n,) 0/1: those of the ``censored`` (n,) whose follow-up ended before the cutoff."""
         before = censored if self.at_cutoff is None else censored & ~self.at_cutoff
         return before.astype(int)
+
+    def delayed_entry(self) -> DelayedEntry | None:
+        """Where patients' times of entry stand, if the endpoint has delayed entry."""
+        name = getattr(self.endpoint, "entry", None)
+        return None if name is None else DelayedEntry.of(name, self.schema.columns)
 
     @property
     def n_arms(self) -> int:

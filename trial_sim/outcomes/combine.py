@@ -16,7 +16,7 @@ ASSUMPTION = (
 )
 ADDED = ("intercepts", "cuts", "means", "levels")
 MULTIPLIED = ("hazards", "tail", "rates", "ratios")
-COPIED = ("censoring", "gaps", "sizes", "zeros", "residuals")
+COPIED = ("gaps", "sizes", "zeros", "residuals")
 
 
 def combined(model: Any, parameters: Any, parts: tuple[int, ...]) -> Any:
@@ -29,6 +29,8 @@ def combined(model: Any, parameters: Any, parts: tuple[int, ...]) -> Any:
         value = getattr(parameters, name)
         if name == "acts_as":
             new[name] = np.append(value, 0)
+        elif name == "censoring":
+            new[name] = value.with_another_arm()
         elif name in ADDED:
             row = value[0] + sum(value[a] - value[0] for a in parts)
             new[name] = np.concatenate([value, row[None]] if value.ndim > 1 else [value, [row]])

@@ -52,15 +52,15 @@ def contrast(
     def column(name: str) -> np.ndarray:
         return pd.to_numeric(table[name]).to_numpy(dtype=float)
 
-    if isinstance(endpoint, TimeToEvent):
-        return c.log_hazard_ratio(column(endpoint.duration), column(endpoint.event) > 0, treated)
-    if isinstance(endpoint, CompetingRisks):
-        return c.log_hazard_ratio(column(endpoint.duration), column(endpoint.cause) == 1, treated)
+    if isinstance(endpoint, TimeToEvent | CompetingRisks):
+        entry = column(endpoint.entry) if endpoint.entry else None
+        seen = column(endpoint.columns[1]) == 1
+        return c.log_hazard_ratio(column(endpoint.duration), seen, treated, entry)
     if isinstance(endpoint, Ordinal):
         levels = list(endpoint.ordered_levels(patients))
         codes = pd.Categorical(table[endpoint.column], categories=levels).codes.astype(float)
-        seen = codes >= 0
-        return c.log_cumulative_odds_ratio(codes[seen], treated[seen])
+        known = codes >= 0
+        return c.log_cumulative_odds_ratio(codes[known], treated[known])
     if isinstance(endpoint, Continuous):
         base = column(endpoint.baseline) if endpoint.baseline else None
         return c.mean_difference(column(endpoint.column), treated, base)

@@ -22,15 +22,31 @@ import numpy as np
 from trial_sim.base.storage import storable
 
 EACH = 8  # events an interval; with fewer, the times of single patients show in the hazards
+FINEST = 1e-5  # of the longest time: the finest unit that is told from a continuum
 LEAST = 6  # intervals, with as many events in each: the shape of a curve takes that many
 
 
 def resolution_of(times: np.ndarray) -> float:
-    """The unit to which times were recorded: 1 for whole numbers, 0 for a continuum."""
-    for unit in (1.0, 0.5, 0.1, 0.01):
-        if np.allclose(times / unit, np.round(times / unit), atol=1e-6):
-            return unit
+    """The unit to which times were recorded, a power of ten or half of one: 1 for whole numbers
+    with units in their last digit, 0 for a continuum (finer than `FINEST` of the longest)."""
+    longest = float(np.abs(times).max()) if len(times) else 0.0
+    if longest == 0:
+        return 1.0
+    top = int(np.floor(np.log10(longest)))
+    for power in range(top, top + int(np.log10(FINEST)) - 1, -1):
+        for unit in (10.0**power, 5 * 10.0 ** (power - 1)):
+            steps = times / unit
+            if np.abs(steps - np.round(steps)).max() <= 1e-9 * longest / unit:
+                return unit
     return 0.0
+
+
+def recorded_up(times: np.ndarray, unit: float) -> np.ndarray:
+    """Times rounded up to ``unit`` (0: left as they are)."""
+    if not unit:
+        return times
+    digits = 8 - int(np.floor(np.log10(unit)))
+    return np.round(np.ceil(times / unit - 1e-9) * unit, digits)
 
 
 def midpoints(times: np.ndarray, unit: float) -> np.ndarray:
@@ -115,12 +131,15 @@ class HazardGrid:
         return np.where(seen, 1 / np.where(seen, self.exposure, 1), 0)[:, :, None] * counts
 
 
-def conditional_hazards(marginal: np.ndarray, widths: np.ndarray, risks: np.ndarray) -> np.ndarray:
+def conditional_hazards(
+    marginal: np.ndarray, widths: np.ndarray, risks: np.ndarray, enters: np.ndarray | None = None
+) -> np.ndarray:
     """Baseline hazards whose average over patients at risk is the marginal hazard.
 
     Args:
         marginal: (A, K, C). widths: (K,).
         risks: (A, M, C) relative risks of M reference patients, by arm and cause.
+        enters: (M,) interval in which each comes under observation (None: all in the first).
 
     Returns:
         (A, K, C) hazards of a patient with relative risk 1.
@@ -129,14 +148,15 @@ def conditional_hazards(marginal: np.ndarray, widths: np.ndarray, risks: np.ndar
     hazards scaled until survival falls exactly as the margin says.
     """
     out = np.zeros_like(marginal)
-    march(
-        np.ascontiguousarray(marginal), widths, np.ascontiguousarray(risks, dtype=np.float64), out
-    )
+    if enters is None:
+        enters = np.zeros(risks.shape[1], dtype=np.int64)
+    risks = np.ascontiguousarray(risks, dtype=np.float64)
+    march(np.ascontiguousarray(marginal), widths, risks, enters.astype(np.int64), out)
     return out
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")
-def march(marginal, widths, risks, out):
+def march(marginal, widths, risks, enters, out):
     """Fill ``out`` (A, K, C); the kernel of `conditional_hazards`."""
     n_arms, n_intervals, n_causes = marginal.shape
     m = risks.shape[1]
@@ -147,10 +167,16 @@ def march(marginal, widths, risks, out):
     mean = np.zeros(n_causes)
     for a in range(n_arms):
         total[:] = 0.0
-        before[:] = 1.0
+        before[:] = 0.0
         for k in range(n_intervals):
+            for i in range(m):
+                if enters[i] == k:
+                    before[i] = 1.0
             after[:] = before
             start = before.sum()
+            if start == 0.0:
+                out[a, k] = marginal[a, k]
+                continue
             wanted = 0.0
             for c in range(n_causes):
                 wanted += widths[k] * marginal[a, k, c]
@@ -169,7 +195,8 @@ def march(marginal, widths, risks, out):
                     step = 0.0
                     for c in range(n_causes):
                         step += risks[a, i, c] * hazard[c]
-                    after[i] = np.exp(-min(total[i] + widths[k] * step, 600.0))
+                    if enters[i] <= k:
+                        after[i] = np.exp(-min(total[i] + widths[k] * step, 600.0))
                 spent = np.log(start / max(after.sum(), 1e-290))
                 if spent > 0.0:
                     factor *= wanted / spent
@@ -179,6 +206,8 @@ def march(marginal, widths, risks, out):
                 step = 0.0
                 for c in range(n_causes):
                     step += risks[a, i, c] * hazard[c]
+                if enters[i] > k:
+                    continue
                 total[i] += widths[k] * step
                 before[i] = max(np.exp(-min(total[i], 600.0)), 1e-260)
 
@@ -208,6 +237,18 @@ def invert(
         with np.errstate(divide="ignore", invalid="ignore"):
             t = knots[k] + (e - cumulative[k]) / hazards[a][k]
         out[mine] = np.where(inside & (hazards[a][k] > 0), t, np.inf)
+    return out
+
+
+def cumulative_at(
+    times: np.ndarray, arm: np.ndarray, knots: np.ndarray, hazards: np.ndarray
+) -> np.ndarray:
+    """Cumulative hazards (n,) of the patients' arms at ``times`` (n,); ``hazards`` (A, K)."""
+    steps = np.cumsum(hazards * np.diff(knots), axis=1)
+    total = np.concatenate([np.zeros((len(hazards), 1)), steps], axis=1)
+    out = np.empty(len(times))
+    for a in range(len(hazards)):
+        out[arm == a] = np.interp(times[arm == a], knots, total[a])
     return out
 
 

@@ -22,13 +22,19 @@ class Contrast(NamedTuple):
 NONE = Contrast(float("nan"), float("nan"))
 
 
-def log_hazard_ratio(duration: np.ndarray, event: np.ndarray, treated: np.ndarray) -> Contrast:
+def log_hazard_ratio(
+    duration: np.ndarray,
+    event: np.ndarray,
+    treated: np.ndarray,
+    entry: np.ndarray | None = None,
+) -> Contrast:
     """Cox log hazard ratio of one binary covariate, Efron's ties, by Newton's method.
 
     Args:
         duration: (n,) times.
         event: (n,) boolean.
         treated: (n,) boolean.
+        entry: (n,) times from which patients are at risk (delayed entry), or None.
     """
     if (event & treated).sum() == 0 or (event & ~treated).sum() == 0:
         return NONE  # the partial likelihood has no maximum
@@ -37,6 +43,13 @@ def log_hazard_ratio(duration: np.ndarray, event: np.ndarray, treated: np.ndarra
     _, start, group = np.unique(t, return_index=True, return_inverse=True)
     at_risk_treated = np.cumsum(x[::-1])[::-1][start]
     at_risk = (len(t) - start).astype(float)
+    if entry is not None:
+        # patients who enter at or after a time are not yet at risk then
+        late = np.argsort(entry, kind="stable")
+        entered = np.searchsorted(entry[late], t[start], side="left")
+        sums = np.r_[0.0, np.cumsum(treated[late].astype(float))]
+        at_risk_treated = at_risk_treated - (sums[-1] - sums[entered])
+        at_risk = at_risk - (len(t) - entered)
     deaths = np.add.reduceat(d.astype(float), start)
     deaths_treated = np.add.reduceat(d * x, start)
     # one entry a death, with its rank l = 0, 1, … among the deaths tied with it

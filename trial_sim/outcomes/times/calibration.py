@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.hazard_grid import survival_on
 from trial_sim.statistics.arm_differences import log_hazard_ratio
 
 M = TypeVar("M", bound=Any)
@@ -24,9 +23,11 @@ def calibrated(
         model: a `parametric.ParametricModel`. times, event: (n,).
         direction: 1 where a higher level is a higher hazard, else -1.
     """
+    start = None if model.entry is None else model.entry.times(data.codes)
     for a in range(1, data.n_arms):
         pair = (data.arm == 0) | (data.arm == a)
-        real, _ = log_hazard_ratio(times[pair], event[pair] > 0, data.arm[pair] == a)
+        late = None if start is None else start[pair]
+        real, _ = log_hazard_ratio(times[pair], event[pair] > 0, data.arm[pair] == a, late)
         if not np.isfinite(real):
             continue
         for _ in range(12):
@@ -49,13 +50,20 @@ def expected_log_hazard_ratio(model: Any, a: int, data: FitData) -> float:
     for k, part in zip((0, a), share):
         index = np.full(len(model.reference), k)
         eta = model.predictor(model.reference, index, p)
-        alive = np.exp(-model.hazard_at(grid[None, 1:], eta[:, None], index, p)).mean(axis=0)
-        alive = np.r_[1.0, alive]
-        followed = survival_on(model.censored.knots, p.censoring[k], middle)
-        if model.cutoff is not None:
-            followed = followed * model.cutoff.still_open(model.reference, middle)
-        at_risk.append(part * followed * (alive[:-1] + alive[1:]) / 2)
-        deaths.append(part * followed * -np.diff(alive))
+        spent = model.hazard_at(grid[None, :], eta[:, None], index, p)
+        if model.entry is None:
+            alive = np.exp(-spent).mean(axis=0)
+            died = -np.diff(alive)
+            alive = (alive[:-1] + alive[1:]) / 2
+        else:
+            start = model.entry.times(model.reference)
+            before = model.hazard_at(start, eta, index, p)
+            alone = np.exp(np.minimum(before[:, None] - spent, 0.0)) * (start[:, None] <= grid)
+            alive = ((alone[:, :-1] + alone[:, 1:]) / 2).mean(axis=0)
+            died = np.maximum(alone[:, :-1] - alone[:, 1:], 0.0).mean(axis=0)
+        followed = model.follow_up.still_followed(model.reference, middle, k, p.censoring)
+        at_risk.append(part * followed * alive)
+        deaths.append(part * followed * died)
     total, beta = deaths[0] + deaths[1], 0.0
     for _ in range(60):
         weight = np.exp(beta) * at_risk[1]

@@ -5,8 +5,8 @@ The covariate part is a Cox regression stratified by arm, one a cause. Baselines
 - ``by_arm``: each arm its own (nothing is assumed of the treatment effect over time);
 - ``proportional``: one shape, times exp(treatment), fitted without penalty to the margins.
 
-Censoring has hazards of its own by arm, and depends on covariates where they clearly matter (as
-where patients who came late were followed for less time).
+The end of follow-up has a model of its own (see `follow_up`). Patients who come under observation
+late (delayed entry) are at risk from then on, in the fit and in what is sampled.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ import numpy as np
 
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.data_cutoff import DataCutoff
 from trial_sim.outcomes.hazard_grid import (
     EACH,
     HazardGrid,
     choose_knots,
     conditional_hazards,
+    cumulative_at,
     invert,
     midpoints,
+    recorded_up,
     resolution_of,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.outcomes.times.cox import fit_cox
+from trial_sim.outcomes.times.delayed_entry import DelayedEntry
+from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters, followed_times, near
 from trial_sim.statistics.arm_differences import log_hazard_ratio
 
 FEW_EVENTS = 5
 SCORE_BINS = 5
-CLEAR = 1e-3
 
 
 class HazardParameters(NamedTuple):
@@ -43,17 +45,15 @@ class HazardParameters(NamedTuple):
 
     Attributes:
         coefficients: (C, p). hazards: (A, K, C) of a patient with relative risk 1.
-        tail: (A, C) hazards beyond the last knot (0: none). censoring: (A, K').
+        tail: (A, C) hazards beyond the last knot (0: none). censoring: of the follow-up.
         acts_as: (A,) the arm whose interactions each arm uses.
-        censor_coefficients: (1, p) of the censoring hazard, or None.
     """
 
     coefficients: np.ndarray
     hazards: np.ndarray
     tail: np.ndarray
-    censoring: np.ndarray
+    censoring: FollowUpParameters
     acts_as: np.ndarray
-    censor_coefficients: np.ndarray | None = None
 
 
 @storable
@@ -67,14 +67,13 @@ class HazardModel:
     proportional: bool
     linear: LinearPart
     events: HazardGrid
-    censored: HazardGrid
+    follow_up: FollowUp
     nudge: np.ndarray
     reference: np.ndarray
     score_edges: np.ndarray
     tail: str
     notes: tuple[str, ...]
-    censor_part: LinearPart | None = None
-    cutoff: DataCutoff | None = None
+    entry: DelayedEntry | None = None
 
     @classmethod
     def fit(
@@ -97,24 +96,29 @@ class HazardModel:
         if causes.max() == 0:
             raise ValueError(f"column {cause!r} holds no event in any arm; there is nothing to fit")
         unit = resolution_of(recorded)
-        times = midpoints(recorded, unit)
+        entry = data.delayed_entry()
+        start = None if entry is None else entry.times(data.codes)
+        by_arm = each or EACH * data.n_arms
+        gone = data.dropped_out(causes == 0)
+        follow_up = FollowUp.fit(data, recorded, causes > 0, gone, unit, by_arm, start)
+        at_end = (gone > 0) & near(recorded, follow_up.ends)
+        times = later_than(followed_times(recorded, unit, at_end), start)
         n_causes = max(int(causes.max()), 1)
         notes = list(data.features.notes)
         notes += event_notes(causes, data.arm, data.schema.arms, n_causes)
+        tail, said = tail_of(data.tail, causes)
+        notes += said
         fits = []
         linear = LinearPart.empty(data.features, data.by, data.n_arms)
         design = linear.design(data.codes, data.arm)
         for c in range(1, n_causes + 1):
-            fit = fit_cox(times, causes == c, design, strata=data.arm, ridge=RIDGE)
+            fit = fit_cox(times, causes == c, design, strata=data.arm, ridge=RIDGE, entry=start)
             fits.append((fit.coefficients, fit.covariance))
-        by_arm = each or EACH * data.n_arms
         knots = choose_knots(
             recorded, causes > 0, unit, most=most_knots, each=EACH if proportional else by_arm
         )
-        events = HazardGrid.build(times, causes, data.arm, data.n_arms, n_causes, knots)
-        gone = data.dropped_out(causes == 0)
-        c_knots = choose_knots(recorded, gone, unit, each=by_arm)
-        censored = HazardGrid.build(times, gone, data.arm, data.n_arms, 1, c_knots)
+        events = HazardGrid.build(times, causes, data.arm, data.n_arms, n_causes, knots, start)
+        moved = nudges(events, causes, recorded, data, start)
         return cls(
             name,
             (duration, cause),
@@ -122,14 +126,13 @@ class HazardModel:
             proportional,
             linear.with_fits(fits),
             events,
-            censored,
-            nudges(events, causes, recorded, data) if proportional else np.zeros((data.n_arms, 1)),
+            follow_up,
+            moved if proportional else np.zeros((data.n_arms, 1)),
             data.reference,
             choose_knots(recorded, causes > 0, unit, most=SCORE_BINS),
-            data.tail,
+            tail,
             tuple(notes),
-            censor_covariates(data, times, gone),
-            data.cutoff,
+            entry,
         )
 
     def marginal(self, rng: np.random.Generator | None) -> np.ndarray:
@@ -154,39 +157,23 @@ class HazardModel:
         coefficients = self.linear.draw(rng)
         risks = np.exp(self.linear.by_arm(self.reference, coefficients))
         marginal = self.marginal(rng)
-        hazards = conditional_hazards(marginal, self.events.widths, risks)
-        censoring, effects = self.draw_censoring(rng)
+        hazards = conditional_hazards(
+            marginal, self.events.widths, risks, self.enters(self.reference)
+        )
         return HazardParameters(
             coefficients,
             hazards,
             self._tail(hazards),
-            censoring,
+            self.follow_up.draw(rng, self.reference),
             np.arange(len(hazards)),
-            effects,
         )
 
-    def draw_censoring(
-        self, rng: np.random.Generator | None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Censoring hazards (A, K') and the coefficients of the covariates, if they matter."""
-        marginal = self.censored.hazards(rng)
-        if self.censor_part is None:
-            return marginal[:, :, 0], None
-        coefficients = self.censor_part.draw(rng)
-        risks = np.exp(self.censor_part.by_arm(self.reference, coefficients))
-        return conditional_hazards(marginal, self.censored.widths, risks)[:, :, 0], coefficients
-
-    def end_of_follow_up(
-        self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, p: HazardParameters
-    ) -> np.ndarray:
-        """Censoring times (n,)."""
-        risk = None
-        if self.censor_part is not None and p.censor_coefficients is not None:
-            inside = np.minimum(arm, self.censor_part.n_arms - 1)
-            risk = np.exp(self.censor_part.predictors(codes, inside, p.censor_coefficients))[:, 0]
-        return censoring_times(
-            rng, arm, self.censored.knots, p.censoring, risk, cut_off(self.cutoff, codes)
-        )
+    def enters(self, codes: np.ndarray) -> np.ndarray | None:
+        """Interval (n,) in which each patient comes under observation; None: all in the first."""
+        if self.entry is None:
+            return None
+        place = np.searchsorted(self.events.knots, self.entry.times(codes), side="right") - 1
+        return np.clip(place, 0, len(self.events.widths) - 1)
 
     def _tail(self, hazards: np.ndarray) -> np.ndarray:
         """Hazards beyond the last knot: none, or those of the last third of the follow-up."""
@@ -215,6 +202,12 @@ class HazardModel:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Uncensored times (n,) and causes (n,) from unit exponentials (n, C)."""
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
+        if self.entry is not None:
+            start, knots = self.entry.times(codes), self.events.knots
+            spent = [
+                cumulative_at(start, arm, knots, p.hazards[:, :, c]) for c in range(risk.shape[1])
+            ]
+            exponential = exponential + risk * np.column_stack(spent)
         return self.latent_from_risk(risk, arm, exponential, p)
 
     def latent_from_risk(
@@ -243,11 +236,10 @@ class HazardModel:
         n = len(codes)
         exponential = rng.standard_exponential((n, parameters.hazards.shape[2]))
         time, cause = self.latent(codes, arm, exponential, parameters)
-        end = self.end_of_follow_up(codes, arm, rng, parameters)
+        start = None if self.entry is None else self.entry.times(codes)
+        end = self.follow_up.times(codes, arm, rng, parameters.censoring, start)
         seen = time <= end
-        observed = np.where(seen, time, end)
-        if self.unit:
-            observed = np.round(np.ceil(observed / self.unit - 1e-9) * self.unit, 6)
+        observed = later_than(recorded_up(np.where(seen, time, end), self.unit), start)
         return {self.columns[0]: observed, self.columns[1]: np.where(seen, cause, 0)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -268,7 +260,14 @@ class HazardModel:
         dies = np.exp(-(risk * low).sum(axis=1)) * -np.expm1(-gain.sum(axis=1))
         of = np.take_along_axis(gain, np.maximum(cause.astype(int) - 1, 0)[:, None], axis=1)[:, 0]
         chance = dies * of / np.maximum(gain.sum(axis=1), 1e-300)
-        return np.where(cause > 0, np.log(np.maximum(chance, 1e-3)), -(risk * here).sum(axis=1))
+        before = np.zeros(len(arm))  # survival to the entry, given which a patient is seen
+        if self.entry is not None:
+            start = np.minimum(self.entry.times(codes), knots[-1])
+            before = (risk * interpolated(start, knots, total, arm)).sum(axis=1)
+            chance = chance * np.exp(np.minimum(before, (risk * low).sum(axis=1)))
+        return np.where(
+            cause > 0, np.log(np.maximum(chance, 1e-3)), before - (risk * here).sum(axis=1)
+        )
 
 
 def interpolated(
@@ -278,47 +277,6 @@ def interpolated(
     place = np.clip(np.searchsorted(knots, times) - 1, 0, len(knots) - 2)
     share = ((times - knots[place]) / (knots[place + 1] - knots[place]))[:, None]
     return total[arm, place] + share * (total[arm, place + 1] - total[arm, place])
-
-
-def censor_covariates(data: FitData, times: np.ndarray, gone: np.ndarray) -> LinearPart | None:
-    """The covariate part of the censoring hazard, or None where a likelihood-ratio test does not
-    clearly find one (p above `CLEAR`): censoring at the end of a trial mostly depends on none."""
-    from scipy.stats import chi2
-
-    linear = LinearPart.empty(data.features, (), data.n_arms)
-    design = linear.design(data.codes, data.arm)
-    p = design.shape[1]
-    if p == 0 or gone.sum() < 2 * p:
-        return None
-    found = fit_cox(times, gone, design, strata=data.arm, ridge=RIDGE)
-    none = fit_cox(times, gone, design, strata=data.arm, ridge=1e9)
-    gain = 2 * (found.log_likelihood - none.log_likelihood)
-    if chi2.sf(max(gain, 0.0), p) > CLEAR:
-        return None
-    return linear.with_fits([(found.coefficients, found.covariance)])
-
-
-def censoring_times(
-    rng: np.random.Generator,
-    arm: np.ndarray,
-    knots: np.ndarray,
-    hazards: np.ndarray,
-    risk: np.ndarray | None = None,
-    longest: np.ndarray | None = None,
-) -> np.ndarray:
-    """End of follow-up (n,), with relative risks ``risk`` (n,) of censoring if given; those left
-    at the horizon end within the last interval, or at their ``longest`` (n,) follow-up."""
-    exponential = rng.standard_exponential(len(arm))
-    end = invert(exponential if risk is None else exponential / risk, arm, knots, hazards)
-    spread = knots[-1] - rng.random(len(arm)) * (knots[-1] - knots[-2])
-    if longest is not None:
-        return np.minimum(np.minimum(end, longest), knots[-1])
-    return np.where(np.isinf(end), spread, end)
-
-
-def cut_off(cutoff: DataCutoff | None, codes: np.ndarray) -> np.ndarray | None:
-    """Longest follow-up (n,) of the patients, or None without a cutoff."""
-    return None if cutoff is None else cutoff.longest(codes)
 
 
 def shared_shape(counts: np.ndarray, exposure: np.ndarray) -> np.ndarray:
@@ -340,7 +298,27 @@ def shared_shape(counts: np.ndarray, exposure: np.ndarray) -> np.ndarray:
     return factor[:, None] * shape
 
 
-def nudges(events: HazardGrid, causes: np.ndarray, times: np.ndarray, data: FitData) -> np.ndarray:
+def later_than(times: np.ndarray, start: np.ndarray | None) -> np.ndarray:
+    """``times`` (n,), after the delayed entries (n,) by a hair where rounding made them equal."""
+    return times if start is None else np.maximum(times, start + 1e-9 * float(times.max()))
+
+
+def tail_of(tail: str, causes: np.ndarray) -> tuple[str, list[str]]:
+    """The policy beyond the last event, and what to say: where nobody is censored, patients are
+    followed to their event, however late."""
+    if (causes == 0).any() or tail == "parametric":
+        return tail, []
+    said = "nobody is censored: the hazards of the last third go on until the event"
+    return "parametric", [said]
+
+
+def nudges(
+    events: HazardGrid,
+    causes: np.ndarray,
+    times: np.ndarray,
+    data: FitData,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
     """Log factors (A, C) from the Poisson to the Cox estimate of each arm against the control.
 
     They differ where hazards are not proportional; the Cox estimate is the one to give back.
@@ -350,7 +328,12 @@ def nudges(events: HazardGrid, causes: np.ndarray, times: np.ndarray, data: FitD
         hazards = shared_shape(events.counts[..., c], events.exposure)
         for a in range(1, data.n_arms):
             pair = (data.arm == 0) | (data.arm == a)
-            cox, _ = log_hazard_ratio(times[pair], causes[pair] == c + 1, data.arm[pair] == a)
+            cox, _ = log_hazard_ratio(
+                times[pair],
+                causes[pair] == c + 1,
+                data.arm[pair] == a,
+                None if start is None else start[pair],
+            )
             if np.isfinite(cox):
                 top = int(hazards[0].argmax())
                 out[a, c] = cox - np.log(hazards[a, top] / hazards[0, top])

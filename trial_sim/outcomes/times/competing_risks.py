@@ -18,10 +18,11 @@ def models(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 def candidates(data: FitData) -> tuple[str, ...]:
-    """Models that "auto" compares (Fine and Gray's where there are two causes)."""
+    """Models that "auto" compares (Fine and Gray's with two causes and no delayed entry)."""
     n_causes = int(data.patients[data.endpoint.columns[1]].max())
     names = MODELS[:2] if data.n_arms > 1 else MODELS[:1]
-    return (*names, MODELS[2]) if n_causes == 2 else names
+    late = data.delayed_entry() is not None
+    return (*names, MODELS[2]) if n_causes == 2 and not late else names
 
 
 def fit(data: FitData, name: str) -> Any:

@@ -15,10 +15,11 @@ import numpy as np
 
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.hazard_grid import conditional_hazards, invert, midpoints
+from trial_sim.outcomes.hazard_grid import conditional_hazards, invert, midpoints, recorded_up
 from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters, interpolated
 from trial_sim.outcomes.times.cox import fit_cox
+from trial_sim.outcomes.times.follow_up import FollowUp
 
 
 def censoring_survival(time: np.ndarray, cause: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -72,13 +73,20 @@ class FineGrayModel:
         """Counts and person-time."""
         return self.base.events
 
+    @property
+    def follow_up(self) -> FollowUp:
+        """The end of follow-up."""
+        return self.base.follow_up
+
     def draw(self, rng: np.random.Generator | None) -> HazardParameters:
         """Estimates, or one draw; ``hazards[..., 0]`` is H1's slope, ``hazards[..., 1]`` K's."""
         base = self.base
         marginal = base.marginal(rng)
         coefficients = self.linear.draw(rng)
         risks = np.exp(self.linear.by_arm(base.reference, coefficients))
-        first, second = incidence_slopes(marginal, base.events.widths)
+        first, second = incidence_slopes(
+            marginal, base.events.widths, complete=base.tail == "parametric"
+        )
         h1 = conditional_hazards(first[..., None], base.events.widths, risks[:, :, :1])
         spared = np.exp(-(h1[..., 0] @ base.events.widths)[:, None] * risks[:, :, 0])
         # K is met by those whom cause 1 spares: reference patients drawn in that proportion
@@ -87,14 +95,12 @@ class FineGrayModel:
         at = np.stack([np.searchsorted(s, place) for s in share])
         others = np.take_along_axis(risks[:, :, 1], np.minimum(at, risks.shape[1] - 1), axis=1)
         k = conditional_hazards(second[..., None], base.events.widths, others[:, :, None])
-        censoring, effects = base.draw_censoring(rng)
         return HazardParameters(
             coefficients,
             np.concatenate([h1, k], axis=2),
             np.zeros((len(h1), 2)),
-            censoring,
+            base.follow_up.draw(rng, base.reference),
             np.arange(len(h1)),
-            effects,
         )
 
     def override(
@@ -121,11 +127,9 @@ class FineGrayModel:
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
         exponential = rng.standard_exponential((len(arm), 2))
         time, cause = self.latent_from_risk(risk, arm, exponential, p)
-        end = base.end_of_follow_up(codes, arm, rng, p)
+        end = base.follow_up.times(codes, arm, rng, p.censoring)
         seen = time <= end
-        observed = np.where(seen, time, end)
-        if base.unit:
-            observed = np.round(np.ceil(observed / base.unit - 1e-9) * base.unit, 6)
+        observed = recorded_up(np.where(seen, time, end), base.unit)
         return {base.columns[0]: observed, base.columns[1]: np.where(seen, cause, 0)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -149,9 +153,11 @@ class FineGrayModel:
         return np.log(np.maximum(np.where(cause > 0, chance, free), 1e-3))
 
 
-def incidence_slopes(marginal: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def incidence_slopes(
+    marginal: np.ndarray, widths: np.ndarray, complete: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Slopes (A, K) of -log(1 - F1), and of -log(1 - F2 / (1 - F1(end))), from the cause-specific
-    hazards (A, K, 2) of the margins."""
+    hazards (A, K, 2) of the margins; ``complete``: everybody has one of the events in the end."""
     total = marginal.sum(axis=2)
     spent = np.cumsum(total * widths, axis=1)
     before = np.exp(-np.concatenate([np.zeros((len(total), 1)), spent[:, :-1]], axis=1))
@@ -161,6 +167,8 @@ def incidence_slopes(marginal: np.ndarray, widths: np.ndarray) -> tuple[np.ndarr
     )
     f = np.cumsum(leaves[..., None] * share, axis=1)
     f = np.concatenate([np.zeros((len(f), 1, 2)), f], axis=1)
+    if complete:
+        f[:, -1, 1] = 1 - f[:, -1, 0]
     free = np.maximum(1 - f[:, :, 0], 1e-9)
     other = np.clip(1 - f[:, :, 1] / np.maximum(1 - f[:, -1:, 0], 1e-9), 1e-6, 1.0)
     return -np.diff(np.log(free), axis=1) / widths, -np.diff(np.log(other), axis=1) / widths
@@ -170,8 +178,10 @@ def fit(data: FitData, name: str) -> FineGrayModel:
     """Fit to a `CompetingRisks` endpoint with two causes.
 
     Raises:
-        ValueError: another number of causes.
+        ValueError: another number of causes, or delayed entry.
     """
+    if data.delayed_entry() is not None:
+        raise ValueError("fine_gray takes no delayed entry; cause_specific models do")
     base = HazardModel.fit(data, name, proportional=False)
     n_causes = base.events.counts.shape[2]
     if n_causes != 2:

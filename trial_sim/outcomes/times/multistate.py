@@ -20,8 +20,9 @@ from trial_sim.data.endpoints import CompetingRisks, Endpoint, TimeToEvent
 from trial_sim.data.schema import Column
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.features import FeatureMap
-from trial_sim.outcomes.hazard_grid import EACH, HazardGrid, choose_knots, midpoints
-from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters, censoring_times
+from trial_sim.outcomes.hazard_grid import EACH, recorded_up, resolution_of
+from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters
+from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters
 
 MODELS = ("illness_death",)
 PROGRESSED_AT = "time of progression"
@@ -68,11 +69,11 @@ def candidates(data: FitData) -> tuple[str, ...]:
 
 
 class MultistateParameters(NamedTuple):
-    """Parameters of the two stages and censoring hazards (A, K)."""
+    """Parameters of the two stages and of the follow-up."""
 
     first: HazardParameters
     second: HazardParameters
-    censoring: np.ndarray
+    censoring: FollowUpParameters
 
 
 @storable
@@ -85,13 +86,15 @@ class MultistateModel:
     unit: float
     first: HazardModel
     second: HazardModel
-    censored: HazardGrid
+    follow_up: FollowUp
     notes: tuple[str, ...]
 
     def draw(self, rng: np.random.Generator | None) -> MultistateParameters:
         """Estimates, or one draw of every transition."""
         return MultistateParameters(
-            self.first.draw(rng), self.second.draw(rng), self.censored.hazards(rng)[:, :, 0]
+            self.first.draw(rng),
+            self.second.draw(rng),
+            self.follow_up.draw(rng, self.first.reference),
         )
 
     def override(
@@ -125,7 +128,7 @@ class MultistateModel:
         progression, death = self.histories(
             codes, arm, rng.standard_exponential((n, 3)), parameters
         )
-        end = censoring_times(rng, arm, self.censored.knots, parameters.censoring)
+        end = self.follow_up.times(codes, arm, rng, parameters.censoring)
         last = np.minimum(death, end)
         out = (
             np.minimum(progression, last),
@@ -134,9 +137,8 @@ class MultistateModel:
             (death <= end).astype(np.int64),
         )
         made = dict(zip(self.columns, out))
-        if self.unit:
-            for name in (self.columns[0], self.columns[2]):
-                made[name] = np.round(np.ceil(made[name] / self.unit - 1e-9) * self.unit, 6)
+        for name in (self.columns[0], self.columns[2]):
+            made[name] = recorded_up(made[name], self.unit)
         return made
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -158,8 +160,15 @@ def fit(data: FitData, name: str) -> MultistateModel:
     """Fit the three transitions.
 
     Raises:
-        ValueError: fewer than ten progressions.
+        ValueError: fewer than ten progressions, or delayed entry.
     """
+    assert isinstance(data.endpoint, IllnessDeath)
+    for part in (data.endpoint.progression, data.endpoint.death):
+        if part.entry is not None:
+            raise ValueError(
+                f"the joint model takes no delayed entry (column {part.entry!r}); fit the "
+                "endpoints one by one"
+            )
     columns = data.endpoint.columns
     p_time, p_event, d_time, d_event = (data.patients[c].to_numpy(dtype=float) for c in columns)
     ill = np.flatnonzero(p_event > 0)
@@ -174,10 +183,11 @@ def fit(data: FitData, name: str) -> MultistateModel:
         proportional=False,
     )
     # The censoring grid counts the end of follow-up of everybody, dead or not.
-    unit = first.unit
+    unit = min(first.unit, resolution_of(d_time))
     gone = (d_event == 0).astype(int)
-    c_knots = choose_knots(d_time, gone, unit, each=EACH * data.n_arms)
-    censored = HazardGrid.build(midpoints(d_time, unit), gone, data.arm, data.n_arms, 1, c_knots)
+    follow_up = FollowUp.fit(
+        data, d_time, d_event > 0, gone, unit, EACH * data.n_arms, covariates=False
+    )
     extra = Column(PROGRESSED_AT, "numeric", lower=0.0, upper=float(p_time.max()))
     schema = replace(data.schema, columns=(*data.schema.columns, extra))
     codes = np.column_stack([data.codes, p_time])[ill]
@@ -207,4 +217,4 @@ def fit(data: FitData, name: str) -> MultistateModel:
         proportional=False,
     )
     notes = tuple(dict.fromkeys([*first.notes, *second.notes]))
-    return MultistateModel(name, columns, unit, first, second, censored, notes)
+    return MultistateModel(name, columns, unit, first, second, follow_up, notes)

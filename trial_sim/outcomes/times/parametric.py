@@ -13,7 +13,7 @@ such patients (with the real censoring) is the real one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,17 +21,18 @@ from scipy import special
 
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.data_cutoff import DataCutoff
 from trial_sim.outcomes.hazard_grid import (
     EACH,
-    HazardGrid,
     choose_knots,
     midpoints,
+    recorded_up,
     resolution_of,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.outcomes.times.calibration import calibrated
-from trial_sim.outcomes.times.cause_hazards import censoring_times, cut_off, event_notes
+from trial_sim.outcomes.times.cause_hazards import event_notes, later_than, tail_of
+from trial_sim.outcomes.times.delayed_entry import DelayedEntry
+from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters, followed_times, near
 
 AFT = ("weibull", "lognormal", "loglogistic", "generalized_gamma")
 PH = ("gompertz", "royston_parmar")
@@ -107,13 +108,13 @@ def spline(log_t: np.ndarray, knots: np.ndarray) -> np.ndarray:
 
 
 class ParametricParameters(NamedTuple):
-    """Arm levels (A,), coefficients (1, p), shapes (s,), censoring (A, K), acts_as (A,), ratios
-    (A,): hazard ratios laid over the control's hazard."""
+    """Arm levels (A,), coefficients (1, p), shapes (s,), the follow-up's, acts_as (A,), ratios
+    (A,): hazard ratios laid over the hazard of the arm that is acted as."""
 
     levels: np.ndarray
     coefficients: np.ndarray
     shapes: np.ndarray
-    censoring: np.ndarray
+    censoring: FollowUpParameters
     acts_as: np.ndarray
     ratios: np.ndarray
 
@@ -125,7 +126,10 @@ class ParametricModel:
 
     Attributes:
         theta: (A + s + p,) arm levels, shapes, coefficients; root: square root of the covariance.
-        nudge: (A,) calibration of the levels. knots: of the spline (log time). horizon: last time.
+        nudge: (A,) calibration of the levels. knots: of the spline (log parts of the
+            horizon). horizon: last time, the unit in which levels, shapes and knots stand.
+        silent: (A,) for an arm without events, the events expected in it with the hazard of the
+            arm ``acts_as``; else 0.
     """
 
     name: str
@@ -137,27 +141,38 @@ class ParametricModel:
     nudge: np.ndarray
     knots: np.ndarray
     horizon: float
-    censored: HazardGrid
+    follow_up: FollowUp
     reference: np.ndarray
     score_edges: np.ndarray
     tail: str
     notes: tuple[str, ...]
-    cutoff: DataCutoff | None = None
+    silent: np.ndarray
+    acts_as: np.ndarray
+    entry: DelayedEntry | None = None
 
     def draw(self, rng: np.random.Generator | None) -> ParametricParameters:
-        """Estimates, or one draw from the normal law of the maximum-likelihood estimate."""
+        """Estimates, or one draw from the normal law of the maximum-likelihood estimate.
+
+        An arm without events has the hazard zero; its draws are half an event (Jeffreys) over the
+        events expected there.
+        """
         theta = self.theta
         if rng is not None:
             theta = theta + self.root @ rng.standard_normal(len(theta))
         a = self.linear.n_arms
         s = n_shapes(self.name, a)
+        censoring = self.follow_up.draw(rng, self.reference)
+        ratios = np.where(self.silent > 0, 0.0, 1.0)
+        if rng is not None and (self.silent > 0).any():
+            drawn = rng.standard_gamma(0.5, a) / np.maximum(self.silent, 1e-9)
+            ratios = np.where(self.silent > 0, drawn, 1.0)
         return ParametricParameters(
             theta[:a] + self.nudge,
             theta[None, a + s :],
             theta[a : a + s],
-            self.censored.hazards(rng)[:, :, 0],
-            np.arange(a),
-            np.ones(a),
+            censoring,
+            self.acts_as.copy(),
+            ratios,
         )
 
     def override(
@@ -166,14 +181,14 @@ class ParametricModel:
         """Arm ``a`` gets the control's hazard times ``effects[a]``."""
         acts_as, ratios = parameters.acts_as.copy(), parameters.ratios.copy()
         for a, ratio in effects.items():
-            acts_as[a], ratios[a] = 0, ratio
+            acts_as[a], ratios[a] = acts_as[0], ratios[0] * ratio
         return parameters._replace(acts_as=acts_as, ratios=ratios)
 
     def hazard_at(
         self, times: np.ndarray, eta: np.ndarray, arm: np.ndarray, p: ParametricParameters
     ) -> np.ndarray:
         """Cumulative hazard; ``times`` (n,) with ``eta`` (n,), or (1, g) with (n, 1)."""
-        log_t = np.log(np.maximum(times, 1e-12))
+        log_t = np.log(np.maximum(times / self.horizon, 1e-12))
         return cumulative(self.name, log_t, eta, p.shapes, arm, self.knots)
 
     def predictor(self, codes: np.ndarray, arm: np.ndarray, p: ParametricParameters) -> np.ndarray:
@@ -187,33 +202,41 @@ class ParametricModel:
         """Uncensored times (n,) from exp(covariate predictor) (n, 1) and exponentials (n, 1)."""
         acts = p.acts_as[arm]
         eta = p.levels[acts] + np.log(risk[:, 0])
-        target = exponential[:, 0] / p.ratios[arm]
-        low, high = np.full(len(arm), -12.0), np.full(len(arm), 0.0)
-        high += np.log(self.horizon) + 12
-        low += np.log(self.horizon)
-        never = self.hazard_at(np.exp(high), eta, acts, p) < target
+        with np.errstate(divide="ignore"):
+            target = exponential[:, 0] / p.ratios[arm]
+        return self.first_at(target, eta, acts, p)
+
+    def first_at(
+        self, target: np.ndarray, eta: np.ndarray, acts: np.ndarray, p: ParametricParameters
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Times (n,) at which the cumulative hazard reaches ``target``, and causes (all 1)."""
+        low, high = np.full(len(acts), -12.0), np.full(len(acts), 12.0)  # log parts of the horizon
+        never = cumulative(self.name, high, eta, p.shapes, acts, self.knots) < target
         for _ in range(50):
             middle = (low + high) / 2
             below = cumulative(self.name, middle, eta, p.shapes, acts, self.knots) < target
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        time = np.where(never, np.inf, np.exp((low + high) / 2))
+        time = np.where(never, np.inf, self.horizon * np.exp((low + high) / 2))
         if self.tail == "horizon":
             time = np.where(time > self.horizon, np.inf, time)
-        return time, np.ones(len(arm), dtype=int)
+        return time, np.ones(len(acts), dtype=int)
 
     def sample(
         self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
     ) -> dict[str, np.ndarray]:
         """Observed duration and event."""
-        p = parameters
-        risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
-        time, _ = self.latent_from_risk(risk, arm, rng.standard_exponential((len(arm), 1)), p)
-        longest = cut_off(self.cutoff, codes)
-        end = censoring_times(rng, arm, self.censored.knots, p.censoring, longest=longest)
+        p, acts = parameters, parameters.acts_as[arm]
+        exponential = rng.standard_exponential((len(arm), 1))[:, 0]
+        start = None if self.entry is None else self.entry.times(codes)
+        eta = self.predictor(codes, arm, p)
+        with np.errstate(divide="ignore"):
+            target = exponential / p.ratios[arm]
+        if start is not None:
+            target = target + self.hazard_at(start, eta, acts, p)
+        time, _ = self.first_at(target, eta, acts, p)
+        end = self.follow_up.times(codes, arm, rng, p.censoring, start)
         seen = time <= end
-        observed = np.where(seen, time, end)
-        if self.unit:
-            observed = np.round(np.ceil(observed / self.unit - 1e-9) * self.unit, 6)
+        observed = later_than(recorded_up(np.where(seen, time, end), self.unit), start)
         return {self.columns[0]: observed, self.columns[1]: seen.astype(np.int64)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -224,11 +247,14 @@ class ParametricModel:
         time = np.minimum(midpoints(duration, self.unit), edges[-1])
         eta = self.predictor(codes, arm, p)
         bins = np.clip(np.searchsorted(edges, time) - 1, 0, len(edges) - 2)
-        low, high, here = (
-            self.hazard_at(t, eta, arm, p) for t in (edges[bins], edges[bins + 1], time)
+        acts, ratio = p.acts_as[arm], p.ratios[arm]
+        start = np.zeros(len(time)) if self.entry is None else self.entry.times(codes)
+        low, high, here, before = (
+            ratio * self.hazard_at(t, eta, acts, p)
+            for t in (edges[bins], edges[bins + 1], time, start)
         )
-        chance = np.exp(-low) - np.exp(-high)
-        return np.where(event > 0, np.log(np.maximum(chance, 1e-3)), -here)
+        chance = (np.exp(-low) - np.exp(-high)) * np.exp(np.minimum(before, low))
+        return np.where(event > 0, np.log(np.maximum(chance, 1e-3)), before - here)
 
 
 def fit(data: FitData, family: str) -> ParametricModel:
@@ -243,19 +269,41 @@ def fit(data: FitData, family: str) -> ParametricModel:
     if seen.sum() == 0:
         raise ValueError(f"column {event!r} holds no event; {family} cannot be fitted")
     unit = resolution_of(recorded)
-    times = midpoints(recorded, unit)
+    entry = data.delayed_entry()
+    start = None if entry is None else entry.times(data.codes)
+    a, s = data.n_arms, n_shapes(family, data.n_arms)
+    gone = data.dropped_out(seen == 0)
+    follow_up = FollowUp.fit(data, recorded, seen > 0, gone, unit, EACH * a, start)
+    times = followed_times(recorded, unit, (gone > 0) & near(recorded, follow_up.ends))
+    times = later_than(times, start)
     linear = LinearPart.empty(data.features, data.by, data.n_arms)
     design = linear.design(data.codes, data.arm)
-    knots = np.log(np.quantile(times[seen > 0], np.linspace(0, 1, SPLINE_KNOTS + 2)))
+    horizon = float(recorded.max())
+    # all in parts of the horizon, to twelve digits: the fit is the same in days and in years
+    scaled = np.round(times / horizon, 12)
+    entered = None if start is None else np.round(start / horizon, 12)
+    knots = np.log(np.quantile(scaled[seen > 0], np.linspace(0, 1, SPLINE_KNOTS + 2)))
     knots = np.unique(knots)
     if len(knots) < SPLINE_KNOTS + 2:
         knots = np.linspace(knots[0] - 1e-3, knots[-1] + 1e-3, SPLINE_KNOTS + 2)
-    theta, covariance = maximise(family, times, seen, data.arm, data.n_arms, design, knots)
-    a, s = data.n_arms, n_shapes(family, data.n_arms)
+    deaths = np.bincount(data.arm[seen > 0], minlength=a)
+    # an arm without events tells nothing of level or shape: it is left out, and acts as another
+    use = deaths[data.arm] > 0
+    theta, covariance = maximise(
+        family,
+        scaled[use],
+        seen[use],
+        data.arm[use],
+        a,
+        design[use],
+        knots,
+        None if entered is None else entered[use],
+    )
     linear = linear.with_fits([(theta[a + s :], covariance[a + s :, a + s :])])
-    gone = data.dropped_out(seen == 0)
-    c_knots = choose_knots(recorded, gone, unit, each=EACH * a)
-    censored = HazardGrid.build(times, gone, data.arm, a, 1, c_knots)
+    acts_as = np.arange(a)
+    acts_as[deaths == 0] = int(np.argmax(deaths))
+    silent = np.zeros(a)
+    tail, said = tail_of(data.tail, seen)
     model = ParametricModel(
         family,
         (duration, event),
@@ -265,25 +313,44 @@ def fit(data: FitData, family: str) -> ParametricModel:
         square_root(covariance),
         np.zeros(a),
         knots,
-        float(recorded.max()),
-        censored,
+        horizon,
+        follow_up,
         data.reference,
         choose_knots(recorded, seen > 0, unit, most=5),
-        data.tail,
-        (*data.features.notes, *event_notes(seen, data.arm, data.schema.arms, 1)),
-        data.cutoff,
+        tail,
+        (*data.features.notes, *event_notes(seen, data.arm, data.schema.arms, 1), *said),
+        silent,
+        acts_as,
+        entry,
     )
     direction = 1.0 if family in PH else -1.0
-    return calibrated(model, recorded, seen, data, direction)
+    model = calibrated(model, recorded, seen, data, direction)
+    if (deaths == 0).any():
+        p = model.draw(None)
+        eta = model.predictor(data.codes, data.arm, p)
+        acts = acts_as[data.arm]
+        spent = model.hazard_at(times, eta, acts, p)
+        if start is not None:
+            spent = spent - model.hazard_at(start, eta, acts, p)
+        expected = np.bincount(data.arm, spent, minlength=a)
+        model = replace(model, silent=np.where(deaths == 0, np.maximum(expected, 1e-9), 0.0))
+    return model
 
 
-def maximise(family, times, event, arm, n_arms, design, knots):
-    """Penalised maximum likelihood: ``theta`` (A + s + p,) and its covariance."""
+def maximise(family, times, event, arm, n_arms, design, knots, entry=None):
+    """Penalised maximum likelihood: ``theta`` (A + s + p,) and its covariance.
+
+    ``entry`` (n,) are times from which patients are at risk, or None.
+    """
     from scipy.optimize import minimize
 
     a, s, p = n_arms, n_shapes(family, n_arms), design.shape[1]
     arms = arm_indicators(arm, n_arms)
     log_t, step = np.log(times), 1e-4
+    log_entry, late = None, None
+    if entry is not None:
+        log_entry = np.log(np.maximum(entry, 1e-12))
+        late = spline(log_entry, knots) if family == "royston_parmar" else None
     penalty = np.r_[np.full(a, 1e-6), np.full(s, 1e-3), np.full(p, RIDGE)]
     scale = 1.0 if family in (*AFT, "mixture_cure") else -1.0
     start = np.zeros(a + s + p)
@@ -318,6 +385,12 @@ def maximise(family, times, event, arm, n_arms, design, knots):
                 cumulative(family, log_t + d, eta, shape, arm, knots) for d in (0, step, -step)
             )
             slope = (up - down) / (2 * step)  # d H / d log t
+        if log_entry is not None:
+            if late is not None:
+                before = np.exp(shape[0]) * log_entry + late @ shape[1:] + eta
+                now = now - np.exp(np.clip(before, -50, 50))
+            else:
+                now = now - cumulative(family, log_entry, eta, shape, arm, knots)
         return event * (np.log(np.maximum(slope, 1e-12)) - log_t) - now
 
     units = np.ones(a + s + p)

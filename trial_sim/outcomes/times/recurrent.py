@@ -18,10 +18,19 @@ from trial_sim.base.storage import storable
 from trial_sim.data.endpoints import Endpoint, Recurrent
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.glm import drawn_size, log_likelihood, negative_binomial_size
-from trial_sim.outcomes.hazard_grid import EACH, HazardGrid, choose_knots, midpoints, resolution_of
+from trial_sim.outcomes.hazard_grid import (
+    EACH,
+    HazardGrid,
+    choose_knots,
+    cumulative_at,
+    midpoints,
+    recorded_up,
+    resolution_of,
+)
 from trial_sim.outcomes.linear import RIDGE, LinearPart
-from trial_sim.outcomes.times.cause_hazards import censoring_times
 from trial_sim.outcomes.times.cox import fit_cox
+from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters
+from trial_sim.outcomes.times.risk_gaps import RiskGaps
 
 MODELS = ("andersen_gill", "negative_binomial")
 CALIBRATION = 6000  # simulated patients an arm, to undo what stopping at a number of events selects
@@ -38,12 +47,12 @@ def candidates(data: FitData) -> tuple[str, ...]:
 
 
 class RecurrentParameters(NamedTuple):
-    """Coefficients (1, p), rates (A, K) at relative rate 1, censoring hazards (A, K'), acts_as,
-    size of the frailty."""
+    """Coefficients (1, p), rates (A, K) at relative rate 1, the follow-up's, acts_as, size of
+    the frailty."""
 
     coefficients: np.ndarray
     rates: np.ndarray
-    censoring: np.ndarray
+    censoring: FollowUpParameters
     acts_as: np.ndarray
     size: float
 
@@ -56,7 +65,8 @@ class RecurrentModel:
     Attributes:
         size: of the gamma frailty (inf: none); size_error: of its logarithm.
         most: follow-up ends at this many events (0: never).
-        events, censored: counts and person-time. extra: (A,) variance of each arm's log rate beyond
+        events: counts and person-time at risk. follow_up: its ends. gaps: time not at risk, and
+            entries. id: column of the patient. extra: (A,) variance of each arm's log rate beyond
             Poisson. nudge: (A,) log factors found by simulation.
     """
 
@@ -65,7 +75,9 @@ class RecurrentModel:
     unit: float
     linear: LinearPart
     events: HazardGrid
-    censored: HazardGrid
+    follow_up: FollowUp
+    gaps: RiskGaps
+    id: str
     size: float
     size_error: float
     most: int
@@ -86,7 +98,7 @@ class RecurrentModel:
         return RecurrentParameters(
             coefficients,
             rates,
-            self.censored.hazards(rng)[:, :, 0],
+            self.follow_up.draw(rng, self.reference),
             np.arange(len(rates)),
             drawn_size(self.size, self.size_error, rng),
         )
@@ -129,53 +141,105 @@ class RecurrentModel:
         self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
     ) -> dict[str, np.ndarray]:
         """Rows ``(start, stop]`` with events, and ``row``, the patient's index of each."""
-        p, n = parameters, len(arm)
-        end = censoring_times(rng, arm, self.censored.knots, p.censoring)
+        p = parameters
+        begin = None
+        if self.gaps.any_entry:
+            begin = self.gaps.drawn_entries(arm, rng, self.unit)
+        end = self.follow_up.times(codes, arm, rng, p.censoring, begin)
         who, times = self.event_times(self.means(codes, arm, p), arm, rng, p)
         unit = self.unit
         if unit:
-            end = np.ceil(end / unit - 1e-9) * unit
-            times = np.ceil(times / unit - 1e-9) * unit
+            end = recorded_up(end, unit)
+            times = recorded_up(times, unit)
             times = spaced(who, times, unit)
+        if begin is not None:
+            end = np.maximum(end, begin + (unit or 1e-6 * self.follow_up.horizon))
+            after = times > begin[who]
+            who, times = who[after], times[after]
+        gaps, opens = np.zeros((0, 4)), np.zeros(len(who), dtype=bool)
+        if self.gaps.any_gap:
+            keep, gaps, opens = self.gaps.cut(who, times, arm, self.follow_up.horizon, rng, unit)
+            who, times, opens = who[keep], times[keep], opens[keep]
         kept = times <= end[who]
-        who, times = who[kept], times[kept]
+        who, times, opens = who[kept], times[kept], opens[kept]
         rank = np.arange(len(who)) - np.searchsorted(who, who)
         if self.most:
             last = rank == self.most - 1
             end[who[last]] = times[last]
             below = rank < self.most
-            who, times, rank = who[below], times[below], rank[below]
-        start = np.where(rank > 0, np.r_[0.0, times[:-1]] if len(times) else times, 0.0)
-        final = np.zeros(n)
-        np.maximum.at(final, who, times)
-        rest = np.flatnonzero(end > final + 1e-9)
-        row = np.concatenate([who, rest])
-        table = np.column_stack(
-            [
-                np.concatenate([start, final[rest]]),
-                np.concatenate([times, end[rest]]),
-                np.concatenate([np.ones(len(who)), np.zeros(len(rest))]),
-            ]
-        )
-        order = np.lexsort((table[:, 1], row))
+            who, times, opens = who[below], times[below], opens[below]
+        row, table = intervals(begin, end, who, times, opens, gaps)
+        digits = 8 - int(np.floor(np.log10(self.follow_up.horizon)))
         out: dict[str, np.ndarray] = {
-            name: np.round(table[order, k], 6) for k, name in enumerate(self.columns)
+            name: np.round(table[:, k], digits) for k, name in enumerate(self.columns)
         }
         out[self.columns[2]] = out[self.columns[2]].astype(np.int64)
-        return {**out, "row": row[order]}
+        return {**out, "row": row}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
         """Log probability (n,) of each patient's number of events in the time followed."""
         p = self.draw(None)
-        start, stop, event = self.columns
-        grouped = _per_patient(patients, start, stop, event)
-        knots = self.events.knots
-        total = np.concatenate(
-            [np.zeros((len(p.rates), 1)), np.cumsum(p.rates * np.diff(knots), axis=1)], axis=1
-        )
-        expected = np.array([np.interp(t, knots, total[a]) for t, a in zip(grouped[1], arm)])
+        start, stop, event = (patients[c].to_numpy(dtype=float) for c in self.columns)
+        who = pd.factorize(patients[self.id])[0]
+        expected = expected_events(self.events.knots, p.rates, who, start, stop, arm)
         mean = np.maximum(expected * self.means(codes, arm, p), 1e-6)
-        return log_likelihood(grouped[0], np.log(mean), "poisson", self.size)
+        number = np.bincount(who, event, minlength=len(arm))
+        return log_likelihood(number, np.log(mean), "poisson", self.size)
+
+
+def expected_events(
+    knots: np.ndarray,
+    rates: np.ndarray,
+    who: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    arm: np.ndarray,
+) -> np.ndarray:
+    """Events (n,) expected of each patient in the intervals at risk, at ``rates`` (A, K)."""
+    spent = cumulative_at(stop, arm[who], knots, rates)
+    spent = spent - cumulative_at(start, arm[who], knots, rates)
+    return np.bincount(who, spent, minlength=len(arm))
+
+
+def intervals(
+    begin: np.ndarray | None,
+    end: np.ndarray,
+    who: np.ndarray,
+    times: np.ndarray,
+    opens: np.ndarray,
+    gaps: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals at risk from events and gaps: patient (m,), and start, stop, event (m, 3).
+
+    Args:
+        begin: (n,) entries or None. end: (n,). who, times: of the events, in order.
+        opens: whether a gap follows the event. gaps: (g, 4) patient, start, end, after an event.
+    """
+    n = len(end)
+    slack = 1e-9 * float(end.max())
+    inside = gaps[:, 1] < end[gaps[:, 0].astype(int)] - slack
+    if begin is not None:
+        # a gap that began before the entry is over, or delays it
+        early = gaps[:, 1] <= begin[gaps[:, 0].astype(int)] + slack
+        inside &= ~early
+    gaps = gaps[inside]
+    patient = gaps[:, 0].astype(int)
+    lone = gaps[:, 3] == 0
+    first = np.zeros(n) if begin is None else begin
+    starts = np.r_[first, times[~opens], gaps[:, 2]]
+    of_start = np.r_[np.arange(n), who[~opens], patient]
+    open_at_end = starts < end[of_start] - slack
+    starts, of_start = starts[open_at_end], of_start[open_at_end]
+    stops, of_stop = np.r_[times, gaps[lone, 1]], np.r_[who, patient[lone]]
+    seen = np.r_[np.ones(len(times)), np.zeros(int(lone.sum()))]
+    # one interval more begins than ends where the follow-up stops while at risk
+    unfinished = np.flatnonzero(
+        np.bincount(of_start, minlength=n) > np.bincount(of_stop, minlength=n)
+    )
+    stops, of_stop = np.r_[stops, end[unfinished]], np.r_[of_stop, unfinished]
+    seen = np.r_[seen, np.zeros(len(unfinished))]
+    one, two = np.lexsort((starts, of_start)), np.lexsort((stops, of_stop))
+    return of_stop[two], np.column_stack([starts[one], stops[two], seen[two]])
 
 
 def spaced(who: np.ndarray, times: np.ndarray, unit: float) -> np.ndarray:
@@ -189,22 +253,11 @@ def spaced(who: np.ndarray, times: np.ndarray, unit: float) -> np.ndarray:
     return out
 
 
-def _per_patient(
-    patients: pd.DataFrame, start: str, stop: str, event: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Events (n,) and end of follow-up (n,); a new patient begins where ``start`` is 0."""
-    first = patients.groupby((patients[start] == 0).cumsum(), sort=False)
-    return (
-        first[event].sum().to_numpy(dtype=float),
-        first[stop].max().to_numpy(dtype=float),
-    )
-
-
 def fit(data: FitData, name: str) -> RecurrentModel:
     """Fit to a `Recurrent` endpoint.
 
     Raises:
-        ValueError: no event in any arm, or a patient whose follow-up does not start at 0.
+        ValueError: no event in any arm.
     """
     endpoint = data.endpoint
     assert isinstance(endpoint, Recurrent)
@@ -217,13 +270,6 @@ def fit(data: FitData, name: str) -> RecurrentModel:
     n, k = len(position), data.n_arms
     if event.sum() == 0:
         raise ValueError(f"column {endpoint.event!r} holds no event")
-    begin = np.full(n, np.inf)
-    np.minimum.at(begin, who, start)
-    if (begin > 0).any():
-        late = rows[endpoint.id].drop_duplicates().to_numpy()[np.argmax(begin > 0)]
-        raise ValueError(
-            f"column {endpoint.start!r}: the follow-up of patient {late!r} starts after 0"
-        )
     end, number, closing = np.zeros(n), np.zeros(n), np.zeros(n)
     np.maximum.at(end, who, stop)
     np.add.at(number, who, event)
@@ -243,13 +289,24 @@ def fit(data: FitData, name: str) -> RecurrentModel:
     if name == "negative_binomial":
         knots = np.array([0.0, float(stop.max())])
     events = HazardGrid.build(midpoints(stop, unit), event, data.arm[who], k, 1, knots, entry=start)
-    c_knots = choose_knots(end, 1 - (at_top & (most > 0)), unit, each=each)
-    gone = np.where(at_top & (most > 0), 0, 1)
-    censored = HazardGrid.build(midpoints(end, unit), gone, data.arm, k, 1, c_knots)
-    total = np.concatenate(
-        [np.zeros((k, 1)), np.cumsum(events.hazards()[:, :, 0] * np.diff(knots), axis=1)], axis=1
+    gaps = RiskGaps.fit(who, start, stop, event, data.arm, k)
+    # an event that ends the follow-up hides the gap that may have begun there
+    hidden = (closing > 0) & bool(gaps.after[:, 0].any())
+    gone = ~((at_top & (most > 0)) | hidden)
+    begin = np.full(n, np.inf)
+    np.minimum.at(begin, who, start)
+    follow_up = FollowUp.fit(
+        data,
+        end,
+        closing > 0,
+        gone,
+        unit,
+        each,
+        begin if begin.any() else None,
+        covariates=False,
     )
-    expected = np.array([np.interp(t, knots, total[a]) for t, a in zip(end, data.arm)])
+    expected = expected_events(knots, events.hazards()[:, :, 0], who, start, stop, data.arm)
+    at_risk = np.bincount(who, stop - start, minlength=n)
     risk = np.exp(linear.predictors(data.codes, data.arm, linear.coefficients)[:, 0])
     for a in range(k):
         mine = data.arm == a
@@ -264,18 +321,21 @@ def fit(data: FitData, name: str) -> RecurrentModel:
         if count == 0:
             notes.append(f"arm {label!r} has no event: its rate is zero")
             continue
-        rate = count / end[mine].sum()
-        robust = float(((number[mine] - rate * end[mine]) ** 2).sum()) / count**2
+        rate = count / at_risk[mine].sum()
+        robust = float(((number[mine] - rate * at_risk[mine]) ** 2).sum()) / count**2
         extra[a] = max(robust - 1 / count, 0.0)
     if most:
         notes.append(f"follow-up ends at event {most} of a patient, as in the data")
+    notes += gaps.words()
     model = RecurrentModel(
         name,
         (endpoint.start, endpoint.stop, endpoint.event),
         unit,
         linear,
         events,
-        censored,
+        follow_up,
+        gaps,
+        endpoint.id,
         size,
         size_error,
         most,
@@ -284,7 +344,7 @@ def fit(data: FitData, name: str) -> RecurrentModel:
         data.reference,
         tuple(notes),
     )
-    wanted = np.array([number[data.arm == a].sum() / end[data.arm == a].sum() for a in range(k)])
+    wanted = np.bincount(data.arm, number, k) / np.bincount(data.arm, at_risk, k)
     return calibrated(model, wanted)
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from trial_sim.base.storage import storable
 from trial_sim.data.column_checks import nearest
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.hazard_grid import midpoints
 from trial_sim.outcomes.linear import RIDGE, LinearPart
-from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters
+from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters, later_than
 from trial_sim.outcomes.times.cox import fit_cox
+from trial_sim.outcomes.times.follow_up import FollowUp, followed_times, near
 
 FEW_EVENTS = 10  # an arm of a stratum with fewer joins the other strata
 EACH = 6  # events an interval: the curves of all strata are cut at the same knots
@@ -51,6 +51,11 @@ class StratifiedModel:
     def columns(self) -> tuple[str, str]:
         """Duration and event."""
         return self.models[0].columns
+
+    @property
+    def follow_up(self) -> FollowUp:
+        """The end of follow-up, the same in all strata."""
+        return self.models[0].follow_up
 
     def stratum(self, codes: np.ndarray) -> np.ndarray:
         """Index of the model (n,) of each patient."""
@@ -141,22 +146,25 @@ def fit(data: FitData, name: str, by: str) -> StratifiedModel:
     base = HazardModel.fit(data, str(allowed), proportional=False, each=EACH)
     linear = LinearPart.empty(data.features, data.by, data.n_arms)
     design = linear.design(data.codes, data.arm)
-    times = midpoints(data.patients[duration].to_numpy(dtype=float), base.unit)
+    recorded = data.patients[duration].to_numpy(dtype=float)
+    at_end = (data.dropped_out(causes == 0) > 0) & near(recorded, base.follow_up.ends)
+    start = None if base.entry is None else base.entry.times(data.codes)
+    times = later_than(followed_times(recorded, base.unit, at_end), start)
     place = np.full(len(values), len(kept))
     for k, code in enumerate(kept):
         place[values == code] = k
     strata = data.arm * (len(kept) + 1) + place
     fits = []
     for c in range(1, base.events.counts.shape[2] + 1):
-        found = fit_cox(times, causes == c, design, strata, RIDGE)
+        found = fit_cox(times, causes == c, design, strata, RIDGE, entry=start)
         fits.append((found.coefficients, found.covariance))
     shared = linear.with_fits(fits)
     rng = np.random.Generator(np.random.Philox(61))
     models = []
     for code in kept:
         mine = np.flatnonzero(values == code)
-        near = data.reference[data.reference[:, column] == code]
-        pool = near if len(near) >= 30 else data.reference
+        alike = data.reference[data.reference[:, column] == code]
+        pool = alike if len(alike) >= 30 else data.reference
         part = replace(
             data,
             patients=data.patients.iloc[mine].reset_index(drop=True),
@@ -170,9 +178,7 @@ def fit(data: FitData, name: str, by: str) -> StratifiedModel:
             replace(
                 own,
                 linear=shared,
-                censored=base.censored,
-                censor_part=base.censor_part,
-                cutoff=base.cutoff,
+                follow_up=base.follow_up,
             )
         )
     models.append(replace(base, linear=shared))
