@@ -164,14 +164,25 @@ def describe_column(values: pd.Series, kind: str | None, levels: Sequence[Any] =
     return Column(name, kind, **found)
 
 
-def decimals(values: np.ndarray) -> int:
-    """Digits after the point that give all values to nine digits of the greatest."""
-    size = float(np.abs(values).max(initial=0.0))
-    most = max(9 - int(np.floor(np.log10(size))), 0) if size > 0 else 0
-    for digits in range(most):
-        if np.allclose(values, np.round(values, digits), rtol=0, atol=1e-9 * size):
+def decimals(values: np.ndarray, most: int = 6) -> int:
+    """Digits after the point that tell all values apart, negative for whole tens and hundreds; at
+    most ``most`` after the first digit of the spread of the values, whatever their unit.
+
+    Examples:
+        >>> decimals(np.array([120.5, 80.0])), decimals(np.array([1.2e-4, 8.05e-5]))
+        (1, 7)
+        >>> decimals(np.array([1200.0, 300.0]))
+        -2
+    """
+    largest = float(np.abs(values).max()) if len(values) else 0.0
+    if largest == 0:
+        return 0
+    spread = float(np.ptp(values)) or largest
+    last = most - int(np.floor(np.log10(spread)))
+    for digits in range(-int(np.floor(np.log10(largest))), last):
+        if np.abs(values - np.round(values, digits)).max() <= 1e-9 * largest:
             return digits
-    return most
+    return last
 
 
 def grid_step(values: np.ndarray, known: float) -> float | None:

@@ -32,17 +32,18 @@ class DataCutoff:
         column: position of the entry times among the baseline columns.
         at: the cutoff, in the codes of that column (days for dates).
         per_unit: of those in one unit of the durations.
+        least: the shortest follow-up, for an entry on the last day.
     """
 
     column: int
     at: float
     per_unit: float
+    least: float
 
     def longest(self, codes: np.ndarray) -> np.ndarray:
-        """Longest follow-up (n,) of patients with baseline ``codes`` (inf where entry is missing);
-        at least a hundredth of a unit, for an entry on the last day."""
+        """Longest follow-up (n,) of patients with ``codes`` (inf where entry is missing)."""
         time = (self.at - codes[:, self.column]) / self.per_unit
-        return np.where(np.isnan(time), np.inf, np.maximum(time, 0.01))
+        return np.where(np.isnan(time), np.inf, np.maximum(time, self.least))
 
     def still_open(self, codes: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Share (m,) of patients whose follow-up may reach each of the ``times`` (m,)."""
@@ -89,4 +90,5 @@ def find_cutoff(
         f"follow-up ends at a data cutoff ({int(at_end.sum())} of {int(censored.sum())} censored "
         "patients); entry times are sampled, and earlier censoring has hazards of its own"
     )
-    return DataCutoff(k, end * per_unit, per_unit), at_end, (note,)
+    least = max(resolution_of(duration), 1e-4 * float(duration.max()))
+    return DataCutoff(k, end * per_unit, per_unit, least), at_end, (note,)

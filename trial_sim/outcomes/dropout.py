@@ -1,7 +1,8 @@
 """Monotone drop-out as a process of its own: a logistic hazard at each visit after the first.
 
 The chance to be missing from visit ``v`` on depends on the arm, the visit, the baseline covariates
-and, arm by arm, the last value seen; skipped visits (seen again later) have one rate.
+and, arm by arm, the last value seen. Visits skipped before the last one seen have a rate by arm and
+visit; the last visit seen is seen, so that skipping adds nothing to drop-out.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ FEATURE_RIDGE = 50.0
 
 
 class DropoutParameters(NamedTuple):
-    """Coefficients (A + V + A + p,), rates of patients without any visit (A,), and of skipped
-    visits (1,)."""
+    """Coefficients (A + V + A + p,), rates of patients without any visit (A,), and of visits
+    skipped before the last one seen (A, V)."""
 
     coefficients: np.ndarray
     first: np.ndarray
@@ -41,7 +42,7 @@ class Dropout:
             drop-out); root: square root of their covariance.
         active: whether anyone dropped out.
         first: (A, 2) patients without any visit, and patients. centre, scale: of the last value.
-        skipped: (1, 2) skipped visits, and visits up to the last one seen.
+        skipped: (A, V, 2) skipped visits, and visits before the last one seen.
     """
 
     coefficients: np.ndarray
@@ -58,8 +59,11 @@ class Dropout:
         seen = ~np.isnan(visits)
         v, p = visits.shape[1], features.shape[1]
         last = np.where(seen.any(axis=1), v - 1 - np.argmax(seen[:, ::-1], axis=1), -1)
-        inside = np.arange(v) <= last[:, None]
-        skipped = np.array([[(~seen & inside).sum(), max(inside.sum(), 1)]], dtype=float)
+        inside = np.arange(v) < last[:, None]
+        skipped = np.zeros((n_arms, v, 2))
+        for a in range(n_arms):
+            skipped[a, :, 0] = (~seen & inside)[arm == a].sum(axis=0)
+            skipped[a, :, 1] = np.maximum(inside[arm == a].sum(axis=0), 1)
         first = gap_counts(last < 0, arm, n_arms)
         filled = carried(visits)
         centre, scale = float(np.nanmean(visits)), float(np.nanstd(visits)) or 1.0
@@ -78,16 +82,22 @@ class Dropout:
         active = bool(target.any())
         if active:
             coefficients, covariance = fit_glm(target, x, "binomial", ridge)
-        return cls(coefficients, square_root(covariance), active, first, centre, scale, skipped)
+        root = square_root(covariance)
+        if active:
+            # the symmetric root: visits without drop-out give equal eigenvalues, whose vectors
+            # would turn with the last digit of the data
+            values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+            root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+        return cls(coefficients, root, active, first, centre, scale, skipped)
 
     def draw(self, rng: np.random.Generator | None) -> DropoutParameters:
         """Estimates, or one draw: normal coefficients, beta rates."""
         coefficients = self.coefficients
         if rng is not None:
             coefficients = coefficients + self.root @ rng.standard_normal(self.root.shape[1])
-        return DropoutParameters(
-            coefficients, draw_gaps(self.first, rng), draw_gaps(self.skipped, rng)
-        )
+        first = draw_gaps(self.first, rng)
+        skipped = draw_gaps(self.skipped.reshape(-1, 2), rng).reshape(self.skipped.shape[:2])
+        return DropoutParameters(coefficients, first, skipped)
 
     def apply(
         self,
@@ -110,8 +120,11 @@ class Dropout:
                 x = _design(k, v, arm, value, features, n_arms)
                 gone |= chance[:, k] < expit(x @ p.coefficients)
             out[gone, k] = np.nan
-        if p.skipped[0] > 0:
-            out[rng.random((n, v)) < p.skipped[0]] = np.nan
+        if p.skipped.any():
+            seen = ~np.isnan(out)
+            last = np.where(seen.any(axis=1), v - 1 - np.argmax(seen[:, ::-1], axis=1), -1)
+            skips = rng.random((n, v)) < p.skipped[arm]
+            out[skips & (np.arange(v) < last[:, None])] = np.nan
         return out
 
 

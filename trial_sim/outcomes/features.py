@@ -12,7 +12,7 @@ from trial_sim.data.schema import Column
 
 RARE = 5  # a level or gap pattern with fewer patients gets no coefficient of its own
 FEW_LEVELS = 6  # an ordered column with more levels enters as a number
-SKEWED = 1.5  # above this skewness a non-negative number enters as log(1 + x)
+SKEWED = 1.5  # above this skewness a non-negative number enters as log(1 + x / its median)
 
 
 @storable
@@ -22,7 +22,8 @@ class Term:
 
     Attributes:
         column: index of the covariate. kind: "number", "log", "level" or "gap".
-        level: code of the level. centre, scale: of the transformed number.
+        level: code of the level. centre, scale: of the transformed number. unit: of "log", the
+            median of the positive values, so that nothing depends on the unit of the column.
     """
 
     column: int
@@ -30,6 +31,7 @@ class Term:
     level: float = 0.0
     centre: float = 0.0
     scale: float = 1.0
+    unit: float = 1.0
 
 
 @storable
@@ -85,8 +87,11 @@ class FeatureMap:
                 continue
             skewness = float((((seen - seen.mean()) / spread) ** 3).mean())
             kind = "log" if skewness > SKEWED and seen.min() >= 0 else "number"
-            moved = np.log1p(seen) if kind == "log" else seen
-            terms.append(Term(k, kind, centre=float(moved.mean()), scale=float(moved.std())))
+            unit = float(np.median(seen[seen > 0])) if kind == "log" else 1.0
+            moved = np.log1p(seen / unit) if kind == "log" else seen
+            terms.append(
+                Term(k, kind, centre=float(moved.mean()), scale=float(moved.std()), unit=unit)
+            )
         made = cls(tuple(c.name for c in columns), tuple(terms))
         matrix = made.matrix(codes)
         kept, basis = [], np.ones((len(codes), 1)) / len(codes) ** 0.5
@@ -111,8 +116,11 @@ class FeatureMap:
             elif term.kind == "level":
                 out[:, j] = values == term.level
             else:
-                moved = np.log1p(np.maximum(values, 0)) if term.kind == "log" else values
-                out[:, j] = np.nan_to_num((moved - term.centre) / term.scale)
+                moved = values
+                if term.kind == "log":
+                    moved = np.log1p(np.maximum(values, 0) / term.unit)
+                # to twelve digits: a fit is the same whatever the unit of the column
+                out[:, j] = np.round(np.nan_to_num((moved - term.centre) / term.scale), 12)
         return out
 
     def positions(self, names: Sequence[str]) -> list[int]:

@@ -133,3 +133,12 @@ def negative_binomial_size(y: np.ndarray, mean: np.ndarray) -> tuple[float, floa
 def drawn_size(size: T, error: float, rng: np.random.Generator | None) -> T:
     """The size (or sizes that share one error), or one drawn: its logarithm is normal."""
     return size if rng is None else size * float(np.exp(error * rng.standard_normal()))
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    """A column (n,) with mean 0 and standard deviation 1, gaps at the mean (all 0 if constant)."""
+    moved = values - np.nanmean(values)
+    spread = float(np.nanstd(moved))
+    if spread <= 1e-12 * float(np.nanmax(np.abs(values))):
+        return np.zeros(len(values))
+    return np.round(np.nan_to_num(moved / spread), 12)

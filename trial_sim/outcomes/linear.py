@@ -25,7 +25,8 @@ class LinearPart:
     Attributes:
         features: covariates to columns. by: columns that interact with treatment.
         n_arms: arms. coefficients: (R, p) for R predictors (causes, visits, transitions).
-        roots: (R, p, p) square roots of their covariances.
+        roots: (R, p, p) square roots of their covariances. identity: predictors are means in the
+            outcome's own units (else logarithms or logits).
     """
 
     features: FeatureMap
@@ -33,13 +34,16 @@ class LinearPart:
     n_arms: int
     coefficients: np.ndarray
     roots: np.ndarray
+    identity: bool = False
 
     @classmethod
-    def empty(cls, features: FeatureMap, by: Sequence[str], n_arms: int) -> LinearPart:
+    def empty(
+        cls, features: FeatureMap, by: Sequence[str], n_arms: int, identity: bool = False
+    ) -> LinearPart:
         """Without coefficients yet; ``by`` names covariates that modify the treatment effect."""
         positions = tuple(features.positions(by))
         p = len(features.terms) + len(positions) * max(n_arms - 1, 0)
-        return cls(features, positions, n_arms, np.zeros((0, p)), np.zeros((0, p, p)))
+        return cls(features, positions, n_arms, np.zeros((0, p)), np.zeros((0, p, p)), identity)
 
     def design(self, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
         """(n, p): the features, then the interacting ones once for each arm but the control."""
@@ -66,8 +70,10 @@ class LinearPart:
     def predictors(
         self, codes: np.ndarray, arm: np.ndarray, coefficients: np.ndarray
     ) -> np.ndarray:
-        """(n, R) linear predictors, clipped to ±8 so that a wild draw stays finite."""
-        return np.clip(self.design(codes, arm) @ coefficients.T, -8, 8)
+        """(n, R) linear predictors; logarithms and logits are clipped to ±8, so that a wild draw
+        stays finite, means in the outcome's units are not."""
+        eta = self.design(codes, arm) @ coefficients.T
+        return eta if self.identity else np.clip(eta, -8, 8)
 
     def by_arm(self, codes: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """(A, n, R): the predictors of the same patients in each arm."""

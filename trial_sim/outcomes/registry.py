@@ -79,7 +79,7 @@ def choose(data: FitData, model: str, seed: int) -> tuple[Any, pd.DataFrame]:
     best = table["model"].iloc[int(table["score"].where(fair, -np.inf).argmax())]
     behind = [scores[best] - scores[name] for name in names]
     table["behind_se"] = [
-        0.0 if name == best else float(d.mean() / max(d.std() / len(d) ** 0.5, 1e-12))
+        0.0 if name == best else float(d.mean() / max(d.std() / len(d) ** 0.5, 1e-300))
         for name, d in zip(names, behind)
     ]
     chosen = table[fair & (table["behind_se"] <= CLEARLY_WORSE)]["model"].iloc[0]

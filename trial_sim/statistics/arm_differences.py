@@ -182,7 +182,9 @@ def mean_difference(
     """
     columns = [np.ones(len(values)), treated.astype(float)]
     if baseline is not None:
-        columns.append(baseline)
+        # standardised: the solution does not depend on the unit of the baseline, nor its rounding
+        spread = float(np.nanstd(baseline)) if np.isfinite(baseline).any() else 0.0
+        columns.append((baseline - np.nanmean(baseline)) / spread if spread > 0 else 0 * baseline)
     design = np.column_stack(columns)
     seen = np.isfinite(values) & np.isfinite(design).all(axis=1)
     x, y = design[seen], values[seen]

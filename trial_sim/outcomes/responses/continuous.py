@@ -17,7 +17,7 @@ from trial_sim.data.endpoints import Endpoint
 from trial_sim.data.schema import decimals
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
-from trial_sim.outcomes.glm import fit_glm
+from trial_sim.outcomes.glm import fit_glm, standardised
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 
 MODELS = ("ancova_residuals", "ancova")
@@ -160,11 +160,11 @@ def fit(data: FitData, name: str) -> ContinuousModel:
     analysis = arms
     if data.endpoint.inputs:
         base = data.patients[data.endpoint.inputs[0]].to_numpy(dtype=float)
-        base = np.nan_to_num(base - np.nanmean(base))[seen]
+        base = standardised(base)[seen]
         analysis = np.column_stack([arms, base]) if np.ptp(base) > 0 else arms
     means = fit_glm(y, analysis, "gaussian")
     k = data.n_arms
-    linear = LinearPart.empty(data.features, data.by, data.n_arms)
+    linear = LinearPart.empty(data.features, data.by, data.n_arms, identity=True)
     design = linear.design(data.codes, data.arm)[seen]
     ridge = np.r_[np.zeros(k), np.full(design.shape[1], RIDGE)]
     found = fit_glm(y, np.hstack([arms, design]), "gaussian", ridge)

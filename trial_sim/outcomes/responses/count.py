@@ -84,7 +84,7 @@ class CountModel:
             intercepts = np.log(rates / mean)
         return CountParameters(
             coefficients,
-            np.maximum(intercepts, -40),
+            intercepts,
             drawn_size(self.sizes, self.size_error, rng),
             self.zeros,
             draw_gaps(self.gaps, rng),
@@ -107,7 +107,8 @@ class CountModel:
     def means(self, codes: np.ndarray, arm: np.ndarray, p: CountParameters) -> np.ndarray:
         """Mean count (n,) of patients who are not extra zeros."""
         eta = self.linear.predictors(codes, p.acts_as[arm], p.coefficients)[:, 0]
-        return np.exp(np.minimum(p.intercepts[arm] + eta, 20)) * self.exposures(codes)
+        log_mean = p.intercepts[arm] + eta + np.log(self.exposures(codes))
+        return np.exp(np.minimum(log_mean, 20))
 
     def quantiles(
         self, codes: np.ndarray, arm: np.ndarray, uniform: np.ndarray, p: CountParameters
@@ -199,6 +200,7 @@ def fit(data: FitData, name: str) -> CountModel:
     x = np.hstack([arms, design])
     ridge = np.r_[np.zeros(k), np.full(design.shape[1], RIDGE)]
     offset = np.log(time)
+    offset = offset - offset.mean()  # the intercepts take the unit of the exposure
     size, size_error = np.inf, 0.0
     found = fit_glm(y, x, "poisson", ridge, offset)
     if name == "negative_binomial":

@@ -47,9 +47,10 @@ def fit(data: FitData, name: str) -> Any:
             if np.isnan(y[data.arm == a, k]).all():
                 label = data.schema.arms[a] if data.schema.arms else "the cohort"
                 raise ValueError(f"column {visit!r} has no value in arm {label!r}")
-    linear = LinearPart.empty(data.features, data.by, data.n_arms)
+    gaussian = endpoint.family == "gaussian"
+    linear = LinearPart.empty(data.features, data.by, data.n_arms, identity=gaussian)
     design = linear.design(data.codes, data.arm)
     dropout = Dropout.fit(y, data.arm, data.features.matrix(data.codes), data.n_arms)
-    if endpoint.family == "gaussian":
+    if gaussian:
         return fit_normal(data, name, y, linear, design, dropout)
     return fit_copula(data, name, endpoint.family, y, linear, design, dropout)

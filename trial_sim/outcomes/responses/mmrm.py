@@ -47,6 +47,8 @@ def fit_mmrm(
         kind: "unstructured", "ar1" or "compound_symmetry".
     """
     n, v = y.shape
+    unit = float(np.nanstd(y)) or 1.0
+    y = np.round(y / unit, 12)  # in standard deviations: what follows does not depend on the unit
     seen = ~np.isnan(y)
     patterns = [(p, np.flatnonzero((seen == p).all(axis=1))) for p in np.unique(seen, axis=0)]
     start = np.where(seen, y, np.nanmean(y, axis=0))
@@ -91,4 +93,5 @@ def fit_mmrm(
             np.einsum("ni,ij,nj->", residual, inverse, residual)
             + len(rows) * (log_det + p.sum() * np.log(2 * np.pi))
         )
-    return MmrmFit(beta, sigma, np.linalg.pinv(information), value)
+    value -= float(seen.sum()) * np.log(unit)
+    return MmrmFit(beta * unit, sigma * unit**2, np.linalg.pinv(information) * unit**2, value)

@@ -12,6 +12,7 @@ from trial_sim.base.storage import storable
 from trial_sim.data.schema import decimals
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.dropout import Dropout
+from trial_sim.outcomes.glm import standardised
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.outcomes.responses.mmrm import fit_mmrm, structured
 from trial_sim.outcomes.responses.visits import VisitParameters, overridden, wishart
@@ -138,7 +139,8 @@ def fit_normal(
     analysis = arms
     if data.endpoint.inputs:
         base = data.patients[data.endpoint.inputs[0]].to_numpy(dtype=float)
-        analysis = np.column_stack([arms, np.nan_to_num(base - np.nanmean(base))])
+        if np.ptp(standardised(base)) > 0:
+            analysis = np.column_stack([arms, standardised(base)])
     means = fit_mmrm(y, analysis, np.zeros(analysis.shape[1]), kind)
     q, qa = x.shape[1], analysis.shape[1]
     at = np.array([[j * qa + a for j in range(v)] for a in range(k)]).ravel()

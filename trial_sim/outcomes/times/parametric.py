@@ -93,17 +93,55 @@ def cumulative(
     return -np.log(np.maximum(alive, 1e-300))
 
 
-def spline(log_t: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """Natural cubic spline terms (..., m - 2) of `log_t`, zero slope added beyond the boundary."""
+def slope(
+    family: str,
+    log_t: np.ndarray,
+    eta: np.ndarray,
+    shape: np.ndarray,
+    arm: np.ndarray,
+    knots: np.ndarray,
+) -> np.ndarray:
+    """Derivative of `cumulative` in log time (n,): the hazard times the time."""
+    if family == "royston_parmar":
+        steep = np.exp(shape[0]) + spline(log_t, knots, derivative=True) @ shape[1:]
+        return cumulative(family, log_t, eta, shape, arm, knots) * steep
+    if family == "gompertz":
+        return np.exp(np.clip(eta + shape[0] * np.exp(log_t), -50, 50) + log_t)
+    pace = np.exp(-shape[0])
+    z = (log_t - eta) * pace
+    if family == "weibull":
+        return pace * np.exp(np.clip(z, -50, 50))
+    if family == "loglogistic":
+        return pace * special.expit(z)
+    if family == "mixture_cure":
+        uncured, spent = special.expit(shape[1:])[arm], np.exp(np.clip(z, -50, 50))
+        alive = 1 - uncured + uncured * np.exp(-spent)
+        return pace * uncured * spent * np.exp(-spent) / np.maximum(alive, 1e-300)
+    q = shape[1] if family == "generalized_gamma" else 0.0
+    if abs(q) < 1e-3:  # log-normal
+        return pace * np.exp(-0.5 * z**2 - 0.5 * np.log(2 * np.pi) - special.log_ndtr(-z))
+    k = q**-2
+    log_w = np.log(k) + np.clip(q * z, -50, 50)
+    w = np.exp(log_w)
+    alive = special.gammaincc(k, w) if q > 0 else special.gammainc(k, w)
+    density = np.exp(k * log_w - w - special.gammaln(k))
+    return pace * abs(q) * density / np.maximum(alive, 1e-300)
+
+
+def spline(log_t: np.ndarray, knots: np.ndarray, derivative: bool = False) -> np.ndarray:
+    """Natural cubic spline terms (..., m - 2) of `log_t`, or their derivatives; zero slope added
+    beyond the boundary."""
     low, high = knots[0], knots[-1]
+
+    def bent(knot: float) -> np.ndarray:
+        over = np.maximum(log_t - knot, 0)
+        # over the squared range, so that the terms are of the size of log time
+        return (3 * over**2 if derivative else over**3) / (high - low) ** 2
+
     terms = []
     for knot in knots[1:-1]:
         part = (high - knot) / (high - low)
-        terms.append(
-            np.maximum(log_t - knot, 0) ** 3
-            - part * np.maximum(log_t - low, 0) ** 3
-            - (1 - part) * np.maximum(log_t - high, 0) ** 3
-        )
+        terms.append(bent(knot) - part * bent(low) - (1 - part) * bent(high))
     return np.stack(terms, axis=-1)
 
 
@@ -346,11 +384,8 @@ def maximise(family, times, event, arm, n_arms, design, knots, entry=None):
 
     a, s, p = n_arms, n_shapes(family, n_arms), design.shape[1]
     arms = arm_indicators(arm, n_arms)
-    log_t, step = np.log(times), 1e-4
-    log_entry, late = None, None
-    if entry is not None:
-        log_entry = np.log(np.maximum(entry, 1e-12))
-        late = spline(log_entry, knots) if family == "royston_parmar" else None
+    log_t = np.log(times)
+    log_entry = None if entry is None else np.log(np.maximum(entry, 1e-12))
     penalty = np.r_[np.full(a, 1e-6), np.full(s, 1e-3), np.full(p, RIDGE)]
     scale = 1.0 if family in (*AFT, "mixture_cure") else -1.0
     start = np.zeros(a + s + p)
@@ -367,31 +402,13 @@ def maximise(family, times, event, arm, n_arms, design, knots, entry=None):
     if family == "gompertz":
         penalty[a] = 1e-6
 
-    basis = (
-        [spline(log_t + d, knots) for d in (0, step, -step)] if family == "royston_parmar" else []
-    )
-
     def pieces(eta: np.ndarray, shape: np.ndarray) -> np.ndarray:
         """Log likelihood (n,): event log hazard less cumulative hazard."""
-        if family == "royston_parmar":
-            logs = [
-                np.exp(shape[0]) * (log_t + d) + b @ shape[1:] + eta
-                for d, b in zip((0, step, -step), basis)
-            ]
-            now = np.exp(np.clip(logs[0], -50, 50))
-            slope = now * (logs[1] - logs[2]) / (2 * step)
-        else:
-            now, up, down = (
-                cumulative(family, log_t + d, eta, shape, arm, knots) for d in (0, step, -step)
-            )
-            slope = (up - down) / (2 * step)  # d H / d log t
+        spent = cumulative(family, log_t, eta, shape, arm, knots)
         if log_entry is not None:
-            if late is not None:
-                before = np.exp(shape[0]) * log_entry + late @ shape[1:] + eta
-                now = now - np.exp(np.clip(before, -50, 50))
-            else:
-                now = now - cumulative(family, log_entry, eta, shape, arm, knots)
-        return event * (np.log(np.maximum(slope, 1e-12)) - log_t) - now
+            spent = spent - cumulative(family, log_entry, eta, shape, arm, knots)
+        steep = slope(family, log_t, eta, shape, arm, knots)
+        return event * (np.log(np.maximum(steep, 1e-12)) - log_t) - spent
 
     units = np.ones(a + s + p)
     if family == "gompertz":
@@ -425,5 +442,16 @@ def maximise(family, times, event, arm, n_arms, design, knots, entry=None):
         [(loss(x + h * e)[1] - loss(x - h * e)[1]) / (2 * h) for e in np.eye(len(x))]
     )
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
+    if values[0] > 0:
+        # to the maximum itself, so that rounding in the data does not show in the estimate
+        value, gradient = loss(x)
+        for _ in range(25):
+            move = vectors @ ((vectors.T @ gradient) / values)
+            lower, new = loss(x - move)
+            if lower > value + 1e-9 * abs(value):
+                break
+            x, value, gradient = x - move, lower, new
+            if np.abs(move).max() < 1e-12:
+                break
     inverse = (vectors / np.maximum(values, 1e-3)) @ vectors.T
     return x * units, inverse * np.outer(units, units)
