@@ -8,12 +8,14 @@ inversion.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from trial_sim.covariates.conditions import sample_codes
+from trial_sim.outcomes.times.risk_gaps import RiskGaps
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
 POOL = 20_000
@@ -39,6 +41,19 @@ class FittedOutcomes:
     @classmethod
     def of(cls, fitted: Any, pair: tuple[int, int], uncertainty: bool) -> FittedOutcomes:
         """The scenario, with its pool of patients."""
+        record = fitted.endpoint
+        if getattr(record, "entry", None) is not None:
+            raise ValueError(
+                f"column {record.entry!r} holds delayed entries; the engine follows patients from "
+                "time 0 and cannot keep them, so that these arms cannot be simulated"
+            )
+        gaps = getattr(fitted.outcome_model, "gaps", None)
+        if isinstance(gaps, RiskGaps) and (gaps.any_gap or gaps.any_entry):
+            warnings.warn(
+                "the fitted patients have time not at risk or late entries; simulated ones are at "
+                "risk from time 0 to the end, at the same rates per time at risk",
+                stacklevel=3,
+            )
         seed = fitted.settings.seed
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 41])))
         generator = fitted.covariate_model
@@ -62,6 +77,49 @@ class FittedOutcomes:
         """Months in one time unit of the real trial."""
         return MONTHS[self.fitted.trial_schema.time_unit]
 
+    @property
+    def horizon_months(self) -> float:
+        """The longest follow-up of the real trial, in months (inf: the fit has no end)."""
+        model, found = self.fitted.outcome_model, []
+        follow_up = getattr(model, "follow_up", None)
+        if follow_up is None:
+            return float("inf")
+        parts = [model, *getattr(model, "models", ())]
+        for name in ("first", "base"):
+            if hasattr(model, name):
+                parts.append(getattr(model, name))
+        found = [part.tail for part in parts if hasattr(part, "tail")]
+        if found and all(tail == "parametric" for tail in found):
+            return float("inf")
+        return float(follow_up.horizon * self.months)
+
+    def check_looks(self, months: np.ndarray) -> None:
+        """Warn of looks later than the fitted horizon, beyond which no event happens.
+
+        Args:
+            months: calendar months of the looks held, NaN or inf where none was.
+        """
+        held = months[np.isfinite(months)]
+        horizon = self.horizon_months
+        if not len(held) or held.max() <= horizon * (1 + 1e-9):
+            return
+        unit = self.fitted.trial_schema.time_unit
+        warnings.warn(
+            f"a look comes at month {held.max():.1f}, and the real trial followed patients for "
+            f"{horizon:.1f} months ({horizon / self.months:g} {unit}): beyond that no event "
+            "happens in the fitted arms. Times of a design are in months; look earlier, or fit "
+            'with tail="parametric"',
+            stacklevel=2,
+        )
+
+    def __repr__(self) -> str:
+        horizon = self.horizon_months
+        end = f", followed for {horizon:.1f} months" if np.isfinite(horizon) else ""
+        return (
+            f"FittedOutcomes({self.kind}: {self.arms[0]} and {self.arms[1]}; times in months, "
+            f"fitted in {self.fitted.trial_schema.time_unit}{end})"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Description for reports."""
         return {
@@ -71,6 +129,8 @@ class FittedOutcomes:
             "endpoint": self.fitted.settings.endpoint,
             "model": self.fitted.outcome_model.name,
             "tail": self.fitted.tail,
+            "time_unit": "months",
+            "fitted_time_unit": self.fitted.trial_schema.time_unit,
             "uncertainty": self.uncertainty,
             "trial": self.fitted.trial_schema.title,
         }

@@ -10,6 +10,7 @@ its standard error where they are a by-product; ``estimate`` (same arguments) is
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,7 +184,26 @@ class CurveDifference:
         difference, se = self.estimate(batch, treated, look, active)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = difference / se
+        self._check_reach(np.isnan(se) & active, look, active)
         return np.where(se > 0, z, 0.0), difference, se
+
+    def _check_reach(self, unknown: np.ndarray, look: np.ndarray, active: np.ndarray) -> None:
+        """Refuse a look that comes before ``tau`` months have passed in every trial; say where
+        single trials have no patient at risk that long."""
+        if not unknown.any():
+            return
+        name = "milestone" if self.milestone else "RMST"
+        if (look[active] < self.tau).all():
+            raise ValueError(
+                f"{name} at {self.tau:g} months lies beyond the follow-up: the look comes by month "
+                f"{look[active].max():.1f}, so that no patient is followed that long; choose a "
+                "smaller tau or later looks"
+            )
+        warnings.warn(
+            f"{name} at {self.tau:g} months lies beyond the follow-up of an arm in simulated "
+            "trials; there it cannot be estimated, and they count as not significant",
+            stacklevel=2,
+        )
 
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray

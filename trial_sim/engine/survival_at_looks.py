@@ -22,6 +22,7 @@ from trial_sim.statistics.kernels import (
     max_combo_p,
     milestone_sorted,
     order_by_stratum,
+    reach_sorted,
     rmst_sorted,
     weighted_logrank_sorted,
 )
@@ -202,7 +203,8 @@ def curve_looks(
     """RMST or milestone difference (treated minus control) and its standard error.
 
     With ``n_strata`` above 1 that of the strata, weighted by their patients; a stratum without
-    both arms is left out.
+    both arms is left out. NaN where ``tau`` lies beyond the follow-up of an arm, whose curve is not
+    known there.
     """
     n_trials, n = s_time.shape
     rows = np.empty((n, 3))
@@ -220,6 +222,10 @@ def curve_looks(
         m = _two_arms(
             rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
         )
+        if tau > reach_sorted(duration[:m], event[:m], group[:m]):
+            difference[t] = np.nan
+            se[t] = np.nan
+            continue
         if n_strata == 1:
             difference[t], variance = _curve_difference(
                 duration[:m], event[:m], group[:m], tau, milestone

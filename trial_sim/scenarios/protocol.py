@@ -119,7 +119,9 @@ class OutcomeScenario(Protocol):
     """What :func:`trial_sim.simulate` accepts as ``outcomes``.
 
     Besides the two members below a scenario may offer ``arms`` (names of the arms that the design's
-    arms stand for, in order; the engine checks number and order) and ``to_dict()`` (for reports).
+    arms stand for, in order; the engine checks number and order), ``to_dict()`` (for reports) and
+    ``check_looks(months)``, given the months of the looks held, to warn of those that it cannot
+    speak for.
 
     Examples:
         >>> import trial_sim as ts

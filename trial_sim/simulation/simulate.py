@@ -151,10 +151,13 @@ def run_jobs(
         job, parts = jobs[index], done[index]
         done[index] = []
         analysis = analysis_for(job.design, job.outcomes.kind)
+        conducted = Conducted.join(parts)
+        if hasattr(job.outcomes, "check_looks"):
+            job.outcomes.check_looks(conducted.look_time)
         return SimulationResult(
             design=job.design,
             outcomes=job.outcomes,
-            conducted=Conducted.join(parts),
+            conducted=conducted,
             seed=seed,
             scenario=job.scenario,
             n_requested=n_trials,

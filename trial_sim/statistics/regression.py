@@ -1,7 +1,6 @@
 """Cox regression of one trial: treatment, covariates, strata, delayed entry, robust variance."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,12 +9,12 @@ from trial_sim.statistics.comparison import Comparison, upper_tail
 from trial_sim.statistics.kernels.cox import cox_newton, cox_score_residuals
 from trial_sim.statistics.validation import (
     choice,
+    entries,
     indicator,
     labels,
     matrix,
     merge_ties,
     non_negative,
-    numeric,
     two_groups,
 )
 
@@ -187,13 +186,5 @@ def cox(
     (times,) = merge_ties(non_negative(duration, "duration"))
     seen = indicator(event, "event", times.size)
     arm = two_groups(group, times.size)
-    begin: Any = None
-    if entry is not None:
-        begin, times = merge_ties(numeric(entry, "entry", times.size), times)
-        late = np.flatnonzero(begin >= times)
-        if late.size:
-            raise ValueError(
-                f"entry must be before duration, got {begin[late[0]]:g} and {times[late[0]]:g} at "
-                f"position {late[0]}."
-            )
+    begin, times = entries(entry, times)
     return fit_cox(begin, times, seen, arm, covariates, strata, cluster, ties, "Cox regression")

@@ -1,5 +1,6 @@
 """Kaplan–Meier curves, and comparisons of two of them: restricted mean and milestone survival."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,14 @@ from scipy.special import ndtri
 
 from trial_sim.statistics.comparison import Comparison, upper_tail
 from trial_sim.statistics.kernels.curves import milestone_sorted, reach_sorted, rmst_sorted
-from trial_sim.statistics.validation import choice, indicator, merge_ties, non_negative, two_groups
+from trial_sim.statistics.validation import (
+    choice,
+    entries,
+    indicator,
+    merge_ties,
+    non_negative,
+    two_groups,
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,11 @@ class SurvivalCurve:
 
 
 def kaplan_meier(
-    duration: ArrayLike, event: ArrayLike, level: float = 0.95, interval: str = "log"
+    duration: ArrayLike,
+    event: ArrayLike,
+    level: float = 0.95,
+    interval: str = "log",
+    entry: ArrayLike | None = None,
 ) -> SurvivalCurve:
     """Kaplan–Meier estimate of one group.
 
@@ -95,9 +107,15 @@ def kaplan_meier(
         event: (n,) 1 for the event, 0 for censored.
         level: coverage of the pointwise limits.
         interval: scale of the limits: "log" (R's default), "log-log" or "plain".
+        entry: (n,) time from which each patient is at risk (delayed entry), or None.
 
     Raises:
-        ValueError, TypeError: for bad arrays, a level outside (0, 1) or an unknown scale.
+        ValueError, TypeError: for bad arrays, a level outside (0, 1), an unknown scale, or entry
+            not before duration.
+
+    Warns:
+        UserWarning: everybody at risk has the event while others are still to enter; the curve is 0
+            from there.
 
     Examples:
         >>> import trial_sim as ts
@@ -114,6 +132,17 @@ def kaplan_meier(
     leaving = np.bincount(inverse, minlength=unique.size)
     deaths = np.bincount(inverse, weights=seen, minlength=unique.size).astype(np.int64)
     at_risk = times.size - np.concatenate([[0], np.cumsum(leaving)[:-1]])
+    begin, times = entries(entry, times)
+    if begin is not None:
+        to_come = times.size - np.searchsorted(np.sort(begin), unique, side="left")
+        at_risk = at_risk - to_come
+        empty = (deaths == at_risk) & (to_come > 0) & (deaths > 0)
+        if empty.any():
+            warnings.warn(
+                f"all {at_risk[empty][0]} at risk at {unique[empty][0]:g} have the event there "
+                "while others are still to enter: the curve is 0 from then on",
+                stacklevel=2,
+            )
     survival = np.cumprod(1.0 - deaths / at_risk)
     with np.errstate(divide="ignore", invalid="ignore"):
         greenwood = np.cumsum(deaths / (at_risk * (at_risk - deaths.astype(float))))

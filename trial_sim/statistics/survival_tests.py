@@ -9,11 +9,13 @@ from trial_sim.numerics.multivariate_normal import maximum_tail_many
 from trial_sim.numerics.normal_kernels import FINE_PATH, distinct_statistics, maximum_tail
 from trial_sim.statistics.comparison import Comparison, MaxCombo, upper_tail
 from trial_sim.statistics.kernels.logrank import (
+    weighted_logrank_entered,
     weighted_logrank_sorted,
     weighted_logrank_stratified,
 )
 from trial_sim.statistics.validation import (
     Weight,
+    entries,
     indicator,
     labels,
     merge_ties,
@@ -36,6 +38,7 @@ def _sums(
     group: ArrayLike,
     weights: Sequence[Weight],
     strata: ArrayLike | None,
+    entry: ArrayLike | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int, int]:
     """Numerators (k,), covariance (k, k), patients and events."""
     (times,) = merge_ties(non_negative(duration, "duration"))
@@ -44,7 +47,19 @@ def _sums(
     rows = np.array([weight_row(weight) for weight in weights])
     numerator = np.zeros(len(rows))
     covariance = np.zeros((len(rows), len(rows)))
-    if strata is None:
+    begin, times = entries(entry, times)
+    if begin is not None:
+        codes = np.zeros(times.size, dtype=np.int64)
+        if strata is not None:
+            codes, _ = labels(strata, "strata", times.size)
+        for code in np.unique(codes):
+            rows_of = np.flatnonzero(codes == code)
+            at = rows_of[np.argsort(times[rows_of], kind="stable")]
+            part, square = np.zeros_like(numerator), np.zeros_like(covariance)
+            weighted_logrank_entered(times[at], seen[at], arm[at], begin[at], rows, part, square)
+            numerator += part
+            covariance += square
+    elif strata is None:
         order = np.argsort(times, kind="stable")
         weighted_logrank_sorted(times[order], seen[order], arm[order], rows, numerator, covariance)
     else:
@@ -61,6 +76,7 @@ def logrank(
     group: ArrayLike,
     weight: Weight = "logrank",
     strata: ArrayLike | None = None,
+    entry: ArrayLike | None = None,
 ) -> Comparison:
     """Log-rank test, plain or weighted, with or without strata.
 
@@ -75,6 +91,7 @@ def logrank(
             ("magirr_burman", tau): 1/S until tau and constant thereafter;
             ("modestly_weighted", s): 1/max(S, s). A bare pair (rho, gamma) is Fleming–Harrington.
         strata: (n,) labels, or None.
+        entry: (n,) time from which each patient is at risk (delayed entry), or None.
 
     Returns:
         ``z`` > 0 where group 1 has fewer events than expected. For the unweighted test ``estimate``
@@ -90,7 +107,7 @@ def logrank(
     >>> logrank([1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 0, 1], [0, 0, 1, 0, 1, 1]).z > 0
     True
     """
-    numerator, covariance, n, n_events = _sums(duration, event, group, [weight], strata)
+    numerator, covariance, n, n_events = _sums(duration, event, group, [weight], strata, entry)
     variance = float(covariance[0, 0])
     if variance <= 0:
         raise ValueError(
@@ -117,6 +134,7 @@ def max_combo(
     group: ArrayLike,
     weights: Sequence[Weight] = _FOUR,
     strata: ArrayLike | None = None,
+    entry: ArrayLike | None = None,
 ) -> MaxCombo:
     """MaxCombo test: the largest of several weighted log-rank statistics.
 
@@ -125,7 +143,7 @@ def max_combo(
     deterministic and correct to 1e-6 or better.
 
     Args:
-        duration, event, group, strata: as `logrank`.
+        duration, event, group, strata, entry: as `logrank`.
         weights: one to six weights, as `logrank`; default Fleming–Harrington (0, 0), (0, 1),
             (1, 0), (1, 1).
 
@@ -147,7 +165,7 @@ def max_combo(
     """
     if isinstance(weights, str) or len(weights) == 0:
         raise ValueError(f"weights must be a list of one or more weights, got {weights!r}.")
-    numerator, covariance, n, n_events = _sums(duration, event, group, list(weights), strata)
+    numerator, covariance, n, n_events = _sums(duration, event, group, list(weights), strata, entry)
     spread = np.sqrt(np.diag(covariance))
     if not np.any(spread > 0):
         raise ValueError(f"no weighted log-rank statistic has a variance: {n_events} events.")

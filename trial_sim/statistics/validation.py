@@ -249,3 +249,22 @@ def weight_row(weight: Weight) -> tuple[float, float, float]:
         raise ValueError(f"survival_floor must be in (0, 1], got {values[0]:g}.")
     values += [0.0] * (2 - len(values))
     return float(kind), values[0], values[1]
+
+
+def entries(
+    entry: ArrayLike | None, duration: NDArray[np.float64]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Times of delayed entry (n,), or None, and durations, near ties among both made equal.
+
+    Raises ValueError for an entry that is not before the end of follow-up.
+    """
+    if entry is None:
+        return None, duration
+    begin, duration = merge_ties(numeric(entry, "entry", duration.size), duration)
+    late = np.flatnonzero(begin >= duration)
+    if late.size:
+        raise ValueError(
+            f"entry must be before duration, got {begin[late[0]]:g} and {duration[late[0]]:g} at "
+            f"position {late[0]}."
+        )
+    return begin, duration

@@ -34,17 +34,27 @@ def _steps(times: np.ndarray, values: np.ndarray, grid: np.ndarray, start: float
 
 
 def _risk_sets(
-    duration: np.ndarray, weights: np.ndarray
+    duration: np.ndarray, weights: np.ndarray, entry: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Order, distinct times, their first positions, and weighted numbers at risk (B, k)."""
     order = np.argsort(duration, kind="stable")
     times, start = np.unique(duration[order], return_index=True)
     risk = np.cumsum(weights[:, order][:, ::-1], axis=1)[:, ::-1][:, start]
+    if entry is not None:
+        late = np.argsort(entry, kind="stable")
+        sums = np.cumsum(weights[:, late], axis=1)
+        sums = np.concatenate([np.zeros((len(weights), 1)), sums], axis=1)
+        entered = sums[:, np.searchsorted(entry[late], times, side="left")]
+        risk = risk - (sums[:, -1:] - entered)
     return order, times, start, risk
 
 
 def survival(
-    duration: np.ndarray, event: np.ndarray, grid: np.ndarray, weights: np.ndarray
+    duration: np.ndarray,
+    event: np.ndarray,
+    grid: np.ndarray,
+    weights: np.ndarray,
+    entry: np.ndarray | None = None,
 ) -> np.ndarray:
     """Weighted Kaplan-Meier survival, flat after the last time.
 
@@ -53,19 +63,25 @@ def survival(
         event: (n,) True where the event was seen.
         grid: (g,) times to read at.
         weights: (B, n).
+        entry: (n,) times from which patients are at risk, or None.
 
     Returns:
         (B, g).
     """
     if len(duration) == 0:
         return np.full((len(weights), len(grid)), np.nan)
-    order, times, start, risk = _risk_sets(duration, weights)
+    order, times, start, risk = _risk_sets(duration, weights, entry)
     died = np.add.reduceat(weights[:, order] * event[order], start, axis=1)
     return _steps(times, np.cumprod(1 - died / np.maximum(risk, 1e-300), axis=1), grid, 1.0)
 
 
 def cumulative_incidence(
-    duration: np.ndarray, cause: np.ndarray, which: int, grid: np.ndarray, weights: np.ndarray
+    duration: np.ndarray,
+    cause: np.ndarray,
+    which: int,
+    grid: np.ndarray,
+    weights: np.ndarray,
+    entry: np.ndarray | None = None,
 ) -> np.ndarray:
     """Weighted Aalen-Johansen cumulative incidence of one cause.
 
@@ -75,10 +91,11 @@ def cumulative_incidence(
         which: the cause.
         grid: (g,) times to read at.
         weights: (B, n).
+        entry: as `survival`.
     """
     if len(duration) == 0:
         return np.full((len(weights), len(grid)), np.nan)
-    order, times, start, risk = _risk_sets(duration, weights)
+    order, times, start, risk = _risk_sets(duration, weights, entry)
     risk = np.maximum(risk, 1e-300)
     sorted_weights = weights[:, order]
     any_event = np.add.reduceat(sorted_weights * (cause[order] != 0), start, axis=1) / risk

@@ -44,7 +44,7 @@ class Outcome:
         endpoint: its record.
         arm: (n,) arm as text, empty for a cohort.
         data: (n, ...) arrays by role: ``duration``, ``event``, ``cause``, ``value``, ``values``,
-            ``baseline``, ``exposure``, ``events``.
+            ``baseline``, ``exposure``, ``events``, ``entry`` (delayed).
         intervals: for recurrent events the rows at risk: ``patient``, ``start``, ``stop``,
             ``event``, each (m,).
     """
@@ -118,16 +118,15 @@ def _wide(
     endpoint: Endpoint, table: pd.DataFrame, levels: tuple[object, ...] | None
 ) -> dict[str, np.ndarray]:
     """Arrays of an endpoint that has one row a patient."""
-    if isinstance(endpoint, TimeToEvent):
-        return {
-            "duration": _column(table, endpoint.duration),
-            "event": _column(table, endpoint.event) > 0,
-        }
-    if isinstance(endpoint, CompetingRisks):
-        return {
-            "duration": _column(table, endpoint.duration),
-            "cause": _column(table, endpoint.cause).astype(int),
-        }
+    if isinstance(endpoint, TimeToEvent | CompetingRisks):
+        data = {"duration": _column(table, endpoint.duration)}
+        if isinstance(endpoint, TimeToEvent):
+            data["event"] = _column(table, endpoint.event) > 0
+        else:
+            data["cause"] = _column(table, endpoint.cause).astype(int)
+        if endpoint.entry is not None:
+            data["entry"] = _column(table, endpoint.entry)
+        return data
     if isinstance(endpoint, Ordinal):
         order = as_text(pd.Series(list(levels or endpoint.ordered_levels(table)), dtype=object))
         lookup = {level: float(k) for k, level in enumerate(order)}
@@ -182,7 +181,18 @@ def horizon(*outcomes: Outcome) -> float:
 def _incidence(cause: int, grid: np.ndarray) -> Callable[[Outcome], Curve]:
     """Cumulative incidence of one cause on a grid."""
     return lambda o: (
-        lambda w: weighted.cumulative_incidence(o.data["duration"], o.data["cause"], cause, grid, w)
+        lambda w: weighted.cumulative_incidence(
+            o.data["duration"], o.data["cause"], cause, grid, w, o.data.get("entry")
+        )
+    )
+
+
+def _survival(grid: np.ndarray) -> Callable[[Outcome], Curve]:
+    """Survival on a grid."""
+    return lambda o: (
+        lambda w: weighted.survival(
+            o.data["duration"], o.data["event"], grid, w, o.data.get("entry")
+        )
     )
 
 
@@ -195,7 +205,7 @@ def curves(real: Outcome, synthetic: Outcome) -> list[OutcomeCurve]:
             OutcomeCurve(
                 "survival",
                 grid,
-                lambda o: lambda w: weighted.survival(o.data["duration"], o.data["event"], grid, w),
+                _survival(grid),
                 True,
                 "time",
                 1.0,
@@ -279,14 +289,16 @@ def pair_effects(part: Outcome, is_treated: np.ndarray) -> dict[str, Contrast]:
     """The contrasts of one outcome for a given split into treated and control."""
     endpoint, data = part.endpoint, part.data
     if isinstance(endpoint, TimeToEvent):
-        fit = contrasts.log_hazard_ratio(data["duration"], data["event"], is_treated)
+        fit = contrasts.log_hazard_ratio(
+            data["duration"], data["event"], is_treated, data.get("entry")
+        )
         return {"log hazard ratio": fit}
     if isinstance(endpoint, CompetingRisks):
         out = {}
         for cause in sorted(set(data["cause"].tolist()) - {0}):
             label = endpoint.labels.get(str(cause), f"cause {cause}")
             out[f"cause-specific log hazard ratio of {label}"] = contrasts.log_hazard_ratio(
-                data["duration"], data["cause"] == cause, is_treated
+                data["duration"], data["cause"] == cause, is_treated, data.get("entry")
             )
         return out
     if isinstance(endpoint, Recurrent):

@@ -57,7 +57,8 @@ def pair_tests(part: Outcome, treated: np.ndarray, fits: dict[str, Contrast]) ->
             if isinstance(endpoint, TimeToEvent)
             else [data["cause"] == c for c in sorted(set(data["cause"].tolist()) - {0})]
         )
-        found = [logrank_z(data["duration"], event, treated) for event in causes]
+        entry = data.get("entry")
+        found = [logrank_z(data["duration"], event, treated, entry) for event in causes]
         return dict(zip(fits, found))
     is_mean = isinstance(endpoint, Continuous) or (
         isinstance(endpoint, Longitudinal) and endpoint.family == "gaussian"
@@ -114,13 +115,18 @@ def permutation_z(score: np.ndarray, treated: np.ndarray) -> float:
     return float(centred[treated].sum() / variance**0.5) if variance > 0 else float("nan")
 
 
-def logrank_z(duration: np.ndarray, event: np.ndarray, treated: np.ndarray) -> float:
+def logrank_z(
+    duration: np.ndarray, event: np.ndarray, treated: np.ndarray, entry: np.ndarray | None = None
+) -> float:
     """Log-rank statistic, positive for a higher hazard in the treated arm."""
     from trial_sim.statistics.kernels.logrank import logrank_z as favouring_treated
+    from trial_sim.statistics.survival_tests import logrank
 
     if event.sum() == 0 or not treated.any() or treated.all():
         return float("nan")
     group = treated.astype(np.int64)
+    if entry is not None:
+        return -logrank(duration, event.astype(int), group, entry=entry).z
     z = favouring_treated(np.ascontiguousarray(duration, dtype=float), event.astype(bool), group)
     return -float(z)
 

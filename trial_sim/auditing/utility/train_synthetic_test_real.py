@@ -108,14 +108,24 @@ def _matrix(schema: Schema, part: Schema, table: MixedTable) -> np.ndarray:
     return model_matrix(part, table.columns(schema, part))[0]
 
 
+def survival_predictor(x: np.ndarray, outcome: Outcome, event: np.ndarray) -> np.ndarray:
+    """(p,) coefficients of the ridge Cox regression, with delayed entry where there is one."""
+    if "entry" not in outcome.data:
+        return ridge_cox(x, outcome.data["duration"], event)[0]
+    from trial_sim.outcomes.times.cox import fit_cox
+
+    times = outcome.data["duration"], event.astype(float)
+    return fit_cox(*times, x, ridge=RIDGE, entry=outcome.data["entry"]).coefficients
+
+
 def predictor(x: np.ndarray, outcome: Outcome) -> np.ndarray | None:
     """(p,) coefficients of a small ridge model for the outcome, or None where nothing varies."""
     endpoint = outcome.endpoint
     if isinstance(endpoint, TimeToEvent):
-        return ridge_cox(x, outcome.data["duration"], outcome.data["event"])[0]
+        return survival_predictor(x, outcome, outcome.data["event"])
     if isinstance(endpoint, CompetingRisks):
         first = min(set(outcome.data["cause"].tolist()) - {0}, default=1)
-        return ridge_cox(x, outcome.data["duration"], outcome.data["cause"] == first)[0]
+        return survival_predictor(x, outcome, outcome.data["cause"] == first)
     y, weight = response(outcome)
     used = weight > 0
     if used.sum() < 3 or np.ptp(y[used]) == 0:

@@ -242,6 +242,60 @@ def weighted_logrank_sorted(duration, event, group, weights, numerator, covarian
 
 
 @njit(cache=True, nogil=True)
+def weighted_logrank_entered(duration, event, group, entry, weights, numerator, covariance):
+    """`weighted_logrank_sorted` with delayed entry: a patient is at risk after ``entry`` (n,)."""
+    n = duration.shape[0]
+    k = weights.shape[0]
+    numerator[:] = 0.0
+    covariance[:, :] = 0.0
+    w = np.ones(k)
+    floors = np.ones(k)
+    late = np.argsort(entry)
+    entered = 0
+    at_risk = 0
+    n_one = 0
+    survival = 1.0
+    i = 0
+    while i < n:
+        time = duration[i]
+        while entered < n and entry[late[entered]] < time:
+            at_risk += 1
+            n_one += group[late[entered]]
+            entered += 1
+        deaths = 0
+        deaths_one = 0
+        leaving_one = 0
+        j = i
+        while j < n and duration[j] == time:
+            if event[j]:
+                deaths += 1
+                deaths_one += group[j]
+            leaving_one += group[j]
+            j += 1
+        if deaths > 0:
+            share = n_one / at_risk
+            difference = deaths * share - deaths_one
+            piece = deaths * share * (1.0 - share)
+            if deaths > 1:
+                piece *= (at_risk - deaths) / (at_risk - 1.0)
+            for a in range(k):
+                kind = int(weights[a, 0])
+                if kind == MAGIRR_BURMAN and time <= weights[a, 1]:
+                    floors[a] = survival
+                w[a] = _weight(kind, weights[a, 1], weights[a, 2], survival, floors[a])
+                numerator[a] += w[a] * difference
+                for b in range(a + 1):
+                    covariance[a, b] += w[a] * piece * w[b]
+            survival *= 1.0 - deaths / at_risk
+        at_risk -= j - i
+        n_one -= leaving_one
+        i = j
+    for a in range(k):
+        for b in range(a):
+            covariance[b, a] = covariance[a, b]
+
+
+@njit(cache=True, nogil=True)
 def weighted_logrank_stratified(
     duration, event, group, stratum, n_strata, weights, numerator, covariance
 ):
