@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint coverage bench licences docs notebook clean
+.PHONY: demo test lint coverage bench fuzz-trials licences docs notebook clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -43,6 +43,10 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# Shapes of trials that a fit must give back: events, follow-up, associations, effects.
+fuzz-trials: $(STAMP)
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks.trial_shapes --n 2000 --jobs 2
 
 notebook: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[notebook]"

@@ -176,13 +176,16 @@ class HazardModel:
         return np.clip(place, 0, len(self.events.widths) - 1)
 
     def _tail(self, hazards: np.ndarray) -> np.ndarray:
-        """Hazards beyond the last knot: none, or those of the last third of the follow-up."""
+        """Hazards beyond the last knot: none, or those of the last third of the follow-up
+        (of all of it, for an arm without events there)."""
         n_arms, _, n_causes = hazards.shape
         if self.tail == "horizon":
             return np.zeros((n_arms, n_causes))
         late = self.events.knots[1:] > self.events.knots[-1] * 2 / 3
         width = self.events.widths[late]
-        return (hazards[:, late] * width[:, None]).sum(axis=1) / width.sum()
+        last = (hazards[:, late] * width[:, None]).sum(axis=1) / width.sum()
+        whole = np.einsum("akc,k->ac", hazards, self.events.widths) / self.events.knots[-1]
+        return np.where(last.sum(axis=1, keepdims=True) > 0, last, whole)
 
     def override(
         self, parameters: HazardParameters, effects: Mapping[int, float]
@@ -238,6 +241,7 @@ class HazardModel:
         time, cause = self.latent(codes, arm, exponential, parameters)
         start = None if self.entry is None else self.entry.times(codes)
         end = self.follow_up.times(codes, arm, rng, parameters.censoring, start)
+        end = self.follow_up.ended(time, end)
         seen = time <= end
         observed = later_than(recorded_up(np.where(seen, time, end), self.unit), start)
         return {self.columns[0]: observed, self.columns[1]: np.where(seen, cause, 0)}

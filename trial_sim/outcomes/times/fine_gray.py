@@ -128,6 +128,8 @@ class FineGrayModel:
         exponential = rng.standard_exponential((len(arm), 2))
         time, cause = self.latent_from_risk(risk, arm, exponential, p)
         end = base.follow_up.times(codes, arm, rng, p.censoring)
+        if base.follow_up.complete:
+            time = np.minimum(time, base.events.knots[-1])  # the other cause, at the latest then
         seen = time <= end
         observed = recorded_up(np.where(seen, time, end), base.unit)
         return {base.columns[0]: observed, base.columns[1]: np.where(seen, cause, 0)}

@@ -118,6 +118,16 @@ class FollowUp:
         """The longest follow-up."""
         return float(self.dropout.knots[-1])
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing but the event ends the follow-up."""
+        return not len(self.ends) and self.cutoff is None and not self.dropout.counts.any()
+
+    def ended(self, time: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """Ends of follow-up (n,), at the horizon for those who would neither have the event at
+        their latent ``time`` nor leave."""
+        return np.where(np.isinf(time) & np.isinf(end), self.horizon, end)
+
     def draw(self, rng: np.random.Generator | None, reference: np.ndarray) -> FollowUpParameters:
         """Estimates, or one draw: gamma hazards, beta chances, normal coefficients.
 
@@ -172,7 +182,8 @@ class FollowUp:
             # administrative end closes it
             late = self.dropout.counts[np.where(arm < len(self.stopped), arm, 0), -1, 0] > 0
             late &= not near(knots[-1:], self.ends).any()
-            end = np.where(np.isinf(end), np.where(late, spread, knots[-1]), end)
+            last = np.inf if self.complete else knots[-1]
+            end = np.where(np.isinf(end), np.where(late, spread, last), end)
         for j, last in enumerate(self.ends):
             chance = p.chances[arm, j]
             if risk is not None:

@@ -129,6 +129,7 @@ class MultistateModel:
             codes, arm, rng.standard_exponential((n, 3)), parameters
         )
         end = self.follow_up.times(codes, arm, rng, parameters.censoring)
+        end = self.follow_up.ended(death, end)
         last = np.minimum(death, end)
         out = (
             np.minimum(progression, last),

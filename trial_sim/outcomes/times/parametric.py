@@ -273,6 +273,7 @@ class ParametricModel:
             target = target + self.hazard_at(start, eta, acts, p)
         time, _ = self.first_at(target, eta, acts, p)
         end = self.follow_up.times(codes, arm, rng, p.censoring, start)
+        end = self.follow_up.ended(time, end)
         seen = time <= end
         observed = later_than(recorded_up(np.where(seen, time, end), self.unit), start)
         return {self.columns[0]: observed, self.columns[1]: seen.astype(np.int64)}

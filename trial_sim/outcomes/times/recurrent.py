@@ -146,6 +146,7 @@ class RecurrentModel:
         if self.gaps.any_entry:
             begin = self.gaps.drawn_entries(arm, rng, self.unit)
         end = self.follow_up.times(codes, arm, rng, p.censoring, begin)
+        end = np.minimum(end, self.follow_up.horizon)
         who, times = self.event_times(self.means(codes, arm, p), arm, rng, p)
         unit = self.unit
         if unit:
@@ -154,11 +155,13 @@ class RecurrentModel:
             times = spaced(who, times, unit)
         if begin is not None:
             end = np.maximum(end, begin + (unit or 1e-6 * self.follow_up.horizon))
-            after = times > begin[who]
+            after = times > begin[who] + (unit / 2 or 1e-9 * self.follow_up.horizon)
             who, times = who[after], times[after]
         gaps, opens = np.zeros((0, 4)), np.zeros(len(who), dtype=bool)
         if self.gaps.any_gap:
-            keep, gaps, opens = self.gaps.cut(who, times, arm, self.follow_up.horizon, rng, unit)
+            keep, gaps, opens = self.gaps.cut(
+                who, times, arm, self.follow_up.horizon, rng, unit, begin
+            )
             who, times, opens = who[keep], times[keep], opens[keep]
         kept = times <= end[who]
         who, times, opens = who[kept], times[kept], opens[kept]
@@ -217,12 +220,7 @@ def intervals(
     """
     n = len(end)
     slack = 1e-9 * float(end.max())
-    inside = gaps[:, 1] < end[gaps[:, 0].astype(int)] - slack
-    if begin is not None:
-        # a gap that began before the entry is over, or delays it
-        early = gaps[:, 1] <= begin[gaps[:, 0].astype(int)] + slack
-        inside &= ~early
-    gaps = gaps[inside]
+    gaps = gaps[gaps[:, 1] < end[gaps[:, 0].astype(int)] - slack]
     patient = gaps[:, 0].astype(int)
     lone = gaps[:, 3] == 0
     first = np.zeros(n) if begin is None else begin

@@ -98,11 +98,13 @@ class RiskGaps:
         horizon: float,
         rng: np.random.Generator,
         unit: float,
+        begin: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Walk through each patient's events and leave out those that fall into a gap.
 
         Args:
             who, times: (m,) patient and time of each event, in order. arm: (n,).
+            begin: (n,) entries, or None.
 
         Returns:
             ``keep`` (m,) boolean; and of every gap its patient, its start and end, and whether an
@@ -124,14 +126,14 @@ class RiskGaps:
         order = np.lexsort((~is_event, time, patient))
         rank = np.empty(len(patient), dtype=int)
         rank[order] = np.arange(len(order)) - np.searchsorted(patient[order], patient[order])
-        free = np.full(n, -np.inf)  # at risk again from here on
+        slack = unit / 2 or 1e-9 * horizon
+        free = np.zeros(n) if begin is None else begin.copy()  # at risk from here on
         real = np.zeros(len(patient), dtype=bool)
         for r in range(int(rank.max()) + 1 if len(rank) else 0):
             now = np.flatnonzero(rank == r)
-            now = now[time[now] > free[patient[now]]]
+            now = now[time[now] > free[patient[now]] + slack]
             real[now] = True
-            now = now[opens[now]]
-            free[patient[now]] = time[now] + length[now]
+            free[patient[now]] = time[now] + np.where(opens[now], length[now], 0.0)
         gaps = real & opens
         table = np.column_stack([patient, time, time + length, is_event])[gaps]
         return real[: len(who)], table, (gaps)[: len(who)]
