@@ -71,7 +71,14 @@ class Dropout:
         for k in range(1, v):
             at = np.flatnonzero(last >= k - 1)
             rows.append(
-                _design(k, v, arm[at], (filled[at, k - 1] - centre) / scale, features[at], n_arms)
+                _design(
+                    k,
+                    v,
+                    arm[at],
+                    np.round((filled[at, k - 1] - centre) / scale, 12),
+                    features[at],
+                    n_arms,
+                )
             )
             y.append((last[at] < k).astype(float))
         x, target = np.vstack(rows), np.concatenate(y)
@@ -82,13 +89,7 @@ class Dropout:
         active = bool(target.any())
         if active:
             coefficients, covariance = fit_glm(target, x, "binomial", ridge)
-        root = square_root(covariance)
-        if active:
-            # the symmetric root: visits without drop-out give equal eigenvalues, whose vectors
-            # would turn with the last digit of the data
-            values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-            root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-        return cls(coefficients, root, active, first, centre, scale, skipped)
+        return cls(coefficients, square_root(covariance), active, first, centre, scale, skipped)
 
     def draw(self, rng: np.random.Generator | None) -> DropoutParameters:
         """Estimates, or one draw: normal coefficients, beta rates."""
@@ -116,7 +117,7 @@ class Dropout:
         chance = rng.random((n, v))
         for k in range(1, v):
             if self.active:
-                value = (visits[:, k - 1] - self.centre) / self.scale
+                value = np.round((visits[:, k - 1] - self.centre) / self.scale, 12)
                 x = _design(k, v, arm, value, features, n_arms)
                 gone |= chance[:, k] < expit(x @ p.coefficients)
             out[gone, k] = np.nan

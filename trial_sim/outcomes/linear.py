@@ -14,6 +14,7 @@ import numpy as np
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.features import FeatureMap
 
+ALIKE = 1e-9  # of the largest variance: principal axes no further apart have no direction
 RIDGE = 1.0  # of standardised features: a normal prior with standard deviation 1
 
 
@@ -85,11 +86,15 @@ class LinearPart:
 
 
 def square_root(covariance: np.ndarray) -> np.ndarray:
-    """A symmetric square root (p, p)."""
+    """A square root (p, p): of the principal axes, or the symmetric one where two of them are as
+    long as each other (as of two terms that no data speak of), whose directions would turn with the
+    last digit of the data."""
     if covariance.size == 0:
         return covariance
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    return vectors * np.sqrt(np.maximum(values, 0))
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    alike = (np.diff(values) < ALIKE * values[-1]).any()
+    return root @ vectors.T if alike else root
 
 
 def arm_indicators(arm: np.ndarray, n_arms: int) -> np.ndarray:

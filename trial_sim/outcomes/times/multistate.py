@@ -193,9 +193,10 @@ def fit(data: FitData, name: str) -> MultistateModel:
     schema = replace(data.schema, columns=(*data.schema.columns, extra))
     codes = np.column_stack([data.codes, p_time])[ill]
     features = FeatureMap.fit(codes, schema.columns, [*data.features.columns, PROGRESSED_AT])
-    two = pd.DataFrame(
-        {"time": np.maximum(d_time - p_time, 0)[ill], "event": d_event[ill].astype(int)}
-    )
+    last = float(d_time.max())
+    # to twelve digits: equal gaps between subtracted times are ties, whatever the unit
+    gap = np.round(np.maximum(d_time - p_time, 0)[ill] / last, 12) * last
+    two = pd.DataFrame({"time": gap, "event": d_event[ill].astype(int)})
     rng = np.random.Generator(np.random.Philox(51))
     pool = np.tile(data.reference, (4, 1))
     arm = rng.integers(0, data.n_arms, len(pool))

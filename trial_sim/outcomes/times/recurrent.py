@@ -24,7 +24,6 @@ from trial_sim.outcomes.hazard_grid import (
     choose_knots,
     cumulative_at,
     midpoints,
-    recorded_up,
     resolution_of,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart
@@ -142,26 +141,24 @@ class RecurrentModel:
     ) -> dict[str, np.ndarray]:
         """Rows ``(start, stop]`` with events, and ``row``, the patient's index of each."""
         p = parameters
-        begin = None
-        if self.gaps.any_entry:
-            begin = self.gaps.drawn_entries(arm, rng, self.unit)
-        end = self.follow_up.times(codes, arm, rng, p.censoring, begin)
-        end = np.minimum(end, self.follow_up.horizon)
+        unit, step = self.unit, 1.0 if self.unit else 0.0
+        scale = unit or self.follow_up.horizon  # whole units, or parts of the horizon
+        gaps_of, horizon = self.gaps.in_units(scale), self.follow_up.horizon / scale
+        begin = gaps_of.drawn_entries(arm, rng, step) if gaps_of.any_entry else None
+        late = None if begin is None else begin * scale
+        end = np.minimum(self.follow_up.times(codes, arm, rng, p.censoring, late) / scale, horizon)
         who, times = self.event_times(self.means(codes, arm, p), arm, rng, p)
-        unit = self.unit
+        times = times / scale
         if unit:
-            end = recorded_up(end, unit)
-            times = recorded_up(times, unit)
-            times = spaced(who, times, unit)
+            end, times = np.ceil(end - 1e-9), np.ceil(times - 1e-9)
+            times = spaced(who, times, 1.0)
         if begin is not None:
-            end = np.maximum(end, begin + (unit or 1e-6 * self.follow_up.horizon))
-            after = times > begin[who] + (unit / 2 or 1e-9 * self.follow_up.horizon)
+            end = np.maximum(end, begin + (step or 1e-6))
+            after = times > begin[who] + (step / 2 or 1e-9)
             who, times = who[after], times[after]
         gaps, opens = np.zeros((0, 4)), np.zeros(len(who), dtype=bool)
-        if self.gaps.any_gap:
-            keep, gaps, opens = self.gaps.cut(
-                who, times, arm, self.follow_up.horizon, rng, unit, begin
-            )
+        if gaps_of.any_gap:
+            keep, gaps, opens = gaps_of.cut(who, times, arm, horizon, rng, step, begin)
             who, times, opens = who[keep], times[keep], opens[keep]
         kept = times <= end[who]
         who, times, opens = who[kept], times[kept], opens[kept]
@@ -172,6 +169,7 @@ class RecurrentModel:
             below = rank < self.most
             who, times, opens = who[below], times[below], opens[below]
         row, table = intervals(begin, end, who, times, opens, gaps)
+        table[:, :2] *= scale
         digits = 8 - int(np.floor(np.log10(self.follow_up.horizon)))
         out: dict[str, np.ndarray] = {
             name: np.round(table[:, k], digits) for k, name in enumerate(self.columns)

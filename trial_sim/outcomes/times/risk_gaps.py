@@ -7,7 +7,7 @@ are drawn from quantiles of the lengths seen. Entries after time 0 have quantile
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,6 +75,11 @@ class RiskGaps:
             np.stack([quantiles(length[m], of[m]) for m in parts], axis=1),
             quantiles(start[first], arm[who[first]]),
         )
+
+    def in_units(self, unit: float) -> RiskGaps:
+        """The same with lengths and entries in parts of ``unit``."""
+        alone = self.alone / np.array([1.0, unit])
+        return replace(self, alone=alone, lengths=self.lengths / unit, entries=self.entries / unit)
 
     @property
     def any_gap(self) -> bool:
