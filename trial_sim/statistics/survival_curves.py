@@ -124,6 +124,7 @@ def kaplan_meier(
         [0.75, 0.75, 0.375, 0.0]
     """
     (times,) = merge_ties(non_negative(duration, "duration"))
+    begin, times = entries(entry, times)
     seen = indicator(event, "event", times.size)
     choice(interval, "interval", ("log", "log-log", "plain"))
     if not 0 < level < 1:
@@ -132,7 +133,6 @@ def kaplan_meier(
     leaving = np.bincount(inverse, minlength=unique.size)
     deaths = np.bincount(inverse, weights=seen, minlength=unique.size).astype(np.int64)
     at_risk = times.size - np.concatenate([[0], np.cumsum(leaving)[:-1]])
-    begin, times = entries(entry, times)
     if begin is not None:
         to_come = times.size - np.searchsorted(np.sort(begin), unique, side="left")
         at_risk = at_risk - to_come
