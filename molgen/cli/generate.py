@@ -196,11 +196,12 @@ def _write_latents(output: Path, read: MoleculeFile, refused: list[dict[str, Any
     temporary = output.with_name(f".{output.stem}.tmp{output.suffix}")
     try:
         if output.suffix == ".npz":
-            texts = {
-                "smiles": np.array([read.smiles[i] for i in kept], dtype=np.str_),
-                "names": np.array([read.names[i] for i in kept], dtype=np.str_),
-            }
-            np.savez_compressed(temporary, z=z[kept], **texts)
+            np.savez_compressed(
+                temporary,
+                z=z[kept],
+                smiles=np.array([read.smiles[i] for i in kept], dtype=np.str_),
+                names=np.array([read.names[i] for i in kept], dtype=np.str_),
+            )
         else:
             write_parquet(table, temporary)
         os.replace(temporary, output)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.covariates.conditions import sample_codes
-from trial_sim.outcomes.times.risk_gaps import RiskGaps
+from trial_sim.outcomes.risk_gaps import RiskGaps
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
 POOL = 20_000

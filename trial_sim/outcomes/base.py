@@ -12,8 +12,8 @@ import pandas as pd
 from trial_sim.data.endpoints import Endpoint, Recurrent
 from trial_sim.data.schema import TrialSchema
 from trial_sim.outcomes.data_cutoff import DataCutoff
+from trial_sim.outcomes.delayed_entry import DelayedEntry
 from trial_sim.outcomes.features import FeatureMap
-from trial_sim.outcomes.times.delayed_entry import DelayedEntry
 
 
 @dataclass(frozen=True)

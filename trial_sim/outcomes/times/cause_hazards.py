@@ -19,6 +19,7 @@ import numpy as np
 
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.base import FitData
+from trial_sim.outcomes.delayed_entry import DelayedEntry
 from trial_sim.outcomes.hazard_grid import (
     EACH,
     HazardGrid,
@@ -32,7 +33,6 @@ from trial_sim.outcomes.hazard_grid import (
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.outcomes.times.cox import fit_cox
-from trial_sim.outcomes.times.delayed_entry import DelayedEntry
 from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters, followed_times, near
 from trial_sim.statistics.arm_differences import log_hazard_ratio
 

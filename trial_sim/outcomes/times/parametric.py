@@ -21,6 +21,7 @@ from scipy import special
 
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.base import FitData
+from trial_sim.outcomes.delayed_entry import DelayedEntry
 from trial_sim.outcomes.hazard_grid import (
     EACH,
     choose_knots,
@@ -31,7 +32,6 @@ from trial_sim.outcomes.hazard_grid import (
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.outcomes.times.calibration import calibrated
 from trial_sim.outcomes.times.cause_hazards import event_notes, later_than, tail_of
-from trial_sim.outcomes.times.delayed_entry import DelayedEntry
 from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters, followed_times, near
 
 AFT = ("weibull", "lognormal", "loglogistic", "generalized_gamma")

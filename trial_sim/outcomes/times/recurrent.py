@@ -27,9 +27,9 @@ from trial_sim.outcomes.hazard_grid import (
     resolution_of,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart
+from trial_sim.outcomes.risk_gaps import RiskGaps
 from trial_sim.outcomes.times.cox import fit_cox
 from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters
-from trial_sim.outcomes.times.risk_gaps import RiskGaps
 
 MODELS = ("andersen_gill", "negative_binomial")
 CALIBRATION = 6000  # simulated patients an arm, to undo what stopping at a number of events selects
