@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from rdkit import Chem, rdBase
 
 from molgen.chem.parsing import parse_or_none
@@ -20,6 +22,26 @@ def read_molecule(smiles: str) -> Chem.Mol:
 def find_part(mol: Chem.Mol, pattern: str, smiles: str) -> tuple[int, ...]:
     """Atoms of the first match of ``pattern`` (SMARTS, or else SMILES) in ``mol``.
 
+    Warns where it is found at several places that symmetry does not make equal. Raises ValueError
+    if it cannot be read or is not there; ``smiles`` names the molecule.
+    """
+    matches = find_parts(mol, pattern, smiles)
+    rank = list(Chem.CanonicalRankAtoms(mol, breakTies=False))
+    first = sorted(rank[a] for a in matches[0])
+    others = [m for m in matches[1:] if sorted(rank[a] for a in m) != first]
+    if others:
+        shown = ", ".join(map(str, sorted(matches[0])))
+        warnings.warn(
+            f"{pattern!r} is found {len(others) + 1} times in {smiles}; atoms {shown} are taken. "
+            "A larger pattern, such as one with a neighbouring atom, tells them apart.",
+            stacklevel=3,
+        )
+    return matches[0]
+
+
+def find_parts(mol: Chem.Mol, pattern: str, smiles: str) -> tuple[tuple[int, ...], ...]:
+    """Atoms of every match of ``pattern`` (SMARTS, or else SMILES) in ``mol``, at least one.
+
     Raises ValueError if it cannot be read or is not there; ``smiles`` names the molecule.
     """
     with rdBase.BlockLogs():
@@ -33,7 +55,7 @@ def find_part(mol: Chem.Mol, pattern: str, smiles: str) -> tuple[int, ...]:
         matches = mol.GetSubstructMatches(as_smiles) if as_smiles is not None else ()
     if not matches:
         raise ValueError(f"{pattern!r} is not a part of {smiles}")
-    return matches[0]
+    return matches
 
 
 def cut_core(smiles: str, core: str) -> Scaffold:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from molgen.motifs.vocabulary_growth import extend
 from molgen.sampling.decoding import Writer
 from molgen.sampling.model_processes import draw_blocks
 from molgen.sampling.molecules import Molecules, to_canonical
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 _BLOCK = 512
@@ -272,18 +275,68 @@ class Generator:
 
     def sample_near(
         self,
+        smiles: str | Chem.Mol,
+        n: int,
+        radius: float = 0.3,
+        seed: int = 0,
+        temperature: float = 1.0,
+        keep: str | Iterable[int] | None = None,
+        change: str | Iterable[int] | None = None,
+        filters: Any = "default",
+    ) -> Molecules:
+        """``n`` different analogues of ``smiles``, best first: one or two places are changed.
+
+        Made by small edits and by parts that the model writes anew, so that leads which the latent
+        cannot give back have analogues, too. Charges, isotopes and stereocentres stay where nothing
+        changes. Fewer come back, with the reason in ``dropped``, where there are not so many.
+
+        Args:
+            radius: the share of the lead's heavy atoms that may change, above 0 and up to 1; at
+                least one may.
+            keep: atoms that stay as they are, as SMARTS (every match) or atom numbers.
+            change: the only atoms that may change, as SMARTS (every match) or atom numbers.
+            filters: an analogue fails none of these that the lead passes; None for no filters.
+            temperature: below 1 more typical groups, above 1 more varied ones.
+
+        Raises ValueError if the molecule cannot be read, ``radius`` is not a share, or ``keep`` and
+        ``change`` leave nothing to change.
+        """
+        from molgen.generation import near
+
+        return near.sample_near(self, smiles, n, radius, seed, temperature, keep, change, filters)
+
+    def near_table(
+        self,
+        smiles: str | Chem.Mol,
+        n: int,
+        radius: float = 0.3,
+        seed: int = 0,
+        temperature: float = 1.0,
+        keep: str | Iterable[int] | None = None,
+        change: str | Iterable[int] | None = None,
+        filters: Any = "default",
+    ) -> pd.DataFrame:
+        """The analogues of ``sample_near`` as a table (see ``near.near_table``): similarity, the
+        share of the lead that is kept, what was changed, and how likely the model finds it."""
+        from molgen.generation import near
+
+        return near.near_table(self, smiles, n, radius, seed, temperature, keep, change, filters)
+
+    def sample_near_latent(
+        self,
         smiles: str,
         n: int,
         radius: float = 1.0,
         seed: int = 0,
         temperature: float = 1.0,
         unique: bool = True,
-        keep: str | Iterable[int] | None = None,
     ) -> Molecules:
-        """``n`` molecules around ``smiles``, none of them the molecule itself.
+        """``n`` molecules written from noised copies of the latent of ``smiles``, never itself.
+
+        How near they are depends on how well the model reconstructs the molecule; ``sample_near``
+        does not.
 
         Args:
-            keep: a part that must stay, as SMARTS or atom indices; only the rest is changed.
             radius: noise added to the latent, in units of a latent's own spread; the decoder is
                 told how noisy the latent is. Near 0 small changes, above 2 hardly related.
             unique: give ``n`` different molecules where that many are found; the result is
@@ -294,10 +347,6 @@ class Generator:
         check_count(n)
         if not radius >= 0:
             raise ValueError(f"radius is {radius}; expected a number of at least 0")
-        if keep is not None:
-            from molgen.generation import growing
-
-            return growing.change_part(self, smiles, keep, n, radius, seed, temperature)
         mu = self.encode_one(smiles)
         level = radius / (1 + radius)
         own = Chem.CanonSmiles(smiles, useChiral=0)
