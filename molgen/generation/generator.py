@@ -425,8 +425,32 @@ class Generator:
 
         return sample_where(self, wanted, n, seed, scaffold, temperature, None, diverse)
 
-    def interpolate(self, start: str, end: str, n_steps: int = 8, seed: int = 0) -> Molecules:
-        """``n_steps`` molecules on the great circle from ``start`` to ``end``, both included.
+    def interpolate(
+        self,
+        start: str | Chem.Mol,
+        end: str | Chem.Mol,
+        n_steps: int = 8,
+        seed: int = 0,
+        filters: Any = "default",
+    ) -> Molecules:
+        """``n_steps`` molecules that lead from ``start`` to ``end``; these two are first and last.
+
+        The steps differ, similarity to the start falls and that to the end rises; where no such
+        path is found, ``dropped`` says so (see ``paths.interpolate``).
+
+        Raises ValueError if a molecule cannot be read or ``n_steps`` is below 2.
+        """
+        from molgen.generation import paths
+
+        return paths.interpolate(self, start, end, n_steps, seed, filters)
+
+    def interpolate_latent(
+        self, start: str, end: str, n_steps: int = 8, seed: int = 0
+    ) -> Molecules:
+        """``n_steps`` molecules on the great circle between the latents of ``start`` and ``end``.
+
+        The first and the last are what the model makes of these latents: the molecules given only
+        where it can give them back, which ``dropped`` tells.
 
         Raises ValueError if a molecule cannot be read or ``n_steps`` is below 2.
         """

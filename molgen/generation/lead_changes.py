@@ -58,8 +58,10 @@ class Change:
     kind: "exchange" (a branch for another), "add" (at a hydrogen), "remove" (a branch for a
         hydrogen), "element", "insert", "delete" (an atom of a chain or ring), "move" (a branch).
     place: atoms with other bonds, or another element, than before; atoms that go included.
-    removed: atoms that go. moved: atoms of a branch that hangs elsewhere. elements: (atom, new atomic number). cuts, bonds: pairs of atoms whose
-        single bond goes or comes. inserted: (atomic number, its two neighbours).
+    removed: atoms that go. moved: atoms of a branch that hangs elsewhere.
+    elements: (atom, new atomic number).
+    cuts, bonds: pairs of atoms whose single bond goes or comes.
+    inserted: (atomic number, its two neighbours).
     fragment: (atom, SMILES in which ``*`` stands for that atom), or None.
     added: heavy atoms that come.
     what: the change in words that a chemist reads, for example ``"*Cl -> *OC"``.
@@ -101,6 +103,12 @@ class Lead:
         self.charged = {a.GetIdx() for a in mol.GetAtoms() if a.GetFormalCharge()}
         self.rank = list(Chem.CanonicalRankAtoms(mol, breakTies=False))
         self.flat = flat_smiles(mol)
+
+    def allow(self, other: Lead) -> None:
+        """Take groups and ring sizes that ``other`` has for those of the lead itself."""
+        self.unwanted = [max(pair) for pair in zip(self.unwanted, other.unwanted)]
+        self.largest_ring = max(self.largest_ring, other.largest_ring)
+        self.radicals = max(self.radicals, other.radicals)
 
     def branches(self) -> list[tuple[int, int, frozenset[int]]]:
         """(anchor, first atom, atoms) of what hangs on each acyclic single bond, both sides."""
@@ -148,6 +156,7 @@ def _fragment(smiles: str) -> tuple[Chem.Mol, int]:
         if atom.GetFormalCharge() == 0:
             atom.SetNoImplicit(False)
             atom.SetNumExplicitHs(0)
+    neighbour.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
     at = neighbour.GetIdx()
     mol.RemoveAtom(star.GetIdx())
     return mol.GetMol(), at - (at > star.GetIdx())
@@ -367,3 +376,15 @@ def branch_smiles(lead: Lead, first: int, atoms: Iterable[int]) -> str:
     """A branch as SMILES, ``*`` in front of its first atom."""
     text = Chem.MolFragmentToSmiles(lead.mol, list(atoms), rootedAtAtom=first, isomericSmiles=False)
     return "*" + text
+
+
+def branch_parts(lead: Lead) -> dict[str, int]:
+    """What hangs on each acyclic single bond, stereo included: SMILES with ``*``, heavy atoms."""
+    parts: dict[str, int] = {}
+    for a, b in cut_bonds(lead.mol):
+        bond = lead.mol.GetBondBetweenAtoms(a, b).GetIdx()
+        with quiet_rdkit():
+            cut = Chem.FragmentOnBonds(lead.mol, [bond], dummyLabels=[(0, 0)])
+            for part in Chem.GetMolFrags(cut, asMols=True):
+                parts.setdefault(Chem.MolToSmiles(part), part.GetNumHeavyAtoms())
+    return {text: size for text, size in parts.items() if text.count("*") == 1}

@@ -1,20 +1,21 @@
 """Analogues of a lead: most of it stays, one or two places are changed.
 
-Changes are of two sorts. Small ones are listed: another element, an atom more or less in a chain or
-a ring, a branch taken away or moved (``molgen.generation.lead_changes``). Larger ones are written by the model:
-a branch is cut off and the rest of the lead's own motif tree, or the part of it around the cut, is
-the beginning from which the model writes another. Nothing passes through the latent, so leads that
-the model cannot give back have analogues, too. What has been made is ranked by similarity to the
-lead and by how likely the model finds it.
+Changes are of two sorts. Small ones are listed: another element, an atom more or less in a chain
+or a ring, a branch taken away or moved (``molgen.generation.lead_changes``). Larger ones are written by the
+model: a branch is cut off and the rest of the lead's own motif tree, or the part of it around the
+cut, is the beginning from which the model writes another. Nothing passes through the latent, so
+leads that the model cannot give back have analogues, too. What has been made is ranked by
+similarity to the lead and by how likely the model finds it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,12 +46,11 @@ from molgen.sampling.molecules import Molecules
 if TYPE_CHECKING:
     import pandas as pd
 
-    from molgen.filters.filter_sets import FilterSet
     from molgen.generation.generator import Generator
 
 logger = logging.getLogger(__name__)
-_PLACES, _DRAWS = 10, 32
-_MOST_ATOMS, _MOST_NODES = 40, 24
+_PLACES, _DRAWS = 6, 48
+_MOST_ATOMS, _MOST_NODES, _PART_MOTIFS = 40, 24, 5
 _CONTEXT = 2
 _NEAR_ENOUGH = 0.7  # beyond this similarity, likelihood alone ranks
 _NATS_PER_ATOM, _UNKNOWN = 1.2, -12.0
@@ -327,7 +327,7 @@ def _written_parts(
         writer, prefix = prepare_prefix(model, scaffold)
     except ValueError:
         return []
-    limit = len(prefix.token) + min(most, 6)
+    limit = len(prefix.token) + min(most, _PART_MOTIFS)
     z, level = torch.zeros(1, model.latent_dim), torch.ones(1)
     trees = writer.write(z, level, uniforms, temperature, prefix, limit)
     found: dict[str, int] = {}
@@ -405,12 +405,11 @@ def _rank(
     ].astype(float)
     # The model is asked about the nearest of each kind of change only: it is the slow part.
     likely = np.full(len(found), np.nan)
-    shortlist = _mixed(found, similarity, 2 * n + 30)
+    shortlist = _mixed(found, similarity, n + n // 2 + 20)
     likely[shortlist] = relative_likelihood(model, lead, [found[i] for i in shortlist])
-    # An atom costs some nats wherever it is: what counts is to be likelier than so many atoms are.
     size = np.array([sum(c.added - len(c.removed) for c in a.changes) for a in found])
-    merit = np.clip(np.nan_to_num(likely, nan=_UNKNOWN) + _NATS_PER_ATOM * size, _UNKNOWN, 3.0)
-    value = np.minimum(similarity, _NEAR_ENOUGH) + 0.04 * merit + 0.03 * rng.gumbel(size=len(found))
+    value = np.minimum(similarity, _NEAR_ENOUGH) + 0.04 * merit(found, likely)
+    value += 0.03 * rng.gumbel(size=len(found))
     value -= 0.03 * np.maximum(np.abs(size) - 3, 0)  # rings that only come or go are no small step
     order = sorted(shortlist, key=lambda i: -value[i])
     order += sorted(set(range(len(found))) - set(shortlist), key=lambda i: -value[i])
@@ -522,20 +521,8 @@ def _choose(
     lead: Lead, ranked: list[tuple[Analogue, float, float]], n: int, filters: Any
 ) -> list[tuple[Analogue, float, float]]:
     """The first ``n`` that fail no filter that the lead passes, not too many at one place."""
-    if filters is None:
-        return _spread(ranked)[:n]
-    from molgen.filters.filter_sets import as_filter_set
-
-    chosen_set = as_filter_set(filters)
-    failed = {reason.filter for reason in chosen_set.refuse(lead.mol)}
-    passes = _passer(chosen_set, failed)
-    chosen = []
-    for entry in _spread(ranked):
-        if passes(entry[0].mol):
-            chosen.append(entry)
-            if len(chosen) == n:
-                break
-    return chosen
+    passes = filter_test([lead.mol], filters)
+    return list(islice((e for e in _spread(ranked) if passes(e[0].mol)), n))
 
 
 def _spread(ranked: list[tuple[Analogue, float, float]]) -> list[tuple[Analogue, float, float]]:
@@ -552,24 +539,32 @@ def _spread(ranked: list[tuple[Analogue, float, float]]) -> list[tuple[Analogue,
     return ordered
 
 
-def _passer(filters: FilterSet, failed: set[str]):  # type: ignore[no-untyped-def]
+def filter_test(mols: Sequence[Chem.Mol], filters: Any) -> Callable[[Chem.Mol], bool]:
+    """Whether a molecule fails none of ``filters`` but those that one of ``mols`` fails, too."""
+    if filters is None:
+        return lambda mol: True
     from molgen.chem.properties import compute
     from molgen.chem.typed_molecules import as_typed
     from molgen.filters.fast_filters import refuses
+    from molgen.filters.filter_sets import as_filter_set
 
-    asked = [f for f in filters.filters if f.name not in failed]
+    chosen = as_filter_set(filters)
+    failed = {reason.filter for mol in mols for reason in chosen.refuse(mol)}
+    asked = [f for f in chosen.filters if f.name not in failed]
     names = list(dict.fromkeys(d for f in asked for d in f.descriptors))
 
     def passes(mol: Chem.Mol) -> bool:
-        typed = as_typed(mol)
-        values = compute(mol, names)
+        typed, values = as_typed(mol), compute(mol, names)
         return not any(refuses(f, typed, values) for f in asked)
 
     return passes
 
 
-def iterate_analogues(
-    model: Generator, lead: Lead, most: int, n: int, seed: int
-) -> Iterator[Analogue]:
-    """Sound molecules near ``lead``, unranked: proposals for paths between molecules."""
-    yield from _proposals(model, lead, set(range(lead.n_atoms)), most, n, seed, 1.0)
+def merit(analogues: Sequence[Analogue], likelihood: np.ndarray) -> np.ndarray:
+    """How much likelier than its lead each analogue is for its size, (n,), between -12 and 3.
+
+    An atom costs some nats wherever it is: what counts is to be likelier than so many atoms are.
+    """
+    size = np.array([sum(c.added - len(c.removed) for c in a.changes) for a in analogues])
+    value = np.nan_to_num(likelihood, nan=_UNKNOWN) + _NATS_PER_ATOM * size
+    return np.clip(value, _UNKNOWN, 3.0)
