@@ -4,11 +4,11 @@
 
 Leads are molecules of ``tests/data/approved_drugs.smi.gz`` (origin and licence in
 ``tests/data/README.md``) of one component with 12 to 45 heavy atoms and without metals, drawn with
-a fixed seed. ``sample_near`` is called with its defaults. Similarity is Tanimoto of ECFP4 (2,048 bits);
-the common core is RDKit's maximum common substructure, ring atoms matching ring atoms and whole
-rings only; "passed" counts analogues that fail none of the default filters that the lead passes.
-Pairs for ``interpolate`` are drawn from the same leads; a path is monotone if no step comes nearer to its
-start or farther from its end. Seconds are processor time of one process.
+a fixed seed. ``sample_near`` is called with its defaults. Similarity is Tanimoto of ECFP4 (2,048
+bits); the common core is RDKit's maximum common substructure, ring atoms matching ring atoms and
+whole rings only; "passed" counts analogues that fail none of the default filters that the lead
+passes. Pairs for ``interpolate`` are drawn from the same leads; a path is monotone if no step comes
+nearer to its start or farther from its end. Seconds are processor time of one process.
 """
 
 from __future__ import annotations

@@ -26,31 +26,55 @@ Picture = Annotated[
 def near(
     smiles: Annotated[str, typer.Argument(help="The molecule to stay near.")],
     n: Count = 20,
-    radius: Annotated[float, typer.Option(help="Noise in units of a latent's spread.")] = 1.0,
-    keep: Annotated[str | None, typer.Option(help="SMARTS of a part that must stay.")] = None,
+    radius: Annotated[
+        float, typer.Option(help="Share of the molecule's heavy atoms that may change, up to 1.")
+    ] = 0.3,
+    keep: Annotated[
+        str | None, typer.Option(help="What must stay: SMARTS, or atom numbers such as 0,3,4.")
+    ] = None,
+    change: Annotated[
+        str | None, typer.Option(help="All that may change: SMARTS, or atom numbers.")
+    ] = None,
+    filters: Annotated[
+        str, typer.Option(help="An analogue fails none of these that the molecule passes; or none.")
+    ] = "default",
+    temperature: Temperature = 1.0,
     model: Model = "moses",
     seed: Seed = 0,
     output: Output = None,
     picture: Picture = None,
 ) -> None:
-    """Analogues of a molecule; a table says for each what was taken away and what was added.
+    """Analogues of a molecule with one or two places changed; a table says which and how.
 
     Examples:
 
-        molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" -n 10 --radius 0.5
+        molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" -n 10 --radius 0.2
 
         molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" --keep "C(=O)N" -o near.csv --picture near.svg
     """
-    from molgen.report.analogues import compare_analogues, draw_pairs
+    from molgen.report.analogues import draw_pairs
+    from molgen.sampling.molecules import Molecules
 
     with plain_errors():
         generator = load_generator(model)
-        molecules = generator.sample_near(smiles, n, radius=radius, seed=seed, keep=keep)
-        arguments = {"model": model, "smiles": smiles, "n": n, "radius": radius, "keep": keep}
+        arguments = {
+            "model": model, "smiles": smiles, "n": n, "radius": radius, "keep": _part(keep),
+            "change": _part(change), "filters": None if filters == "none" else filters,
+            "temperature": temperature,
+        }  # fmt: skip
+        asked = {k: v for k, v in arguments.items() if k != "model"}
+        table = generator.near_table(**asked, seed=seed)
+        molecules = Molecules(table["smiles"], table.attrs.pop("dropped"))
         if picture is not None and molecules:
             draw_pairs(smiles, list(molecules), path=picture)
-        table = None if output is None else compare_analogues(smiles, list(molecules))
         write_molecules(molecules, output, generator, "sample_near", arguments, seed, table)
+
+
+def _part(text: str | None) -> str | list[int] | None:
+    """Atom numbers where the text is such a list, else SMARTS as it is."""
+    if text is None or not all(word.strip().isdigit() for word in text.split(",")):
+        return text
+    return [int(word) for word in text.split(",")]
 
 
 @app.command()

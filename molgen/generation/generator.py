@@ -86,9 +86,15 @@ class Generator:
         >>> mean, log_variance = model.encode_posterior("CCOc1ccccc1")
         >>> mean.shape == log_variance.shape == model.encode_one("CCOc1ccccc1").shape
         True
-        >>> len(model.sample_near("Cc1ccc(C(=O)NC2CC2)cc1", 3, radius=0.5))
+        >>> len(model.sample_near("Cc1ccc(C(=O)NC2CC2)cc1", 3))
+        3
+        >>> model.near_table("Cc1ccc(C(=O)NC2CC2)cc1", 3).columns.tolist()
+        ['smiles', 'similarity', 'kept', 'kind', 'change', 'log_likelihood']
+        >>> len(model.sample_near_latent("Cc1ccc(C(=O)NC2CC2)cc1", 3, radius=0.5))
         3
         >>> len(model.interpolate("CCOc1ccccc1", "Cc1ccc(C(=O)NC2CC2)cc1", n_steps=4))
+        4
+        >>> len(model.interpolate_latent("CCOc1ccccc1", "Cc1ccc(C(=O)NC2CC2)cc1", n_steps=4))
         4
         >>> len(model.sample_scaffold("O=C(N[*:1])c1ccccc1", 3))
         3

@@ -7,7 +7,7 @@ Each function asks for ``n`` different molecules and goes on until it has them o
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -144,32 +144,6 @@ def replace_core(
     if len(parts) == 1:
         return sample_scaffold(model, parts[0], n, seed, temperature, max_draws=max_draws)
     return _join(model, parts, n, seed, temperature, max_draws, without=core_mol)
-
-
-def change_part(
-    model: Generator,
-    smiles: str,
-    keep: str | Iterable[int],
-    n: int,
-    radius: float = 1.0,
-    seed: int = 0,
-    temperature: float = 1.0,
-) -> Molecules:
-    """Analogues of ``smiles`` in which the part ``keep`` (SMARTS, or atom indices) stays."""
-    mol = read_molecule(smiles)
-    if isinstance(keep, str):
-        atoms: Sequence[int] = find_part(mol, keep, smiles)
-    else:
-        atoms = [int(a) for a in keep]
-        bad = [a for a in atoms if not 0 <= a < mol.GetNumAtoms()]
-        if bad:
-            raise ValueError(f"keep names atom {bad[0]}; {smiles} has {mol.GetNumAtoms()} atoms")
-    scaffold = cut_scaffold(mol, atoms, "the part to keep")
-    if not scaffold.exits:
-        raise ValueError(f"keep covers all of {smiles}; nothing is left to change")
-    grown = sample_scaffold(model, scaffold, n + 1, seed, temperature, smiles, radius)
-    own = Chem.CanonSmiles(smiles, useChiral=0)
-    return Molecules([s for s in grown if s != own][:n], grown.dropped)
 
 
 def draw_scaffold(

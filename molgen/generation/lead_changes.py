@@ -84,6 +84,12 @@ class Change:
         """Atoms of the lead that are no longer there, or elsewhere."""
         return self.removed | self.moved | {a for a, _ in self.elements}
 
+    @property
+    def told(self) -> str:
+        """The change with the atoms at which it is made."""
+        at = sorted(self.place - self.removed) or sorted(self.place)
+        return f"{self.what} at {','.join(map(str, at))}"
+
 
 class Lead:
     """A molecule that is to be changed, prepared once.

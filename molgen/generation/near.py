@@ -55,7 +55,7 @@ _CONTEXT = 2
 _NEAR_ENOUGH = 0.7  # beyond this similarity, likelihood alone ranks
 _NATS_PER_ATOM, _UNKNOWN = 1.2, -12.0
 _PLACEHOLDER = "[AtH]"
-COLUMNS = ("smiles", "similarity", "kept", "change", "removed", "added", "log_likelihood")
+COLUMNS = ("smiles", "similarity", "kept", "kind", "change", "log_likelihood")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +114,10 @@ def near_table(
 
     Returns:
         DataFrame, best first: ``smiles``; ``similarity`` to the lead (Tanimoto, ECFP4); ``kept``,
-        the share of the lead's heavy atoms that stayed in place; ``change`` in words; ``removed``
-        and ``added``, heavy atoms; ``log_likelihood`` in nats, how much likelier than the lead
-        the model finds it (NaN where it cannot say). ``attrs["dropped"]`` has the reason where
+        the share of the lead's heavy atoms that stayed in place; ``kind`` of change (exchange,
+        add, remove, element, insert, delete, move); ``change`` in words, with the lead's atom
+        numbers; ``log_likelihood`` in nats, how much likelier than the lead the model finds it
+        (NaN where it cannot say). ``attrs["dropped"]`` has the reason where
         there are fewer than ``n``.
 
     Raises:
@@ -169,9 +170,8 @@ def _near(
             a.smiles,
             similarity,
             1 - len(a.changed) / lead.n_heavy,
-            "; ".join(c.what for c in a.changes),
-            len(frozenset().union(*(c.removed for c in a.changes))),
-            sum(c.added for c in a.changes),
+            " and ".join(c.kind for c in a.changes),
+            "; ".join(c.told for c in a.changes),
             likelihood,
         )
         for a, similarity, likelihood in chosen

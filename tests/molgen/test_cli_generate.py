@@ -78,7 +78,7 @@ def test_near_says_what_changed_and_draws_it(model, tmp_path) -> None:
     run("near", LEAD, "-n", 5, "--keep", keep, *model, "-o", output, "--picture", picture)
     table = pd.read_csv(output)
     assert len(table) == 5 and all(holds(s, keep) for s in table["smiles"])
-    assert table["similarity"].between(0, 1).all() and table["added"].notna().all()
+    assert table["similarity"].between(0, 1).all() and table["change"].notna().all()
     svg = picture.read_text()
     assert svg.count("<g ") == 6 and "lead" in svg and "similarity" in svg
     assert len(run("near", LEAD, "-n", 5, *model).stdout.splitlines()) == 5
@@ -135,7 +135,7 @@ def test_train_fine_tunes_and_keeps_rejects(model, small_folder, tmp_path) -> No
         (["sample", "--balance", "spiro"], "'spiro' is not a share"),
         (["sample", "--balance", "spyro=0.2"], "'spyro' is neither a chemotype"),
         (["sample", "-n", "2", "-o", "{folder}/file/x.csv"], "Cannot write"),
-        (["near", "C1CC"], "cannot be encoded"),
+        (["near", "C1CC"], "ring closure 1 is never closed"),
         (["near", LEAD, "--radius", "-1"], "radius is -1.0"),
         (["near", LEAD, "--keep", "[Fe]"], "is not a part of"),
         (["interpolate", LEAD, "CCO", "-n", "1"], "n_steps is 1"),

@@ -63,15 +63,15 @@ def test_bad_rows_are_nan_and_named(small_model, caplog) -> None:
     assert "row 1 (XX)" in caplog.text and "2 components" in caplog.text
 
 
-def test_near_molecules_are_different_and_nearer_at_small_radius(small_model) -> None:
+def test_a_latent_walk_gives_different_molecules(small_model) -> None:
     lead = "Cc1ccc(C(=O)NC2CC2)cc1Cl"
-    near = small_model.sample_near(lead, 20, radius=0.5, seed=1)
+    near = small_model.sample_near_latent(lead, 20, radius=0.5, seed=1)
     assert len(set(near)) == 20 and Chem.CanonSmiles(lead) not in near
 
 
-def test_interpolation_has_its_ends(small_model) -> None:
+def test_interpolation_of_latents_has_their_ends(small_model) -> None:
     a, b = "CCOC(=O)c1ccccc1", "CN1CCN(C)CC1"
-    path = small_model.interpolate(a, b, 5)
+    path = small_model.interpolate_latent(a, b, 5)
     ends = small_model.decode(small_model.encode([a, b]))
     assert len(path) == 5 and [path[0], path[-1]] == ends
 
@@ -84,9 +84,10 @@ def test_interpolation_has_its_ends(small_model) -> None:
         (lambda m: m.sample(1, temperature=-1), "temperature is -1"),
         (lambda m: m.decode(np.zeros((2, 3))), r"shape \(2, 3\); expected \(n, 16\)"),
         (lambda m: m.decode(np.full((1, 16), np.nan)), "row 0 of z"),
-        (lambda m: m.sample_near("XX", 1), "'XX' cannot be encoded"),
-        (lambda m: m.sample_near("CCO", 1, radius=-1), "radius is -1"),
-        (lambda m: m.interpolate("CCO", "CCN", 1), "n_steps is 1"),
+        (lambda m: m.sample_near("XX", 1), "Cannot read SMILES 'XX'"),
+        (lambda m: m.sample_near_latent("XX", 1), "'XX' cannot be encoded"),
+        (lambda m: m.sample_near_latent("CCO", 1, radius=-1), "radius is -1"),
+        (lambda m: m.interpolate_latent("CCO", "CCN", 1), "n_steps is 1"),
     ],
 )
 def test_bad_arguments_are_one_clear_sentence(small_model, call, says) -> None:
