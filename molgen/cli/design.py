@@ -64,7 +64,8 @@ def near(
         }  # fmt: skip
         asked = {k: v for k, v in arguments.items() if k != "model"}
         table = generator.near_table(**asked, seed=seed)
-        molecules = Molecules(table["smiles"], table.attrs.pop("dropped"))
+        told = [table.attrs.pop(name) for name in ("dropped", "notes")]
+        molecules = Molecules(table["smiles"], *told)
         if picture is not None and molecules:
             draw_pairs(smiles, list(molecules), path=picture)
         write_molecules(molecules, output, generator, "sample_near", arguments, seed, table)

@@ -74,7 +74,10 @@ def write_molecules(
         write_out(table.to_csv(index=False))
         return
     checkpoint = str(model.card.get("sha256", ""))
-    save_table(table, output, record(function, arguments, seed=seed, checkpoint_sha256=checkpoint))
+    made = record(
+        function, arguments, seed=seed, checkpoint_sha256=checkpoint, notes=molecules.notes
+    )
+    save_table(table, output, made)
     tell(f"{len(table):,} molecules written to {output}")
 
 

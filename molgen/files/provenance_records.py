@@ -61,6 +61,7 @@ class Provenance:
         version: of this package.
         created: time of writing, UTC, ISO 8601.
         environment: versions of Python, RDKit, and PyTorch where it was in use.
+        notes: sentences on what of the input is not in the table.
         row_digests: one short digest a row, filled in when a table is saved; more than a million
             are held as :class:`PackedDigests`.
     """
@@ -74,6 +75,7 @@ class Provenance:
     created: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     row_digests: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.function:
@@ -108,6 +110,7 @@ class Provenance:
             raise ValueError("The provenance record lacks its fields or has unknown ones.")
         digests = data.get("row_digests", ())
         data["row_digests"] = PackedDigests(digests) if isinstance(digests, str) else tuple(digests)
+        data["notes"] = tuple(data.get("notes", ()))
         return cls(**data)
 
 
@@ -118,6 +121,7 @@ def record(
     seed: int | None = None,
     checkpoint_sha256: str = "",
     data_sha256: str = "",
+    notes: Sequence[str] = (),
 ) -> Provenance:
     """A provenance record of this moment and this environment."""
     from rdkit import rdBase
@@ -136,6 +140,7 @@ def record(
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=versions,
+        notes=tuple(notes),
     )
 
 

@@ -21,7 +21,9 @@ from rdkit import Chem
 
 from molgen.base.arguments import check_count, check_temperature
 from molgen.base.random_streams import seeded
+from molgen.chem.parsing import canonical
 from molgen.chem.refusals import Refusal
+from molgen.generation.unwritten import table_note, tell
 from molgen.model.checkpoints import find_model, read_model
 from molgen.model.graph_vae import GraphVAE
 from molgen.model.latent_prior import VelocityField, flow
@@ -209,22 +211,32 @@ class Generator:
 
     def encode(self, smiles: str | Sequence[str]) -> np.ndarray:
         """Posterior means, (n, latent_dim) float32; a row of NaN (and a warning) for a molecule
-        that RDKit or the motif tree refuses."""
-        return self.encode_posterior(smiles)[0]
+        that RDKit or the motif tree refuses.
+
+        A warning says how many molecules have what the model does not write (stereo, unknown
+        charges, elements, isotopes, ring systems): decoding gives another molecule there.
+        """
+        mean, _, note = self._encode(smiles)
+        tell(note)
+        return mean
+
+    def encode_posterior(self, smiles: str | Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior means and log variances, each (n, latent_dim) float32; nothing is said of
+        what the model does not write."""
+        return self._encode(smiles)[:2]
 
     @torch.no_grad()
-    def encode_posterior(self, smiles: str | Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Posterior means and log variances, each (n, latent_dim) float32."""
+    def _encode(self, smiles: str | Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
         smiles = [smiles] if isinstance(smiles, str) else list(smiles)
         mean = np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32)
         logvar = np.full_like(mean, np.nan)
-        table, refused, _ = build_table(smiles)
+        table, refused, flattened = build_table(smiles)
         for refusal in refused:
             logger.warning(
                 "row %d (%s) is not encoded: %s", refusal.row, refusal.smiles[:80], refusal.reason
             )
         if not len(table):
-            return mean, logvar
+            return mean, logvar, ""
         vocabulary = self.network.vocabulary
         known = set(vocabulary.motifs)
         if not known.issuperset(table.motifs):
@@ -236,7 +248,8 @@ class Generator:
             mu, spread = self.network.posterior(graphs)
             mean[table.row[keep]] = mu.numpy()
             logvar[table.row[keep]] = spread.numpy()
-        return mean, logvar
+        note = table_note(self, table, flattened, "decoding does not give it back")
+        return mean, logvar, note
 
     def decode(self, z: np.ndarray, seed: int = 0, temperature: float = 0.0) -> Molecules:
         """Molecules of latents (n, latent_dim); temperature 0 takes the likeliest choices.
@@ -354,6 +367,7 @@ class Generator:
         if not radius >= 0:
             raise ValueError(f"radius is {radius}; expected a number of at least 0")
         mu = self.encode_one(smiles)
+        notes = tell(self._not_given_back([smiles]))
         level = radius / (1 + radius)
         own = Chem.CanonSmiles(smiles, useChiral=0)
         found: dict[str, None] = {}
@@ -381,7 +395,7 @@ class Generator:
             )
             logger.warning("%s", reason)
             dropped.append(Refusal(0, smiles, reason))
-        return Molecules(chosen[:n], dropped)
+        return Molecules(chosen[:n], dropped, notes)
 
     def sample_scaffold(
         self,
@@ -456,7 +470,7 @@ class Generator:
         """``n_steps`` molecules on the great circle between the latents of ``start`` and ``end``.
 
         The first and the last are what the model makes of these latents: the molecules given only
-        where it can give them back, which ``dropped`` tells.
+        where it can give them back; ``notes`` says where not.
 
         Raises ValueError if a molecule cannot be read or ``n_steps`` is below 2.
         """
@@ -470,11 +484,22 @@ class Generator:
             path = torch.lerp(a, b, t)
         else:
             path = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
-        return self._decode(path, torch.zeros(n_steps), seed, 0.0)
+        notes = tell(self._not_given_back([start, end]))
+        molecules = self._decode(path, torch.zeros(n_steps), seed, 0.0)
+        return Molecules(molecules, molecules.dropped, notes)
+
+    def _not_given_back(self, smiles: Sequence[str]) -> str:
+        """In words, which molecules do not come back from their latents, and what does."""
+        back = self.decode(self.encode_posterior(smiles)[0])
+        own = [canonical(s) for s in smiles]
+        told = [f"{a} as {b}" for a, b in zip(own, back) if a != b]
+        if not told:
+            return ""
+        return f"the model gives back {', '.join(told)}; what is written is near that"
 
     def encode_one(self, smiles: str) -> torch.Tensor:
         """The latent of one molecule, (1, latent_dim); raises ValueError if it has none."""
-        z = self.encode([smiles])
+        z = self.encode_posterior([smiles])[0]
         if not np.isfinite(z).all():
             raise ValueError(
                 f"{smiles!r} cannot be encoded: expected one valid, connected molecule"

@@ -110,6 +110,14 @@ class Lead:
         self.rank = list(Chem.CanonicalRankAtoms(mol, breakTies=False))
         self.flat = flat_smiles(mol)
 
+    def is_stereo(self, index: int) -> bool:
+        """Whether an atom is a given stereocentre, or at a double bond of given geometry."""
+        atom = self.mol.GetAtomWithIdx(index)
+        return bool(atom.GetChiralTag()) or any(
+            b.GetStereo() not in (Chem.BondStereo.STEREONONE, Chem.BondStereo.STEREOANY)
+            for b in atom.GetBonds()
+        )
+
     def allow(self, other: Lead) -> None:
         """Take groups and ring sizes that ``other`` has for those of the lead itself."""
         self.unwanted = [max(pair) for pair in zip(self.unwanted, other.unwanted)]

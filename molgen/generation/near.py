@@ -38,6 +38,7 @@ from molgen.generation.lead_changes import (
 )
 from molgen.generation.partial_structures import cut_scaffold, graft, make_scaffold
 from molgen.generation.prefixes import prepare_prefix
+from molgen.generation.unwritten import tell
 from molgen.motifs.assembly import to_smiles
 from molgen.motifs.trees import Edge, MotifError, MotifTree, locate
 from molgen.sampling.likelihood import negative_log_likelihood
@@ -85,8 +86,8 @@ def sample_near(
     filters: Any = "default",
 ) -> Molecules:
     """``n`` analogues of ``smiles``, best first: the SMILES of :func:`near_table`."""
-    table, dropped = _near(model, smiles, n, radius, seed, temperature, keep, change, filters)
-    return Molecules(table["smiles"], dropped)
+    table = near_table(model, smiles, n, radius, seed, temperature, keep, change, filters)
+    return Molecules(table["smiles"], table.attrs["dropped"], table.attrs["notes"])
 
 
 def near_table(
@@ -117,29 +118,13 @@ def near_table(
         the share of the lead's heavy atoms that stayed in place; ``kind`` of change (exchange,
         add, remove, element, insert, delete, move); ``change`` in words, with the lead's atom
         numbers; ``log_likelihood`` in nats, how much likelier than the lead the model finds it
-        (NaN where it cannot say). ``attrs["dropped"]`` has the reason where
-        there are fewer than ``n``.
+        (NaN where it cannot say). ``attrs["dropped"]`` has the reason where there are fewer than
+        ``n``, ``attrs["notes"]`` what of the lead could not be carried over.
 
     Raises:
         ValueError: the molecule cannot be read, ``radius`` is not a share, or ``keep`` and
             ``change`` leave nothing to change.
     """
-    table, dropped = _near(model, smiles, n, radius, seed, temperature, keep, change, filters)
-    table.attrs["dropped"] = dropped
-    return table
-
-
-def _near(
-    model: Generator,
-    smiles: str | Chem.Mol,
-    n: int,
-    radius: float,
-    seed: int,
-    temperature: float,
-    keep: str | Iterable[int] | None,
-    change: str | Iterable[int] | None,
-    filters: Any,
-) -> tuple[pd.DataFrame, list[Refusal]]:
     import pandas as pd
 
     check_count(n)
@@ -176,7 +161,24 @@ def _near(
         )
         for a, similarity, likelihood in chosen
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)), dropped
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table.attrs["dropped"] = dropped
+    table.attrs["notes"] = tell(_open_centres(lead, [a for a, _, _ in chosen]))
+    return table
+
+
+def _open_centres(lead: Lead, analogues: Sequence[Analogue]) -> str:
+    """In words, how many analogues have a centre without a hand where the lead's has one."""
+    n = sum(
+        any(lead.is_stereo(a) for c in analogue.changes for a in c.place - c.removed)
+        for analogue in analogues
+    )
+    if not n:
+        return ""
+    return (
+        f"in {n:,} of {len(analogues):,} analogues a stereocentre or double bond at the changed "
+        "place is left unspecified"
+    )
 
 
 def _free_atoms(

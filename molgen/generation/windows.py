@@ -364,7 +364,7 @@ class _Source:
             chosen = [seeds[i] for i in rng.integers(len(seeds), size=_BLOCK)]
             unique = list(dict.fromkeys(chosen))
             row = {s: i for i, s in enumerate(unique)}
-            mu = torch.from_numpy(self.model.encode(unique))[[row[s] for s in chosen]]
+            mu = torch.from_numpy(self.model.encode_posterior(unique)[0])[[row[s] for s in chosen]]
             z = torch.lerp(mu, z, level)
         levels = torch.full((len(z),), level)
         uniforms = self.model.uniforms(_BLOCK, rng)

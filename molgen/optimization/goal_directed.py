@@ -309,7 +309,7 @@ def latent_proposer(model: Generator) -> Proposer:
     """Children around the latents of parents, at several distances."""
 
     def propose(parents: list[str], n: int, rng: np.random.Generator) -> list[str]:
-        mu = model.encode(parents)
+        mu = model.encode_posterior(parents)[0]
         usable = np.flatnonzero(np.isfinite(mu).all(axis=1))
         if not len(usable) or n < 1:
             return []

@@ -15,12 +15,16 @@ class Molecules(list[str]):
     """A list of canonical SMILES that also says what was dropped on the way.
 
     dropped: strings that RDKit refused, with the reason; each was replaced by a new draw.
+    notes: sentences on what of the input is not in the output, for its record.
     acceptance: share of proposals that met the conditions asked for.
     """
 
-    def __init__(self, smiles: Iterable[str], dropped: Sequence[Refusal] = ()):
+    def __init__(
+        self, smiles: Iterable[str], dropped: Sequence[Refusal] = (), notes: Sequence[str] = ()
+    ):
         super().__init__(smiles)
         self.dropped = tuple(dropped)
+        self.notes = tuple(notes)
         self.acceptance = 1.0
 
 

@@ -1,0 +1,127 @@
+"""What a model does not write of the molecules that it is given, said once a call with the count.
+
+A model's motifs decide which charges, elements, isotopes and ring systems it can write; whether it
+writes stereo stands in its card. A verb that loses something of its input asks here, warns, and
+hands the sentence on to the record of its output.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rdkit import Chem
+
+from molgen.chem.refusals import Refusal
+from molgen.motifs.tree_tables import TreeTable
+from molgen.motifs.trees import MotifError, decompose, motif
+from molgen.motifs.vocabulary import ELEMENTS, Vocabulary
+
+if TYPE_CHECKING:
+    from molgen.generation.generator import Generator
+
+STEREO = "stereo"
+CHARGES = "charges"
+ISOTOPES = "isotopes"
+GROUPS = "ring systems or groups that it has not learnt"
+
+
+def writes_stereo(model: Generator) -> bool:
+    """Whether the model writes stereocentres and double-bond geometry, by its card."""
+    return bool(model.card.get("stereo", False))
+
+
+def has_stereo(mol: Chem.Mol) -> bool:
+    """Whether a stereocentre or the geometry of a double bond is given."""
+    return any(
+        atom.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for atom in mol.GetAtoms()
+    ) or any(
+        bond.GetStereo() not in (Chem.BondStereo.STEREONONE, Chem.BondStereo.STEREOANY)
+        for bond in mol.GetBonds()
+    )
+
+
+class _Motifs:
+    """Which motifs a vocabulary lacks, and what it lacks in them."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.known = set(vocabulary.motifs)
+        present = np.unique(vocabulary.atom_feature[:, 0])
+        self.elements = {ELEMENTS[i] for i in present if i < len(ELEMENTS)}
+        self.found: dict[str, frozenset[str]] = {}
+
+    def lacking(self, text: str) -> frozenset[str]:
+        """What of a motif cannot be written; nothing of one that is known."""
+        if text in self.known:
+            return frozenset()
+        if text not in self.found:
+            atoms = list(motif(text).mol.GetAtoms())
+            kinds = {
+                f"element {a.GetSymbol()}" for a in atoms if a.GetSymbol() not in self.elements
+            }
+            kinds |= {CHARGES for a in atoms if a.GetFormalCharge()}
+            kinds |= {ISOTOPES for a in atoms if a.GetIsotope()}
+            self.found[text] = frozenset(kinds or {GROUPS})
+        return self.found[text]
+
+
+def unwritten_note(
+    model: Generator,
+    mols: Iterable[Chem.Mol],
+    consequence: str,
+    only: Sequence[str] | None = None,
+) -> str:
+    """One sentence on what the model does not write of ``mols``; empty where it writes all.
+
+    Args:
+        consequence: what becomes of it, for example ``"it is left out"``.
+        only: the kinds that are lost here, where others are kept (a scaffold's charges are).
+    """
+    motifs = _Motifs(model.network.vocabulary)
+    stereo = not writes_stereo(model)
+    found = []
+    for mol in mols:
+        kinds = {STEREO} if stereo and has_stereo(mol) else set()
+        with suppress(MotifError):  # such a molecule is refused elsewhere, by name
+            kinds.update(*(motifs.lacking(m) for m in decompose(mol).motifs))
+        found.append(kinds if only is None else kinds.intersection(only))
+    return _sentence(found, consequence)
+
+
+def table_note(
+    model: Generator, table: TreeTable, flattened: Sequence[Refusal], consequence: str
+) -> str:
+    """The same for motif trees; ``flattened``: the rows whose stereo the table leaves out."""
+    motifs = _Motifs(model.network.vocabulary)
+    lacking = [motifs.lacking(m) for m in table.motifs]
+    flat = {r.row for r in flattened} if not writes_stereo(model) else set()
+    unknown = np.array([bool(kinds) for kinds in lacking], dtype=bool)
+    here = np.flatnonzero(unknown[table.motif]) if len(table.motif) else np.zeros(0, int)
+    found: list[set[str]] = [{STEREO} if row in flat else set() for row in table.row.tolist()]
+    for node, index in zip(here, np.searchsorted(table.offsets, here, side="right") - 1):
+        found[index].update(lacking[table.motif[node]])
+    return _sentence(found, consequence)
+
+
+def _sentence(found: Sequence[set[str]], consequence: str) -> str:
+    some = sum(bool(kinds) for kinds in found)
+    if not some:
+        return ""
+    counts = Counter(kind for kinds in found for kind in kinds)
+    told = ", ".join(f"{kind} ({counts[kind]:,})" for kind in sorted(counts))
+    which = f"{some:,} of {len(found):,} molecules have"
+    if len(found) == 1:
+        told, which = ", ".join(sorted(counts)), "The molecule has"
+    return f"{which} what this model does not write: {told}; {consequence}."
+
+
+def tell(*notes: str) -> tuple[str, ...]:
+    """Each note that is not empty as a warning; they come back for the record of the output."""
+    said = tuple(note for note in notes if note)
+    for note in said:
+        warnings.warn(note, stacklevel=3)
+    return said
