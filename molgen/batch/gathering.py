@@ -29,11 +29,14 @@ class Run:
     ) -> None:
         from molgen.batch.known import known_keys
         from molgen.batch.seen import SeenStore
+        from molgen.generation.unwritten import writes_stereo
+        from molgen.model.checkpoints import read_card
 
         self._plan, self._task, self._folder, self._progress = plan, task, folder, progress
         self._hashes = hashes
         n_jobs = count_workers(plan.workers) if plan.workers else 1
-        known = known_keys(folder, plan.known, hashes, n_jobs, progress)
+        self._stereo = writes_stereo(read_card(task.model_folder))
+        known = known_keys(folder, plan.known, hashes, n_jobs, progress, self._stereo)
         self._store: SeenStore = SeenStore(folder.work, plan.memory_limit, known)
         self._chunk_draws = task.blocks_per_chunk * BLOCK
         self._last = math.ceil(plan.draws_allowed / self._chunk_draws)
@@ -131,6 +134,7 @@ class Run:
     def _take_in(self) -> None:
         """Take in the chunks that are there, in order, up to the first gap."""
         from molgen.batch.chunk import read_chunk
+        from molgen.batch.known import keys_of_drawn
 
         while not self._enough and self._taken in self._there:
             path = self._folder.chunk_path(self._taken)
@@ -144,7 +148,10 @@ class Run:
             keys, draws = table["key"].to_numpy(), table["draw"].to_numpy()
             allowed = draws < self._plan.draws_allowed
             room = self._plan.n - self.n_admitted
-            new, repeated, known = self._store.admit(keys[allowed], draws[allowed], room)
+            compounds = None
+            if self._plan.known:
+                compounds = keys_of_drawn(table, self._stereo)[allowed]
+            new, repeated, known = self._store.admit(keys[allowed], draws[allowed], room, compounds)
             self.n_admitted += int(new.sum())
             if self._task.objective is not None and new.any():
                 admitted = table["smiles"].to_numpy()[allowed][new]
@@ -268,9 +275,15 @@ class Run:
         }
         made = record(
             "run_batch", arguments, seed=plan.seed, checkpoint_sha256=task.checkpoint,
-            data_sha256=",".join(self._hashes),
+            data_sha256=",".join(self._hashes), notes=self._notes(),
         )  # fmt: skip
         return replace(made, created="see run.json")
+
+    def _notes(self) -> tuple[str, ...]:
+        if not self._plan.known:
+            return ()
+        how = "with stereo" if self._stereo else "without stereo, as the model writes none"
+        return (f"known molecules are told by their parents, {how}",)
 
 
 def where_they_fell(counts: Mapping[str, Any]) -> str:

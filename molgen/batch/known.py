@@ -1,12 +1,16 @@
-"""Keys of known molecules, computed once a file and kept in the work folder."""
+"""Keys of known molecules, computed once a file and kept in the work folder.
+
+Known and new molecules are compared as compounds (``molgen.chem.identity``): their parents, and without
+stereo where the model writes none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rdkit import Chem
 
 from molgen.base.errors import BatchError
 from molgen.base.parallel import map_chunks
@@ -14,7 +18,11 @@ from molgen.base.parquet import ParquetError, parquet_bytes, parquet_columns, pa
 from molgen.base.whole_files import hash_file
 from molgen.batch.chunk import hash_key
 from molgen.batch.folder import BatchFolder
-from molgen.chem.parsing import parse_or_none, quiet_rdkit
+from molgen.chem.identity import compound_keys, cut_inchikey
+from molgen.provenance import hash_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PIECE = 50_000
 
@@ -36,7 +44,12 @@ def known_hash(name: str) -> str:
 
 
 def known_keys(
-    folder: BatchFolder, names: Sequence[str], hashes: Sequence[str], n_jobs: int, progress: bool
+    folder: BatchFolder,
+    names: Sequence[str],
+    hashes: Sequence[str],
+    n_jobs: int,
+    progress: bool,
+    stereo: bool = True,
 ) -> list[Path]:
     """Parquet files with the keys of each known set; those that are there are not made again.
 
@@ -49,14 +62,14 @@ def known_keys(
     store.mkdir(exist_ok=True)
     paths = []
     for name, digest in zip(names, hashes):
-        path = store / f"{digest}.parquet"
+        path = store / f"{digest}.{'stereo' if stereo else 'flat'}.parquet"
         paths.append(path)
         if path.is_file():
             continue
         bar = f"known {Path(name).name}" if progress else None
         keys: list[np.ndarray] = []
         for piece in _pieces(name):
-            found = map_chunks(_keys, piece, n_jobs=max(n_jobs, 1), progress=bar)
+            found = map_chunks(_keys, piece, (stereo,), n_jobs=max(n_jobs, 1), progress=bar)
             keys.append(np.array([k for k in found if k is not None], dtype=np.uint64))
         unique = np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.uint64)
         if not len(unique):
@@ -104,17 +117,26 @@ def _moses() -> list[str]:
         raise BatchError(f"known: the MOSES training set cannot be had: {error}") from error
 
 
-def _keys(texts: Sequence[str]) -> list[int | None]:
+def _keys(texts: Sequence[str], stereo: bool) -> list[int | None]:
     """The key of each SMILES or InChIKey; None for what is neither."""
-    keys: list[int | None] = []
-    with quiet_rdkit():
-        for text in texts:
-            if len(text) == 27 and text[14] == "-" == text[25] and text.isupper():
-                keys.append(hash_key(text))
-                continue
-            mol = parse_or_none(text)
-            if mol is None:
-                keys.append(None)
-                continue
-            keys.append(hash_key(Chem.MolToInchiKey(mol) or Chem.MolToSmiles(mol)))
-    return keys
+    found = [
+        cut_inchikey(text, stereo) if _is_inchikey(text) else compound_keys([text], stereo)[0]
+        for text in texts
+    ]
+    return [None if key is None else hash_key(key) for key in found]
+
+
+def _is_inchikey(text: str) -> bool:
+    return len(text) == 27 and text[14] == "-" == text[25] and text.isupper()
+
+
+def keys_of_drawn(table: pd.DataFrame, stereo: bool) -> np.ndarray:
+    """(m,) uint64 by which the molecules of a chunk are looked for among the known.
+
+    table: with ``smiles`` and ``inchikey``, which is empty where InChI fails.
+    """
+    keys = [
+        cut_inchikey(key, stereo) if key else compound_keys([smiles], stereo)[0] or ""
+        for smiles, key in zip(table["smiles"], table["inchikey"])
+    ]
+    return np.array([hash_key(key) for key in keys], dtype=np.uint64)

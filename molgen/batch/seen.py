@@ -59,19 +59,27 @@ class SeenStore:
             )
         return BatchError(f"The store of molecules that were seen fails: {said}.")
 
-    def admit(self, keys: np.ndarray, draws: np.ndarray, room: int) -> tuple[np.ndarray, int, int]:
+    def admit(
+        self,
+        keys: np.ndarray,
+        draws: np.ndarray,
+        room: int,
+        compounds: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, int, int]:
         """Admit the molecules of a chunk that are new.
 
         Args:
             keys: (m,) uint64, each once.
             draws: (m,) int64, ascending and above all admitted before.
             room: admit at most so many.
+            compounds: (m,) uint64, by which they are looked for among the known; by default
+                ``keys``.
 
         Returns:
             (m,) bool, which were admitted; how many were seen before; how many are known.
         """
         repeated = self._found("seen", keys)
-        known = self._found("known", keys) & ~repeated
+        known = self._found("known", keys if compounds is None else compounds) & ~repeated
         new = ~(repeated | known)
         new &= np.cumsum(new) <= room
         self._insert(keys[new], draws[new])

@@ -9,6 +9,7 @@ themselves score 0.12 for 10,000 and 0.05 for 30,000 against the test set).
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from rdkit import Chem
 from scipy.stats import wasserstein_distance
 
 from molgen.base.parallel import map_chunks
+from molgen.chem.identity import any_stereo, compound_keys, parent
 from molgen.chem.parsing import as_smiles_list, parse_or_none
 from molgen.chem.similarity import nearest, similarity_moments
 from molgen.evaluation.chemnet import activations, frechet_distance, mean_and_covariance
@@ -35,6 +37,8 @@ from molgen.files.datasets import DatasetError, load_dataset, read_molecules
 
 #: Metrics that compare with a reference set, reported as e.g. "FCD/Test" and "FCD/TestSF".
 COMPARED = ("FCD", "SNN", "Frag", "Scaf")
+#: What only SMILES with stereo, several parts, charges or isotopes have.
+_NOT_PLAIN = re.compile(r"[@/\\.+]|-\d*\]|\[\d")
 #: Metrics of the generated set alone, or against the training set.
 ALONE = ("valid", "unique@1000", "unique@10000", "IntDiv", "IntDiv2", "Filters", "Novelty")
 
@@ -88,7 +92,8 @@ def evaluate(
         reference: ``"moses"`` (both test sets), a file of molecules, or SMILES of any other set:
             then ``/Test`` means that set and there is no ``/TestSF``.
         train: the set that novelty is counted against. By default MOSES's training set (downloaded
-            once) for ``"moses"``, and the reference itself for any other.
+            once) for ``"moses"``, and the reference itself for any other. Compared are parents
+            (without salts, charges and isotopes), with stereo if any generated molecule has it.
         metrics: names of the metrics wanted, for example ``["valid", "FCD"]``; all by default.
         n_jobs: processes for the chemistry, -1 for all cores.
         device: where ChemNet runs: ``"auto"`` takes a GPU when there is one.
@@ -147,7 +152,7 @@ def evaluate(
                 wasserstein_distance(references["Test"].properties[name], found.properties[name])
             )
     if "Novelty" in wanted:
-        result["Novelty"] = _novelty(valid, reference, references["Test"], train)
+        result["Novelty"] = _novelty(valid, reference, references["Test"], train, n_jobs)
     return result
 
 
@@ -178,17 +183,41 @@ def _novelty(
     reference: str | Path | Iterable[str],
     statistics: Statistics,
     train: Iterable[str] | None,
+    n_jobs: int = 1,
 ) -> float:
-    if train is not None:
-        known = [t for t in canonical_or_none_chunk(as_smiles_list(train)) if t is not None]
-        return novelty(valid, known)
-    if isinstance(reference, str) and reference == "moses":
+    if train is None and isinstance(reference, str) and reference == "moses":
         try:
-            return novelty(valid, load_dataset("moses", split="train"))
+            # MOSES has flat parents: what is compared with it is made like them
+            return novelty(_flat_parents(valid), load_dataset("moses", split="train"))
         except DatasetError as error:
             warnings.warn(f"Novelty is not computed: {error}", stacklevel=3)
             return math.nan
-    return novelty(valid, statistics.smiles)
+    known = list(statistics.smiles) if train is None else as_smiles_list(train)
+    stereo = any_stereo(valid)
+    if not stereo and any_stereo(t for t in known if isinstance(t, str)):
+        warnings.warn(
+            "Novelty compares without stereo: the generated molecules have none, those that they "
+            "are compared with do.",
+            stacklevel=3,
+        )
+    ours, theirs = (
+        map_chunks(compound_keys, texts, (stereo,), n_jobs=n_jobs)
+        for texts in (list(dict.fromkeys(valid)), known)
+    )
+    return novelty([k for k in ours if k], [k for k in theirs if k])
+
+
+def _flat_parents(smiles: Sequence[str]) -> list[str]:
+    """Canonical SMILES of parents without stereo; plain molecules are as they were."""
+    flat = []
+    for text in smiles:
+        mol = parse_or_none(text) if _NOT_PLAIN.search(text) else None
+        if mol is not None:
+            whole = Chem.Mol(parent(mol))
+            Chem.RemoveStereochemistry(whole)
+            text = Chem.MolToSmiles(whole)
+        flat.append(text)
+    return flat
 
 
 def _profiles(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rdkit import Chem
@@ -30,9 +30,9 @@ ISOTOPES = "isotopes"
 GROUPS = "ring systems or groups that it has not learnt"
 
 
-def writes_stereo(model: Generator) -> bool:
-    """Whether the model writes stereocentres and double-bond geometry, by its card."""
-    return bool(model.card.get("stereo", False))
+def writes_stereo(card: Mapping[str, Any]) -> bool:
+    """Whether the model of this card writes stereocentres and double-bond geometry."""
+    return bool(card.get("stereo", False))
 
 
 def has_stereo(mol: Chem.Mol) -> bool:
@@ -82,7 +82,7 @@ def unwritten_note(
         only: the kinds that are lost here, where others are kept (a scaffold's charges are).
     """
     motifs = _Motifs(model.network.vocabulary)
-    stereo = not writes_stereo(model)
+    stereo = not writes_stereo(model.card)
     found = []
     for mol in mols:
         kinds = {STEREO} if stereo and has_stereo(mol) else set()
@@ -98,7 +98,7 @@ def table_note(
     """The same for motif trees; ``flattened``: the rows whose stereo the table leaves out."""
     motifs = _Motifs(model.network.vocabulary)
     lacking = [motifs.lacking(m) for m in table.motifs]
-    flat = {r.row for r in flattened} if not writes_stereo(model) else set()
+    flat = {r.row for r in flattened} if not writes_stereo(model.card) else set()
     unknown = np.array([bool(kinds) for kinds in lacking], dtype=bool)
     here = np.flatnonzero(unknown[table.motif]) if len(table.motif) else np.zeros(0, int)
     found: list[set[str]] = [{STEREO} if row in flat else set() for row in table.row.tolist()]

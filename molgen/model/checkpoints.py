@@ -84,11 +84,8 @@ def save_model(
 def read_model(name: str | os.PathLike) -> tuple[GraphVAE, VelocityField | None, dict[str, Any]]:
     """The network, its prior and its card; raises ValueError saying what is wrong with a file."""
     folder = find_model(name)
-    try:
-        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-        config = ModelConfig(**card["config"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / _CARD} is not a model card of molgen: {error}") from None
+    card = read_card(folder)
+    config = ModelConfig(**card["config"])
     if card.get("format") != FORMAT:
         raise ValueError(
             f"{folder} has model format {card.get('format')!r}; this version reads {FORMAT}"
@@ -112,6 +109,17 @@ def read_model(name: str | os.PathLike) -> tuple[GraphVAE, VelocityField | None,
         first = str(error).splitlines()[0]
         raise ValueError(f"{folder / _WEIGHTS} does not fit its card: {first}") from None
     return network.eval(), prior, card
+
+
+def read_card(name: str | os.PathLike) -> dict[str, Any]:
+    """A model's card alone; raises ValueError if it is not one."""
+    path = find_model(name) / _CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        ModelConfig(**card["config"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a model card of molgen: {error}") from None
+    return card
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
