@@ -95,11 +95,14 @@ def _pieces(name: str) -> Iterator[Sequence[str]]:
 
 def _parquet_pieces(name: str) -> Iterator[Sequence[str]]:
     """SMILES, or InChIKeys where the file has a column of them (ten thousand times as fast)."""
-    from molgen.files.molecule_files import SMILES_COLUMNS
+    from molgen.chem.parsing import SMILES_COLUMNS, STRUCTURE_COLUMNS
 
     try:
         columns = {c.lower(): c for c in parquet_columns(name)}
-        wanted = next((columns[c] for c in ("inchikey", *SMILES_COLUMNS) if c in columns), None)
+        wanted = next(
+            (columns[c] for c in ("inchikey", *SMILES_COLUMNS, *STRUCTURE_COLUMNS) if c in columns),
+            None,
+        )
         if wanted is None:
             raise BatchError(f"known: {name} has neither a column inchikey nor one of SMILES.")
         for piece in parquet_rows(name, [wanted], _PIECE):

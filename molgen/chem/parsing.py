@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any
 
 from rdkit import Chem, rdBase
 
@@ -43,8 +45,19 @@ def abbreviate(text: str, width: int = 60) -> str:
     return repr(text) if len(text) <= width else repr(text[: width - 3]) + "..."
 
 
+#: R, R1, [R], [R1], [R#]: how groups are written in papers and drawing programs.
+_R_GROUP = re.compile(r"\[R\d*#?\]|R\d*(?![a-z])")
+#: What only SMARTS has: logic inside brackets, recursive patterns, any bond.
+_SMARTS = re.compile(r"\[[^\]]*[!;&,$][^\]]*\]|~|!@")
+
+
 def _syntax_reason(smiles: str) -> str:
     """The likeliest reason why RDKit's SMILES grammar refused ``smiles``, in a few words."""
+    if _SMARTS.search(smiles):
+        return "it is a SMARTS pattern; expected the SMILES of a molecule"
+    group = _R_GROUP.search(smiles)
+    if group:
+        return f"{group.group()} is not an atom; an open place is written [*:1]"
     for position, character in enumerate(smiles, start=1):
         if character.isspace() or not character.isprintable():
             return f"blank or control character at position {position}"
@@ -132,10 +145,12 @@ def parse(smiles: str) -> Chem.Mol:
         )
     reason = ""
     mol = None
-    # RDKit takes what follows a blank for a name, and reads past bytes that are not SMILES
+    # RDKit takes what follows a blank for a name, reads past bytes that are not SMILES, and takes
+    # the "any bond" of SMARTS for a bond
     core, blank, extension = text.partition(" ")
     extended = bool(blank) and _EXTENSION.fullmatch(extension) is not None
-    if text.isascii() and text.isprintable() and (not blank or extended):
+    clean = text.isascii() and text.isprintable() and "~" not in core
+    if clean and (not blank or extended):
         with quiet_rdkit():
             mol = Chem.MolFromSmiles(text)
             if mol is not None and extended:
@@ -163,6 +178,45 @@ def parse_or_none(smiles: object) -> Chem.Mol | None:
         return parse(smiles)
     except MoleculeError:
         return None
+
+
+def parse_whole(smiles: str | Chem.Mol) -> Chem.Mol:
+    """Like :func:`parse`, for a molecule without open places; a molecule passes through.
+
+    Raises:
+        MoleculeError: also where it has an open mark (``*``, ``[*:1]``, ``[1*]``), by its number.
+
+    >>> parse_whole("CC[*:1]")
+    Traceback (most recent call last):
+    molgen.chem.parsing.MoleculeError: Cannot use 'CC[*:1]': atom 2 is an open mark; a whole molecule is \
+needed.
+    """
+    mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() == 0:
+            text = smiles if isinstance(smiles, str) else Chem.MolToSmiles(mol)
+            reason = f"atom {atom.GetIdx()} is an open mark; a whole molecule is needed"
+            raise MoleculeError(f"Cannot use {abbreviate(text)}: {reason}.", reason)
+    return mol
+
+
+def whole_or_none(smiles: object) -> Chem.Mol | None:
+    """Like :func:`parse_whole`, but None for anything that is not a readable whole molecule."""
+    try:
+        return parse_whole(smiles) if isinstance(smiles, str) else None
+    except MoleculeError:
+        return None
+
+
+def refusal_reason(smiles: object) -> str:
+    """Why a text is no whole molecule, in a few words; empty where it is one."""
+    if not isinstance(smiles, str):
+        return f"not a string ({type(smiles).__name__})"
+    try:
+        parse_whole(smiles)
+    except MoleculeError as error:
+        return error.reason
+    return ""
 
 
 def canonical(smiles: str | Chem.Mol, stereo: bool = True) -> str:
@@ -205,17 +259,62 @@ def has_enhanced_stereo(mol: Chem.Mol) -> bool:
     return any(g.GetGroupType() != absolute for g in mol.GetStereoGroups())
 
 
-def as_smiles_list(smiles: str | Iterable[str]) -> list[str]:
-    """``smiles`` as a list; a single string becomes a list of one.
+#: Names of columns that hold SMILES, best first, in any case; and of columns that may.
+SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "cxsmiles", "smi")
+STRUCTURE_COLUMNS = ("structure", "molecule", "mol", "compound", "ligand", "structures")
+_FILE_SUFFIXES = (".smi", ".smiles", ".csv", ".tsv", ".sdf", ".parquet", ".gz")
+
+
+def as_smiles_list(smiles: Any) -> list[str]:
+    """Molecules in any of the usual forms as a list of SMILES.
+
+    Args:
+        smiles: one SMILES or RDKit molecule, many of them (list, Series, array, what
+            ``read_molecules`` gives), or a table, of which the column of structures is taken.
+            Members that are neither are left as they are: whoever reads them refuses them by row.
 
     Raises:
-        TypeError: it is neither a string nor an iterable.
+        TypeError: it is none of these.
+        ValueError: a table without a column of structures, or the name of a file.
     """
+    if isinstance(smiles, Chem.Mol):
+        return [canonical(smiles)]
+    if isinstance(smiles, PurePath) or (
+        isinstance(smiles, str) and smiles.strip().lower().endswith(_FILE_SUFFIXES)
+    ):
+        raise ValueError(
+            f"{str(smiles)!r} names a file; pass molgen.read_molecules({str(smiles)!r})."
+        )
     if isinstance(smiles, str):
         return [smiles]
-    if not isinstance(smiles, Iterable):
+    if hasattr(smiles, "columns"):
+        smiles = smiles[structure_column(smiles)]
+    if not isinstance(smiles, Iterable) or isinstance(smiles, Mapping | bytes):
         raise TypeError(f"Expected SMILES strings, received {type(smiles).__name__}.")
-    return list(smiles)
+    return [canonical(s) if isinstance(s, Chem.Mol) else s for s in smiles]
+
+
+def structure_column(table: Any) -> str:
+    """The column of a DataFrame that holds structures: named like one, and what it holds can be
+    read.
+
+    Raises:
+        ValueError: there is none; the message names the columns.
+    """
+    names: dict[str, str] = {}
+    for name in table.columns:
+        names.setdefault(str(name).strip().lower(), name)
+    for candidate in (*SMILES_COLUMNS, *STRUCTURE_COLUMNS):
+        if candidate not in names:
+            continue
+        held = [v for v in table[names[candidate]].head(200) if isinstance(v, str | Chem.Mol)][:20]
+        good = sum(isinstance(v, Chem.Mol) or parse_or_none(v) is not None for v in held)
+        if 2 * good >= len(held) and (held or not len(table)):
+            return names[candidate]
+    raise ValueError(
+        "The table has no column of structures (such as smiles) that can be read; it has "
+        f"{', '.join(map(str, table.columns))}. Pass the column itself: table['its name']."
+    )
 
 
 def enumerate_stereo(smiles: str, max_isomers: int = 32) -> list[str]:

@@ -24,7 +24,7 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import Descriptors, rdMolDescriptors
 
 from molgen.base.parallel import map_chunks
-from molgen.chem.parsing import MoleculeError, as_smiles_list, parse, quiet_rdkit
+from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,7 +217,7 @@ def _describe_chunk(
             if not isinstance(text, str):
                 raise MoleculeError("Not a string.", f"not a string ({type(text).__name__})")
             with quiet_rdkit():
-                results.append((list(compute(parse(text), names).values()), ""))
+                results.append((list(compute(parse_whole(text), names).values()), ""))
         except MoleculeError as error:
             results.append((None, error.reason))
     return results

@@ -12,12 +12,8 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from molgen.chem.parsing import parse_or_none
+from molgen.chem.parsing import SMILES_COLUMNS, STRUCTURE_COLUMNS, parse_or_none
 
-#: Column names that are taken for SMILES when none is given, in this order, in any case.
-SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "cxsmiles", "smi")
-#: Column names that are taken for SMILES where their cells are molecules.
-STRUCTURE_COLUMNS = ("structure", "molecule", "mol", "compound", "ligand", "structures")
 #: Column names that are taken for identifiers, in this order, in any case.
 NAME_COLUMNS = (
     "name", "id", "molecule_id", "compound", "compound_id", "title", "molecule_name",

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any, overload
 from rdkit import Chem
 
 from molgen.base.parquet import ParquetError, read_parquet
-from molgen.chem.parsing import canonical, quiet_rdkit, split_extension
+from molgen.chem.parsing import SMILES_COLUMNS, canonical, quiet_rdkit, split_extension
 from molgen.chem.refusals import Rejected
 from molgen.files.delimited import (
-    SMILES_COLUMNS,
     Table,
     choose_name,
     choose_smiles,

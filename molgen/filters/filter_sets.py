@@ -18,7 +18,7 @@ from rdkit import Chem
 from molgen.base.arguments import unknown_name
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, write_plain
-from molgen.chem.parsing import MoleculeError, as_smiles_list, parse, quiet_rdkit
+from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit
 from molgen.chem.properties import compute
 from molgen.filters.one_filter import Filter, Reason, Reasons, filter_names, named_filter
 
@@ -187,7 +187,7 @@ def _filter_chunk(chunk: Sequence[object], filters: FilterSet) -> list[list[Reas
         try:
             if not isinstance(text, str):
                 raise MoleculeError("Not a string.", f"not a string ({type(text).__name__})")
-            results.append(filters.refuse(parse(text)))
+            results.append(filters.refuse(parse_whole(text)))
         except MoleculeError as error:
             results.append(error.reason)
     return results

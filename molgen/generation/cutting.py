@@ -6,17 +6,13 @@ import warnings
 
 from rdkit import Chem, rdBase
 
-from molgen.chem.parsing import parse_or_none
+from molgen.chem.parsing import parse_or_none, parse_whole
 from molgen.generation.partial_structures import Scaffold, cut_scaffold
 
 
-def read_molecule(smiles: str) -> Chem.Mol:
-    """The molecule; raises ValueError naming what RDKit cannot read."""
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(smiles) if smiles else None
-    if mol is None:
-        raise ValueError(f"{smiles!r} is not a SMILES that RDKit can read")
-    return mol
+def read_molecule(smiles: str | Chem.Mol) -> Chem.Mol:
+    """The whole molecule; raises ValueError naming what cannot be read, or is open."""
+    return parse_whole(smiles)
 
 
 def find_part(mol: Chem.Mol, pattern: str, smiles: str) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from rdkit import Chem
 
 from molgen.base.arguments import check_count, check_temperature
 from molgen.base.random_streams import seeded
-from molgen.chem.parsing import canonical
+from molgen.chem.parsing import abbreviate, as_smiles_list, canonical, parse_whole, refusal_reason
 from molgen.chem.refusals import Refusal
 from molgen.generation.unwritten import table_note, tell
 from molgen.model.checkpoints import find_model, read_model
@@ -227,14 +227,16 @@ class Generator:
 
     @torch.no_grad()
     def _encode(self, smiles: str | Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
-        smiles = [smiles] if isinstance(smiles, str) else list(smiles)
+        smiles = as_smiles_list(smiles)
+        reasons = [refusal_reason(s) for s in smiles]
         mean = np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32)
         logvar = np.full_like(mean, np.nan)
-        table, refused, flattened = build_table(smiles)
+        read = ["" if reason else s for s, reason in zip(smiles, reasons)]
+        table, refused, flattened = build_table(read)
         for refusal in refused:
-            logger.warning(
-                "row %d (%s) is not encoded: %s", refusal.row, refusal.smiles[:80], refusal.reason
-            )
+            reason = reasons[refusal.row] or refusal.reason
+            given = abbreviate(str(smiles[refusal.row]))
+            logger.warning("row %d (%s) is not encoded: %s", refusal.row, given, reason)
         if not len(table):
             return mean, logvar, ""
         vocabulary = self.network.vocabulary
@@ -497,9 +499,9 @@ class Generator:
             return ""
         return f"the model gives back {', '.join(told)}; what is written is near that"
 
-    def encode_one(self, smiles: str) -> torch.Tensor:
+    def encode_one(self, smiles: str | Chem.Mol) -> torch.Tensor:
         """The latent of one molecule, (1, latent_dim); raises ValueError if it has none."""
-        z = self.encode_posterior([smiles])[0]
+        z = self.encode_posterior([Chem.MolToSmiles(parse_whole(smiles))])[0]
         if not np.isfinite(z).all():
             raise ValueError(
                 f"{smiles!r} cannot be encoded: expected one valid, connected molecule"

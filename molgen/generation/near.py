@@ -25,7 +25,7 @@ from rdkit import Chem
 from molgen.base.arguments import check_count, check_temperature
 from molgen.base.random_streams import seeded
 from molgen.chem.fingerprints import fingerprints, tanimoto
-from molgen.chem.parsing import parse
+from molgen.chem.parsing import canonical, parse_whole
 from molgen.chem.refusals import Refusal
 from molgen.generation.cutting import find_parts
 from molgen.generation.lead_changes import (
@@ -134,7 +134,7 @@ def near_table(
             f"radius is {radius}; expected the share of the lead's atoms that may change, "
             "above 0 and at most 1"
         )
-    lead = Lead(parse(smiles) if isinstance(smiles, str) else smiles)
+    lead = Lead(parse_whole(smiles))
     free = _free_atoms(lead, keep, change)
     most = max(1, round(radius * lead.n_heavy))
     dropped: list[Refusal] = []
@@ -248,7 +248,7 @@ def _keep_analogue(lead: Lead, changes: tuple[Change, ...], found: dict[str, Ana
     mol = apply(lead, changes)
     if mol is None:
         return False
-    text = Chem.MolToSmiles(mol)
+    text = canonical(mol)
     flat = flat_smiles(mol, text)
     if flat == lead.flat:
         return False

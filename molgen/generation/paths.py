@@ -16,7 +16,7 @@ from rdkit import Chem
 
 from molgen.base.random_streams import seeded
 from molgen.chem.fingerprints import fingerprints, tanimoto
-from molgen.chem.parsing import parse
+from molgen.chem.parsing import canonical, parse_whole
 from molgen.chem.refusals import Refusal
 from molgen.generation.lead_changes import (
     Change,
@@ -61,8 +61,8 @@ def interpolate(
     """
     if n_steps < 2:
         raise ValueError(f"n_steps is {n_steps}; expected at least 2 (the two ends)")
-    ends = [Lead(parse(s) if isinstance(s, str) else s) for s in (start, end)]
-    texts = [Chem.MolToSmiles(lead.mol) for lead in ends]
+    ends = [Lead(parse_whole(s)) for s in (start, end)]
+    texts = [canonical(lead.mol) for lead in ends]
     wanted = n_steps - 2
     if not wanted:
         return Molecules(texts)
@@ -129,7 +129,7 @@ def _add(
     mol = apply(lead, changes)
     if mol is None:
         return False
-    text = Chem.MolToSmiles(mol)
+    text = canonical(mol)
     flat = flat_smiles(mol, text)
     if flat in (lead.flat, other.flat):
         return False

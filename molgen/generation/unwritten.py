@@ -32,7 +32,7 @@ GROUPS = "ring systems or groups that it has not learnt"
 
 def writes_stereo(card: Mapping[str, Any]) -> bool:
     """Whether the model of this card writes stereocentres and double-bond geometry."""
-    return bool(card.get("stereo", False))
+    return bool(card.get("config", {}).get("stereo_layers", 0))
 
 
 def has_stereo(mol: Chem.Mol) -> bool:

@@ -220,9 +220,7 @@ def _inputs(
     values: dict[str, Sequence[Any]] = {}
     held = None
     if hasattr(smiles, "columns"):
-        if "smiles" not in smiles.columns:
-            raise ValueError("The table to draw has no column 'smiles'.")
-        texts = [str(s) for s in smiles["smiles"]]
+        texts = [str(s) for s in as_smiles_list(smiles)]
         held = smiles["reasons"].tolist() if "reasons" in smiles.columns else None
         if scores is not None and not isinstance(scores, Mapping):
             for name in scores:

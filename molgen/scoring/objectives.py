@@ -26,7 +26,12 @@ import numpy as np
 
 from molgen.base.arguments import nearest_name
 from molgen.base.plain_yaml import read_plain, read_plain_json, write_plain
-from molgen.chem.parsing import as_smiles_list, canonical, parse_or_none
+from molgen.chem.parsing import (
+    as_smiles_list,
+    canonical,
+    refusal_reason,
+    whole_or_none,
+)
 from molgen.scoring.components import Component
 from molgen.scoring.desirability import aggregation_name
 from molgen.scoring.kinds import kind_named
@@ -145,7 +150,7 @@ class Objective:
     def _entries(self, smiles: Sequence[str]) -> list[tuple[str | None, Scored | None]]:
         keys: list[str | None] = []
         for text in smiles:
-            mol = parse_or_none(text)
+            mol = whole_or_none(text)
             keys.append(None if mol is None else canonical(mol))
         fresh = list(dict.fromkeys(k for k in keys if k is not None and k not in self._cache))
         if fresh:
@@ -376,7 +381,11 @@ def score(smiles: str | Iterable[str], objective: Any) -> pd.DataFrame:
         row |= beside
         row["score"] = 0.0 if entry is None else entry.score
         row["passed"] = entry is not None and entry.passed
-        row["problems"] = "not a molecule" if entry is None else "; ".join(entry.problems)
+        row["problems"] = (
+            f"not a molecule: {refusal_reason(text)}"
+            if entry is None
+            else "; ".join(entry.problems)
+        )
         row["notes"] = "" if entry is None else "; ".join(entry.notes)
         rows.append(row)
     columns = ["smiles", *(c for n in names for c in (n, f"{n} (raw)")), *further]

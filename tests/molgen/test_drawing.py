@@ -76,7 +76,7 @@ def test_bad_arguments(tmp_path):
         draw("CC", scores=["mw"])
     with pytest.raises(ValueError, match="no column 'mw'"):
         draw(pd.DataFrame({"smiles": ["CC"]}), scores=["mw"])
-    with pytest.raises(ValueError, match="no column 'smiles'"):
+    with pytest.raises(ValueError, match="no column of structures"):
         draw(pd.DataFrame({"x": ["CC"]}))
     with pytest.raises(ValueError, match="Cannot write"):
         draw("CC", path=tmp_path / "no" / "such.svg")
