@@ -37,6 +37,8 @@ from molgen.files.datasets import DatasetError, load_dataset, read_molecules
 
 #: Metrics that compare with a reference set, reported as e.g. "FCD/Test" and "FCD/TestSF".
 COMPARED = ("FCD", "SNN", "Frag", "Scaf")
+#: Fewer molecules make no covariance of ChemNet's 512 numbers that could be trusted.
+_FEW = 1_000
 #: What only SMILES with stereo, several parts, charges or isotopes have.
 _NOT_PLAIN = re.compile(r"[@/\\.+]|-\d*\]|\[\d")
 #: Metrics of the generated set alone, or against the training set.
@@ -134,6 +136,12 @@ def evaluate(
     references = _references(reference, wanted, n_jobs, device, progress)
     profiles = _profiles(valid, wanted, n_jobs, progress)
     chemnet = None
+    if "FCD" in wanted and len(valid) < _FEW:
+        warnings.warn(
+            f"FCD of {len(valid):,} molecules says little: it falls with their number; compare "
+            f"only values for equally many, {_FEW:,} or more.",
+            stacklevel=2,
+        )
     if "FCD" in wanted and len(valid) > 1:
         chemnet = mean_and_covariance(activations(valid, device=device, progress=progress))
     found = compute_statistics(valid, "generated", profiles=profiles, chemnet=chemnet)

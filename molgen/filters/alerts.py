@@ -23,11 +23,15 @@ from molgen.chem.parsing import abbreviate, quiet_rdkit
 
 @dataclass(frozen=True)
 class AlertSource:
-    """Where an alert set comes from: RDKit's name for it, if it is RDKit's, and the citation."""
+    """Where an alert set comes from: RDKit's name for it, if it is RDKit's, and the citation.
+
+    explicit_hydrogen: match the patterns of ``data_files`` with hydrogens as atoms.
+    """
 
     citation: str
     rdkit_catalogs: tuple[str, ...] = ()
     data_files: tuple[str, ...] = ()
+    explicit_hydrogen: bool = True
 
 
 _PAINS = "Baell and Holloway, J. Med. Chem. 53:2719 (2010); SMARTS by R. Guha, in RDKit"
@@ -74,6 +78,11 @@ ALERT_SETS: dict[str, AlertSource] = {
     "moses_pains": AlertSource(
         "WEHI PAINS as in molsets 0.3.1, matched with explicit hydrogen",
         data_files=("moses_wehi_pains.csv",),
+    ),
+    "unsound": AlertSource(
+        "radicals, metals and unusual elements, peroxides: no drug-like molecule has them",
+        data_files=("unsound.csv",),
+        explicit_hydrogen=False,
     ),
 }
 
@@ -140,8 +149,11 @@ def alert_catalog(name: str) -> AlertCatalog:
         for file in source.data_files:
             text = files("molgen").joinpath("data", "alerts", file).read_text("utf-8")
             for row in csv.DictReader(io.StringIO(text)):
-                patterns[_unused(row["name"], patterns)] = row["smarts"]
-        return compile_alerts(patterns, explicit_hydrogen=True)
+                name = row["name"]
+                if row.get("meaning"):  # what a number such as MCF14 stands for
+                    name = f"{row['meaning']} ({name}: {row['smarts']})"
+                patterns[_unused(name, patterns)] = row["smarts"]
+        return compile_alerts(patterns, explicit_hydrogen=source.explicit_hydrogen)
     params = FilterCatalog.FilterCatalogParams()
     for catalog in source.rdkit_catalogs:
         params.AddCatalog(getattr(FilterCatalog.FilterCatalogParams.FilterCatalogs, catalog))

@@ -42,10 +42,11 @@ __all__ = [
 #: Ready-made sets. "default" asks for an orally drug-like molecule without the alerts that are
 #: agreed on and without ring systems that nobody made; "strict" adds the stricter alert sets.
 PRESETS: dict[str, tuple[str, ...]] = {
-    "default": ("lipinski", "veber", "pains", "moses_mcf", "ring_systems"),
+    "default": ("lipinski", "veber", "unsound", "pains", "moses_mcf", "ring_systems"),
     "strict": (
         "lipinski_strict",
         "veber",
+        "unsound",
         "pains",
         "brenk",
         "nih",
@@ -54,8 +55,8 @@ PRESETS: dict[str, tuple[str, ...]] = {
         "ring_systems",
     ),
     "moses": ("moses",),
-    "lead_like": ("lead_like_zinc", "pains", "moses_mcf", "ring_systems"),
-    "fragment": ("rule_of_three", "pains", "ring_systems"),
+    "lead_like": ("lead_like_zinc", "unsound", "pains", "moses_mcf", "ring_systems"),
+    "fragment": ("rule_of_three", "unsound", "pains", "ring_systems"),
 }
 
 

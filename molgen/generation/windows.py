@@ -26,6 +26,7 @@ from molgen.chem.diversity import choose_maxmin
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.refusals import Refusal
 from molgen.chem.similarity import pack, similarity_moments
+from molgen.motifs.trees import motif
 from molgen.sampling.molecules import Molecules, to_canonical
 
 if TYPE_CHECKING:
@@ -173,6 +174,10 @@ def sample_where(
     """
     check_count(n)
     window = Window.parse(wanted)
+    impossible = _beyond_vocabulary(model, window, scaffold)
+    if impossible:
+        logger.warning("%s", impossible)
+        return Molecules([], [Refusal(0, "", impossible)])
     limit = max_draws or max(40 * n, 20_000)
     source = _Source(model, scaffold, seed, temperature)
     pool = list(dict.fromkeys(source.plain(_POOL_BLOCKS)))
@@ -205,6 +210,20 @@ def sample_where(
     result = Molecules(found) if enough else _short(model, wanted, found, None, n, source.drawn)
     result.acceptance = acceptance
     return result
+
+
+def _beyond_vocabulary(model: Generator, window: Window, scaffold: str | None) -> str:
+    """In words, why no molecule of the model can be inside; empty where one may be."""
+    if scaffold is not None or "formal_charge" not in window.ranges:
+        return ""
+    low, high = window.ranges["formal_charge"]
+    charges = {Chem.GetFormalCharge(motif(m).mol) for m in model.network.vocabulary.motifs}
+    if (low <= 0 <= high) or (low > 0 and max(charges) > 0) or (high < 0 and min(charges) < 0):
+        return ""
+    return (
+        f"formal_charge is asked from {low:g} to {high:g}; the model writes no motif with such a "
+        "charge"
+    )
 
 
 def _collect(

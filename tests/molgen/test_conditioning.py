@@ -94,3 +94,11 @@ def test_a_window_that_nothing_reaches_says_how_near_it_came(small_model) -> Non
 def test_contradictory_windows_are_named(small_model, window, says) -> None:
     with pytest.raises(ValueError, match=says):
         small_model.sample_where(window, 1)
+
+
+def test_a_charge_that_no_motif_has_is_said_at_once(small_model, monkeypatch) -> None:
+    from molgen.generation.windows import _Source, sample_where
+
+    monkeypatch.setattr(_Source, "plain", None)  # nothing is drawn
+    found = sample_where(small_model, {"formal_charge": (1, 1)}, 5)
+    assert found == [] and "writes no motif with such a charge" in found.dropped[0].reason

@@ -211,3 +211,8 @@ def test_similarity_input_is_checked():
         similarity.nearest(packed, packed.astype(np.int64))
     with pytest.raises(ValueError, match="no reference molecules"):
         similarity.nearest(packed, packed[:0])
+
+
+def test_fcd_of_few_molecules_is_warned_of():
+    with pytest.warns(UserWarning, match="FCD of 2 molecules says little"):
+        evaluation.evaluate(["CCO", "CCN"], ["CCO", "CCC", "CCCl"], metrics=["FCD"])
