@@ -57,7 +57,7 @@ def near(
 
     with plain_errors():
         generator = load_generator(model)
-        arguments = {
+        arguments: dict[str, Any] = {
             "model": model, "smiles": smiles, "n": n, "radius": radius, "keep": _part(keep),
             "change": _part(change), "filters": None if filters == "none" else filters,
             "temperature": temperature,

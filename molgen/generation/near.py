@@ -355,7 +355,8 @@ def _neighbourhood(
         neighbours[edge.parent].append(edge.child)
         neighbours[edge.child].append(edge.parent)
     barred = {place[a][0] for a in without}
-    queue, taken, atoms = [place[anchor][0]], [], 0
+    queue, atoms = [place[anchor][0]], 0
+    taken: list[int] = []
     while queue and len(taken) < _MOST_NODES:
         node = queue.pop(0)
         if taken and atoms + len(members[node]) > _MOST_ATOMS:
@@ -531,9 +532,9 @@ def _spread(ranked: list[tuple[Analogue, float, float]]) -> list[tuple[Analogue,
     """In turn from each place and kind of change, the places of the best first."""
     groups: dict[tuple[object, ...], list[tuple[Analogue, float, float]]] = defaultdict(list)
     for entry in ranked:
-        key = tuple((c.kind, tuple(sorted(c.changed)) or min(c.place)) for c in entry[0].changes)
+        key = tuple((c.kind, *sorted(c.changed or c.place)) for c in entry[0].changes)
         groups[key if len(key) == 1 else ("two",)].append(entry)
-    ordered = []
+    ordered: list[tuple[Analogue, float, float]] = []
     depth = 0
     while len(ordered) < len(ranked):
         ordered += [g[depth] for g in groups.values() if depth < len(g)]
