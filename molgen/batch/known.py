@@ -1,7 +1,7 @@
 """Keys of known molecules, computed once a file and kept in the work folder.
 
-Known and new molecules are compared as compounds (``molgen.chem.identity``): their parents, and without
-stereo where the model writes none.
+Known and new molecules are compared as compounds (``molgen.chem.identity``): their parents, and
+without stereo where the model writes none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from molgen.base.whole_files import hash_file
 from molgen.batch.chunk import hash_key
 from molgen.batch.folder import BatchFolder
 from molgen.chem.identity import compound_keys, cut_inchikey
-from molgen.provenance import hash_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -188,8 +188,8 @@ def parse_whole(smiles: str | Chem.Mol) -> Chem.Mol:
 
     >>> parse_whole("CC[*:1]")
     Traceback (most recent call last):
-    molgen.chem.parsing.MoleculeError: Cannot use 'CC[*:1]': atom 2 is an open mark; a whole molecule is \
-needed.
+    molgen.chem.parsing.MoleculeError: Cannot use 'CC[*:1]': atom 2 is an open mark; a whole \
+molecule is needed.
     """
     mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
     for atom in mol.GetAtoms():

@@ -1,11 +1,11 @@
 """Analogues of a lead: most of it stays, one or two places are changed.
 
 Changes are of two sorts. Small ones are listed: another element, an atom more or less in a chain
-or a ring, a branch taken away or moved (``molgen.generation.lead_changes``). Larger ones are written by the
-model: a branch is cut off and the rest of the lead's own motif tree, or the part of it around the
-cut, is the beginning from which the model writes another. Nothing passes through the latent, so
-leads that the model cannot give back have analogues, too. What has been made is ranked by
-similarity to the lead and by how likely the model finds it.
+or a ring, a branch taken away or moved (``molgen.generation.lead_changes``). Larger ones are
+written by the model: a branch is cut off and the rest of the lead's own motif tree, or the part of
+it around the cut, is the beginning from which the model writes another. Nothing passes through the
+latent, so leads that the model cannot give back have analogues, too. What has been made is ranked
+by similarity to the lead and by how likely the model finds it.
 """
 
 from __future__ import annotations

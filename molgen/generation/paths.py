@@ -1,8 +1,8 @@
 """Paths of molecules from one to another: similarity to the start falls, to the end it rises.
 
 The steps are made of both ends: parts of the one hung on parts of the other, with places of either
-changed by the small steps of ``molgen.generation.lead_changes``. Of what comes out, the path is chosen whose
-similarities change most evenly, over molecules that the model finds likely.
+changed by the small steps of ``molgen.generation.lead_changes``. Of what comes out, the path is
+chosen whose similarities change most evenly, over molecules that the model finds likely.
 """
 
 from __future__ import annotations
