@@ -13,9 +13,9 @@ from functools import lru_cache
 
 from rdkit import Chem
 
+from molgen.chem.graph_edits import branch_side
 from molgen.chem.parsing import quiet_rdkit
 from molgen.motifs.trees import cut_bonds
-from molgen.optimization.graph_edits import branch_side
 
 #: Bonds and groups that a change may not bring in: a lead's own are left alone.
 _UNWANTED = {

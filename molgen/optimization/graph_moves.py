@@ -1,6 +1,6 @@
 """Parts of molecules that change places: branches from a table, and crossover of two parents.
 
-Edits act on Kekulé copies, as in ``molgen.optimization.graph_edits``, whose rules on what is a
+Edits act on Kekulé copies, as in ``molgen.chem.graph_edits``, whose rules on what is a
 sound product hold here, too. Crossover joins parts of two parents at acyclic bonds or inside a ring
 (Jensen, Chem. Sci. 10:3567, 2019).
 """
@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from rdkit import Chem
 
-from molgen.optimization.graph_edits import (
+from molgen.chem.graph_edits import (
     atom_with_hydrogen,
     branch_side,
     cuttable_bonds,

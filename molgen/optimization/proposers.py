@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from molgen.optimization.graph_edits import mutate
+from molgen.chem.graph_edits import mutate
 from molgen.optimization.graph_moves import FragmentTable, crossover, replace_branch
 
 Proposer = Callable[[list[str], int, np.random.Generator], list[str]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from molgen.optimization.graph_edits import MUTATIONS, finished_smiles, kekule_copy, mutate
+from molgen.chem.graph_edits import MUTATIONS, finished_smiles, kekule_copy, mutate
 from molgen.optimization.graph_moves import FragmentTable, crossover, replace_branch
 
 DATA = Path(__file__).parents[1] / "data"
