@@ -3,12 +3,13 @@
 import math
 from pathlib import Path
 
-import molgen.plain_yaml
 import pytest
-import trial_sim.plain_yaml
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import molgen.base.plain_yaml
+import trial_sim.base.written
 
 READERS = [molgen.base.plain_yaml, trial_sim.base.written]
 
