@@ -75,7 +75,7 @@ def compute_chunk(task: Task, number: int) -> bytes:
         bits = np.packbits(fingerprints(mols, 2, FINGERPRINT_BITS), 1)
         table["fingerprint"] = np.array([row.tobytes() for row in bits], dtype=object)
     meta = {"identity": task.identity, "chunk": number, "counts": counts}
-    types = {"fingerprint": "BLOB"} if task.fingerprints else {}
+    types = {"fingerprint": "binary"} if task.fingerprints else {}
     return parquet_bytes(table, {META: json.dumps(meta)}, types)
 
 

@@ -28,7 +28,6 @@ from typing import Any
 
 from molgen.base.errors import BatchError
 from molgen.base.parallel import count_workers
-from molgen.base.parquet import one_connection
 from molgen.batch.folder import BatchFolder, disk_errors
 from molgen.batch.gathering import Run, where_they_fell
 from molgen.batch.plan import BLOCK, RunPlan, Selection, Task, as_plan, resolve
@@ -123,7 +122,7 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
             n, selected, counts = journal["n"], journal["n_selected"], journal["counts"]
             return BatchResult(folder.path, n, wanted.n, selected, counts, 0.0, True)
         folder.prepare()
-        with disk_errors(folder.path), one_connection():
+        with disk_errors(folder.path):
             run = Run(wanted, task, folder, hashes, progress)
             try:
                 run.gather()

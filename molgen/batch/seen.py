@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from molgen.base.errors import BatchError
-from molgen.base.parquet import literal_path
+from molgen.base.parquet import read_parquet
 
 
 class SeenStore:
@@ -44,9 +44,9 @@ class SeenStore:
             self._connection.execute("CREATE TABLE seen (key UBIGINT, draw BIGINT)")
             self._connection.execute("CREATE TABLE known (key UBIGINT)")
             for path in known:
-                self._connection.execute(
-                    "INSERT INTO known SELECT key FROM read_parquet(?)", [literal_path(path)]
-                )
+                self._connection.register("unwanted", read_parquet(path, ["key"])[0])
+                self._connection.execute("INSERT INTO known SELECT key FROM unwanted")
+                self._connection.unregister("unwanted")
         except duckdb.Error as error:
             raise self._told(error) from error
 

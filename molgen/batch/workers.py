@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Protocol
 
 from molgen.base.errors import BatchError
-from molgen.base.parquet import one_connection
 from molgen.batch.jobs import Job, compute_job
 from molgen.batch.plan import Task
 
@@ -237,7 +236,7 @@ def serve(descriptor: int) -> None:
         task = Task.from_json(connection.recv_bytes().decode())
         from molgen.base.parallel import single_thread
 
-        with single_thread(), one_connection():
+        with single_thread():
             while True:
                 job = Job.from_json(connection.recv_bytes().decode())
                 try:

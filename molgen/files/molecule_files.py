@@ -406,7 +406,7 @@ def _data_fields(record: str) -> dict[str, str]:
 
 def _read_parquet(content: bytes, rows: _Rows, column: str | None, source: str) -> None:
     try:
-        table = read_parquet(content)[0]
+        table = read_parquet(content, nullable=True)[0]
     except ParquetError as error:
         raise ValueError(f"File {source} is not a readable Parquet file: {error}.") from error
     except OSError as error:
@@ -440,4 +440,6 @@ def _read_parquet(content: bytes, rows: _Rows, column: str | None, source: str) 
 
 
 def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
+    import pandas as pd
+
+    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
