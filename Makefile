@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python -m benchmarks.demo --output demo-output
+	$(BIN)/python -m tools.demo --output demo-output
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -33,7 +33,7 @@ coverage: $(STAMP)
 	    --cov-report=term-missing:skip-covered --cov-report=html
 
 licences: $(STAMP)
-	$(BIN)/python -m benchmarks licences --extras cluster dev
+	$(BIN)/python -m tools.licences --extras cluster dev
 
 # The site of docs/, into site/. Nothing is fetched while it is built or read.
 docs: $(STAMP)
@@ -46,7 +46,7 @@ bench: $(STAMP)
 
 # Shapes of trials that a fit must give back: events, follow-up, associations, effects.
 fuzz-trials: $(STAMP)
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks.trial_shapes --n 2000 --jobs 2
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks trial_shapes --n 2000 --jobs 2
 
 notebook: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[notebook]"

@@ -2,7 +2,7 @@
 
 python -m benchmarks                  lists the benchmarks
 python -m benchmarks history ...      shows and compares what has been measured
-python -m benchmarks NAME ...         the same as python -m benchmarks.NAME ...
+python -m benchmarks NAME ...         runs one (benchmarks.molgen.NAME or benchmarks.trial_sim.NAME)
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ HERE = Path(__file__).parent
 def known() -> dict[str, str]:
     """Benchmarks that can be run, with the first line of their docstring (nothing is imported)."""
     found = {}
-    for path in sorted(HERE.glob("*.py")):
+    for path in sorted([*HERE.glob("*.py"), *HERE.glob("*/*.py")]):
         text = path.read_text(encoding="utf-8")
         if path.stem.startswith("_") or "__main__" not in text:
             continue
         summary = (ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0]
-        found[path.stem] = " ".join(summary.split())
+        name = path.stem if path.parent == HERE else f"{path.parent.name}.{path.stem}"
+        found[name] = " ".join(summary.split())
     return found
 
 
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
             print(f"  {name:{width}}  {summary}")
         return 0
     name, *rest = arguments
+    name = next((n for n in benchmarks if n.rsplit(".", 1)[-1] == name), name)
     if name not in benchmarks:
         print(
             f"There is no benchmark {name!r}; there are: {', '.join(benchmarks)}", file=sys.stderr

@@ -13,11 +13,17 @@ import pytest
 
 import molgen
 import trial_sim as ts
-from benchmarks import fuzz, fuzz_mutations, fuzz_targets, history, licences
+from benchmarks import history
+from tools import fuzz, fuzz_mutations, fuzz_targets, licences
 
 ROOT = Path(molgen.__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("molgen/**/*.py"), *ROOT.glob("trial_sim/**/*.py")])
-EVERYWHERE = [*SOURCES, *ROOT.glob("benchmarks/*.py"), *ROOT.glob("docs/*.py")]
+EVERYWHERE = [
+    *SOURCES,
+    *ROOT.glob("benchmarks/**/*.py"),
+    *ROOT.glob("tools/*.py"),
+    *ROOT.glob("docs/*.py"),
+]
 GLOBAL_RANDOM = re.compile(
     r"np\.random\.(seed|rand|randn|randint|random|normal|uniform|choice|shuffle|permutation)\("
     r"|^\s*(import random|from random import)\b|\brandom\.seed\("

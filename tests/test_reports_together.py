@@ -34,8 +34,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One small page of every kind."""
     import molgen
     import trial_sim as ts
-    from benchmarks.demo import Made, index
     from molgen.report.page import report
+    from tools.demo import Made, index
 
     folder = tmp_path_factory.mktemp("reports")
     made = {name: folder / f"{name.replace(' ', '_')}.html" for name in NAMES}

@@ -4,7 +4,7 @@ A molecule that stands out, or stands there often, is remembered first; a model 
 few molecules remembers all. :func:`thin` keeps a few molecules of each scaffold, or each molecule
 once; :func:`train_audited` trains piece by piece and stops when members begin to be told from a
 hold-out. For a promise rather than a measurement see :mod:`molgen.training.private_run`. What each
-costs is printed by ``python -m benchmarks.protection``.
+costs is printed by ``python -m benchmarks protection``.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class TrainingConfig:
 
 
 #: For going on with a trained model on some hundreds or thousands of molecules: measured by
-#: ``python -m benchmarks.protection --wheel FILE``.
+#: ``python -m benchmarks protection --wheel FILE``.
 FINE_TUNING = TrainingConfig(
     batch_size=128, learning_rate=5e-4, warmup=50, average=0.98, prior_steps=1_500
 )

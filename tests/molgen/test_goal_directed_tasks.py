@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rdkit import Chem
 
-from benchmarks.goal_directed_tasks import (
+from benchmarks.molgen.goal_directed_tasks import (
     AMLODIPINE,
     CELECOXIB,
     GUACAMOL,

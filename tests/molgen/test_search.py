@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from benchmarks.goal_directed_tasks import Task
+from benchmarks.molgen.goal_directed_tasks import Task
 from molgen.optimization.oracle import Oracle
 from molgen.optimization.search import SearchSettings, default_proposers, search
 from molgen.qsar.gaussian_process import (

@@ -1,9 +1,15 @@
-"""The measures of ``benchmarks.arm_holdouts`` on tables whose answer is known."""
+"""The measures of ``benchmarks.trial_sim.arm_holdouts`` on tables whose answer is known."""
 
 import numpy as np
 import pytest
 
-from benchmarks.arm_holdouts import add_pairs, conclusion, mean_interval, pair_area, verdict
+from benchmarks.trial_sim.arm_holdouts import (
+    add_pairs,
+    conclusion,
+    mean_interval,
+    pair_area,
+    verdict,
+)
 from trial_sim.auditing.compared.intervals import Interval
 
 

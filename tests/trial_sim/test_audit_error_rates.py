@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import trial_sim as ts
-from benchmarks.arm_error_rates import pearson_size
+from benchmarks.trial_sim.arm_error_rates import pearson_size
 from trial_sim.auditing.compared.comparison import compare
 from trial_sim.auditing.compared.paired_outcomes import read_outcome
 from trial_sim.auditing.utility.error_rates import contrasts_of, many_trials, no_effect

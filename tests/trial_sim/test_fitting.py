@@ -83,7 +83,7 @@ def test_saved_models_sample_the_same_and_hold_no_patient(name, endpoint, model,
 
 
 def test_kaplan_meier_curves_stay_inside_the_band_of_every_arm_and_level():
-    from benchmarks.synthetic_arms import curve_gaps
+    from benchmarks.trial_sim.synthetic_arms import curve_gaps
 
     trial, made = ts.load_trial("colon"), fitted("colon", "death", "cox_by_arm")
     found = curve_gaps(trial, made, "death")

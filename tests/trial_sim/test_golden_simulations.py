@@ -1,12 +1,12 @@
 """The reference values that are simulated, from fewer trials than the benchmark's 100,000.
 
-`python -m benchmarks.trial_agreement` is the same comparison at full size.
+`python -m benchmarks trial_agreement` is the same comparison at full size.
 """
 
 import numpy as np
 import pytest
 
-from benchmarks.trial_agreement import REFERENCE_TRIALS, agreement, values
+from benchmarks.trial_sim.trial_agreement import REFERENCE_TRIALS, agreement, values
 from trial_sim.numerics.monte_carlo import share
 
 SIMULATED = {*REFERENCE_TRIALS, "mcse_power"}

@@ -1,6 +1,6 @@
 """Fits give back trials of every shape (see `trial_shapes`), and no unit changes what they give.
 
-Thousands of shapes: ``python -m benchmarks.trial_shapes --n 2000``.
+Thousands of shapes: ``python -m benchmarks trial_shapes --n 2000``.
 """
 
 import dataclasses
