@@ -18,7 +18,7 @@ DESCRIBED = yaml.safe_load((ROOT / "docs/audit_measures.yml").read_text("utf-8")
 def named_in_code(package: str) -> set[str]:
     """Names of measures that stand as texts in the calls of ``Measure`` of a package."""
     found = set()
-    for path in (ROOT / package / "auditing").glob("*.py"):
+    for path in (ROOT / package / "auditing").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Measure":
                 argument = node.args[0 if package == "trial_sim" else 1]

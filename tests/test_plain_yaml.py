@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import molgen.base.plain_yaml
-import trial_sim.base.written
+import trial_sim.base.plain_yaml
 
-READERS = [molgen.base.plain_yaml, trial_sim.base.written]
+READERS = [molgen.base.plain_yaml, trial_sim.base.plain_yaml]
 
 
 @pytest.fixture(params=READERS, ids=["molgen", "trial_sim"])

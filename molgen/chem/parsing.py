@@ -287,7 +287,7 @@ def as_smiles_list(smiles: Any) -> list[str]:
         )
     if isinstance(smiles, str):
         return [smiles]
-    if hasattr(smiles, "columns"):
+    if hasattr(smiles, "columns") and hasattr(smiles, "iloc"):
         smiles = smiles[structure_column(smiles)]
     if not isinstance(smiles, Iterable) or isinstance(smiles, Mapping | bytes):
         raise TypeError(f"Expected SMILES strings, received {type(smiles).__name__}.")

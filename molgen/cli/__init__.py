@@ -2,6 +2,7 @@
 
 from molgen.cli import audit, batch, chemistry, design, generate, objectives, optimize, reporting
 from molgen.cli.app import app
+from molgen.cli.common import with_quiet
 
 __all__ = [
     "app",
@@ -14,3 +15,8 @@ __all__ = [
     "optimize",
     "reporting",
 ]
+
+for _group in (app, objectives.qsar_app):
+    for _command in _group.registered_commands:
+        if _command.callback is not None:
+            _command.callback = with_quiet(_command.callback)

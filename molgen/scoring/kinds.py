@@ -137,7 +137,7 @@ def kind_named(name: str) -> Kind:
         return _descriptor_kind(name)
     if name not in KINDS:
         known = tuple(dict.fromkeys((*DESCRIPTORS, *KINDS)))
-        meant = property_named(name)
+        meant = property_named(str(name))
         hint = f" Did you mean {meant!r}?" if meant else nearest_name(name, known)
         raise ValueError(
             f"unknown component {name!r}.{hint} The components are: {', '.join(known)}"

@@ -507,7 +507,7 @@ def test_the_command_estimates_runs_and_says_when_there_is_nothing_to_do(small_f
     assert not (tmp_path / "o").exists()
     first = CliRunner().invoke(app, arguments)
     assert first.exit_code == 0 and "400 molecules of" in first.stdout
-    assert "mol/s" in first.stderr and "400/400" in first.stderr
+    assert "mol/s" not in first.stderr  # no progress bar where there is no terminal
     assert json.loads((tmp_path / "o" / "run.json").read_text())["state"] == "done"
     assert "Nothing to do" in CliRunner().invoke(app, arguments).stdout
     run_file.write_text("n: 400\nformat: 2\n")

@@ -274,7 +274,7 @@ def test_a_search_takes_moves_of_the_users_own():
 
 
 def test_an_edit_added_to_the_table_is_drawn(monkeypatch):
-    from molgen.optimization import graph_edits
+    from molgen.chem import graph_edits
 
     drawn = []
 

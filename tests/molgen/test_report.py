@@ -90,7 +90,7 @@ def test_page_holds_everything(path, smiles):
     assert all(s in page.text for s in smiles)
     cards = [v for t, k, v in page.attributes if t == "article" and k == "class"]
     assert cards == ["candidate"] * 12
-    assert page.tags.count("tr") == len(smiles) + 1 + 10 + 2  # molecules, funnel, metrics, heads
+    assert page.tags.count("tr") == len(smiles) + 1 + 11 + 2  # molecules, metrics, funnel, heads
     structures = [v for t, k, v in page.attributes if t == "svg" and k == "class"]
     # the table, and in each card the candidate beside its nearest known molecule
     assert structures.count("mol") == len(smiles) - 1 + 2 * 12

@@ -4,7 +4,7 @@ import pytest
 
 import trial_sim as ts
 from tests.trial_sim.xport import write_xport
-from trial_sim.data.datasets import read_table, read_trial, trial_from_cdisc
+from trial_sim.data.datasets import read_table, read_trial, trial_from_cdisc, trial_from_table
 
 N = 60
 
@@ -119,7 +119,7 @@ def test_an_unreadable_censoring_flag_is_refused(tables, value):
         trial_from_cdisc(adsl, adtte, covariates=[])
     single = adtte.merge(adsl[["USUBJID", "TRT01P"]]).drop(columns="PARAMCD")
     with pytest.raises(ValueError, match=r"'CNSR' must .*row 7"):
-        ts.datasets.trial_from_table(single, {})
+        trial_from_table(single, {})
 
 
 @pytest.mark.parametrize("kind", [int, float, "Int64", str, bool])
@@ -166,7 +166,7 @@ def test_several_parameters_in_one_table_do_not_double_the_patients(tables):
     adsl, adtte = tables[:2]
     both = pd.concat([adtte, adtte.assign(PARAMCD="PFS")]).merge(adsl[["USUBJID", "TRT01P"]])
     with pytest.raises(ValueError, match=r"2 endpoints \(PARAMCD 'OS', 'PFS'\)"):
-        ts.datasets.trial_from_table(both.drop(columns="USUBJID"), {})
+        trial_from_table(both.drop(columns="USUBJID"), {})
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trial_sim.base.plain_yaml import read_plain
 from trial_sim.base.records import Record, from_plain, nearest
-from trial_sim.base.written import read_plain
 from trial_sim.design.design import Design
 from trial_sim.scenarios import OutcomeScenario
 
