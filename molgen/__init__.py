@@ -14,6 +14,7 @@ The rooms, from the ground up; each imports only from those above it in this lis
     report          page, charts, candidate cards, drawings, analogues
     training        step, state, whole run, learning curve, private run
     sampling        the model at work: partial molecules, decoding, likelihood, processes
+    precedent       what hung where in known molecules: cuts, counts, tables, proposals
     generation      a chemist's verbs: near, scaffold, link, window; the Generator
     optimization    moves, proposers, oracle, search, optimize
     batch           long runs: plan, chunks, workers, cluster, results
@@ -30,6 +31,8 @@ from typing import Any
 
 _HOMES = {
     "load_model": "generation.generator",
+    "build_precedent": "precedent.building",
+    "load_precedent": "precedent.files",
     "GraphVAE": "model.graph_vae",
     "train": "training.whole_run",
     "plot_training": "training.learning_curve",

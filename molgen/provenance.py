@@ -211,7 +211,9 @@ def _recompute_filters(
 
 #: Methods of a model that verify calls again; of these, ``sample`` gives the same molecules in the
 #: same order whatever their number, so a part of it is enough.
-_REPLAYABLE = ("sample", "sample_near", "sample_scaffold", "link", "interpolate")
+_REPLAYABLE = (
+    "sample", "sample_near", "sample_scaffold", "link", "connect", "replace_core", "interpolate"
+)  # fmt: skip
 
 
 def _sample_again(

@@ -1,21 +1,31 @@
-"""Commands that start from what a chemist has: near, interpolate, scaffold, where and link."""
+"""Commands that start from what a chemist has: near, interpolate, scaffold, where, link, cores."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molgen.cli.app import app
 from molgen.cli.common import (
+    Column,
+    Input,
     Output,
     check_place,
     plain_errors,
+    read_input,
+    show_progress,
     tell,
 )
 from molgen.cli.generate import Count, Model, Seed, Temperature, load_generator, write_molecules
 
+if TYPE_CHECKING:
+    from molgen.generation.generator import Generator, Molecules
+
+Own = Annotated[
+    float, typer.Option(help="Share left to the model's own growth, which no table holds.")
+]
 Picture = Annotated[
     Path | None,
     typer.Option(help="Draw them here (.svg), what is new highlighted.", callback=check_place),
@@ -108,25 +118,93 @@ def interpolate(
 @app.command()
 def scaffold(
     smiles: Annotated[
-        str, typer.Argument(help="The scaffold; [*:1] marks where growth may start.")
+        str, typer.Argument(help="The scaffold; [*:1] marks a bond that is to be formed.")
     ],
     n: Count = 100,
     temperature: Temperature = 1.0,
     model: Model = "moses",
     seed: Seed = 0,
+    atoms: Annotated[
+        list[str] | None,
+        typer.Option(help="Heavy atoms of each group: 4, 2:8, :8; or of one mark, 1=2:8."),
+    ] = None,
+    rings: Annotated[
+        list[str] | None, typer.Option(help="Rings of each group, in the same way.")
+    ] = None,
+    fill_exits: Annotated[
+        bool, typer.Option(help="Fill every mark, or leave hydrogen at some.")
+    ] = True,
+    own: Own = 0.2,
     output: Output = None,
 ) -> None:
     """Different molecules that contain a scaffold.
 
-    Example:
+    Examples:
 
         molgen scaffold "c1ccc(C(=O)N[*:1])cc1" -n 50 -o grown.csv
+
+        molgen scaffold "Fc1ccc([*:1])c([*:2])c1" --atoms 1=1:3 --atoms 2=6:12
     """
     with plain_errors():
         generator = load_generator(model)
-        molecules = generator.sample_scaffold(smiles, n, seed=seed, temperature=temperature)
-        arguments = {"model": model, "scaffold": smiles, "n": n, "temperature": temperature}
-        write_molecules(molecules, output, generator, "sample_scaffold", arguments, seed)
+        options = {
+            "temperature": temperature, "atoms": parse_limits(atoms, "atoms"),
+            "rings": parse_limits(rings, "rings"), "fill_exits": fill_exits, "own": own,
+        }  # fmt: skip
+        molecules = generator.sample_scaffold(smiles, n, seed=seed, **options)
+        arguments = {"model": model, "scaffold": smiles, "n": n, **options}
+        write_proposals(molecules, output, generator, "sample_scaffold", arguments, seed)
+
+
+def parse_limit(text: str | None, name: str) -> int | tuple[int | None, int | None] | None:
+    """``"4"`` as a number, ``"2:8"``, ``":8"`` and ``"2:"`` as a pair (least, most)."""
+    if text is None:
+        return None
+    low, colon, high = text.partition(":")
+    try:
+        if not colon:
+            return int(low)
+        return (int(low) if low else None, int(high) if high else None)
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}; expected for example 4, 2:8, :8 or 2:") from None
+
+
+def parse_limits(texts: list[str] | None, name: str) -> Any:
+    """One limit for all marks, or limits by mark: ``["1=2:8", "2=4"]`` as ``{1: (2, 8), 2: 4}``."""
+    if not texts:
+        return None
+    if len(texts) == 1 and "=" not in texts[0]:
+        return parse_limit(texts[0], name)
+    limits: dict[int, Any] = {}
+    for text in texts:
+        mark, equals, value = text.partition("=")
+        if not equals or not mark.isdigit():
+            raise ValueError(f"{name} is {text!r}; expected a mark's number and its limit, 1=2:8")
+        limits[int(mark)] = parse_limit(value, name)
+    return limits
+
+
+def write_proposals(
+    molecules: Molecules,
+    output: Path | None,
+    model: Generator,
+    function: str,
+    arguments: dict[str, Any],
+    seed: int,
+) -> None:
+    """Molecules of a verb that knows precedent, with how often their parts occurred."""
+    import pandas as pd
+
+    table = None
+    if molecules.precedent and model.precedent is not None:
+        known = sum(count > 0 for count in molecules.precedent)
+        typer.echo(
+            f"{known:,} of {len(molecules):,} have precedent, {len(molecules) - known:,} are the "
+            "model's own",
+            err=True,
+        )
+        table = pd.DataFrame({"smiles": list(molecules), "precedent": molecules.precedent})
+    write_molecules(molecules, output, model, function, arguments, seed, table)
 
 
 @app.command()
@@ -182,21 +260,104 @@ def parse_window(conditions: list[str]) -> dict[str, Any]:
 
 @app.command()
 def link(
-    fragment_a: Annotated[str, typer.Argument(help="SMILES with one exit, [*:1].")],
-    fragment_b: Annotated[str, typer.Argument(help="SMILES with one exit, [*:1].")],
+    fragment_a: Annotated[str, typer.Argument(help="SMILES with one mark, [*:1].")],
+    fragment_b: Annotated[str, typer.Argument(help="SMILES with one mark, [*:1].")],
     n: Count = 20,
     model: Model = "moses",
     seed: Seed = 0,
+    length: Annotated[
+        str | None, typer.Option(help="Bonds from fragment to fragment: 5, 4:6; 1 is direct.")
+    ] = None,
+    atoms: Annotated[str | None, typer.Option(help="Heavy atoms of the linker: 4, 2:8.")] = None,
+    rings: Annotated[str | None, typer.Option(help="Rings of the linker: 0, 1, :2.")] = None,
+    rotors: Annotated[str | None, typer.Option(help="Bonds that turn, both ends included.")] = None,
+    own: Own = 0.2,
     output: Output = None,
 ) -> None:
     """Different molecules in which a linker joins two fragments.
 
-    Example:
+    Examples:
 
         molgen link "c1ccccc1[*:1]" "[*:1]N1CCOCC1" -n 20
+
+        molgen link "c1ccccc1[*:1]" "[*:1]N1CCOCC1" --length 4:6 --rings 0
+    """
+    with plain_errors():
+        limits = {
+            name: parse_limit(text, name)
+            for name, text in (
+                ("length", length), ("atoms", atoms), ("rings", rings), ("rotors", rotors)
+            )
+        }  # fmt: skip
+        generator = load_generator(model)
+        molecules = generator.link(fragment_a, fragment_b, n, seed=seed, own=own, **limits)
+        arguments = {"model": model, "a": fragment_a, "b": fragment_b, "n": n, "own": own, **limits}
+        write_proposals(molecules, output, generator, "link", arguments, seed)
+
+
+@app.command("replace-core")
+def replace_core(
+    smiles: Annotated[str, typer.Argument(help="The molecule.")],
+    core: Annotated[str, typer.Argument(help="Its core, as SMARTS or SMILES.")],
+    n: Count = 20,
+    model: Model = "moses",
+    seed: Seed = 0,
+    atoms: Annotated[str | None, typer.Option(help="Heavy atoms of the new core: 6, 5:10.")] = None,
+    ring: Annotated[
+        bool | None, typer.Option(help="The new core is one ring system; by default as the old.")
+    ] = None,
+    include_old: Annotated[bool, typer.Option(help="The old core may come back.")] = False,
+    own: Own = 0.2,
+    output: Output = None,
+) -> None:
+    """Different molecules with the substituents of a molecule around another core.
+
+    Example:
+
+        molgen replace-core "COc1ccc(C(=O)NC2CC2)cc1" c1ccccc1 --atoms 5:9
     """
     with plain_errors():
         generator = load_generator(model)
-        molecules = generator.link(fragment_a, fragment_b, n, seed=seed)
-        arguments = {"model": model, "fragment_a": fragment_a, "fragment_b": fragment_b, "n": n}
-        write_molecules(molecules, output, generator, "link", arguments, seed)
+        options = {
+            "atoms": parse_limit(atoms, "atoms"), "ring": ring, "include_old": include_old,
+            "own": own,
+        }  # fmt: skip
+        molecules = generator.replace_core(smiles, core, n, seed=seed, **options)
+        arguments = {"model": model, "smiles": smiles, "core": core, "n": n, **options}
+        write_proposals(molecules, output, generator, "replace_core", arguments, seed)
+
+
+@app.command()
+def precedent(
+    source: Input,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The table, precedent.zip.")],
+    column: Column = None,
+    least: Annotated[int, typer.Option(help="Molecules that must share a part.")] = 3,
+    least_at_context: Annotated[
+        int | None, typer.Option(help="Occurrences on the same surroundings; for secret molecules.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keeps the cut molecules, so that a stopped run goes on.")
+    ] = None,
+) -> None:
+    """A table of the groups, linkers and cores that molecules share, for link and the like.
+
+    In a model's folder, as precedent.zip, it takes the place of the shipped one.
+
+    Example:
+
+        molgen precedent molecules.smi -o my-model/precedent.zip
+    """
+    from molgen.precedent.building import build_precedent
+
+    with plain_errors():
+        read = read_input(source, column)
+        extra: dict[str, Any] = {}
+        if least_at_context is not None:
+            extra["least_at_context"] = least_at_context
+        table = build_precedent(
+            list(read.smiles), output, least=least, source=str(source), folder=folder,
+            progress=show_progress(source), **extra,
+        )  # fmt: skip
+        parts = ", ".join(f"{len(table.parts(k)):,} with {k} marks" for k in range(1, 7))
+        typer.echo(f"{table.card['molecules']:,} molecules; parts kept: {parts}", err=True)

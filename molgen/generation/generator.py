@@ -31,6 +31,7 @@ from molgen.motifs.atom_graphs import AtomGraphs, atom_graphs, motif_numbers
 from molgen.motifs.tree_tables import build_table
 from molgen.motifs.trees import MotifTree
 from molgen.motifs.vocabulary_growth import extend
+from molgen.precedent.files import NAME, PrecedentTable, load_precedent, shipped_precedent
 from molgen.sampling.decoding import Writer
 from molgen.sampling.model_processes import draw_blocks
 from molgen.sampling.molecules import Molecules, to_canonical
@@ -153,6 +154,14 @@ class Generator:
     def writer(self) -> Writer:
         """The decoder, ready to write."""
         return Writer(self.network)
+
+    @cached_property
+    def precedent(self) -> PrecedentTable | None:
+        """What many molecules have at such a place: the table in the model's folder, or else the
+        one that is shipped; None where there is neither. It can be set to another."""
+        own = None if self.folder is None else self.folder / NAME
+        path = own if own is not None and own.is_file() else shipped_precedent()
+        return None if path is None else load_precedent(path)
 
     # --- from the prior ---------------------------------------------------------------------
 
@@ -407,17 +416,34 @@ class Generator:
         temperature: float = 1.0,
         near: str | None = None,
         radius: float = 1.0,
+        **limits: Any,
     ) -> Molecules:
-        """``n`` different molecules that contain ``scaffold`` (see ``growing.sample_scaffold``)."""
+        """``n`` different molecules that contain ``scaffold`` (see ``growing.sample_scaffold``).
+
+        limits: ``atoms=`` and ``rings=`` of each group, a number or (least, most); ``fill_exits=``.
+        """
         from molgen.generation import growing
 
-        return growing.sample_scaffold(self, scaffold, n, seed, temperature, near, radius)
+        return growing.sample_scaffold(self, scaffold, n, seed, temperature, near, radius, **limits)
 
-    def link(self, fragment_a: str, fragment_b: str, n: int, seed: int = 0) -> Molecules:
-        """``n`` molecules in which a linker joins two fragments at their exits ``[*:1]``."""
+    def link(self, a: str, b: str, n: int, seed: int = 0, **limits: Any) -> Molecules:
+        """``n`` molecules in which a linker joins two fragments at their marks ``[*:1]``.
+
+        limits: ``length=`` in bonds from fragment to fragment, ``atoms=``, ``rings=``, ``rotors=``
+        of the linker, each a number or (least, most); see ``growing.link``.
+        """
         from molgen.generation import growing
 
-        return growing.link(self, fragment_a, fragment_b, n, seed)
+        return growing.link(self, a, b, n, seed, **limits)
+
+    def connect(self, fragments: Sequence[str], n: int, seed: int = 0, **limits: Any) -> Molecules:
+        """``n`` molecules in which one core joins two to six fragments at their marks.
+
+        limits: ``atoms=``, ``rings=``, ``ring=True``; see ``growing.connect``.
+        """
+        from molgen.generation import growing
+
+        return growing.connect(self, fragments, n, seed, **limits)
 
     def replace_substituents(
         self, smiles: str, core: str, n: int, seed: int = 0, near: bool = False
@@ -427,11 +453,17 @@ class Generator:
 
         return growing.replace_substituents(self, smiles, core, n, seed, near=near)
 
-    def replace_core(self, smiles: str, core: str, n: int, seed: int = 0) -> Molecules:
-        """``n`` molecules with the substituents of ``smiles`` around another core."""
+    def replace_core(
+        self, smiles: str, core: str | Iterable[int], n: int, seed: int = 0, **limits: Any
+    ) -> Molecules:
+        """``n`` molecules with the substituents of ``smiles`` around another core.
+
+        limits: ``atoms=`` of the new core, ``ring=``, ``include_old=``; see
+        ``growing.replace_core``.
+        """
         from molgen.generation import growing
 
-        return growing.replace_core(self, smiles, core, n, seed)
+        return growing.replace_core(self, smiles, core, n, seed, **limits)
 
     def sample_where(
         self,

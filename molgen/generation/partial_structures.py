@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rdkit import Chem
+from rdkit import Chem, rdBase
 
 from molgen.chem.parsing import MoleculeError, abbreviate, parse
-from molgen.motifs.trees import Edge, MotifError, MotifTree, cut_bonds, locate, motif
+from molgen.motifs.trees import MotifError, MotifTree, cut_bonds, locate
+from molgen.precedent.splicing import number_marks
 
 MAX_HEAVY_ATOMS = 60
 
@@ -21,27 +22,42 @@ MAX_HEAVY_ATOMS = 60
 class Scaffold:
     """A partial molecule.
 
-    mol: without dummy atoms. exits: atoms of ``mol`` where growth may start; empty for anywhere.
+    marked: with a dummy atom for each mark, numbered from 1; stereo as it was given.
+    mol: without dummy atoms. marks: for each mark in turn the atom of ``mol`` that it hangs on, an
+        atom once for each bond that it may form; empty for growth anywhere.
     tree, place: its motif tree, and (node, atom) of each atom of ``mol``.
     """
 
+    marked: Chem.Mol
     mol: Chem.Mol
-    exits: frozenset[int]
+    marks: tuple[int, ...]
     tree: MotifTree
     place: tuple[tuple[int, int], ...]
 
     @property
     def smiles(self) -> str:
-        """Canonical SMILES, without exits."""
+        """Canonical SMILES, without marks."""
         return Chem.MolToSmiles(self.mol)
 
-    def exit_sites(self) -> frozenset[tuple[int, int]]:
-        """The exits as (node, atom) of the tree."""
-        return frozenset(self.place[a] for a in self.exits)
+    @property
+    def exits(self) -> frozenset[int]:
+        """Atoms of ``mol`` where growth may start; empty for anywhere."""
+        return frozenset(self.marks)
+
+    def mark_atoms(self) -> list[int]:
+        """The dummy atoms of ``marked``, in the order of their numbers."""
+        numbered = {
+            a.GetAtomMapNum(): a.GetIdx() for a in self.marked.GetAtoms() if not a.GetAtomicNum()
+        }
+        return [numbered[n] for n in sorted(numbered)]
+
+    def exit_sites(self) -> list[tuple[int, int]]:
+        """What each mark hangs on, as (node, atom) of the tree."""
+        return [self.place[a] for a in self.marks]
 
 
 def parse_scaffold(text: str) -> Scaffold:
-    """Read a scaffold from SMILES; dummy atoms (``*``, ``[*:1]``) mark exits.
+    """Read a scaffold from SMILES; dummy atoms (``*``, ``[*:1]``) mark exits, a bond each.
 
     Raises ValueError if it cannot be read, is in several pieces, is too large, has an exit that
     does not hang on one atom by a single bond, or has no hydrogen left to grow from.
@@ -52,8 +68,6 @@ def parse_scaffold(text: str) -> Scaffold:
         raise ValueError(
             f"the scaffold {abbreviate(text)} is not a SMILES that RDKit can read: {error.reason}"
         ) from None
-    editable = Chem.RWMol(mol)
-    exits, dummies = [], []
     for atom in mol.GetAtoms():
         if atom.GetAtomicNum():
             continue
@@ -63,23 +77,19 @@ def parse_scaffold(text: str) -> Scaffold:
                 f"exit {atom.GetSmarts()} of the scaffold {text!r} must hang on exactly one atom "
                 "by a single bond"
             )
-        exits.append(bonds[0].GetOtherAtomIdx(atom.GetIdx()))
-        dummies.append(atom.GetIdx())
-    if len(dummies) == mol.GetNumAtoms() or any(e in dummies for e in exits):
-        raise ValueError(f"the scaffold {text!r} has exits but no atoms")
-    _release(editable, zip(exits, dummies))
-    core, index = _without(editable, set(dummies))
-    return make_scaffold(core, {index[e] for e in exits}, text)
+        if bonds[0].GetOtherAtom(atom).GetAtomicNum() == 0:
+            raise ValueError(f"the scaffold {text!r} has exits but no atoms")
+    return make_scaffold(mol, text)
 
 
 def cut_scaffold(mol: Chem.Mol, atoms: Iterable[int], name: str) -> Scaffold:
-    """The part of ``mol`` made of ``atoms``, with exits where the rest was attached.
+    """The part of ``mol`` made of ``atoms``, with a mark for each bond to the rest.
 
     Raises ValueError unless all bonds to the rest are single bonds outside rings.
     """
     kept = set(atoms)
     cuttable = {frozenset(pair) for pair in cut_bonds(mol)}
-    crossing = []
+    numbers, labels = [], []
     for bond in mol.GetBonds():
         a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         if (a in kept) == (b in kept):
@@ -89,17 +99,29 @@ def cut_scaffold(mol: Chem.Mol, atoms: Iterable[int], name: str) -> Scaffold:
                 f"{name} cannot be cut out of {Chem.MolToSmiles(mol)}: atoms {a} and {b} are "
                 "joined by a ring bond or a multiple bond"
             )
-        crossing.append((a, b) if a in kept else (b, a))
-    editable = Chem.RWMol(mol)
-    _release(editable, crossing)
-    core, index = _without(editable, set(range(mol.GetNumAtoms())) - kept)
-    return make_scaffold(core, {index[a] for a, _ in crossing}, name)
+        numbers.append(bond.GetIdx())
+        # the first label goes to the dummy atom that takes the place of the bond's first atom
+        labels.append((0, 1) if a in kept else (1, 0))
+    if not numbers:
+        return make_scaffold(mol, name) if len(kept) == mol.GetNumAtoms() else _nothing(name)
+    cut = Chem.FragmentOnBonds(mol, numbers, dummyLabels=labels)
+    where: list[tuple[int, ...]] = []
+    with rdBase.BlockLogs():
+        pieces = Chem.GetMolFrags(cut, asMols=True, fragsMolAtomMapping=where)
+    own = [piece for piece, held in zip(pieces, where) if kept & set(held)]
+    if len(own) > 1:
+        raise ValueError(f"the scaffold {name!r} is in {len(own)} pieces; expected one")
+    return make_scaffold(own[0], name)
 
 
-def make_scaffold(mol: Chem.Mol, exits: Iterable[int], name: str) -> Scaffold:
-    """Check a partial molecule and find its motifs."""
+def _nothing(name: str) -> Scaffold:
+    raise ValueError(f"the scaffold {name!r} has no atoms")
+
+
+def make_scaffold(mol: Chem.Mol, name: str) -> Scaffold:
+    """Check a partial molecule, number its marks and find its motifs."""
     if mol.GetNumAtoms() == 0:
-        raise ValueError(f"the scaffold {name!r} has no atoms")
+        _nothing(name)
     pieces = len(Chem.GetMolFrags(mol))
     if pieces > 1:
         raise ValueError(f"the scaffold {name!r} is in {pieces} pieces; expected one")
@@ -108,23 +130,38 @@ def make_scaffold(mol: Chem.Mol, exits: Iterable[int], name: str) -> Scaffold:
             f"the scaffold {name!r} has {mol.GetNumHeavyAtoms()} heavy atoms; "
             f"at most {MAX_HEAVY_ATOMS} are supported"
         )
-    exits = frozenset(exits)
-    open_atoms = exits or range(mol.GetNumAtoms())
-    for atom in exits:
-        if not mol.GetAtomWithIdx(atom).GetTotalNumHs():
-            raise ValueError(f"an exit of {name!r} is on an atom without a hydrogen to replace")
-    if not any(mol.GetAtomWithIdx(a).GetTotalNumHs() for a in open_atoms):
+    marked = Chem.Mol(mol)
+    dummies = number_marks(marked)
+    if len(dummies) == mol.GetNumAtoms():
+        raise ValueError(f"the scaffold {name!r} has exits but no atoms")
+    anchors = [marked.GetAtomWithIdx(d).GetNeighbors()[0].GetIdx() for d in dummies]
+    # hydrogens that stand as atoms, such as that of [H]/N=C, are hydrogens like others in a motif
+    written = [
+        a for a in mol.GetAtoms()
+        if a.GetAtomicNum() == 1 and not a.GetIsotope() and a.GetDegree() == 1
+    ]  # fmt: skip
+    hydrogens = [(a.GetNeighbors()[0].GetIdx(), a.GetIdx()) for a in written]
+    editable = Chem.RWMol(mol)
+    _release(editable, [*zip(anchors, dummies), *hydrogens])
+    bare, index = _without(editable, {*dummies, *(h for _, h in hydrogens)})
+    if not dummies and not any(atom.GetTotalNumHs() for atom in bare.GetAtoms()):
         raise ValueError(f"the scaffold {name!r} has no hydrogen that growth could replace")
     try:
-        tree, place = locate(mol)
+        tree, place = locate(bare)
     except MotifError as error:
         raise ValueError(f"the scaffold {name!r} cannot be used: {error}") from None
-    return Scaffold(mol, exits, tree, tuple(place))
+    return Scaffold(marked, bare, tuple(index[a] for a in anchors), tree, tuple(place))
 
 
 def _release(editable: Chem.RWMol, pairs: Iterable[tuple[int, int]]) -> None:
-    """Cut each (kept, dropped) bond and give the kept atom a hydrogen for it."""
+    """Cut each (kept, dropped) bond and give the kept atom a hydrogen for it.
+
+    Stereo that needs the dropped atom is left out.
+    """
     for kept, dropped in pairs:
+        for bond in editable.GetAtomWithIdx(kept).GetBonds():
+            if dropped in bond.GetStereoAtoms():
+                bond.SetStereo(Chem.BondStereo.STEREONONE)
         atom = editable.GetAtomWithIdx(kept)
         hydrogens = atom.GetTotalNumHs() + 1
         editable.RemoveBond(kept, dropped)
@@ -147,44 +184,3 @@ def _without(editable: Chem.RWMol, dropped: set[int]) -> tuple[Chem.Mol, dict[in
     except Chem.MolSanitizeException as error:
         raise ValueError(f"what is left is not a valid molecule: {error}") from None
     return mol, index
-
-
-def free_sites(tree: MotifTree, first_node: int = 0) -> list[tuple[int, int]]:
-    """(node, atom) with a hydrogen left, one for each class of equivalent atoms of a motif."""
-    used: dict[tuple[int, int], int] = {}
-    for edge in tree.edges:
-        for end in ((edge.parent, edge.parent_atom), (edge.child, edge.child_atom)):
-            used[end] = used.get(end, 0) + 1
-    sites = []
-    for node in range(first_node, len(tree)):
-        template = motif(tree.motifs[node])
-        for atom, hydrogens in enumerate(template.hydrogens):
-            if hydrogens > used.get((node, atom), 0):
-                sites.append((node, atom))
-    return sites
-
-
-def graft(
-    tree: MotifTree, site: tuple[int, int], fragment: MotifTree, exit_site: tuple[int, int]
-) -> MotifTree:
-    """``fragment`` hung on ``site`` of ``tree`` by its own ``exit_site``."""
-    start = len(tree)
-    new_number: dict[int, int] = {}
-    edges: list[Edge] = []
-    joined: dict[int, list[tuple[int, int, int]]] = {}
-    for e in fragment.edges:
-        joined.setdefault(e.parent, []).append((e.child, e.parent_atom, e.child_atom))
-        joined.setdefault(e.child, []).append((e.parent, e.child_atom, e.parent_atom))
-    queue = [(exit_site[0], *site, exit_site[1])]
-    motifs = list(tree.motifs)
-    while queue:
-        node, parent, parent_atom, atom = queue.pop(0)
-        if node in new_number:
-            continue
-        new_number[node] = start + len(new_number)
-        motifs.append(fragment.motifs[node])
-        edges.append(Edge(parent, parent_atom, new_number[node], atom))
-        for other, mine, theirs in joined.get(node, []):
-            if other not in new_number:
-                queue.append((other, new_number[node], mine, theirs))
-    return MotifTree(tuple(motifs), (*tree.edges, *edges))

@@ -9,6 +9,7 @@ and not the tables over again.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,7 +20,8 @@ import torch
 
 from molgen.generation.partial_structures import MAX_HEAVY_ATOMS, Scaffold, parse_scaffold
 from molgen.model.graph_vae import GraphVAE
-from molgen.motifs.trees import motif
+from molgen.motifs.assembly import branch_to_smiles
+from molgen.motifs.trees import MotifTree, motif
 from molgen.motifs.vocabulary import Vocabulary, attachments, build_vocabulary
 from molgen.motifs.vocabulary_growth import append
 from molgen.sampling.decoding import (
@@ -38,17 +40,21 @@ _ROOM_FOR_TOKENS = 1_024
 _ROOM_FOR_SITES = 8_192
 
 
-def prepare_prefix(model: Generator, scaffold: str | Scaffold) -> tuple[Writer, Prefix]:
+def prepare_prefix(
+    model: Generator, scaffold: str | Scaffold, fill: bool = True
+) -> tuple[Writer, Prefix]:
     """What is needed to grow from ``scaffold``: a writer that knows its motifs, and its steps.
+
+    fill: a molecule is finished only when something hangs at each mark of the scaffold.
 
     Raises ValueError if it has as many motifs as the model writes at all, or cannot be used.
     """
     parsed = parse_scaffold(scaffold) if isinstance(scaffold, str) else scaffold
     most = model.network.config.max_motifs
-    if len(parsed.tree) >= most:
+    if len(parsed.tree) + max(len(parsed.marks), 1) > most:
         raise ValueError(
-            f"the scaffold {parsed.smiles} has {len(parsed.tree)} motifs; the model writes "
-            f"{most} at the most"
+            f"the scaffold {parsed.smiles} has {len(parsed.tree)} motifs and "
+            f"{len(parsed.marks)} marks; the model writes {most} motifs at the most"
         )
     steps = _Steps(parsed)
     writer = model.writer
@@ -56,7 +62,7 @@ def prepare_prefix(model: Generator, scaffold: str | Scaffold) -> tuple[Writer, 
         tables = _tables_of(model)
         tables.add([smiles for smiles, _ in steps.tokens])
         writer = tables.writer
-    return writer, _to_prefix(parsed, steps, writer.vocabulary)
+    return writer, _to_prefix(parsed, steps, writer.vocabulary, fill)
 
 
 # --- a scaffold's steps ---------------------------------------------------------------------------
@@ -82,8 +88,12 @@ class _Steps:
             (tree.motifs[c], self.symmetry[c][attachment[c]]) for c in range(1, len(tree))
         ]
 
+    def sites(self, scaffold: Scaffold) -> list[tuple[int, int]]:
+        """What each mark hangs on, (node, atom), in this numbering."""
+        return [(node, self.symmetry[node][atom]) for node, atom in scaffold.exit_sites()]
 
-def _to_prefix(scaffold: Scaffold, steps: _Steps, vocabulary: Vocabulary) -> Prefix:
+
+def _to_prefix(scaffold: Scaffold, steps: _Steps, vocabulary: Vocabulary, fill: bool) -> Prefix:
     n = len(scaffold.tree)
     token = np.array([_token(vocabulary, s, a) for s, a in steps.tokens], dtype=np.int64)
     parent = np.zeros(n, dtype=np.int64)
@@ -93,12 +103,25 @@ def _to_prefix(scaffold: Scaffold, steps: _Steps, vocabulary: Vocabulary) -> Pre
         parent_site[edge.child] = _site(
             vocabulary, int(token[edge.parent]), steps.symmetry[edge.parent][edge.parent_atom]
         )
-    exits = None
-    if scaffold.exits:
-        exits = frozenset(
-            (node, steps.symmetry[node][atom]) for node, atom in scaffold.exit_sites()
-        )
-    return Prefix(token, parent, parent_site, exits)
+    exits = Counter(steps.sites(scaffold)) if scaffold.marks else None
+    return Prefix(token, parent, parent_site, exits, fill)
+
+
+def groups_of(scaffold: Scaffold, tree: MotifTree) -> list[str]:
+    """What hangs at each mark of ``scaffold`` in a molecule grown from it, as SMILES with ``*``.
+
+    An empty text stands for a mark at which nothing hangs.
+    """
+    first = len(scaffold.tree)
+    hanging: dict[tuple[int, int], list[int]] = {}
+    for edge in tree.edges:
+        if edge.parent < first <= edge.child:
+            hanging.setdefault((edge.parent, edge.parent_atom), []).append(edge.child)
+    groups = []
+    for site in _Steps(scaffold).sites(scaffold):
+        nodes = hanging.get(site)
+        groups.append(f"*{branch_to_smiles(tree, nodes.pop(0))}" if nodes else "")
+    return groups
 
 
 def _token(vocabulary: Vocabulary, smiles: str, atom: int) -> int:
@@ -117,6 +140,17 @@ def _token(vocabulary: Vocabulary, smiles: str, atom: int) -> int:
 def _site(vocabulary: Vocabulary, token: int, atom: int) -> int:
     start, stop = vocabulary.site_offset[token], vocabulary.site_offset[token + 1]
     return int(start + np.flatnonzero(vocabulary.site_atom[start:stop] == atom)[0])
+
+
+def branches_of(scaffold: Scaffold, tree: MotifTree) -> list[tuple[int, str]]:
+    """All that hangs on ``scaffold`` in a molecule grown from it: atom, and SMILES with ``*``."""
+    first, symmetry = len(scaffold.tree), _Steps(scaffold).symmetry
+    atom_at = {(n, symmetry[n][a]): atom for atom, (n, a) in enumerate(scaffold.place)}
+    return [
+        (atom_at[edge.parent, edge.parent_atom], f"*{branch_to_smiles(tree, edge.child)}")
+        for edge in tree.edges
+        if edge.parent < first <= edge.child
+    ]
 
 
 # --- a decoder with room for more motifs ----------------------------------------------------------

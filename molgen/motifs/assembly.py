@@ -100,6 +100,17 @@ def to_smiles(tree: MotifTree) -> str:
     return _splice(tree.motifs, children, 0, 0, False, 0)[0]
 
 
+def branch_to_smiles(tree: MotifTree, node: int) -> str:
+    """``node`` and all that hangs from it, as a SMILES that begins with its attachment atom."""
+    children: list[list[Edge]] = [[] for _ in tree.motifs]
+    attachment = 0
+    for edge in tree.edges:
+        children[edge.parent].append(edge)
+        if edge.child == node:
+            attachment = edge.child_atom
+    return _splice(tree.motifs, children, node, attachment, True, 0)[0]
+
+
 def _splice(
     motifs: tuple[str, ...],
     children: list[list[Edge]],

@@ -130,6 +130,18 @@ def locate(mol: Chem.Mol) -> tuple[MotifTree, list[tuple[int, int]]]:
     return MotifTree(tuple(fragments[f] for f in order), edges, *stereo), place
 
 
+def motifs_of(
+    mol: Chem.Mol,
+) -> tuple[list[tuple[int, int]], list[str], list[int], list[int]]:
+    """The bonds that are cut in a molecule without stereo, and what its motifs are.
+
+    Returns the pairs of atoms that are cut; the SMILES of each motif; each atom's place in its
+    motif; and the motif that each atom belongs to. ``locate`` also puts the motifs in an order.
+    """
+    cut_pairs = cut_bonds(mol)
+    return (cut_pairs, *_cut(mol, cut_pairs, marked=False))
+
+
 def output_order(mol: Chem.Mol) -> list[int]:
     """Atom indices in the order of the SMILES that ``MolToSmiles`` last wrote of ``mol``."""
     return [int(i) for i in mol.GetProp("_smilesAtomOutputOrder")[1:-1].rstrip(",").split(",")]
@@ -230,6 +242,9 @@ def _read_stereo(mol: Chem.Mol, place: list[tuple[int, int]]) -> tuple[tuple, tu
             dropped.append(f"{stereo.name} at bond {bond.GetIdx()}")
             continue
         begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        if len(bond.GetStereoAtoms()) != 2:  # a neighbour that it refers to was cut off
+            dropped.append(f"{stereo.name} at bond {bond.GetIdx()}")
+            continue
         first, second = bond.GetStereoAtoms()
         node, begin_atom = place[begin]
         double_bonds.append(

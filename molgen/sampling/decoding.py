@@ -7,6 +7,7 @@ out once. A call grows many molecules side by side; those that are finished leav
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,13 +31,16 @@ class Prefix:
     """A partial molecule that every molecule of a call starts from.
 
     token, parent, parent_site: (k,), as in ``growth.Growth``, in the Writer's vocabulary.
-    exits: (k, atoms) pairs ``(motif number, atom)`` where growth may start; None for anywhere.
+    exits: ``(motif number, atom)`` where growth may start, and the bonds that may be formed there;
+        None for anywhere.
+    fill: whether a molecule is finished only when each of these bonds is there.
     """
 
     token: np.ndarray
     parent: np.ndarray
     parent_site: np.ndarray
-    exits: frozenset[tuple[int, int]] | None = None
+    exits: Mapping[tuple[int, int], int] | None = None
+    fill: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,10 +219,12 @@ class Writer:
             self._open_sites(state, token[i].expand(n), i + 1)
         if prefix.exits is not None:
             atom = torch.from_numpy(self.vocabulary.site_atom.astype(np.int64))
-            allowed = torch.zeros_like(state.left, dtype=torch.bool)
-            for number, exit_atom in prefix.exits:
-                allowed |= (state.site_position == number + 1) & (atom[state.site] == exit_atom)
-            state.left *= allowed
+            allowed = torch.zeros_like(state.left)
+            for (number, exit_atom), bonds in prefix.exits.items():
+                here = (state.site_position == number + 1) & (atom[state.site] == exit_atom)
+                allowed += bonds * here
+            state.left = torch.minimum(state.left, allowed)
+            state.to_fill = state.left.shape[1] if prefix.fill else 0
         state.placed, state.least = k, k + 1
         return torch.cat([start, inputs.expand(n, -1, -1)], dim=1)
 
@@ -253,6 +259,15 @@ class Writer:
         query = self.decoder.query(hidden).unsqueeze(2) / math.sqrt(state.key.values.shape[-1])
         logits = (state.key.values @ query).squeeze(2).masked_fill(state.left <= 0, -math.inf)
         stop = self.decoder.stop(hidden)
+        if state.to_fill:  # the sites of the prefix stand first
+            open_bonds = state.left[:, : state.to_fill].clamp(min=0).sum(1, keepdim=True)
+            unfilled = open_bonds > 0
+            marks = logits[:, : state.to_fill]  # where a molecule would stop, it fills one of them
+            filling = torch.logaddexp(marks, stop + marks.log_softmax(1))
+            logits[:, : state.to_fill] = torch.where(unfilled, filling, marks)
+            stop = stop.masked_fill(unfilled, -math.inf)
+            must = unfilled & (open_bonds >= limit - placed)
+            logits[:, state.to_fill :].masked_fill_(must, -math.inf)
         if placed < state.least:
             stop = stop.masked_fill((state.left > 0).any(1, keepdim=True), -math.inf)
         logits = torch.cat([stop, logits], dim=1)

@@ -17,6 +17,8 @@ class Molecules(list[str]):
     dropped: strings that RDKit refused, with the reason; each was replaced by a new draw.
     notes: sentences on what of the input is not in the output, for its record.
     acceptance: share of proposals that met the conditions asked for.
+    precedent: for each molecule of a verb that puts parts together, how often training molecules
+        have the part (the rarest of several); 0 for what only the model proposes. Else empty.
     """
 
     def __init__(
@@ -26,6 +28,14 @@ class Molecules(list[str]):
         self.dropped = tuple(dropped)
         self.notes = tuple(notes)
         self.acceptance = 1.0
+        self.precedent: tuple[int, ...] = ()
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the molecules whose parts have precedent, and share that is the model's own."""
+        known = sum(count > 0 for count in self.precedent)
+        n = max(len(self.precedent), 1)
+        return {"precedent": known / n, "own": (len(self.precedent) - known) / n}
 
 
 def to_canonical(tree: MotifTree) -> str | Refusal:

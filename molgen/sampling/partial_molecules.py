@@ -66,7 +66,7 @@ class PartialMolecules:
     """The partial molecules of a batch."""
 
     def __init__(self, n: int, limit: int, config):
-        self.placed = self.least = 0
+        self.placed = self.least = self.to_fill = 0
         self.modulations: list[tuple[Tensor, ...]] = []
         self.token = torch.zeros(n, limit, dtype=torch.long)
         self.parent = torch.zeros(n, limit, dtype=torch.long)

@@ -1,0 +1,1 @@
+"""What hung where in known molecules: cuts, counts, tables, proposals."""

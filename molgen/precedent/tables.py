@@ -1,0 +1,173 @@
+"""Precedent: which groups, linkers and cores many molecules have, by what they hang on.
+
+A table holds every part that enough molecules share (``molgen.precedent.fragment_counts``).
+``ranked`` asks it for the parts that fit between given surroundings: a part's own frequency, times
+how much more often than chance each of its marks hung on an atom with these surroundings, at radius
+0 to 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, permutations
+
+import numpy as np
+
+from molgen.precedent.fragment_counts import Section
+from molgen.precedent.limits import within
+
+#: Weight, in occurrences, of what the next smaller radius says.
+PRIOR = (20.0, 10.0, 5.0, 5.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Parts in falling order of precedent.
+
+    part: (n,) numbers in the section. order: (n, k): mark ``order[i, j]`` of part ``i`` hangs on
+    the ``j``-th place asked for. score: (n,) log of precedent.
+    """
+
+    part: np.ndarray
+    order: np.ndarray
+    score: np.ndarray
+
+
+class Lookup:
+    """A section, ready to be asked.
+
+    Examples:
+        >>> import molgen, tempfile, pathlib, numpy as np
+        >>> from rdkit import Chem
+        >>> from molgen.precedent.splicing import mark_contexts
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "precedent.zip"
+        >>> smiles = ["Cc1ccccc1", "Cc1ccncc1", "Cc1ccsc1", "NCCc1ccccc1", "OCCN"]
+        >>> groups = molgen.build_precedent(smiles, file, least=1).parts(1)
+        >>> groups.count_of("*C"), groups.count_of("*Br")
+        (3, 0)
+        >>> scaffold = Chem.MolFromSmiles("[*:1]c1ccncc1")
+        >>> (context,) = mark_contexts(scaffold, [0])
+        >>> everything = np.ones(len(groups), bool)
+        >>> best = groups.ranked([context], everything, (), 1)
+        >>> groups.section.text[best.part[0]]
+        '*C'
+        >>> bool(groups.lift(context)[best.part[0]] > 0)
+        True
+        >>> part, mark, score = groups.ranked_on_one(context, everything)
+        >>> len(part) == len(groups)
+        True
+    """
+
+    def __init__(self, section: Section):
+        self.section = section
+        self.k = section.k
+
+    def __len__(self) -> int:
+        return len(self.section.text)
+
+    @cached_property
+    def site_count(self) -> np.ndarray:
+        """(n k,) occurrences of each site; equivalent marks count as the first of them."""
+        s = self.section
+        site = np.arange(len(self))[:, None] * self.k + s.same
+        weight = np.repeat(s.count, self.k)
+        return np.bincount(site.ravel(), weights=weight, minlength=len(self) * self.k)
+
+    @cached_property
+    def site_of(self) -> np.ndarray:
+        """(n, k) the site of each mark."""
+        return np.arange(len(self))[:, None] * self.k + self.section.same
+
+    @cached_property
+    def _never(self) -> np.ndarray:
+        """(n k,) the lift of each site where it never hung on what is asked for."""
+        return np.log(PRIOR[0] / (self.site_count + PRIOR[0]))
+
+    def lift(self, context: Sequence[int]) -> np.ndarray:
+        """(n k,) log of how much more often than chance each site hung on ``context``.
+
+        At each radius the counts are weighed against what the next smaller one says.
+        """
+        lift = np.zeros(len(self.site_count))
+        site = np.arange(len(lift))
+        above, n_above = self.site_count, float(self.site_count.sum())
+        for radius, (code, rows) in enumerate(zip(context, self.section.contexts)):
+            at = int(np.searchsorted(rows.code, code))
+            if at == len(rows.code) or rows.code[at] != code:
+                break
+            here = slice(rows.offset[at], rows.offset[at + 1])
+            total, prior = float(rows.total[at]), PRIOR[radius]
+            chance = total / n_above
+            if radius == 0:
+                lift += self._never
+                place = rows.site[here]
+            else:  # sites that never hung on the smaller surroundings are left as they are
+                lift[site] += np.log(prior / (above + prior))
+                place = np.searchsorted(site, rows.site[here])
+            below = np.zeros(len(site))
+            below[place] = rows.count[here]
+            lift[site[place]] += np.log1p(below[place] / (prior * chance))
+            held = below > 0
+            site, above, n_above = site[held], below[held], total
+        return lift
+
+    @cached_property
+    def number(self) -> dict[str, int]:
+        """The number of each part, by its SMILES."""
+        return {text: i for i, text in enumerate(self.section.text)}
+
+    def count_of(self, text: str) -> int:
+        """How often the part ``text`` (canonical, marks as ``*``) occurred; 0 for never."""
+        at = self.number.get(text)
+        return 0 if at is None else int(self.section.count[at])
+
+    def ranked_on_one(
+        self, context: Sequence[int], allowed: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Parts ``allowed`` that hang on ``context`` by one mark, whatever hangs on the others.
+
+        Returns parts, their marks at ``context`` and scores, each (m,), in no order.
+        """
+        part = np.flatnonzero(allowed)
+        lift = self.lift(context)
+        base = np.log(self.section.count[part])
+        score = [base + lift[self.site_of[part, mark]] for mark in range(self.k)]
+        mark = np.repeat(np.arange(self.k), len(part))
+        return np.tile(part, self.k), mark, np.concatenate(score)
+
+    def ranked(
+        self,
+        contexts: Sequence[Sequence[int]],
+        allowed: np.ndarray,
+        length: Sequence[tuple[int, int]],
+        most: int,
+    ) -> Ranked:
+        """The ``most`` likeliest of the parts ``allowed`` (n,) on these surroundings.
+
+        length: limits of the bonds between each pair of places, in the order of ``Section``.
+        """
+        s = self.section
+        part = np.flatnonzero(allowed)
+        site = self.site_of[part]
+        lifts = [self.lift(context) for context in contexts]
+        base = np.log(s.count[part])
+        pairs = list(combinations(range(self.k), 2))
+        chosen, orders, scores = [], [], []
+        for order in permutations(range(self.k)):
+            score = base + sum(lift[site[:, m]] for lift, m in zip(lifts, order))
+            good = np.ones(len(part), bool)
+            for (a, b), bounds in zip(pairs, length):
+                first, second = sorted((order[a], order[b]))
+                good &= within(s.length[part][:, pairs.index((first, second))], bounds)
+            best = np.flatnonzero(good)
+            if len(best) > most:
+                best = best[np.argpartition(-score[best], most)[:most]]
+            chosen.append(part[best])
+            orders.append(np.tile(order, (len(best), 1)))
+            scores.append(score[best])
+        rows = np.argsort(-np.concatenate(scores), kind="stable")[:most]
+        return Ranked(
+            np.concatenate(chosen)[rows], np.concatenate(orders)[rows], np.concatenate(scores)[rows]
+        )
