@@ -39,7 +39,7 @@ from molgen.motifs.trees import cut_bonds
 from molgen.precedent.fragment_cuts import read_flat
 from molgen.sampling.molecules import Molecules
 
-DRUGS = Path(__file__).parents[1] / "tests" / "data" / "approved_drugs.smi.gz"
+DRUGS = Path(__file__).parents[2] / "tests" / "data" / "approved_drugs.smi.gz"
 PROBLEMS = Path("/work/shared/data/fragments")
 FLOORS = {
     ("delinker_zinc", "linker"): 0.89, ("delinker_casf", "linker"): 0.76,

@@ -36,7 +36,7 @@ from molgen.generation.lead_changes import (
     flat_smiles,
     small_changes,
 )
-from molgen.generation.partial_structures import cut_scaffold, graft, make_scaffold
+from molgen.generation.partial_structures import cut_scaffold, make_scaffold
 from molgen.generation.prefixes import prepare_prefix
 from molgen.generation.unwritten import tell
 from molgen.motifs.assembly import to_smiles
@@ -325,7 +325,7 @@ def _written_parts(
     uniforms = model.uniforms(_DRAWS, rng)  # drawn even where nothing is written: streams agree
     try:
         part = cut_scaffold(flat, around, "the part around the cut").mol
-        scaffold = make_scaffold(part, {around.index(anchor)}, "the part around the cut")
+        scaffold = make_scaffold(_marked(part, around.index(anchor)), "the part around the cut")
         writer, prefix = prepare_prefix(model, scaffold)
     except ValueError:
         return []
@@ -338,6 +338,22 @@ def _written_parts(
         if branch is not None and branch[1] <= most:
             found.setdefault(*branch)
     return list(found.items())
+
+
+def _marked(mol: Chem.Mol, atom: int) -> Chem.Mol:
+    """The molecule with an open mark in place of a hydrogen of ``atom``.
+
+    Raises ValueError if the atom has no hydrogen.
+    """
+    anchor = mol.GetAtomWithIdx(atom)
+    if not anchor.GetTotalNumHs():
+        raise ValueError("there is no hydrogen to replace")
+    editable = Chem.RWMol(mol)
+    own = editable.GetAtomWithIdx(atom)
+    own.SetNumExplicitHs(max(own.GetNumExplicitHs() - 1, 0))
+    editable.AddBond(atom, editable.AddAtom(Chem.Atom(0)), Chem.BondType.SINGLE)
+    Chem.SanitizeMol(editable)
+    return editable.GetMol()
 
 
 def _neighbourhood(
@@ -383,10 +399,36 @@ def _grown_branch(tree: MotifTree, n_prefix: int) -> tuple[str, int] | None:
 
 
 @lru_cache(maxsize=20_000)
+def _graft(
+    tree: MotifTree, site: tuple[int, int], fragment: MotifTree, exit_site: tuple[int, int]
+) -> MotifTree:
+    """``fragment`` hung on ``site`` of ``tree`` by its own ``exit_site``."""
+    start = len(tree)
+    new_number: dict[int, int] = {}
+    edges: list[Edge] = []
+    joined: dict[int, list[tuple[int, int, int]]] = {}
+    for e in fragment.edges:
+        joined.setdefault(e.parent, []).append((e.child, e.parent_atom, e.child_atom))
+        joined.setdefault(e.child, []).append((e.parent, e.child_atom, e.parent_atom))
+    queue = [(exit_site[0], *site, exit_site[1])]
+    motifs = list(tree.motifs)
+    while queue:
+        node, parent, parent_atom, atom = queue.pop(0)
+        if node in new_number:
+            continue
+        new_number[node] = start + len(new_number)
+        motifs.append(fragment.motifs[node])
+        edges.append(Edge(parent, parent_atom, new_number[node], atom))
+        for other, mine, theirs in joined.get(node, []):
+            if other not in new_number:
+                queue.append((other, new_number[node], mine, theirs))
+    return MotifTree(tuple(motifs), (*tree.edges, *edges))
+
+
 def _with_star(
     motifs: tuple[str, ...], edges: tuple[Edge, ...], atom: int
 ) -> tuple[str, int] | None:
-    whole = graft(MotifTree((_PLACEHOLDER,), ()), (0, 0), MotifTree(motifs, edges), (0, atom))
+    whole = _graft(MotifTree((_PLACEHOLDER,), ()), (0, 0), MotifTree(motifs, edges), (0, atom))
     mol = Chem.MolFromSmiles(to_smiles(whole))
     if mol is None:
         return None

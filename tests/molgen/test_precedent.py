@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 import molgen
-from benchmarks.precedent import CoreCheck, kept_whole, ways
+from benchmarks.molgen.precedent import CoreCheck, kept_whole, ways
 from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.cli.design import parse_limit, parse_limits
 from molgen.generation.partial_structures import cut_scaffold
