@@ -30,9 +30,7 @@ from molgen.motifs.tree_tables import TreeTable, build_table
 from molgen.training.config import TrainingConfig
 from molgen.training.learning_curve import read_log
 
-SHIPPED = TrainingConfig(
-    batch_size=1_024, average=0.999, clean=0.45, blind=0.35, precision="bfloat16", prior_steps=0
-)
+SHIPPED = TrainingConfig(batch_size=1_024, average=0.999, clean=0.45, blind=0.35, prior_steps=0)
 VARIANTS: dict[str, tuple[dict, dict]] = {
     "as shipped": ({}, {}),
     "kl_weight 0.0003": ({"kl_weight": 0.0003}, {}),

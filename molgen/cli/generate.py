@@ -20,7 +20,6 @@ from molgen.cli.common import (
     not_molecules,
     plain_errors,
     read_input,
-    show_progress,
     tell,
     with_columns,
     write_out,
@@ -316,7 +315,7 @@ def train(
                 start_from=from_model,
                 config=config,
                 n_workers=jobs,
-                progress=show_progress(),
+                progress=True,
             )
         except KeyboardInterrupt:
             tell(f"Stopped; --resume continues in {output}")

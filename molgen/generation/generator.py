@@ -32,9 +32,10 @@ from molgen.motifs.tree_tables import build_table
 from molgen.motifs.trees import MotifTree
 from molgen.motifs.vocabulary_growth import extend
 from molgen.precedent.files import NAME, PrecedentTable, load_precedent, shipped_precedent
-from molgen.sampling.decoding import Writer
+from molgen.sampling.decoding import Writer, n_uniforms
 from molgen.sampling.model_processes import draw_blocks
 from molgen.sampling.molecules import Molecules, to_canonical
+from molgen.sampling.stereo_writing import N_UNIFORMS, give_stereo
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,7 +196,7 @@ class Generator:
             rng = seeded(seed, block, attempt)
             z, level = self._draw_latents(len(missing), rng)
             trees = self.writer.write(z, level, self.uniforms(len(missing), rng), temperature)
-            for i, result in zip(missing, map(to_canonical, trees)):
+            for i, result in zip(missing, self.finished(trees, z, level, rng, temperature)):
                 if isinstance(result, Refusal):
                     dropped.append(Refusal(block * _BLOCK + i, result.smiles, result.reason))
                 else:
@@ -213,8 +214,35 @@ class Generator:
         return z, torch.full((n,), settings.level)
 
     def uniforms(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """The numbers that decide every choice of ``n`` molecules, (n, 2 max_motifs + 1)."""
-        return rng.random((n, 2 * self.network.config.max_motifs + 1), dtype=np.float32)
+        """The numbers that decide every choice of ``n`` molecules, (n, ``n_uniforms``)."""
+        return rng.random((n, n_uniforms(self.network)), dtype=np.float32)
+
+    def finished(
+        self,
+        trees: Sequence[MotifTree],
+        z: torch.Tensor,
+        level: torch.Tensor,
+        rng: np.random.Generator,
+        temperature: float = 1.0,
+    ) -> list[str | Refusal]:
+        """Canonical SMILES of written trees, with stereo where the model learned it.
+
+        Args:
+            z, level: what they were written from, a row for each or one for all.
+            rng: draws what decides the stereo.
+        """
+        results = [to_canonical(tree) for tree in trees]
+        if not self.network.has_stereo:
+            return results
+        uniforms = rng.random((len(trees), N_UNIFORMS), dtype=np.float32)
+        good = [i for i, result in enumerate(results) if isinstance(result, str)]
+        if len(z) > 1:
+            z, level = z[good], level[good]
+        texts = [str(results[i]) for i in good]
+        given = give_stereo(self.network, texts, z, level, uniforms[good], temperature)
+        for i, text in zip(good, given):
+            results[i] = text
+        return results
 
     # --- to and from latents ----------------------------------------------------------------
 
@@ -241,7 +269,7 @@ class Generator:
         mean = np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32)
         logvar = np.full_like(mean, np.nan)
         read = ["" if reason else s for s, reason in zip(smiles, reasons)]
-        table, refused, flattened = build_table(read)
+        table, refused, flattened = build_table(read, stereo=self.network.has_stereo)
         for refusal in refused:
             reason = reasons[refusal.row] or refusal.reason
             given = abbreviate(str(smiles[refusal.row]))
@@ -286,7 +314,8 @@ class Generator:
             part = slice(start, start + _BLOCK)
             uniforms = self.uniforms(len(z[part]), rng)
             trees = self.writer.write(z[part], level[part], uniforms, temperature)
-            for row, (tree, result) in enumerate(zip(trees, map(to_canonical, trees)), start):
+            results = self.finished(trees, z[part], level[part], rng, temperature)
+            for row, (tree, result) in enumerate(zip(trees, results), start):
                 if isinstance(result, Refusal):
                     dropped.append(Refusal(row, result.smiles, result.reason))
                     result = to_canonical(MotifTree(tree.motifs[:1], ()))
@@ -299,7 +328,7 @@ class Generator:
     ) -> list[str]:
         """Molecules of latents (n, latent_dim) noised to ``level`` (n,), drawn with ``rng``."""
         trees = self.writer.write(z, level, self.uniforms(len(z), rng))
-        return [s for s in map(to_canonical, trees) if isinstance(s, str)]
+        return [s for s in self.finished(trees, z, level, rng) if isinstance(s, str)]
 
     # --- around molecules -------------------------------------------------------------------
 
@@ -392,7 +421,7 @@ class Generator:
             z = torch.lerp(mu.expand(_BLOCK, -1), noise, level)
             levels = torch.full((_BLOCK,), level)
             trees = self.writer.write(z, levels, self.uniforms(_BLOCK, rng), temperature)
-            for result in map(to_canonical, trees):
+            for result in self.finished(trees, z, levels, rng, temperature):
                 if isinstance(result, Refusal):
                     dropped.append(result)
                 elif result != own:

@@ -23,7 +23,7 @@ from molgen.model.graph_vae import GraphVAE
 from molgen.motifs.assembly import branch_to_smiles
 from molgen.motifs.trees import MotifTree, motif
 from molgen.motifs.vocabulary import Vocabulary, attachments, build_vocabulary
-from molgen.motifs.vocabulary_growth import append
+from molgen.motifs.vocabulary_growth import append, extend
 from molgen.sampling.decoding import (
     SITE_TABLES,
     TOKEN_TABLES,
@@ -59,6 +59,10 @@ def prepare_prefix(
     steps = _Steps(parsed)
     writer = model.writer
     if any(_token(writer.vocabulary, smiles, atom) < 0 for smiles, atom in steps.tokens):
+        if writer.open:
+            longer = extend(writer.vocabulary, [smiles for smiles, _ in steps.tokens])
+            writer = writer.extended(longer)
+            return writer, _to_prefix(parsed, steps, longer, fill)
         tables = _tables_of(model)
         tables.add([smiles for smiles, _ in steps.tokens])
         writer = tables.writer

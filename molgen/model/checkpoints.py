@@ -122,6 +122,11 @@ def read_card(name: str | os.PathLike) -> dict[str, Any]:
     return card
 
 
+def read_config(name: str | os.PathLike) -> ModelConfig:
+    """The sizes of a model, from its card."""
+    return ModelConfig(**read_card(name)["config"])
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """A safetensors file; raises ValueError if it is missing, truncated or something else."""
     try:

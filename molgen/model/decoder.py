@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from molgen.model.config import ModelConfig
+from molgen.model.config import ModelConfig, choices_at_once
 
 
 class Block(nn.Module):
@@ -84,8 +84,13 @@ class MotifDecoder(nn.Module):
         self.stop = nn.Linear(width, 1)
         self.choose = nn.Linear(2 * width + config.row_dim, width)
         self.write = nn.Linear(width, config.row_dim)
-        self.token_bias = nn.Parameter(torch.zeros(n_attached))
-        self.root_bias = nn.Parameter(torch.zeros(n_motifs))
+        n_tokens, n_roots = choices_at_once(config, n_attached, n_motifs)
+        self.token_bias = nn.Parameter(torch.zeros(n_tokens))
+        self.root_bias = nn.Parameter(torch.zeros(n_roots))
+        if config.head_tokens:  # one of the rarer tokens, one to be spelled; the same for roots
+            self.rare = nn.Embedding(4, config.row_dim)
+            self.write_rare = nn.Linear(width, config.row_dim)
+            self.root_rare = nn.Linear(width, config.row_dim)
 
     @property
     def layers(self) -> list[Block]:
@@ -111,7 +116,7 @@ class MotifDecoder(nn.Module):
         scale, shift = self.site_key(site).chunk(2, dim=-1)
         return self.node_key(hidden) * (1 + scale) + shift
 
-    def token_query(self, hidden: Tensor, parent_hidden: Tensor, site: Tensor) -> Tensor:
-        """(…, row_dim), to be multiplied with token vectors."""
+    def at_site(self, hidden: Tensor, parent_hidden: Tensor, site: Tensor) -> Tensor:
+        """(…, width), from which ``write`` makes what is multiplied with token vectors."""
         joined = torch.cat([hidden, parent_hidden, site], dim=-1)
-        return self.write(F.gelu(self.choose(joined), approximate="tanh"))
+        return F.gelu(self.choose(joined), approximate="tanh")

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molgen.model.config import ModelConfig
-from molgen.motifs.atom_graphs import AtomGraphs
+from molgen.motifs.atom_graphs import N_EDGE_CODES, N_STEREO_KINDS, AtomGraphs
 from molgen.motifs.vocabulary import ELEMENTS, N_BOND_TYPES
 
-_FEATURE_SIZES = (len(ELEMENTS) + 1, 9, 5, 2, 2)
+FEATURE_SIZES = (len(ELEMENTS) + 1, 9, 5, 2, 2)
 
 
-class _Convolution(nn.Module):
+class Convolution(nn.Module):
     """GINE convolution around ``network``.
 
     PyTorch Geometric takes seconds to import, and molecules are written without it: it is loaded
@@ -48,8 +48,9 @@ class GraphEncoder(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         width = config.encoder_width
+        stereo = config.stereo_layers > 0
         self.heads = config.pooling_heads
-        self.features = nn.ModuleList(nn.Embedding(size, width) for size in _FEATURE_SIZES)
+        self.features = nn.ModuleList(nn.Embedding(size, width) for size in FEATURE_SIZES)
         self.rows = nn.Linear(config.row_dim, width, bias=False)
         self.convolutions = nn.ModuleList()
         self.norms = nn.ModuleList()
@@ -58,9 +59,11 @@ class GraphEncoder(nn.Module):
             network = nn.Sequential(
                 nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
             )
-            self.convolutions.append(_Convolution(network))
+            self.convolutions.append(Convolution(network))
             self.norms.append(nn.LayerNorm(width))
-            self.bonds.append(nn.Embedding(N_BOND_TYPES, width))
+            self.bonds.append(nn.Embedding(N_EDGE_CODES if stereo else N_BOND_TYPES, width))
+        if stereo:
+            self.stereo = nn.Embedding(N_STEREO_KINDS, width)
         self.score = nn.Linear(width, self.heads)
         self.value = nn.Linear(width, 2 * width)
         self.out = nn.Sequential(
@@ -89,6 +92,11 @@ class GraphEncoder(nn.Module):
         x = self.rows(rows)
         for column, embedding in enumerate(self.features):
             x = x + embedding(feature[:, column])
+        if hasattr(self, "stereo"):
+            if graphs.places is None:
+                raise ValueError("a model with stereo encodes tables that hold stereo only")
+            x = x + self.stereo(torch.from_numpy(graphs.places.kind).to(device))
+            edge_type = torch.from_numpy(graphs.places.edge_code).to(device)
         layers = zip(self.convolutions, self.norms, self.bonds)
         for number, (convolution, norm, bond) in enumerate(layers):
             update = convolution(norm(x), edge_index, bond(edge_type))

@@ -8,8 +8,31 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from molgen.motifs.tree_tables import TreeTable
-from molgen.motifs.vocabulary import JOINING_BOND, Vocabulary
+from molgen.motifs.tree_tables import StereoPlaces, TreeTable
+from molgen.motifs.vocabulary import JOINING_BOND, N_BOND_TYPES, Vocabulary
+
+N_EDGE_CODES = N_BOND_TYPES * 6
+N_STEREO_KINDS = 7
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceArrays:
+    """The ``m`` stereo places of a batch's molecules, in the molecules' order.
+
+    atom: (m, 2) int64 atoms of the batch, the second -1 for a centre. molecule: (m,) int64.
+    number: (m,) int64, place within the molecule. state: (m,) int64.
+    edge_code: (n_edges,) int64, the bond's type and whether its first atom is a neighbour that the
+        state of the second refers to: none, first to fourth of a centre, or that of a double bond.
+    kind: (n_atoms,) int64, 0 for atoms without stereo; 1 to 3 for centres by state, 4 to 6 for the
+        ends of double bonds.
+    """
+
+    atom: np.ndarray
+    molecule: np.ndarray
+    number: np.ndarray
+    state: np.ndarray
+    edge_code: np.ndarray
+    kind: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +42,7 @@ class AtomGraphs:
     feature: (n_atoms, 5) int64, as ``Vocabulary.atom_feature`` less the hydrogens given up.
     row: (n_atoms, 3) int64 environment rows. molecule: (n_atoms,) int64.
     edge_index: (2, n_edges) int64, both directions; edge_type: (n_edges,) int64.
+    places: what can carry stereo, where the table holds stereo.
     """
 
     feature: np.ndarray
@@ -27,6 +51,7 @@ class AtomGraphs:
     edge_index: np.ndarray
     edge_type: np.ndarray
     n: int
+    places: PlaceArrays | None = None
 
 
 def writable(table: TreeTable, vocabulary: Vocabulary, max_motifs: int) -> np.ndarray:
@@ -79,7 +104,58 @@ def atom_graphs(table: TreeTable, motif: np.ndarray, vocabulary: Vocabulary, kee
         v.atom_offset, v.atom_feature, v.atom_row, v.bond_offset, v.bond_begin, v.bond_end,
         v.bond_type, feature, row, molecule, edge_index, edge_type,
     )  # fmt: skip
-    return AtomGraphs(feature, row, molecule, edge_index, edge_type, len(keep))
+    places = None
+    if table.stereo is not None:
+        places = _place_arrays(table.stereo, keep, molecule, edge_index, edge_type)
+    return AtomGraphs(feature, row, molecule, edge_index, edge_type, len(keep), places)
+
+
+def _place_arrays(
+    stereo: StereoPlaces,
+    keep: np.ndarray,
+    molecule: np.ndarray,
+    edge_index: np.ndarray,
+    edge_type: np.ndarray,
+) -> PlaceArrays:
+    some = stereo.take(keep)
+    counts = np.diff(some.offsets)
+    owner = np.repeat(np.arange(len(keep)), counts)
+    first_atom = np.searchsorted(molecule, np.arange(len(keep)))
+    first_edge = np.searchsorted(molecule[edge_index[0]], np.arange(len(keep) + 1))
+    start = first_atom[owner][:, None]
+    atom = np.where(some.atom >= 0, some.atom + start, -1)
+    reference = np.where(some.reference >= 0, some.reference + start, -1)
+    state = some.state.astype(np.int64)
+    order = np.zeros(len(edge_type), np.int64)
+    _mark_references(owner, atom, reference, first_edge, edge_index, order)
+    kind = np.zeros(len(molecule), np.int64)
+    kind[atom[:, 0]] = 1 + state + 3 * (atom[:, 1] >= 0)
+    double = atom[:, 1] >= 0
+    kind[atom[double, 1]] = 4 + state[double]
+    return PlaceArrays(
+        atom=atom,
+        molecule=owner,
+        number=np.arange(len(owner)) - some.offsets[:-1][owner],
+        state=state,
+        edge_code=edge_type + N_BOND_TYPES * order,
+        kind=kind,
+    )
+
+
+@njit(cache=True)
+def _mark_references(owner, atom, reference, first_edge, edge_index, order):
+    for p in range(len(owner)):
+        for edge in range(first_edge[owner[p]], first_edge[owner[p] + 1]):
+            source, target = edge_index[0, edge], edge_index[1, edge]
+            if atom[p, 1] < 0:
+                if target == atom[p, 0]:
+                    for k in range(4):
+                        if reference[p, k] == source:
+                            order[edge] = k + 1
+            elif (target == atom[p, 0] and source == reference[p, 0]) or (
+                target == atom[p, 1] and source == reference[p, 1]
+            ):
+                order[edge] = 5
 
 
 @njit(cache=True)

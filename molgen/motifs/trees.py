@@ -176,7 +176,7 @@ def _cut(
     fragments, template_index, owner = [], [0] * mol.GetNumAtoms(), [0] * mol.GetNumAtoms()
     start = 0
     for number, fragment in enumerate(text.split(".")):
-        canonical, position_of = _canonical_motif(fragment)
+        canonical, position_of = canonical_motif(fragment)
         for offset, template in enumerate(position_of):
             template_index[order[start + offset]] = template
             owner[order[start + offset]] = number
@@ -186,7 +186,7 @@ def _cut(
 
 
 @lru_cache(maxsize=200_000)
-def _canonical_motif(fragment: str) -> tuple[str, tuple[int, ...]]:
+def canonical_motif(fragment: str) -> tuple[str, tuple[int, ...]]:
     """The motif's own canonical SMILES, and where each atom of ``fragment`` stands in it.
 
     A fragment that was cut out of a molecule keeps traces of it (explicit hydrogens, ring

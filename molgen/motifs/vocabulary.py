@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Container, Sequence
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 from rdkit import Chem
@@ -39,6 +40,9 @@ OTHER_BOND = 5
 N_BOND_TYPES = 6
 _MAX_DISTANCE = 12
 _RADII = 3
+SKETCH_ROWS = 16_384
+_SKETCH_ATOMS = 24
+_NEVER_SEEN = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,9 @@ class Vocabulary:
     site_offset: (n_tokens + 1,) int32; site_atom, site_capacity: (n_sites,) int16;
     site_row: (n_sites, 5) int32 description rows.
     environment: (n_environments,) int64 hashes; row ``r`` of a description is ``environment[r-1]``.
+    token_sketch: (n_tokens, 24) int32, a number below SKETCH_ROWS for each atom of the motif, by
+        its surroundings and its distance from the attachment atom; 0 is padding.
+    token_count: (n_tokens,) float32, how often training saw it, at least a little.
     """
 
     motifs: tuple[str, ...]
@@ -82,6 +89,8 @@ class Vocabulary:
     site_capacity: np.ndarray
     site_row: np.ndarray
     environment: np.ndarray
+    token_sketch: np.ndarray | None = None
+    token_count: np.ndarray | None = None
 
     @property
     def n_motifs(self) -> int:
@@ -105,7 +114,7 @@ class Vocabulary:
         arrays = {
             f.name: np.ascontiguousarray(getattr(self, f.name))
             for f in fields(self)
-            if f.name != "motifs"
+            if f.name != "motifs" and getattr(self, f.name) is not None
         }
         arrays["motifs"] = np.frombuffer(json.dumps(list(self.motifs)).encode(), dtype=np.uint8)
         return arrays
@@ -113,10 +122,10 @@ class Vocabulary:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Vocabulary:
         """The inverse of ``to_arrays``; raises ValueError naming a missing array."""
-        missing = [f.name for f in fields(cls) if f.name not in arrays]
+        missing = [f.name for f in fields(cls) if f.name not in arrays and f.default is MISSING]
         if missing:
             raise ValueError(f"not a vocabulary: the arrays {', '.join(missing)} are missing")
-        rest = {f.name: arrays[f.name] for f in fields(cls) if f.name != "motifs"}
+        rest = {f.name: arrays.get(f.name) for f in fields(cls) if f.name != "motifs"}
         return cls(tuple(json.loads(arrays["motifs"].tobytes().decode())), **rest)
 
 
@@ -176,12 +185,16 @@ def build_vocabulary(
     motifs: Sequence[str],
     tokens: Sequence[tuple[str, int]],
     environment: np.ndarray | None = None,
+    sketches: bool = False,
+    plain: Container[tuple[str, int]] = (),
 ) -> Vocabulary:
     """Lay out ``motifs`` and ``tokens`` (motif, first equivalent attachment atom) as arrays.
 
     Args:
         environment: known environment hashes (of a trained model); new ones are unknown then.
             By default all environments met become known.
+        sketches: whether tokens get sketches.
+        plain: tokens that have no rows of their own, nor do their sites.
 
     Raises MotifError if a token's motif is not among ``motifs`` or its atom has no hydrogen.
     """
@@ -224,6 +237,7 @@ def build_vocabulary(
         if smiles not in index_of:
             raise MotifError(f"the motif of token ({smiles}, {attachment}) is not listed")
         index, template = index_of[smiles], motif(smiles)
+        own = (smiles, attachment) not in plain
         if attachment >= 0:
             if not template.hydrogens[attachment]:
                 raise MotifError(f"token ({smiles}, {attachment}): the atom has no hydrogen")
@@ -238,7 +252,7 @@ def build_vocabulary(
                     else [row(("root", r)) for r in range(_RADII)]
                 ),
                 row(("motif", smiles)),
-                row(("token", smiles, attachment)),
+                row(("token", smiles, attachment)) if own else 0,
             ]
         )
         distances = _distances(smiles, attachment)
@@ -252,7 +266,7 @@ def build_vocabulary(
                 [
                     *(row(("environment", r, e)) for r, e in enumerate(environments)),
                     row(("distance", distances[other])),
-                    row(("site", smiles, attachment, other)),
+                    row(("site", smiles, attachment, other)) if own else 0,
                 ]
             )
         site_offset.append(len(site_atom))
@@ -279,7 +293,66 @@ def build_vocabulary(
         site_capacity=np.array(site_capacity, np.int16),
         site_row=np.array(site_rows, np.int32).reshape(-1, _RADII + 2),
         environment=np.asarray(environment, np.int64),
+        token_sketch=_sketches(everything) if sketches else None,
+        token_count=np.full(len(everything), _NEVER_SEEN, np.float32) if sketches else None,
     )
+
+
+def open_vocabulary(table: TreeTable, min_count: int, min_row_count: int) -> Vocabulary:
+    """Motifs and tokens that ``table`` has at least ``min_count`` times, frequent ones first.
+
+    Tokens and sites are described by the rows that the molecules of ``table`` meet at least
+    ``min_row_count`` times, and tokens by their sketches.
+    """
+    motifs, tokens = choose_tokens(table, min_count)
+    counts = count_tokens(table)
+    plain = {token for token in tokens if counts[token] < min_row_count}
+    full = build_vocabulary(motifs, tokens, sketches=True, plain=plain)
+    number = {m: i for i, m in enumerate(table.motifs)}
+    occurrences = np.bincount(table.motif, minlength=len(table.motifs))
+    roots = np.bincount(table.motif[table.offsets[:-1]], minlength=len(table.motifs))
+    token_count = np.array(
+        [*(counts[t] for t in tokens), *(roots[number[m]] for m in motifs)], np.float64
+    )
+    weight = np.zeros(len(full.environment) + 1)
+    of_site = np.repeat(token_count, np.diff(full.site_offset))
+    of_atom = np.repeat([occurrences[number[m]] for m in motifs], np.diff(full.atom_offset))
+    for rows, counted in (
+        (full.token_row, token_count),
+        (full.site_row, of_site),
+        (full.atom_row, of_atom),
+    ):
+        np.add.at(weight, rows, counted[:, None])
+    kept = weight >= min_row_count
+    kept[0] = False
+    row_of = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    return replace(
+        full,
+        atom_row=row_of[full.atom_row],
+        token_row=row_of[full.token_row],
+        site_row=row_of[full.site_row],
+        environment=full.environment[kept[1:]],
+        token_count=np.maximum(token_count, _NEVER_SEEN).astype(np.float32),
+    )
+
+
+def _sketches(tokens: Sequence[tuple[str, int]]) -> np.ndarray:
+    sketches = np.zeros((len(tokens), _SKETCH_ATOMS), np.int32)
+    for number, (smiles, attachment) in enumerate(tokens):
+        codes = np.array(_graph(smiles).layers[1]).astype(np.uint64) & np.uint64(0xFFFFFFFF)
+        distances = np.array(_distances(smiles, attachment))
+        nearest = np.lexsort((codes, distances))[:_SKETCH_ATOMS]
+        sketches[number, : len(nearest)] = sketch_rows(codes[nearest], distances[nearest])
+    return sketches
+
+
+def sketch_rows(codes: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Rows from 1 below SKETCH_ROWS for atoms by the low 32 bits of their environments of radius 1
+    (uint64) and their distances from the attachment atom."""
+    mixed = codes * np.uint64(16) + (distances + 1).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        mixed = (mixed * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+    return (1 + mixed % np.uint64(SKETCH_ROWS - 1)).astype(np.int32)
 
 
 def atom_feature(atom: Chem.Atom) -> list[int]:
@@ -296,48 +369,77 @@ def atom_feature(atom: Chem.Atom) -> list[int]:
 
 def _environments(smiles: str, attachment: int) -> list[tuple[int, ...]]:
     """Hashes of each atom's circular environments, the attachment atom being marked."""
-    mol = motif(smiles).mol
-    current = [
-        _hash((*atom_feature(a), a.GetIsotope(), a.GetDegree(), a.GetIdx() == attachment))
-        for a in mol.GetAtoms()
-    ]
-    layers = [current]
-    for _ in range(_RADII - 1):
-        current = [
-            _hash(
-                (
-                    current[a.GetIdx()],
-                    *sorted(
-                        (
-                            BOND_TYPES.get(b.GetBondType(), OTHER_BOND),
-                            current[b.GetOtherAtomIdx(a.GetIdx())],
-                        )
-                        for b in a.GetBonds()
-                    ),
-                )
-            )
-            for a in mol.GetAtoms()
-        ]
-        layers.append(current)
+    graph = _graph(smiles)
+    layers = graph.layers
+    if attachment >= 0:
+        changed = {attachment}
+        current = list(layers[0])
+        current[attachment] = _hash((*graph.features[attachment], True))
+        marked = [current]
+        for unmarked in layers[1:]:
+            changed |= {other for atom in changed for _, other in graph.neighbours[atom]}
+            following = list(unmarked)
+            for atom in changed:
+                following[atom] = graph.wider(current, atom)
+            current = following
+            marked.append(current)
+        layers = marked
     return list(zip(*layers))
 
 
-def _distances(smiles: str, attachment: int) -> list[int]:
+@dataclass(frozen=True, eq=False)
+class _Graph:
+    """A motif's atoms and bonds, and the hashes of its unmarked environments by radius."""
+
+    features: list[tuple[int, ...]]
+    neighbours: list[list[tuple[int, int]]]
+    layers: list[list[int]]
+
+    def wider(self, layer: list[int], atom: int) -> int:
+        """The hash of an atom's environment one bond wider than those of ``layer``."""
+        around = sorted((bond, layer[other]) for bond, other in self.neighbours[atom])
+        return _hash((layer[atom], *around))
+
+
+@lru_cache(maxsize=20_000)
+def _graph(smiles: str) -> _Graph:
     mol = motif(smiles).mol
-    distance = [-1] * mol.GetNumAtoms()
+    atoms = list(mol.GetAtoms())
+    graph = _Graph(
+        [(*atom_feature(a), a.GetIsotope(), a.GetDegree()) for a in atoms],
+        [
+            [
+                (BOND_TYPES.get(b.GetBondType(), OTHER_BOND), b.GetOtherAtomIdx(a.GetIdx()))
+                for b in a.GetBonds()
+            ]
+            for a in atoms
+        ],
+        [],
+    )
+    graph.layers.append([_hash((*feature, False)) for feature in graph.features])
+    for _ in range(_RADII - 1):
+        before = graph.layers[-1]
+        graph.layers.append([graph.wider(before, atom) for atom in range(len(before))])
+    return graph
+
+
+def _distances(smiles: str, attachment: int) -> list[int]:
+    neighbours = _graph(smiles).neighbours
+    distance = [-1] * len(neighbours)
     if attachment < 0:
         return distance
     distance[attachment] = 0
     queue = deque([attachment])
     while queue:
         atom = queue.popleft()
-        for neighbour in mol.GetAtomWithIdx(atom).GetNeighbors():
-            if distance[neighbour.GetIdx()] < 0:
-                distance[neighbour.GetIdx()] = min(distance[atom] + 1, _MAX_DISTANCE)
-                queue.append(neighbour.GetIdx())
+        for _, other in neighbours[atom]:
+            if distance[other] < 0:
+                distance[other] = min(distance[atom] + 1, _MAX_DISTANCE)
+                queue.append(other)
     return distance
 
 
+@lru_cache(maxsize=2_000_000)
 def _hash(key: tuple) -> int:
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

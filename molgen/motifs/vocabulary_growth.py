@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from molgen.motifs.vocabulary import Vocabulary, attachments, build_vocabulary
+from molgen.motifs.tree_tables import TreeTable
+from molgen.motifs.vocabulary import Vocabulary, attachments, build_vocabulary, count_tokens
 
 
 def extend(vocabulary: Vocabulary, motifs: Sequence[str]) -> Vocabulary:
@@ -20,8 +22,79 @@ def extend(vocabulary: Vocabulary, motifs: Sequence[str]) -> Vocabulary:
     if not added:
         return vocabulary
     tokens = [(m, a) for m in added for a in attachments(m)]
-    new = build_vocabulary(added, tokens, vocabulary.environment)
+    new = build_vocabulary(
+        added, tokens, vocabulary.environment, vocabulary.token_sketch is not None
+    )
     return _join(vocabulary, new, vocabulary.n_attached, new.n_attached)
+
+
+def complete(vocabulary: Vocabulary, tokens: Iterable[tuple[str, int]]) -> Vocabulary:
+    """``vocabulary`` followed by those of ``tokens`` (motif, atom) that it lacks, to be spelled.
+
+    Numbers of attaching tokens stay as they are, new ones follow, then the motifs to start with.
+    """
+    number = {m: i for i, m in enumerate(vocabulary.motifs)}
+    missing = [t for t in dict.fromkeys(tokens) if not _has_token(vocabulary, number, t)]
+    if not missing:
+        return vocabulary
+    added = [m for m in dict.fromkeys(m for m, _ in missing) if m not in number]
+    known = [m for m in dict.fromkeys(m for m, _ in missing) if m in number]
+    attached = [t for t in missing if t[1] >= 0]
+    new = build_vocabulary([*added, *known], attached, vocabulary.environment, True, attached)
+    n_tokens = len(attached) + len(added)
+    atoms, bonds = new.atom_offset[len(added)], new.bond_offset[len(added)]
+    where = np.array([*range(len(added)), *(number[m] - vocabulary.n_motifs for m in known)])
+    cut = replace(
+        new,
+        motifs=tuple(added),
+        atom_offset=new.atom_offset[: len(added) + 1],
+        bond_offset=new.bond_offset[: len(added) + 1],
+        **{n: getattr(new, n)[:atoms] for n in ("atom_feature", "atom_row", "atom_token")},
+        **{n: getattr(new, n)[:bonds] for n in ("bond_begin", "bond_end", "bond_type")},
+        **{n: getattr(new, n)[: len(added)] for n in ("symmetry_count", "symmetry_start")},
+        **{
+            n: getattr(new, n)[:n_tokens]
+            for n in ("token_atom", "token_row", "token_sketch", "token_count")
+        },
+        token_motif=where[new.token_motif[:n_tokens]],
+        site_offset=new.site_offset[: n_tokens + 1],
+        **{
+            n: getattr(new, n)[: new.site_offset[n_tokens]]
+            for n in ("site_atom", "site_capacity", "site_row")
+        },
+    )
+    first = vocabulary.n_attached
+    joined = _join(vocabulary, cut, first, len(attached))
+    for offset, (smiles, atom) in enumerate(attached):
+        if smiles in number:
+            joined.atom_token[vocabulary.atom_offset[number[smiles]] + atom] = first + offset
+    return joined
+
+
+def _has_token(vocabulary: Vocabulary, number: dict[str, int], token: tuple[str, int]) -> bool:
+    smiles, atom = token
+    if smiles not in number:
+        return False
+    return atom < 0 or vocabulary.atom_token[vocabulary.atom_offset[number[smiles]] + atom] >= 0
+
+
+def needed_tokens(table: TreeTable) -> list[tuple[str, int]]:
+    """All tokens that writing the molecules of ``table`` may need, in whichever order."""
+    return [*count_tokens(table), *((m, -1) for m in table.motifs)]
+
+
+def token_number(vocabulary: Vocabulary, smiles: str, atom: int) -> int:
+    """The number of a token (motif, attachment atom or -1), or -1 where there is none."""
+    for index in reversed(range(vocabulary.n_motifs)):
+        if vocabulary.motifs[index] != smiles:
+            continue
+        if atom < 0:
+            starts = (vocabulary.token_motif == index) & (vocabulary.token_atom < 0)
+            return int(np.flatnonzero(starts)[0])
+        number = int(vocabulary.atom_token[vocabulary.atom_offset[index] + atom])
+        if number >= 0:
+            return number
+    return -1
 
 
 def append(vocabulary: Vocabulary, new: Vocabulary) -> Vocabulary:
@@ -70,7 +143,11 @@ def _join(v: Vocabulary, w: Vocabulary, i: int, j: int) -> Vocabulary:
         environment=v.environment,
         token_motif=mixed(v.token_motif, w.token_motif + v.n_motifs, i, j),
         **{name: np.concatenate([getattr(v, name), getattr(w, name)]) for name in plain},
-        **{n: mixed(getattr(v, n), getattr(w, n), i, j) for n in ("token_atom", "token_row")},
+        **{
+            n: mixed(getattr(v, n), getattr(w, n), i, j)
+            for n in ("token_atom", "token_row", "token_sketch", "token_count")
+            if getattr(v, n) is not None
+        },
         **{
             n: mixed(getattr(v, n), getattr(w, n), *at_site)
             for n in ("site_atom", "site_capacity", "site_row")

@@ -6,10 +6,11 @@ out once. A call grows many molecules side by side; those that are finished leav
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -17,13 +18,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from molgen.model.graph_vae import GraphVAE
+from molgen.model.spelling import read_spelling
 from molgen.motifs.trees import Edge, MotifTree
-from molgen.motifs.vocabulary import Vocabulary
+from molgen.motifs.vocabulary import Vocabulary, build_vocabulary
+from molgen.motifs.vocabulary_growth import append, token_number
 from molgen.motifs.writing_orders import ANY_ORDER, CANONICAL
 from molgen.sampling.choices import choose, in_groups
 from molgen.sampling.partial_molecules import Closing, PartialMolecules, alike
 
 _SHARED = 0.85
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +67,71 @@ class InputTables:
     choose_site: Tensor
 
 
+def n_uniforms(network: GraphVAE) -> int:
+    """How many numbers decide the choices of one molecule."""
+    most = network.config.max_motifs
+    return 2 * most + 1 + (most + 1 if network.has_rare else 0)
+
+
 TOKEN_TABLES = ("token_input", "sites_of", "capacity_of", "site_count")
 SITE_TABLES = ("site_input", "key_scale", "key_shift", "choose_site")
+
+
+class OpenTables:
+    """The same of a vocabulary too large for tables: worked out for the tokens and sites asked for.
+
+    Each member takes an index, as the tensor of an ``InputTables`` would.
+    """
+
+    def __init__(self, network: GraphVAE, vocabulary: Vocabulary):
+        self._network, self._vocabulary = network, vocabulary
+        self._weight = network.decoder.choose.weight[:, 2 * network.config.width :]
+        count = np.diff(vocabulary.site_offset)
+        self._most = int(count.max())
+        self.site_count = torch.from_numpy(count.astype(np.int64))
+        self.sites_of = _Indexed(lambda token: self._sites(token)[0])
+        self.capacity_of = _Indexed(lambda token: self._sites(token)[1])
+        self.token_input = _Indexed(self._token_input)
+        decoder = network.decoder
+        self.site_input = _Indexed(lambda site: decoder.site(self._described(site)))
+        self.key_scale = _Indexed(lambda site: self._key(site)[0])
+        self.key_shift = _Indexed(lambda site: self._key(site)[1])
+        self.choose_site = _Indexed(
+            lambda site: self._described(site) @ self._weight.T + decoder.choose.bias
+        )
+
+    def _sites(self, token: np.ndarray) -> tuple[Tensor, Tensor]:
+        offset = self._vocabulary.site_offset.astype(np.int64)
+        first, count = offset[token][:, None], (offset[token + 1] - offset[token])[:, None]
+        slots = np.arange(count.max(initial=0))
+        held = slots < count
+        sites = np.where(held, first + slots, 0)
+        capacity = np.where(held, self._vocabulary.site_capacity[sites], 0)
+        return torch.from_numpy(sites), torch.from_numpy(capacity.astype(np.int64))
+
+    def _token_input(self, token: np.ndarray) -> Tensor:
+        described = self._network.describe_tokens(self._vocabulary, token)
+        return self._network.decoder.token(described)
+
+    def _described(self, site: np.ndarray) -> Tensor:
+        return self._network.describe_rows(self._vocabulary.site_row[site])
+
+    def _key(self, site: np.ndarray) -> tuple[Tensor, ...]:
+        return self._network.decoder.site_key(self._described(site)).chunk(2, dim=1)
+
+
+class _Indexed:
+    """What a function gives for each of an array of numbers, as one would index a table."""
+
+    def __init__(self, function: Callable[[np.ndarray], Tensor]):
+        self._function = function
+
+    @torch.no_grad()
+    def __getitem__(self, index: Tensor) -> Tensor:
+        if not index.numel():  # the shape of a row is known from any
+            return self._function(np.zeros(1, np.int64))[torch.zeros_like(index)]
+        distinct, at = np.unique(index.numpy(), return_inverse=True)
+        return self._function(distinct)[torch.from_numpy(at.reshape(index.shape))]
 
 
 @torch.no_grad()
@@ -103,14 +170,65 @@ class Writer:
         self.decoder = decoder = network.decoder
         self.vocabulary = vocabulary or network.vocabulary
         self.n_written = network.vocabulary.n_attached
-        tokens = network.describe_rows(self.vocabulary.token_row)
-        roots = tokens[self.vocabulary.n_attached :][: network.vocabulary.n_motifs]
-        self.token_output = in_groups(tokens[: self.n_written], decoder.token_bias)
-        self.root_output = in_groups(roots, decoder.root_bias)
+        self.open = network.has_rare
+        self._spells = False
+        if self.open:
+            at_once = self._chosen_at_once(network.vocabulary)
+            self.token_output = in_groups(at_once[0], decoder.token_bias)
+            self.root_output = in_groups(at_once[1], decoder.root_bias)
+        else:
+            tokens = network.describe_rows(self.vocabulary.token_row)
+            roots = tokens[self.vocabulary.n_attached :][: network.vocabulary.n_motifs]
+            self.token_output = in_groups(tokens[: self.n_written], decoder.token_bias)
+            self.root_output = in_groups(roots, decoder.root_bias)
         width, weight = network.config.width, decoder.choose.weight
         self.choose_hidden = weight[:, :width].T.contiguous()
         self.choose_parent = weight[:, width : 2 * width].T.contiguous()
-        self.tables = input_tables(network, self.vocabulary)
+        self.tables: InputTables | OpenTables
+        if self.open:
+            self.tables = OpenTables(network, self.vocabulary)
+        else:
+            self.tables = input_tables(network, self.vocabulary)
+
+    def extended(self, vocabulary: Vocabulary) -> Writer:
+        """The same for a longer ``vocabulary``, of a model with an open one."""
+        longer = copy.copy(self)
+        longer.vocabulary = vocabulary
+        longer.tables = OpenTables(self.network, vocabulary)
+        return longer
+
+    def _chosen_at_once(self, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+        """Vectors of the tokens, and motifs to start with, of the first choice."""
+        decoder, first = self.decoder, vocabulary.n_attached
+        return tuple(
+            torch.cat(
+                [self.network.describe_tokens(vocabulary, np.arange(start, start + n - 2)), rare]
+            )
+            for start, n, rare in (
+                (0, len(decoder.token_bias), decoder.rare.weight[:2]),
+                (first, len(decoder.root_bias), decoder.rare.weight[2:]),
+            )
+        )
+
+    @cached_property
+    def _rare_output(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """For tokens and for motifs to start with: what scores the rarer ones."""
+        own, decoder = self.network.vocabulary, self.decoder
+        assert own.token_count is not None
+        first = own.n_attached
+        ends = (
+            (len(decoder.token_bias) - 2, first),
+            (first + len(decoder.root_bias) - 2, own.n_tokens),
+        )
+        with torch.no_grad():
+            tables = [
+                in_groups(
+                    self.network.rare_table(among),
+                    torch.from_numpy(np.log(own.token_count[slice(*among)])),
+                )
+                for among in ends
+            ]
+        return tables[0], tables[1]
 
     @torch.no_grad()
     def write(
@@ -127,12 +245,16 @@ class Writer:
         Args:
             z: (k, latent_dim) latents noised to ``level`` (k,); one for each n / k molecules in
                 turn. What molecules of one latent have in common is worked out once.
-            uniforms: (n, 2 * max_motifs + 1) numbers in [0, 1) that decide every choice.
+            uniforms: (n, ``n_uniforms``) numbers in [0, 1) that decide every choice.
             temperature: 1 draws from the model, 0 takes the most probable choice at each step.
             prefix: a partial molecule to start from, to which at least one motif is added; growth
                 is in any order then.
             max_motifs: stop there at the latest; by default what the model was built for.
         """
+        if self.open and not self._spells:  # what is spelled is known to this call only
+            caller = copy.copy(self)
+            caller._spells = True
+            return caller.write(z, level, uniforms, temperature, prefix, max_motifs)
         limit = min(max_motifs or self.network.config.max_motifs, self.network.config.max_motifs)
         n, decoder = len(uniforms), self.decoder
         canonical = prefix is None
@@ -148,7 +270,11 @@ class Writer:
         if prefix is None:
             hidden = self._advance(state, x)[:, 0]
             logits = torch.addmm(self.root_output[1], decoder.root(hidden), self.root_output[0])
-            root = choose(logits, draws[:, 0], temperature, at) + self.vocabulary.n_attached
+            root = choose(logits, draws[:, 0], temperature, at)
+            if self.open:
+                root = self._second_step(1, root, hidden, draws, 0, temperature, at)
+            else:
+                root = root + self.vocabulary.n_attached
             kept, root, at = alike(at, root, self.vocabulary.n_tokens, alone)
             state.take(kept)
             state.token[:, 0] = root
@@ -181,6 +307,9 @@ class Writer:
             row, slot, at = alike(at, slot, state.site.shape[1], alone)
             logits = self._token_logits(state, row, slot, hidden)
             token = choose(logits, draws[:, 2 * state.placed], temperature, at)
+            if self.open:
+                joined = self._at_site(state, row, slot, hidden)
+                token = self._second_step(0, token, joined, draws, state.placed, temperature, at)
             pair, token, at = alike(at, token, self.vocabulary.n_tokens, alone)
             if not alone:
                 state.take(row[pair])
@@ -279,13 +408,100 @@ class Writer:
         self, state: PartialMolecules, row: Tensor, slot: Tensor, hidden: Tensor
     ) -> Tensor:
         """Of what may hang from the site ``slot`` of each ``row``; in memory that is used again."""
-        site, above = state.site[row, slot], state.site_position[row, slot]
-        parent_hidden = state.hidden.values[row, above]
-        joined = torch.addmm(self.tables.choose_site[site], hidden[row], self.choose_hidden)
-        joined = F.gelu(joined.addmm_(parent_hidden, self.choose_parent), approximate="tanh")
+        joined = self._at_site(state, row, slot, hidden)
         table, bias = self.token_output
         logits = state.logits[: len(row)]
         return torch.addmm(bias, self.decoder.write(joined), table, out=logits)
+
+    def _at_site(
+        self, state: PartialMolecules, row: Tensor, slot: Tensor, hidden: Tensor
+    ) -> Tensor:
+        site, above = state.site[row, slot], state.site_position[row, slot]
+        parent_hidden = state.hidden.values[row, above]
+        joined = torch.addmm(self.tables.choose_site[site], hidden[row], self.choose_hidden)
+        return F.gelu(joined.addmm_(parent_hidden, self.choose_parent), approximate="tanh")
+
+    def _second_step(
+        self,
+        kind: int,
+        chosen: Tensor,
+        state: Tensor,
+        draws: Tensor,
+        placed: int,
+        temperature: float,
+        at: Tensor,
+    ) -> Tensor:
+        """Token numbers of what was ``chosen`` in the first step: (n,).
+
+        Where that was "a rarer one" or "one that is not listed", it is chosen among these, or
+        spelled; what is spelled joins the vocabulary, and what spells no motif is one of the
+        rarer ones.
+
+        Args:
+            kind: 0 for tokens, 1 for motifs to start with.
+            state: (k, width) for each row that molecules stand ``at``. placed: motifs so far.
+        """
+        decoder, first = self.decoder, kind * self.network.vocabulary.n_attached
+        last = len(decoder.root_bias if kind else decoder.token_bias) - 2
+        token = chosen + first
+        which = (chosen == last + 1).nonzero().squeeze(1)
+        rarer = [(chosen == last).nonzero().squeeze(1)]
+        if len(which):
+            spelled = self._spell(
+                kind == 0, state[at[which]], self._extra(draws, placed)[which], temperature
+            )
+            found = torch.tensor([number >= 0 for number in spelled])
+            numbers = torch.tensor([n for n in spelled if n >= 0], dtype=torch.long)
+            token = token.index_put((which[found],), numbers)
+            rarer.append(which[~found])
+        rare = torch.cat(rarer)
+        if len(rare):
+            write = decoder.root_rare if kind else decoder.write_rare
+            table, offset = self._rare_output[kind]
+            logits = torch.addmm(offset, write(state[at[rare]]), table)
+            rows = torch.arange(len(rare))
+            picked = choose(logits, self._extra(draws, placed)[rare], temperature, rows)
+            token = token.index_put((rare,), first + last + picked)
+        return token
+
+    def _extra(self, draws: Tensor, placed: int) -> Tensor:
+        """The random numbers of second steps, (n,)."""
+        return draws[:, 2 * self.network.config.max_motifs + 1 + placed]
+
+    def _spell(
+        self, attached: bool, state: Tensor, uniform: Tensor, temperature: float
+    ) -> list[int]:
+        """Numbers of spelled tokens, -1 where no motif was spelled in a few attempts."""
+        numbers = [-1] * len(state)
+        seeds = [int(u * 2**24) for u in uniform.tolist()]
+        streams = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
+        for _ in range(_ATTEMPTS if temperature else 1):
+            left = [i for i, number in enumerate(numbers) if number < 0]
+            if not left:
+                break
+
+            def pick(logits: Tensor, left: list[int] = left) -> Tensor:
+                drawn = torch.tensor([streams[i].random(dtype=np.float32) for i in left])
+                return choose(logits, drawn, temperature, torch.arange(len(left)))
+
+            for i, text in zip(left, self.network.speller.write(state[left], attached, pick)):
+                token = read_spelling(text, attached)
+                if token is not None:
+                    numbers[i] = self._enter(*token)
+        return numbers
+
+    def _enter(self, smiles: str, atom: int) -> int:
+        """The number of a token, which joins this writer's vocabulary if it was not there."""
+        number = token_number(self.vocabulary, smiles, atom)
+        if number < 0:
+            tokens = [(smiles, atom)] if atom >= 0 else []
+            new = build_vocabulary(
+                [smiles], tokens, self.vocabulary.environment, sketches=True, plain=tokens
+            )
+            self.vocabulary = append(self.vocabulary, new)
+            self.tables = OpenTables(self.network, self.vocabulary)
+            number = token_number(self.vocabulary, smiles, atom)
+        return number
 
     def _place(
         self, state: PartialMolecules, slot: Tensor, token: Tensor, canonical: bool

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from molgen.model.graph_vae import kl_divergence
+from molgen.model.spelling import vocabulary_for
 from molgen.motifs.atom_graphs import atom_graphs, motif_numbers, writable
 from molgen.motifs.tree_tables import TreeTable, build_table
 from molgen.motifs.writing_orders import ANY_ORDER, CANONICAL, grow
@@ -39,7 +40,7 @@ def negative_log_likelihood(
     """
     if given not in ("nothing", "posterior_mean", "posterior"):
         raise ValueError(f"given is {given!r}; expected 'nothing', 'posterior_mean' or 'posterior'")
-    table, _, _ = build_table(list(smiles))
+    table, _, _ = build_table(list(smiles), stereo=model.network.has_stereo)
     scores = np.full(len(smiles), np.nan)
     if len(table):
         values = table_nll(model, table, given, any_order, n_draws, seed)
@@ -58,7 +59,7 @@ def table_nll(
 ) -> np.ndarray:
     """The same for a table of motif trees, (n,) float64."""
     network = model.network
-    vocabulary = network.vocabulary
+    vocabulary = vocabulary_for(network, table)
     motif = motif_numbers(table, vocabulary)
     usable = np.flatnonzero(writable(table, vocabulary, network.config.max_motifs))
     usable = usable[np.argsort(table.sizes[usable], kind="stable")]
@@ -68,8 +69,11 @@ def table_nll(
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, start])))
         order = np.full(len(keep), ANY_ORDER if any_order else CANONICAL)
         total = torch.zeros(len(keep), dtype=torch.float64)
+        graphs = None
+        if given != "nothing" or network.has_stereo:
+            graphs = atom_graphs(table, motif, vocabulary, keep)
         if given != "nothing":
-            mu, logvar = network.posterior(atom_graphs(table, motif, vocabulary, keep))
+            mu, logvar = network.posterior(graphs)
         for _ in range(n_draws):
             growth = grow(
                 table, motif, vocabulary, keep, order, rng.integers(2**62, size=len(keep))
@@ -80,7 +84,7 @@ def table_nll(
             if given != "nothing":
                 level = torch.zeros(len(keep))
                 z = mu if given == "posterior_mean" else mu + (0.5 * logvar).exp() * z
-            parts = network.negative_log_likelihood(growth, z, level)
+            parts = network.negative_log_likelihood(growth, z, level, vocabulary, graphs=graphs)
             total += sum(p.double() for p in parts.values())
         total /= n_draws
         if given == "posterior":

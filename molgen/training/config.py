@@ -21,7 +21,12 @@ class TrainingConfig:
     dropout: chance in [0, 1) that a molecule goes without a channel of a layer's update, in the
         encoder and in the decoder (`molgen.training.step.draw_gains`).
     min_count: how often a motif or token must occur to enter the vocabulary.
-    precision: "bfloat16", "float32", or "auto" to time both and take the faster.
+    min_row_count: how often an atom environment must be met to be described by a row of its own,
+        in a model that also spells motifs.
+    prior_steps: steps of training the latent prior at the most; fewer for few molecules
+        (``prior_steps_for``); 0 for no prior. prior_molecules: how many it is fitted to.
+    precision: "bfloat16", "float32", or "auto" for the one in which this machine
+        multiplies matrices faster.
     """
 
     n_steps: int | None = None
@@ -38,6 +43,7 @@ class TrainingConfig:
     clip: float = 1.0
     dropout: float = 0.0
     min_count: int = 5
+    min_row_count: int = 25
     precision: str = "auto"
     prior_steps: int = 6_000
     prior_molecules: int = 200_000
@@ -64,6 +70,10 @@ class TrainingConfig:
         """``n_steps``, or as many as the data ask for."""
         least = 100 if fine_tunes else 2_000
         return self.n_steps or min(max(20 * n_molecules // self.batch_size, least), 200_000)
+
+    def prior_steps_for(self, n_molecules: int) -> int:
+        """Steps of the latent prior's training for so many latents: a hundred for a thousand."""
+        return min(self.prior_steps, max(100, n_molecules // 10))
 
 
 #: For going on with a trained model on some hundreds or thousands of molecules: measured by

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import torch
 from torch import Tensor
 
 from molgen.base.whole_files import write_text
-from molgen.model.checkpoints import read_tensors, write_tensors
+from molgen.model.checkpoints import read_model, read_tensors, write_tensors
 from molgen.model.graph_vae import GraphVAE
+from molgen.model.precision import Muon, half_is_faster
 from molgen.motifs.atom_graphs import bucketed, motif_numbers
 from molgen.training.config import TrainingConfig
 from molgen.training.step import GradientProcesses, Shard, draw_shards
@@ -35,7 +35,7 @@ def _optimizers(network: GraphVAE, config: TrainingConfig) -> dict[str, torch.op
     hidden = [p for p in network.parameters() if id(p) in matrices]
     others = [p for p in network.parameters() if id(p) not in matrices]
     return {
-        "muon": torch.optim.Muon(
+        "muon": Muon(
             hidden,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
@@ -57,7 +57,7 @@ class Run:
         self.averaged.load_state_dict(network.state_dict())
         self.table, self.usable, self.config, self.seed = table, usable, config, seed
         self.device = device
-        self.motif = motif_numbers(table, network.vocabulary)
+        self.motif = motif_numbers(table, network.written)
         self.sizes = table.sizes[usable]
         self.optimizers = _optimizers(network, config)
         self.step = 0
@@ -116,23 +116,11 @@ class Run:
         return {"lr": rate, **values}
 
     def choose_precision(self) -> None:
-        """Time a few gradients in both precisions on the CPU and take the faster."""
-        if self.config.precision != "auto" or self.device.type == "cuda":
-            self.half = self.config.precision != "float32"
-            return
-        keep = self.usable[: self.config.batch_size]
-        taken: dict[bool, float] = {}
-        for half in (False, True):
-            processes = GradientProcesses(self.network, 1, self.config.kl_weight, half)
-            for attempt in range(3):
-                started = time.perf_counter()
-                processes.accumulate(self.shards(keep))
-                if attempt:
-                    seconds = time.perf_counter() - started
-                    taken[half] = min(taken.get(half, math.inf), seconds)
-        self.network.zero_grad(set_to_none=True)
-        self.half = taken[True] < taken[False]
-        logger.info("bfloat16 %.2f s, float32 %.2f s a gradient", taken[True], taken[False])
+        """Take the precision asked for, or the one in which this machine is faster."""
+        if self.config.precision == "auto":
+            self.half = half_is_faster(self.device.type)
+        else:
+            self.half = self.config.precision == "bfloat16"
 
     def save(self, output: Path) -> None:
         """Write everything that a later run needs to go on; the JSON, last, is the seal."""
@@ -186,3 +174,51 @@ class Run:
             record["state"] = states
             optimizer.load_state_dict(record)
         self.step, self.minutes = card["step"], card["minutes"]
+
+
+def read_snapshot(folder: Path) -> GraphVAE:
+    """The averaged weights that a run in ``folder`` has reached, also while it goes on."""
+    network = read_model(folder)[0]
+    card = json.loads((folder / STATE_CARD).read_text(encoding="utf-8"))
+    tensors = read_tensors(folder / Path(card["weights"]).name)
+    start = "averaged."
+    network.load_state_dict({k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)})
+    return network.eval()
+
+
+@torch.no_grad()
+def carry_over(old: GraphVAE, new: GraphVAE) -> None:
+    """Give ``new``, with another vocabulary, what ``old`` has learned.
+
+    Vectors of atom environments go by environment, biases by token and motif; what only ``new``
+    has stays as it was. Both must have the same sizes otherwise.
+    """
+    weights = old.state_dict()
+    mine = new.state_dict()
+    row = {int(code): i + 1 for i, code in enumerate(old.vocabulary.environment)}
+    at = np.array([row.get(int(code), -1) for code in new.vocabulary.environment])
+    rows = mine["rows.weight"]
+    rows[1:][at >= 0] = weights["rows.weight"][at[at >= 0]]
+    for name, first in (("decoder.token_bias", 0), ("decoder.root_bias", None)):
+        _carry_bias(old, new, weights[name], mine[name], first)
+    special = {"rows.weight", "decoder.token_bias", "decoder.root_bias"}
+    new.load_state_dict(mine | {k: v for k, v in weights.items() if k not in special})
+
+
+def _carry_bias(
+    old: GraphVAE, new: GraphVAE, source: Tensor, target: Tensor, first: int | None
+) -> None:
+    """Copy the entries of a bias whose tokens both networks choose at once."""
+
+    def names(network: GraphVAE, size: int) -> list[tuple[str, int]]:
+        v = network.vocabulary
+        start = v.n_attached if first is None else first
+        one = slice(start, start + size - 2 * network.has_rare)
+        return [(v.motifs[m], int(a)) for m, a in zip(v.token_motif[one], v.token_atom[one])]
+
+    at = {name: i for i, name in enumerate(names(old, len(source)))}
+    for i, name in enumerate(names(new, len(target))):
+        if name in at:
+            target[i] = source[at[name]]
+    if old.has_rare and new.has_rare:
+        target[-2:] = source[-2:]

@@ -26,6 +26,9 @@ from molgen.motifs.tree_tables import TreeTable
 from molgen.motifs.writing_orders import Growth, grow
 from molgen.training.config import TrainingConfig
 
+_RARE_DRAWN = (2_048, 512)
+_PRACTICE = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Shard:
@@ -34,6 +37,7 @@ class Shard:
     level: (n,) float32, noise level of the decoder's latent. noise: (2, n, latent_dim) float32.
     n_total: molecules of the whole step, by which the loss is divided.
     gains: of the encoder's and of the decoder's updates (`draw_gains`), None without dropout.
+    rare: tokens, and starting tokens, that stand for all rarer ones (`draw_rare`).
     """
 
     graphs: AtomGraphs
@@ -42,6 +46,7 @@ class Shard:
     noise: np.ndarray
     n_total: int
     gains: tuple[np.ndarray, np.ndarray] | None = None
+    rare: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def draw_shards(
@@ -64,21 +69,41 @@ def draw_shards(
     level = spread.clamp(0, 1).numpy()
     noise = torch.randn(2, n, network.config.latent_dim, generator=generator).numpy()
     gains = draw_gains(network.config, n, config.dropout, generator) if config.dropout else None
+    rare = draw_rare(network, rng) if network.has_rare else None
     shards = []
     for part in np.array_split(np.arange(n), n_shards):
         if len(part):
             some = slice(part[0], part[-1] + 1)
             shards.append(
                 Shard(
-                    atom_graphs(table, motif, network.vocabulary, keep[some]),
-                    grow(table, motif, network.vocabulary, keep[some], order[some], states[some]),
+                    atom_graphs(table, motif, network.written, keep[some]),
+                    grow(table, motif, network.written, keep[some], order[some], states[some]),
                     level[some],
                     np.ascontiguousarray(noise[:, some]),
                     n,
                     None if gains is None else (gains[0][some], gains[1][some]),
+                    rare,
                 )
             )
     return shards
+
+
+def draw_rare(network: GraphVAE, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens and starting tokens of those that are not chosen at once, drawn by their counts.
+
+    Numbers are those of ``network.written``.
+    """
+    counts = network.vocabulary.token_count
+    assert counts is not None
+    first = network.vocabulary.n_attached
+    n_tokens, n_roots = len(network.decoder.token_bias), len(network.decoder.root_bias)
+    ends = ((n_tokens - 2, first), (first + n_roots - 2, len(counts)))
+    drawn = []
+    for (start, stop), n in zip(ends, _RARE_DRAWN):
+        cumulative = counts[start:stop].astype(np.float64).cumsum()
+        at = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
+        drawn.append(start + np.minimum(at, stop - start - 1))
+    return drawn[0], drawn[1] + network.written.n_attached - first
 
 
 def draw_gains(
@@ -113,16 +138,24 @@ def shard_loss(
         else (torch.from_numpy(gain).to(device) for gain in shard.gains)
     )
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        vectors = network.describe_batch(shard.growth, shard.graphs)
+        vectors = network.describe_batch(shard.growth, shard.graphs, network.written, shard.rare)
         mu, logvar = network.posterior(shard.graphs, vectors[3], encoder_gain)
         z = mu + (0.5 * logvar).exp() * noise[0]
         z = torch.lerp(z, noise[1], level.unsqueeze(1))
         parts = network.negative_log_likelihood(
-            shard.growth, z, level, vectors=vectors, gain=decoder_gain
+            shard.growth,
+            z,
+            level,
+            network.written,
+            vectors=vectors,
+            gain=decoder_gain,
+            graphs=shard.graphs,
+            rare=shard.rare,
         )
+    practice = _PRACTICE * parts.pop("practice").sum() if "practice" in parts else 0.0
     total = torch.stack([part.float() for part in parts.values()]).sum(0)
     kl = kl_divergence(mu.float(), logvar.float())
-    loss = (total.sum() + kl_weight * kl.sum()) / shard.n_total
+    loss = (total.sum() + practice + kl_weight * kl.sum()) / shard.n_total
     clean, blind = level == 0, level == 1
     counted = {name: part.sum() for name, part in parts.items()} | {
         "clean": total[clean].sum(),

@@ -1,5 +1,6 @@
 """A small model, trained once a test session, for tests of behaviour rather than of quality."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import molgen
 from molgen.model.graph_vae import ModelConfig
 from molgen.training.whole_run import TrainingConfig, train
+from tests.molgen.stereo_molecules import ALL
 from tests.molgen.test_motifs import read
 
 SMALL = ModelConfig(
@@ -28,3 +30,21 @@ def small_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def small_model(small_folder):
     return molgen.load_model(small_folder)
+
+
+SMALL_STEREO = replace(SMALL, stereo_layers=1, head_tokens=30, head_motifs=10, sketch_dim=8)
+
+
+@pytest.fixture(scope="session")
+def stereo_folder(tmp_path_factory) -> Path:
+    """A model with stereo and spelling, of drugs of every kind."""
+    folder = tmp_path_factory.mktemp("model") / "stereo"
+    smiles = [*ALL.values(), *read("approved_drugs")[:300]]
+    config = replace(QUICK, n_steps=40, batch_size=32, min_count=2, min_row_count=4, prior_steps=0)
+    train(smiles, folder, config=config, model_config=SMALL_STEREO, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stereo_model(stereo_folder):
+    return molgen.load_model(stereo_folder)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -78,11 +79,11 @@ def test_bad_rows_are_set_aside_and_counted(tmp_path) -> None:
     smiles = [*read("moses_sample")[:200], "not a molecule", "CC.O", "C[C@H](N)O"]
     config = replace(QUICK, n_steps=1, prior_steps=0)
     report = train(smiles, tmp_path, config=config, model_config=SMALL, progress=False)
-    unread = [r.row for r in report.refused if "motif that the model" not in r.reason]
+    unread = [r.row for r in report.refused if "which the model does not have" not in r.reason]
     assert unread == [200, 201]
     assert report.flattened == 1
     assert report.n_molecules + len(report.refused) == len(smiles)  # nothing is lost in silence
-    rare = [r for r in report.refused if "motif that the model" in r.reason]
+    rare = [r for r in report.refused if "which the model does not have" in r.reason]
     for r in rare:
         assert Chem.CanonSmiles(r.smiles) == Chem.CanonSmiles(smiles[r.row])
 
@@ -93,10 +94,50 @@ def test_fine_tuning_names_what_the_model_cannot_write(small_folder, tmp_path) -
     config = replace(QUICK, n_steps=1, batch_size=16, prior_steps=0)
     report = train(smiles, tmp_path, config=config, start_from=small_folder, progress=False)
     told = {r.row: r for r in report.refused}
-    assert "motif that the model does not have" in told[40].reason
+    assert told[40].reason == f"it needs the motif {odd}, which the model does not have"
     assert Chem.CanonSmiles(told[40].smiles) == Chem.CanonSmiles(odd)
     assert [r.row for r in report.refused] == sorted(told)
     assert report.n_molecules + len(told) == len(smiles)
+
+
+def test_what_is_set_aside_is_told_before_training_begins(small_folder, tmp_path, caplog) -> None:
+    long = "C" + "OCC" * 20  # 60 motifs; this model writes 40
+    odd = "c1ccc2c(c1)[nH]c1c2ccc2[nH]c3ccccc3c21"
+    smiles = [*read("moses_sample")[:20], long, odd, odd, "CC.O"]
+    config = replace(QUICK, n_steps=2, batch_size=16, prior_steps=0, learning_rate=1e30, warmup=1)
+    with pytest.raises(FloatingPointError):  # a run that ends badly has told it all the same
+        train(
+            smiles, tmp_path, config=replace(config, n_steps=60), start_from=small_folder,
+            progress=False,
+        )  # fmt: skip
+    with (tmp_path / "refused.csv").open(encoding="utf-8") as stream:
+        rows = {int(r["row"]): r for r in csv.DictReader(stream)}
+    assert "61 motifs; the model writes 40 at the most" in rows[20]["reason"]
+    assert rows[21]["reason"] == rows[22]["reason"] != rows[23]["reason"]
+    (told,) = [r.message for r in caplog.records if "set aside" in r.message]
+    assert "2: it needs the motif" in told and str(tmp_path / "refused.csv") in told
+
+
+def test_a_run_keeps_to_its_minutes(small_folder, tmp_path, capsys) -> None:
+    started = time.monotonic()
+    config = replace(QUICK, n_steps=100_000, batch_size=16, prior_steps=6_000)
+    report = train(
+        read("moses_sample")[:200], tmp_path, config=config, start_from=small_folder,
+        max_minutes=0.2,
+    )  # fmt: skip
+    assert report.stopped == "0.2 minutes over"
+    assert time.monotonic() - started < 1.6 * 12 + 5  # 12 seconds, with the plot on a busy machine
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
+    assert len(lines) == report.steps // 50
+    assert all(" of 100,000, " in line and "loss " in line for line in lines)
+
+
+def test_the_prior_of_few_molecules_takes_few_steps() -> None:
+    config = TrainingConfig()
+    assert config.prior_steps_for(70) == 100
+    assert config.prior_steps_for(20_000) == 2_000
+    assert config.prior_steps_for(10**6) == config.prior_steps
+    assert replace(config, prior_steps=60).prior_steps_for(10**6) == 60
 
 
 def test_nothing_to_learn_from_is_one_clear_sentence(tmp_path) -> None:
