@@ -74,7 +74,6 @@ def layers_of(package: str) -> list[set[str]]:
 def test_the_map_lists_the_rooms_in_the_order_of_the_layers(package) -> None:
     drawn = re.findall(r"^    (\w+)  ", package.__doc__, re.MULTILINE)
     rooms = {m.name for m in pkgutil.iter_modules(package.__path__)}
-    # folders of files alone: weights, data, templates
     assert set(drawn) == rooms
     height = {room: i for i, line in enumerate(layers_of(package.__name__)) for room in line}
     assert sorted(drawn, key=lambda room: height[room]) == drawn

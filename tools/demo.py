@@ -129,7 +129,7 @@ def what_if(output: Path) -> list[Made]:
 
 def index(output: Path, made: list[Made], seconds: float) -> Path:
     """One page that leads to all files."""
-    style = files("molgen").joinpath("templates", "style.css").read_text("utf-8")
+    style = files("molgen.report").joinpath("templates", "style.css").read_text("utf-8")
     groups = {"Molecules": "molecules", "A synthetic arm": "synthetic", "What if": ""}
     left, sections = list(made), ""
     for title, start in groups.items():

@@ -182,7 +182,7 @@ def render(report: AuditReport) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("molgen"), autoescape=True, trim_blocks=True,
+        loader=jinja2.PackageLoader("molgen.report"), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     template = environment.get_template("audit.html")

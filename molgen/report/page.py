@@ -103,7 +103,10 @@ def report(
     made_json = json.loads(made.to_json())
     made_json["row_digests"] = list(row_digests(shown))
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("molgen"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("molgen.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     template = environment.get_template("report.html")
     columns = _shown_columns(shown)
