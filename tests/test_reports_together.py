@@ -18,7 +18,7 @@ NAMES = ("molecules", "molecule audit", "arm audit", "simulation", "demo index")
 
 
 def test_both_packages_hold_the_same_stylesheet() -> None:
-    one, two = (ROOT / p / "templates" / "style.css" for p in ("molgen", "trial_sim"))
+    one, two = (ROOT / p / "templates" / "style.css" for p in ("molgen/report", "trial_sim"))
     assert one.read_text("utf-8") == two.read_text("utf-8")
 
 
