@@ -104,7 +104,10 @@ class Generator:
         3
         >>> len(model.sample_where({"logp": (1, 3)}, 3))
         3
-        >>> len(model.link("c1ccccc1[*:1]", "C1CCNCC1[*:1]", 2))
+        >>> linked = model.link("c1ccccc1[*:1]", "C1CCNCC1[*:1]", 2, length=(3, 5))
+        >>> len(linked), sorted(linked.shares)
+        (2, ['own', 'precedent'])
+        >>> len(model.connect(["c1ccccc1[*:1]", "C1CCNCC1[*:1]", "NC(=O)[*:1]"], 2))
         2
         >>> len(model.replace_substituents("COc1ccc(C(=O)NC2CC2)cc1", "O=C(N)c1ccccc1", 2))
         2

@@ -196,7 +196,7 @@ def group_sizes(mol: Chem.Mol, match: tuple[int, ...], scaffold: str) -> bool:
     return size.get(1) in (1, 2) and size.get(2) == 6 and rings[2] > 0
 
 
-@pytest.mark.parametrize("scaffold", ["C[C@H](N)C(=O)O", "O=C(O)/C=C\\c1ccccc1", "C[C@@H]1CCCN1"])
+@pytest.mark.parametrize("scaffold", ["O=C(O)/C=C\\c1ccccc1", "C[C@@H]1CCCN1"])
 def test_a_scaffold_without_marks_keeps_its_stereo(model, scaffold) -> None:
     pattern = Chem.MolFromSmiles(scaffold)
     for smiles in model.sample_scaffold(scaffold, 15, seed=1):
