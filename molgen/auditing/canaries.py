@@ -156,7 +156,7 @@ def make_canaries(
     smiles = list(fresh)
     if not smiles:
         return []
-    table, _, _ = build_table(smiles)
+    table, _, _ = build_table(smiles, stereo=model.network.has_stereo)
     good = table.row[writable(table, model.network.vocabulary, model.network.config.max_motifs)]
     if not len(good):
         return []
@@ -183,7 +183,7 @@ def plant(
     planted = siblings[: len(repeats)]
     background = [members.smiles[i] for i in rng.permutation(len(members))[:_BACKGROUND]]
     repeated = [s for s, k in zip(planted, repeats) for _ in range(k)]
-    table, _, _ = build_table([*background, *repeated])
+    table, _, _ = build_table([*background, *repeated], stereo=model.network.has_stereo)
     trained = train_small(model, table, folder, quick_training(n_steps), seed=seed)
     return CanaryRun(tuple(planted), repeats, tuple(siblings[len(repeats) :]), trained)
 

@@ -212,7 +212,7 @@ def gather_evidence(model: Generator, molecules: MoleculeSet, seed: int = 0) -> 
     from molgen.sampling.likelihood import table_nll
 
     smiles = list(molecules.smiles)
-    table, _, _ = build_table(smiles)
+    table, _, _ = build_table(smiles, stereo=model.network.has_stereo)
     scores = {}
     for given in ("nothing", "posterior", "posterior_mean"):
         value = np.full(len(smiles), -math.inf)

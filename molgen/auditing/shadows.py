@@ -152,7 +152,7 @@ def plan_shadows(
             "trained in pairs"
         )
     smiles = [*members.smiles, *others.smiles]
-    table, _, _ = build_table(smiles)
+    table, _, _ = build_table(smiles, stereo=model.network.has_stereo)
     usable = writable(table, model.network.vocabulary, model.network.config.max_motifs)
     if usable.sum() < 2:
         raise ValueError("The model can write none of the molecules of the audit.")

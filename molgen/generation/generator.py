@@ -247,6 +247,33 @@ class Generator:
             results[i] = text
         return results
 
+    def add_stereo(
+        self,
+        smiles: Sequence[str],
+        seed: int = 0,
+        temperature: float = 1.0,
+        closed: Sequence[Iterable[int]] | None = None,
+    ) -> list[str]:
+        """``smiles`` with stereo drawn for what they leave open; what they state is kept.
+
+        Args:
+            closed: of each molecule the atoms whose centres and double bonds stay as they are.
+
+        Raises ValueError if the model did not learn stereo, or RDKit cannot read a molecule.
+        """
+        if not self.network.has_stereo:
+            raise ValueError(f"{self!r} writes flat molecules; it has no stereo to add")
+        done: list[str] = []
+        texts = [Chem.CanonSmiles(text) for text in smiles] if closed is None else list(smiles)
+        for start in range(0, len(texts), _BLOCK):
+            part = texts[start : start + _BLOCK]
+            rng = seeded(seed, start // _BLOCK, 4)
+            uniforms = rng.random((len(part), N_UNIFORMS), dtype=np.float32)
+            z = torch.zeros(1, self.latent_dim)
+            kept = None if closed is None else [set(c) for c in closed[start : start + _BLOCK]]
+            done += give_stereo(self.network, part, z, torch.ones(1), uniforms, temperature, kept)
+        return done
+
     # --- to and from latents ----------------------------------------------------------------
 
     def encode(self, smiles: str | Sequence[str]) -> np.ndarray:

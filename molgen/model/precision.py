@@ -62,13 +62,13 @@ class Muon(torch.optim.Muon):
         return loss
 
     def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter.grad)
+            state["momentum_buffer"] = torch.zeros_like(gradient)
         momentum, buffer = group["momentum"], state["momentum_buffer"]
-        assert parameter.grad is not None
-        buffer.lerp_(parameter.grad, 1 - momentum)
-        update = parameter.grad.lerp(buffer, momentum) if group["nesterov"] else buffer
+        buffer.lerp_(gradient, 1 - momentum)
+        update = gradient.lerp(buffer, momentum) if group["nesterov"] else buffer
         update = orthogonal(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
         rate = group["lr"] * _adjustment(group["adjust_lr_fn"], parameter.shape)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])

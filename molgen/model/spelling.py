@@ -59,10 +59,10 @@ def read_spelling(letters: Sequence[int], attached: bool) -> tuple[str, int] | N
             return None
     if not attached:
         return smiles, -1
-    atom = positions[0]
-    if not motif(smiles).hydrogens[atom]:
+    attachment = positions[0]
+    if not motif(smiles).hydrogens[attachment]:
         return None
-    return smiles, first_equivalent(smiles, atom)
+    return smiles, first_equivalent(smiles, attachment)
 
 
 def padded(texts: Sequence[Sequence[int]]) -> np.ndarray:

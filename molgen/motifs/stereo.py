@@ -86,7 +86,7 @@ def find_places(flat: Chem.Mol, position: Sequence[int]) -> list[Place]:
         ends = sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()), key=position.__getitem__)
         sides = [around(ends[0], ends[1]), around(ends[1], ends[0])]
         if all(sides):
-            places.append(Place(*ends, (sides[0][0], sides[1][0])))
+            places.append(Place(ends[0], ends[1], (sides[0][0], sides[1][0])))
     places.sort(key=lambda p: (position[p.begin], p.end))
     return places
 

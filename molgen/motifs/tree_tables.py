@@ -191,20 +191,23 @@ def join_tables(parts: Sequence[TreeTable]) -> TreeTable:
         return np.concatenate([getattr(part, name) for part in parts])
 
     stereo = [part.stereo for part in parts if part.stereo is not None]
-    return TreeTable(
-        tuple(index_of),
-        _offsets([part.sizes for part in parts]),
-        np.concatenate(motif_of),
-        *(one(name) for name in _ARRAYS[2:]),
-        stereo=StereoPlaces(
+    together = None
+    if len(stereo) == len(parts):
+        together = StereoPlaces(
             _offsets([np.diff(places.offsets) for places in stereo]),
-            *(
-                np.concatenate([getattr(places, f.name) for places in stereo])
-                for f in fields(StereoPlaces)[1:]
-            ),
+            np.concatenate([places.atom for places in stereo]),
+            np.concatenate([places.reference for places in stereo]),
+            np.concatenate([places.state for places in stereo]),
         )
-        if len(stereo) == len(parts)
-        else None,
+    return TreeTable(
+        motifs=tuple(index_of),
+        offsets=_offsets([part.sizes for part in parts]),
+        motif=np.concatenate(motif_of),
+        parent=one("parent"),
+        parent_atom=one("parent_atom"),
+        child_atom=one("child_atom"),
+        row=one("row"),
+        stereo=together,
     )
 
 

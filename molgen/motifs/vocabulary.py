@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Container, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from rdkit import Chem
@@ -64,7 +65,7 @@ class Vocabulary:
     site_offset: (n_tokens + 1,) int32; site_atom, site_capacity: (n_sites,) int16;
     site_row: (n_sites, 5) int32 description rows.
     environment: (n_environments,) int64 hashes; row ``r`` of a description is ``environment[r-1]``.
-    token_sketch: (n_tokens, 24) int32, a number below SKETCH_ROWS for each atom of the motif, by
+    token_sketch: (n_tokens, 24) int16, a number below SKETCH_ROWS for each atom of the motif, by
         its surroundings and its distance from the attachment atom; 0 is padding.
     token_count: (n_tokens,) float32, how often training saw it, at least a little.
     """
@@ -116,16 +117,34 @@ class Vocabulary:
             for f in fields(self)
             if f.name != "motifs" and getattr(self, f.name) is not None
         }
+        if self.token_sketch is not None:  # sites of rarer tokens are described alike
+            distinct, number = np.unique(arrays.pop("site_row"), axis=0, return_inverse=True)
+            arrays |= {
+                "site_row_distinct": distinct,
+                "site_row_number": number.ravel().astype(np.int32),
+            }
+            arrays["token_sketch"] = self.token_sketch.astype(np.int16)
+            for name, array in arrays.items():
+                if array.dtype == np.int16 and np.abs(array).max(initial=0) < 128:
+                    arrays[name] = array.astype(np.int8)
         arrays["motifs"] = np.frombuffer(json.dumps(list(self.motifs)).encode(), dtype=np.uint8)
         return arrays
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Vocabulary:
         """The inverse of ``to_arrays``; raises ValueError naming a missing array."""
+        if "site_row_distinct" in arrays:
+            rows = arrays["site_row_distinct"][arrays["site_row_number"]]
+            arrays = arrays | {"site_row": rows}
         missing = [f.name for f in fields(cls) if f.name not in arrays and f.default is MISSING]
         if missing:
             raise ValueError(f"not a vocabulary: the arrays {', '.join(missing)} are missing")
-        rest = {f.name: arrays.get(f.name) for f in fields(cls) if f.name != "motifs"}
+        rest: dict[str, Any] = {
+            f.name: arrays.get(f.name) for f in fields(cls) if f.name != "motifs"
+        }
+        for name, array in rest.items():
+            if array is not None and array.dtype == np.int8:
+                rest[name] = array.astype(np.int16)
         return cls(tuple(json.loads(arrays["motifs"].tobytes().decode())), **rest)
 
 
@@ -337,7 +356,7 @@ def open_vocabulary(table: TreeTable, min_count: int, min_row_count: int) -> Voc
 
 
 def _sketches(tokens: Sequence[tuple[str, int]]) -> np.ndarray:
-    sketches = np.zeros((len(tokens), _SKETCH_ATOMS), np.int32)
+    sketches = np.zeros((len(tokens), _SKETCH_ATOMS), np.int16)
     for number, (smiles, attachment) in enumerate(tokens):
         codes = np.array(_graph(smiles).layers[1]).astype(np.uint64) & np.uint64(0xFFFFFFFF)
         distances = np.array(_distances(smiles, attachment))
@@ -352,7 +371,7 @@ def sketch_rows(codes: np.ndarray, distances: np.ndarray) -> np.ndarray:
     mixed = codes * np.uint64(16) + (distances + 1).astype(np.uint64)
     with np.errstate(over="ignore"):
         mixed = (mixed * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
-    return (1 + mixed % np.uint64(SKETCH_ROWS - 1)).astype(np.int32)
+    return (1 + mixed % np.uint64(SKETCH_ROWS - 1)).astype(np.int16)
 
 
 def atom_feature(atom: Chem.Atom) -> list[int]:

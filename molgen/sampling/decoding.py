@@ -200,14 +200,14 @@ class Writer:
     def _chosen_at_once(self, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
         """Vectors of the tokens, and motifs to start with, of the first choice."""
         decoder, first = self.decoder, vocabulary.n_attached
-        return tuple(
-            torch.cat(
-                [self.network.describe_tokens(vocabulary, np.arange(start, start + n - 2)), rare]
-            )
-            for start, n, rare in (
-                (0, len(decoder.token_bias), decoder.rare.weight[:2]),
-                (first, len(decoder.root_bias), decoder.rare.weight[2:]),
-            )
+
+        def held(start: int, n: int, rare: Tensor) -> Tensor:
+            listed = self.network.describe_tokens(vocabulary, np.arange(start, start + n - 2))
+            return torch.cat([listed, rare])
+
+        return (
+            held(0, len(decoder.token_bias), decoder.rare.weight[:2]),
+            held(first, len(decoder.root_bias), decoder.rare.weight[2:]),
         )
 
     @cached_property

@@ -73,6 +73,7 @@ def table_nll(
         if given != "nothing" or network.has_stereo:
             graphs = atom_graphs(table, motif, vocabulary, keep)
         if given != "nothing":
+            assert graphs is not None
             mu, logvar = network.posterior(graphs)
         for _ in range(n_draws):
             growth = grow(

@@ -159,7 +159,7 @@ def train_privately(
     elif model_config is not None:
         raise ValueError("model_config is for fresh weights: set public_weights to False")
     distinct = thin(smiles, by="inchikey")
-    table, refused, _ = build_table(distinct, n_workers)
+    table, refused, _ = build_table(distinct, n_workers, stereo=network.has_stereo)
     can = writable(table, network.vocabulary, network.config.max_motifs)
     usable = np.flatnonzero(can) if len(table) else np.zeros(0, dtype=np.int64)
     if len(usable) < 2 * config.batch_size:

@@ -172,6 +172,7 @@ def train(
         "data": {"molecules": len(usable), "sha256": data_hash, "refused": len(refused)},
         "started_from": None if start_from is None else str(start_from),
     }
+    logger.info("training begins at step %d, with %d molecules", run.step, len(usable))
     with GradientProcesses(run.network, n_workers, config.kl_weight, run.half) as processes:
         left = None
         if max_minutes is not None:

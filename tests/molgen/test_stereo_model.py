@@ -18,7 +18,7 @@ from molgen.motifs.atom_graphs import atom_graphs, motif_numbers, writable
 from molgen.motifs.stereo import has_marks
 from molgen.motifs.tree_tables import build_table, stereo_parts
 from molgen.motifs.trees import Edge, MotifTree
-from molgen.motifs.vocabulary import open_vocabulary
+from molgen.motifs.vocabulary import Vocabulary, open_vocabulary
 from molgen.motifs.vocabulary_growth import complete, needed_tokens
 from molgen.motifs.writing_orders import ANY_ORDER, CANONICAL, grow
 from molgen.sampling.likelihood import negative_log_likelihood, vocabulary_for
@@ -128,6 +128,26 @@ def test_stereo_that_is_stated_is_kept_and_closed_atoms_stay_open(stereo_model) 
     everything = [range(Chem.MolFromSmiles(s).GetNumAtoms()) for s in smiles]
     closed = give_stereo(stereo_model.network, smiles, z, level, draws, closed=everything)
     assert closed == smiles
+
+
+def test_stereo_is_added_to_molecules(stereo_model, small_model) -> None:
+    given = stereo_model.add_stereo(["CC(F)Cl", "OC(F)CC(Cl)Br"] * 20, seed=1)
+    assert {Chem.CanonSmiles(s, 0) for s in given[::2]} == {"CC(F)Cl"}
+    assert given == stereo_model.add_stereo(["CC(F)Cl", "OC(F)CC(Cl)Br"] * 20, seed=1)
+    assert len(set(given)) > 3
+    with pytest.raises(ValueError, match="has no stereo to add"):
+        small_model.add_stereo(["CCO"])
+
+
+def test_an_open_vocabulary_is_stored_small_and_whole(stereo_model) -> None:
+    vocabulary = stereo_model.network.vocabulary
+    stored = vocabulary.to_arrays()
+    again = Vocabulary.from_arrays(stored)
+    assert again.motifs == vocabulary.motifs and "site_row" not in stored
+    for name, array in vars(vocabulary).items():
+        if name != "motifs":
+            np.testing.assert_array_equal(getattr(again, name), array)
+            assert getattr(again, name).dtype == array.dtype
 
 
 def test_unlisted_motifs_are_spelled_and_read_back() -> None:
