@@ -23,6 +23,7 @@ from molgen.auditing.measures import Measure
 from molgen.auditing.sets import MoleculeSet, profile_chunk
 from molgen.base.parallel import map_chunks
 from molgen.chem.similarity import nearest
+from molgen.model.config import BLOCK
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator
@@ -33,7 +34,6 @@ AUC_LIMIT = 0.55
 #: there must be for such a rate to be judged.
 TPR_LIMITS = ((0.01, 0.03, 2_000), (0.001, 0.005, 10_000))
 _FOLDS = 5
-_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -255,8 +255,8 @@ def _posteriors(model: Generator, table: TreeTable, seed: int) -> np.ndarray:
     motif = motif_numbers(table, vocabulary)
     found = np.empty((4, len(table), model.latent_dim), dtype=np.float32)
     with torch.no_grad():
-        for start in range(0, len(table), _BLOCK):
-            keep = np.arange(start, min(start + _BLOCK, len(table)))
+        for start in range(0, len(table), BLOCK):
+            keep = np.arange(start, min(start + BLOCK, len(table)))
             graphs = atom_graphs(table, motif, vocabulary, keep)
             for k, one in enumerate((network, blank)):
                 for place, values in enumerate(one.posterior(graphs)):

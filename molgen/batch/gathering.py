@@ -29,8 +29,8 @@ class Run:
     ) -> None:
         from molgen.batch.known import known_keys
         from molgen.batch.seen import SeenStore
-        from molgen.generation.unwritten import writes_stereo
         from molgen.model.checkpoints import read_card
+        from molgen.sampling.unwritten import writes_stereo
 
         self._plan, self._task, self._folder, self._progress = plan, task, folder, progress
         self._hashes = hashes

@@ -12,6 +12,7 @@ from typing import Any
 from molgen.base.arguments import between, texts, unknown, whole
 from molgen.base.errors import BatchError
 from molgen.base.plain_yaml import read_plain
+from molgen.model.config import BLOCK
 
 CLUSTERS: dict[str, tuple[str, ...]] = {
     "local": ("workers",),
@@ -27,8 +28,6 @@ _NEEDED = {"address": ("address",), "ssh": ("hosts",), "slurm": ("workers", "mem
 FORMAT = 1
 """Version of the YAML that this release writes and reads."""
 
-BLOCK = 512
-"""Molecules in one block of :meth:`molgen.generation.generator.Generator.sample_block`."""
 
 DESCRIBED = (
     "mw", "logp", "tpsa", "hbd", "hba", "rotatable_bonds", "rings", "fsp3", "qed", "sa_score",

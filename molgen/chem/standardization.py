@@ -53,6 +53,8 @@ class Standardized:
         (2, 1, {'ring closure 1 is never closed': 1})
         >>> result.rejected_table()["line"].tolist()
         [2]
+        >>> result.table()[["smiles", "line"]].values.tolist()
+        [['CC(=O)O', 1]]
     """
 
     smiles: tuple[str, ...]

@@ -1,59 +1,33 @@
-"""What users call: ``load_model`` and the ``Generator`` that it returns.
-
-Molecules are made in blocks of fixed size, and everything random about molecule ``i`` is drawn
-from (seed, block, place), so that the same seed gives the same list whatever is asked for beside
-it and however many processes share the work.
-"""
+"""What users call: ``load_model`` and the ``Generator`` that it returns."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from rdkit import Chem
 
-from molgen.base.arguments import check_count, check_temperature
+from molgen.base.arguments import check_count
 from molgen.base.random_streams import seeded
-from molgen.chem.parsing import abbreviate, as_smiles_list, canonical, parse_whole, refusal_reason
+from molgen.chem.parsing import canonical
 from molgen.chem.refusals import Refusal
-from molgen.generation.unwritten import table_note, tell
-from molgen.model.checkpoints import find_model, read_model
-from molgen.model.graph_vae import GraphVAE
-from molgen.model.latent_prior import VelocityField, flow
-from molgen.motifs.atom_graphs import AtomGraphs, atom_graphs, motif_numbers
-from molgen.motifs.tree_tables import build_table
-from molgen.motifs.trees import MotifTree
-from molgen.motifs.vocabulary_growth import extend
+from molgen.model.checkpoints import find_model
+from molgen.model.config import BLOCK
 from molgen.precedent.files import NAME, PrecedentTable, load_precedent, shipped_precedent
-from molgen.sampling.decoding import Writer, n_uniforms
-from molgen.sampling.model_processes import draw_blocks
-from molgen.sampling.molecules import Molecules, to_canonical
-from molgen.sampling.stereo_writing import N_UNIFORMS, give_stereo
+from molgen.sampling.molecules import Molecules
+from molgen.sampling.sampler import Sampler
+from molgen.sampling.unwritten import tell
 
 if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
-_BLOCK = 512
 _MAX_ROUNDS = 50
-
-
-@dataclass(frozen=True)
-class PriorSettings:
-    """How latents are drawn: noise is carried to ``level`` in ``steps`` steps.
-
-    At level 1 the prior is not used and the decoder writes without a latent.
-    """
-
-    level: float = 0.5
-    steps: int = 4
 
 
 def load_model(name: str | os.PathLike = "moses") -> Generator:
@@ -70,7 +44,7 @@ def load_model(name: str | os.PathLike = "moses") -> Generator:
     return Generator.load(find_model(name))
 
 
-class Generator:
+class Generator(Sampler):
     """A trained model that proposes molecules.
 
     Every method returns canonical SMILES. ``card`` is the model card (a dict); ``latent_dim`` the
@@ -124,41 +98,6 @@ class Generator:
         True
     """
 
-    def __init__(
-        self,
-        network: GraphVAE,
-        prior: VelocityField | None = None,
-        card: dict[str, Any] | None = None,
-        folder: str | os.PathLike | None = None,
-    ):
-        self.network = network.eval()
-        self.prior = prior
-        self.card = card or {}
-        self.folder = None if folder is None else Path(folder)
-        settings = self.card.get("sampling", {})
-        self.settings = PriorSettings(**settings) if settings else PriorSettings()
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The generator whose files lie in ``folder``."""
-        network, prior, card = read_model(folder)
-        return cls(network, prior, card, folder)
-
-    def __repr__(self) -> str:
-        where = self.card.get("name", "unnamed")
-        v = self.network.vocabulary
-        return f"Generator({where!r}, {v.n_motifs} motifs, latent_dim={self.latent_dim})"
-
-    @property
-    def latent_dim(self) -> int:
-        """Length of a latent vector."""
-        return self.network.config.latent_dim
-
-    @cached_property
-    def writer(self) -> Writer:
-        """The decoder, ready to write."""
-        return Writer(self.network)
-
     @cached_property
     def precedent(self) -> PrecedentTable | None:
         """What many molecules have at such a place: the table in the model's folder, or else the
@@ -166,199 +105,6 @@ class Generator:
         own = None if self.folder is None else self.folder / NAME
         path = own if own is not None and own.is_file() else shipped_precedent()
         return None if path is None else load_precedent(path)
-
-    # --- from the prior ---------------------------------------------------------------------
-
-    def sample(
-        self, n: int, seed: int = 0, temperature: float = 1.0, n_workers: int = 1
-    ) -> Molecules:
-        """Draw ``n`` molecules from the model (``Molecules``: a list of SMILES).
-
-        Args:
-            temperature: below 1 more typical, above 1 more varied molecules.
-            n_workers: processes, this one included; worth their start from some thousands of
-                molecules on.
-        """
-        check_count(n)
-        check_temperature(temperature)
-        parts = draw_blocks(self, -(-n // _BLOCK), seed, temperature, n_workers)
-        smiles = [s for part, _ in parts for s in part]
-        dropped = [d for _, part in parts for d in part]
-        return Molecules(smiles[:n], dropped)
-
-    def sample_block(
-        self, block: int, seed: int = 0, temperature: float = 1.0
-    ) -> tuple[list[str], list[Refusal]]:
-        """Block ``block`` of an endless sample (512 molecules), and what was dropped."""
-        smiles: list[str | None] = [None] * _BLOCK
-        dropped: list[Refusal] = []
-        for attempt in range(_MAX_ROUNDS):
-            missing = [i for i, s in enumerate(smiles) if s is None]
-            if not missing:
-                break
-            rng = seeded(seed, block, attempt)
-            z, level = self._draw_latents(len(missing), rng)
-            trees = self.writer.write(z, level, self.uniforms(len(missing), rng), temperature)
-            for i, result in zip(missing, self.finished(trees, z, level, rng, temperature)):
-                if isinstance(result, Refusal):
-                    dropped.append(Refusal(block * _BLOCK + i, result.smiles, result.reason))
-                else:
-                    smiles[i] = result
-        return [s for s in smiles if s is not None], dropped
-
-    def _draw_latents(self, n: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, latent_dim) and (n,); one row for all where the decoder writes without a latent."""
-        settings = self.settings
-        if self.prior is None or settings.level >= 1:
-            noise = rng.standard_normal((1, self.latent_dim), dtype=np.float32)
-            return torch.from_numpy(noise), torch.ones(1)
-        z = torch.from_numpy(rng.standard_normal((n, self.latent_dim), dtype=np.float32))
-        z = flow(self.prior, z, 1.0, settings.level, settings.steps)
-        return z, torch.full((n,), settings.level)
-
-    def uniforms(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """The numbers that decide every choice of ``n`` molecules, (n, ``n_uniforms``)."""
-        return rng.random((n, n_uniforms(self.network)), dtype=np.float32)
-
-    def finished(
-        self,
-        trees: Sequence[MotifTree],
-        z: torch.Tensor,
-        level: torch.Tensor,
-        rng: np.random.Generator,
-        temperature: float = 1.0,
-    ) -> list[str | Refusal]:
-        """Canonical SMILES of written trees, with stereo where the model learned it.
-
-        Args:
-            z, level: what they were written from, a row for each or one for all.
-            rng: draws what decides the stereo.
-        """
-        results = [to_canonical(tree) for tree in trees]
-        if not self.network.has_stereo:
-            return results
-        uniforms = rng.random((len(trees), N_UNIFORMS), dtype=np.float32)
-        good = [i for i, result in enumerate(results) if isinstance(result, str)]
-        if len(z) > 1:
-            z, level = z[good], level[good]
-        texts = [str(results[i]) for i in good]
-        given = give_stereo(self.network, texts, z, level, uniforms[good], temperature)
-        for i, text in zip(good, given):
-            results[i] = text
-        return results
-
-    def add_stereo(
-        self,
-        smiles: Sequence[str],
-        seed: int = 0,
-        temperature: float = 1.0,
-        closed: Sequence[Iterable[int]] | None = None,
-    ) -> list[str]:
-        """``smiles`` with stereo drawn for what they leave open; what they state is kept.
-
-        Args:
-            closed: of each molecule the atoms whose centres and double bonds stay as they are.
-
-        Raises ValueError if the model did not learn stereo, or RDKit cannot read a molecule.
-        """
-        if not self.network.has_stereo:
-            raise ValueError(f"{self!r} writes flat molecules; it has no stereo to add")
-        done: list[str] = []
-        texts = [Chem.CanonSmiles(text) for text in smiles] if closed is None else list(smiles)
-        for start in range(0, len(texts), _BLOCK):
-            part = texts[start : start + _BLOCK]
-            rng = seeded(seed, start // _BLOCK, 4)
-            uniforms = rng.random((len(part), N_UNIFORMS), dtype=np.float32)
-            z = torch.zeros(1, self.latent_dim)
-            kept = None if closed is None else [set(c) for c in closed[start : start + _BLOCK]]
-            done += give_stereo(self.network, part, z, torch.ones(1), uniforms, temperature, kept)
-        return done
-
-    # --- to and from latents ----------------------------------------------------------------
-
-    def encode(self, smiles: str | Sequence[str]) -> np.ndarray:
-        """Posterior means, (n, latent_dim) float32; a row of NaN (and a warning) for a molecule
-        that RDKit or the motif tree refuses.
-
-        A warning says how many molecules have what the model does not write (stereo, unknown
-        charges, elements, isotopes, ring systems): decoding gives another molecule there.
-        """
-        mean, _, note = self._encode(smiles)
-        tell(note)
-        return mean
-
-    def encode_posterior(self, smiles: str | Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Posterior means and log variances, each (n, latent_dim) float32; nothing is said of
-        what the model does not write."""
-        return self._encode(smiles)[:2]
-
-    @torch.no_grad()
-    def _encode(self, smiles: str | Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
-        smiles = as_smiles_list(smiles)
-        reasons = [refusal_reason(s) for s in smiles]
-        mean = np.full((len(smiles), self.latent_dim), np.nan, dtype=np.float32)
-        logvar = np.full_like(mean, np.nan)
-        read = ["" if reason else s for s, reason in zip(smiles, reasons)]
-        table, refused, flattened = build_table(read, stereo=self.network.has_stereo)
-        for refusal in refused:
-            reason = reasons[refusal.row] or refusal.reason
-            given = abbreviate(str(smiles[refusal.row]))
-            logger.warning("row %d (%s) is not encoded: %s", refusal.row, given, reason)
-        if not len(table):
-            return mean, logvar, ""
-        vocabulary = self.network.vocabulary
-        known = set(vocabulary.motifs)
-        if not known.issuperset(table.motifs):
-            vocabulary = extend(vocabulary, table.motifs)
-        motif = motif_numbers(table, vocabulary)
-        for start in range(0, len(table), _BLOCK):
-            keep = np.arange(start, min(start + _BLOCK, len(table)))
-            graphs: AtomGraphs = atom_graphs(table, motif, vocabulary, keep)
-            mu, spread = self.network.posterior(graphs)
-            mean[table.row[keep]] = mu.numpy()
-            logvar[table.row[keep]] = spread.numpy()
-        note = table_note(self, table, flattened, "decoding does not give it back")
-        return mean, logvar, note
-
-    def decode(self, z: np.ndarray, seed: int = 0, temperature: float = 0.0) -> Molecules:
-        """Molecules of latents (n, latent_dim); temperature 0 takes the likeliest choices.
-
-        Raises ValueError for another shape or for values that are not finite.
-        """
-        z = np.asarray(z, dtype=np.float32)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"z has shape {z.shape}; expected (n, {self.latent_dim})")
-        if not np.isfinite(z).all():
-            row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])
-            raise ValueError(f"row {row} of z has values that are not finite numbers")
-        check_temperature(temperature)
-        return self._decode(torch.from_numpy(z), torch.zeros(len(z)), seed, temperature)
-
-    def _decode(
-        self, z: torch.Tensor, level: torch.Tensor, seed: int, temperature: float
-    ) -> Molecules:
-        smiles: list[str] = []
-        dropped: list[Refusal] = []
-        for start in range(0, len(z), _BLOCK):
-            rng = seeded(seed, start // _BLOCK, 0)
-            part = slice(start, start + _BLOCK)
-            uniforms = self.uniforms(len(z[part]), rng)
-            trees = self.writer.write(z[part], level[part], uniforms, temperature)
-            results = self.finished(trees, z[part], level[part], rng, temperature)
-            for row, (tree, result) in enumerate(zip(trees, results), start):
-                if isinstance(result, Refusal):
-                    dropped.append(Refusal(row, result.smiles, result.reason))
-                    result = to_canonical(MotifTree(tree.motifs[:1], ()))
-                    assert isinstance(result, str)
-                smiles.append(result)
-        return Molecules(smiles, dropped)
-
-    def write_latents(
-        self, z: torch.Tensor, level: torch.Tensor, rng: np.random.Generator
-    ) -> list[str]:
-        """Molecules of latents (n, latent_dim) noised to ``level`` (n,), drawn with ``rng``."""
-        trees = self.writer.write(z, level, self.uniforms(len(z), rng))
-        return [s for s in self.finished(trees, z, level, rng) if isinstance(s, str)]
 
     # --- around molecules -------------------------------------------------------------------
 
@@ -447,10 +193,10 @@ class Generator:
             if (len(found) if unique else len(many)) >= n:
                 break
             rng = seeded(seed, block, 1)
-            noise = torch.from_numpy(rng.standard_normal((_BLOCK, self.latent_dim), np.float32))
-            z = torch.lerp(mu.expand(_BLOCK, -1), noise, level)
-            levels = torch.full((_BLOCK,), level)
-            trees = self.writer.write(z, levels, self.uniforms(_BLOCK, rng), temperature)
+            noise = torch.from_numpy(rng.standard_normal((BLOCK, self.latent_dim), np.float32))
+            z = torch.lerp(mu.expand(BLOCK, -1), noise, level)
+            levels = torch.full((BLOCK,), level)
+            trees = self.writer.write(z, levels, self.uniforms(BLOCK, rng), temperature)
             for result in self.finished(trees, z, levels, rng, temperature):
                 if isinstance(result, Refusal):
                     dropped.append(result)
@@ -461,7 +207,7 @@ class Generator:
         if len(chosen) < n:
             reason = (
                 f"only {len(chosen)} {'different ' if unique else ''}molecules in "
-                f"{_MAX_ROUNDS * _BLOCK} draws at radius {radius}; a larger radius gives more"
+                f"{_MAX_ROUNDS * BLOCK} draws at radius {radius}; a larger radius gives more"
             )
             logger.warning("%s", reason)
             dropped.append(Refusal(0, smiles, reason))
@@ -589,12 +335,3 @@ class Generator:
         if not told:
             return ""
         return f"the model gives back {', '.join(told)}; what is written is near that"
-
-    def encode_one(self, smiles: str | Chem.Mol) -> torch.Tensor:
-        """The latent of one molecule, (1, latent_dim); raises ValueError if it has none."""
-        z = self.encode_posterior([Chem.MolToSmiles(parse_whole(smiles))])[0]
-        if not np.isfinite(z).all():
-            raise ValueError(
-                f"{smiles!r} cannot be encoded: expected one valid, connected molecule"
-            )
-        return torch.from_numpy(z)

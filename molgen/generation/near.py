@@ -38,11 +38,11 @@ from molgen.generation.lead_changes import (
 )
 from molgen.generation.partial_structures import cut_scaffold, make_scaffold
 from molgen.generation.prefixes import prepare_prefix
-from molgen.generation.unwritten import tell
 from molgen.motifs.assembly import to_smiles
 from molgen.motifs.trees import Edge, MotifError, MotifTree, locate
 from molgen.sampling.likelihood import negative_log_likelihood
 from molgen.sampling.molecules import Molecules
+from molgen.sampling.unwritten import tell
 
 if TYPE_CHECKING:
     import pandas as pd

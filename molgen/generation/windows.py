@@ -26,6 +26,7 @@ from molgen.chem.diversity import choose_maxmin
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.refusals import Refusal
 from molgen.chem.similarity import pack, similarity_moments
+from molgen.model.config import BLOCK
 from molgen.motifs.trees import motif
 from molgen.sampling.molecules import Molecules, to_canonical
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from molgen.generation.generator import Generator
 
 logger = logging.getLogger(__name__)
-_BLOCK = 512
 _POOL_BLOCKS = 8
 _ROUNDS = 12
 _ENOUGH = 100
@@ -202,7 +202,7 @@ def sample_where(
     if not inside:
         nearest = pool[int(np.argmin(distance))]
         return _short(model, wanted, [], nearest, n, source.drawn)
-    last = limit + _POOL_BLOCKS * _BLOCK
+    last = limit + _POOL_BLOCKS * BLOCK
     narrow = diverse and prints.diversity(inside) < plain_diversity - _SLACK
     goal = plain_diversity if narrow else None
     found, acceptance = _collect(source, window, scales, inside, n, last, prints, goal)
@@ -376,17 +376,17 @@ class _Source:
     def _write(self, seeds: Sequence[str] | None, level: float) -> list[str]:
         rng = seeded(self.seed, self.block, 4)
         self.block += 1
-        self.drawn += _BLOCK
-        shape = (1 if seeds is None else _BLOCK, self.model.latent_dim)
+        self.drawn += BLOCK
+        shape = (1 if seeds is None else BLOCK, self.model.latent_dim)
         z = torch.from_numpy(rng.standard_normal(shape, np.float32))
         if seeds is not None:
-            chosen = [seeds[i] for i in rng.integers(len(seeds), size=_BLOCK)]
+            chosen = [seeds[i] for i in rng.integers(len(seeds), size=BLOCK)]
             unique = list(dict.fromkeys(chosen))
             row = {s: i for i, s in enumerate(unique)}
             mu = torch.from_numpy(self.model.encode_posterior(unique)[0])[[row[s] for s in chosen]]
             z = torch.lerp(mu, z, level)
         levels = torch.full((len(z),), level)
-        uniforms = self.model.uniforms(_BLOCK, rng)
+        uniforms = self.model.uniforms(BLOCK, rng)
         trees = self.writer.write(z, levels, uniforms, self.temperature, self.prefix)
         results = map(to_canonical, trees)
         return [r for r in results if not isinstance(r, Refusal)]

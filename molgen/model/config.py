@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BLOCK = 512
+"""Molecules that are drawn together, from one stream of random numbers."""
+
 _MAY_BE_NONE = ("stereo_layers", "head_tokens", "head_motifs", "sketch_dim")
 
 

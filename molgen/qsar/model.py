@@ -105,6 +105,8 @@ class QsarModel:
         >>> smiles = ["C" * n + end for n in range(1, 9) for end in ("O", "N", "Cl")]
         >>> logs = [0.5 * (len(text) - 4) for text in smiles]
         >>> model = molgen.fit_qsar(smiles, logs, seed=0)
+        >>> model.positive, model.quantity, model.learner is not None
+        (None, 'prediction', True)
         >>> model.task, len(model.y)
         ('regression', 24)
         >>> list(model.metrics)

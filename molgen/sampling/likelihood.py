@@ -15,14 +15,14 @@ from molgen.motifs.tree_tables import TreeTable, build_table
 from molgen.motifs.writing_orders import ANY_ORDER, CANONICAL, grow
 
 if TYPE_CHECKING:
-    from molgen.generation.generator import Generator
+    from molgen.sampling.sampler import Sampler
 
 _BATCH = 512
 
 
 @torch.no_grad()
 def negative_log_likelihood(
-    model: Generator,
+    model: Sampler,
     smiles: Sequence[str],
     given: str = "nothing",
     any_order: bool = False,
@@ -50,7 +50,7 @@ def negative_log_likelihood(
 
 @torch.no_grad()
 def table_nll(
-    model: Generator,
+    model: Sampler,
     table: TreeTable,
     given: str = "nothing",
     any_order: bool = False,

@@ -21,18 +21,18 @@ from molgen.base.parallel import one_thread
 from molgen.chem.refusals import Refusal
 
 if TYPE_CHECKING:
-    from molgen.generation.generator import Generator
+    from molgen.sampling.sampler import Sampler
 
 #: Takes a name, seconds, and seconds of the processor.
 Log = Callable[[str, float, float], None]
 
 Block = tuple[list[str], list[Refusal]]
 
-_model: Generator | None = None
+_model: Sampler | None = None
 
 
 def draw_blocks(
-    model: Generator, n_blocks: int, seed: int, temperature: float, n_workers: int
+    model: Sampler, n_blocks: int, seed: int, temperature: float, n_workers: int
 ) -> list[Block]:
     """Blocks 0 to ``n_blocks - 1`` of ``model.sample_block``, in order.
 
@@ -74,7 +74,7 @@ def draw_blocks(
     return [blocks[number] for number in range(n_blocks)]
 
 
-def _start(kind: type[Generator], folder: Path, single_thread: bool) -> None:
+def _start(kind: type[Sampler], folder: Path, single_thread: bool) -> None:
     global _model
     if single_thread:
         torch.set_num_threads(1)
@@ -93,7 +93,7 @@ class SideBySide:
     is done here and at once. The results are the same: every part runs on one thread.
     """
 
-    def __init__(self, model: Generator, n_jobs: int, log: Log) -> None:
+    def __init__(self, model: Sampler, n_jobs: int, log: Log) -> None:
         self._model, self._log = model, log
         self._pool: ProcessPoolExecutor | None = None
         if n_jobs > 1 and model.folder is not None:
@@ -147,7 +147,7 @@ def _serve(
 
 
 def _timed(
-    model: Generator,
+    model: Sampler,
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     named: dict[str, Any],

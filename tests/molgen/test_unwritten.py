@@ -9,7 +9,7 @@ from rdkit import Chem
 from typer.testing import CliRunner
 
 from molgen.cli import app
-from molgen.generation.unwritten import unwritten_note
+from molgen.sampling.unwritten import unwritten_note
 
 SAYS = {
     "C[C@H](N)C(=O)Nc1ccccc1": "stereo",

@@ -140,8 +140,19 @@ class Design(Record):
         ([1, 1], 0.0, 1)
         >>> design.efficacy_bounds.round(3).tolist(), design.futility_bounds.tolist()
         ([inf, 1.96], [-inf, -inf])
-        >>> design.test_name, design.test_parameters
-        ('logrank', ())
+        >>> design.test_name, design.test_parameters, design.n_strata
+        ('logrank', (), 1)
+        >>> three = ts.Design(
+        ...     arms={"control": 1, "low": 1, "high": 1},
+        ...     n_patients=300,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EventLooks([150]),
+        ...     multiplicity="holm",
+        ... )
+        >>> round(three.unadjusted_error, 4), "Holm" in three.multiplicity_in_words
+        (0.0454, True)
+        >>> three.intersection_bounds.shape, three.boundaries_in_force is not None
+        ((3, 1), True)
         >>> ts.Design.from_dict(design.to_dict()) == design
         True
         >>> from trial_sim.numerics.random_streams import Streams

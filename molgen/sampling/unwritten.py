@@ -22,7 +22,7 @@ from molgen.motifs.trees import MotifError, decompose, motif
 from molgen.motifs.vocabulary import ELEMENTS, Vocabulary
 
 if TYPE_CHECKING:
-    from molgen.generation.generator import Generator
+    from molgen.sampling.sampler import Sampler
 
 STEREO = "stereo"
 CHARGES = "charges"
@@ -70,7 +70,7 @@ class _Motifs:
 
 
 def unwritten_note(
-    model: Generator,
+    model: Sampler,
     mols: Iterable[Chem.Mol],
     consequence: str,
     only: Sequence[str] | None = None,
@@ -93,7 +93,7 @@ def unwritten_note(
 
 
 def table_note(
-    model: Generator, table: TreeTable, flattened: Sequence[Refusal], consequence: str
+    model: Sampler, table: TreeTable, flattened: Sequence[Refusal], consequence: str
 ) -> str:
     """The same for motif trees; ``flattened``: the rows whose stereo the table leaves out."""
     motifs = _Motifs(model.network.vocabulary)
