@@ -61,6 +61,7 @@ class Sampler:
         >>> import numpy as np
         >>> import torch
         >>> from molgen.model.checkpoints import find_model
+        >>> from molgen.sampling.sampler import Sampler
         >>> sampler = Sampler.load(find_model("moses"))
         >>> rng = np.random.default_rng(0)
         >>> latent, level = torch.zeros(1, sampler.latent_dim), torch.ones(1)

@@ -44,7 +44,7 @@ class Looks(Record):
         >>> looks = ts.EventLooks([2, 3])
         >>> looks.n_looks, looks.times(seen).tolist(), looks.unreachable(2)
         (2, [[6.0, 9.0]], [2])
-        >>> looks.planned_information(), looks.planned_fractions(times=True).round(3).tolist()
+        >>> looks.planned_information, looks.planned_fractions(times=True).round(3).tolist()
         (3.0, [0.667, 1.0])
     """
 
@@ -99,7 +99,7 @@ class EventLooks(Looks):
     Examples:
         >>> import trial_sim as ts
         >>> looks = ts.EventLooks([110, 220, 331])
-        >>> looks.n_looks, looks.planned_information()
+        >>> looks.n_looks, looks.planned_information
         (3, 331.0)
         >>> looks.planned_fractions(times=True).round(3).tolist()
         [0.332, 0.665, 1.0]
@@ -175,7 +175,7 @@ class EnrolmentLooks(Looks):
     Examples:
         >>> import trial_sim as ts
         >>> looks = ts.EnrolmentLooks([100, 200], follow_up=6)
-        >>> looks.n_looks, looks.planned_information()
+        >>> looks.n_looks, looks.planned_information
         (2, 200.0)
         >>> looks.planned_fractions(times=False).tolist()
         [0.5, 1.0]
@@ -229,7 +229,7 @@ class FollowUpLooks(Looks):
     Examples:
         >>> import trial_sim as ts
         >>> looks = ts.FollowUpLooks([100, 200], months=12)
-        >>> looks.n_looks, looks.planned_information()
+        >>> looks.n_looks, looks.planned_information
         (2, 200.0)
         >>> looks.planned_fractions(times=False).tolist()
         [0.5, 1.0]
