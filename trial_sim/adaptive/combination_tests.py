@@ -15,9 +15,11 @@ from numpy.polynomial import Polynomial
 from numpy.typing import ArrayLike
 from scipy.special import gammaincc, gammainccinv, ndtr, ndtri
 
-from trial_sim.base.arguments import between
-from trial_sim.numerics.roots import find_root
+from trial_sim.base.arguments import between, one_of
+from trial_sim.numerics.roots import find_root, solve_between
 from trial_sim.sequential.integration import FloatArray
+
+METHODS = ("equal_alpha", "full_alpha", "no_interaction")
 
 _Piece = tuple[float, float, Polynomial]
 
@@ -29,6 +31,7 @@ class FisherDesign:
     critical_values: reject at a stage when the product so far is at most this.
     stage_levels: the level of that product test by itself. alpha_spent: cumulative error.
     futility_p: stop for futility when a stage's own p-value is above this (1 for never).
+    alpha, method: what :func:`fisher_design` was asked for.
 
     Examples:
         >>> from trial_sim.adaptive.combination_tests import fisher_design
@@ -40,6 +43,8 @@ class FisherDesign:
     stage_levels: FloatArray
     alpha_spent: FloatArray
     futility_p: FloatArray
+    alpha: float = 0.025
+    method: str = "equal_alpha"
 
     def reject(self, p_values: Sequence[float]) -> tuple[bool, int]:
         """Run the design on stage p-values: whether it rejects, and at which stage it ends."""
@@ -56,36 +61,54 @@ class FisherDesign:
 
 
 def fisher_design(
-    n_stages: int = 3, alpha: float = 0.025, futility_p: float | Sequence[float] = 1.0
+    n_stages: int = 3,
+    alpha: float = 0.025,
+    futility_p: float | Sequence[float] = 1.0,
+    method: str = "equal_alpha",
 ) -> FisherDesign:
-    """Fisher's combination test whose product test has the same level at each stage.
+    """Fisher's combination test: critical values for the product of the stage p-values.
 
     futility_p: binding stop of a stage when its p-value is above this (one number, or one for each
         stage but the last).
+    method: "equal_alpha", the product test has the same level at every stage; "full_alpha", at the
+        last stage it has all of alpha, and one level at the earlier ones; "no_interaction", all of
+        alpha at the last stage, and a stage between the first and the last rejects where any
+        next p-value that goes on would.
 
     Examples:
         >>> import trial_sim as ts
         >>> ts.fisher_design(n_stages=2, alpha=0.025).critical_values.round(5).tolist()
         [0.01579, 0.00222]
+        >>> design = ts.fisher_design(2, alpha=0.05, futility_p=0.5, method="full_alpha")
+        >>> design.critical_values.round(5).tolist()
+        [0.02331, 0.0087]
     """
     if not (float(n_stages).is_integer() and 1 <= n_stages <= 10):
         raise ValueError(f"n_stages must be a whole number from 1 to 10, got {n_stages!r}")
     alpha = between("alpha", alpha, 0.0, 0.5)
+    one_of("method", method, METHODS)
     stops = np.ones(int(n_stages))
     stops[:-1] = futility_p
     if (stops <= alpha).any() or (stops > 1.0).any():
         raise ValueError(f"futility_p must be above alpha and at most 1, got {futility_p!r}")
     stages = np.arange(1, int(n_stages) + 1)
+    last = float(np.exp(-gammainccinv(n_stages, alpha)))
 
-    def spent_at(level: float) -> FloatArray:
+    def critical_at(level: float) -> FloatArray:
         # product test of k stages: x is gamma with shape k
-        return _error_spent(np.exp(-gammainccinv(stages, level)), stops)
+        critical = np.exp(-gammainccinv(stages, level))
+        if method != "equal_alpha":
+            critical[-1] = last
+        if method == "no_interaction":
+            for k in range(len(stages) - 2, 0, -1):
+                critical[k] = critical[k + 1] / stops[k]
+        return critical
 
     if n_stages == 1:
         level = alpha
-    else:
+    elif method == "equal_alpha":
         level = find_root(
-            lambda p: float(spent_at(p)[-1]) - alpha,
+            lambda p: float(_error_spent(critical_at(p), stops)[-1]) - alpha,
             alpha / n_stages**0.7,
             0.1 * alpha,
             alpha / n_stages * 0.5,
@@ -93,17 +116,32 @@ def fisher_design(
             ftol=1e-15,
             what="the stage level",
         )
-    critical = np.exp(-gammainccinv(stages, level))
+    else:
+        level = solve_between(
+            lambda p: float(_error_spent(critical_at(p), stops)[-1]) - alpha,
+            last,
+            alpha,
+            xtol=1e-16,
+            what="the level of the earlier stages",
+        )
+    critical = critical_at(level)
     return FisherDesign(
-        critical, gammaincc(stages, -np.log(critical)), _error_spent(critical, stops), stops
+        critical,
+        gammaincc(stages, -np.log(critical)),
+        _error_spent(critical, stops),
+        stops,
+        alpha,
+        method,
     )
 
 
-def _error_spent(critical: FloatArray, stops: FloatArray) -> FloatArray:
+def _error_spent(critical: FloatArray, stops: FloatArray, so_far: float = 0.0) -> FloatArray:
+    """Cumulative chance of rejection at the stages, given -log of the product before them."""
+    grown = float(np.exp(so_far))
     bounds = -np.log(critical)
-    spent = [critical[0]]
-    least = -float(np.log(stops[0]))
-    pieces: list[_Piece] = [(least, float(bounds[0]), Polynomial([1.0]))]
+    spent = [min(critical[0] * grown, 1.0)]
+    least = so_far - float(np.log(stops[0]))
+    pieces: list[_Piece] = [(least, float(bounds[0]), Polynomial([grown]))]
     for k in range(1, len(critical)):
         total = _integral(pieces)
         spent.append(critical[k] * total)

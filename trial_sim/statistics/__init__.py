@@ -5,6 +5,7 @@
     survival_curves                  kaplan_meier, rmst_difference, milestone_difference
     regression, recurrent            cox; andersen_gill (LWYY)
     competing_risks                  aalen_johansen, gray_test
+    one_sample                       one_sample_logrank: one arm against a known hazard
     means, proportions, counts       t_test, ancova; chi_square_test, fisher_test, ...
     mixed_models, mmrm_covariance    mixed model for repeated measures
     kernels/                         what an engine calls in a loop over trials
@@ -39,6 +40,8 @@ _HOMES = {
     "fisher_test": "proportions",
     "farrington_manning_test": "proportions",
     "cmh_test": "proportions",
+    "OneSampleLogrank": "one_sample",
+    "one_sample_logrank": "one_sample",
     "negative_binomial_test": "counts",
     "MixedModel": "mixed_models",
     "mmrm": "mixed_models",
