@@ -43,19 +43,22 @@ def combined_z(design: GroupSequential, stage_z: ArrayLike) -> FloatArray:
 
 
 def conditional_error(
-    design: GroupSequential | FisherDesign, p_values: ArrayLike, expected_z: Any = None
+    design: GroupSequential | FisherDesign,
+    p_values: ArrayLike,
+    expected_z: Any = None,
+    futility: bool | None = None,
 ) -> float:
     """Chance that a combination test rejects at a later stage, given the stages so far.
 
     Under the null: the conditional rejection probability, which is the level that any later design
-    may use (Mueller & Schaefer 2001). With `expected_z` it is a conditional power. Futility bounds
-    that are not binding are ignored.
+    may use (Mueller & Schaefer 2001). With `expected_z` it is a conditional power.
 
     design: `group_sequential` (one-sided), whose bounds hold for the inverse normal combination, or
         `fisher_design`.
     p_values: one-sided p-values of the stages held, each from the patients of its stage alone.
     expected_z: mean of the z-value of each stage to come, or one number for all of them; None for
         the null. A stage of n patients an arm and a difference d of sd 1 has d * sqrt(n / 2).
+    futility: whether later futility bounds are obeyed; by default where they are binding.
 
     Examples:
         >>> import trial_sim as ts
@@ -90,10 +93,13 @@ def conditional_error(
                 f"expected_z must hold {left} numbers, one a stage to come, got {given.tolist()}"
             )
         means[:] = given
-    return crossing_after(design, len(p), z, means)
+    obeyed = design.binding if futility is None else futility
+    return crossing_after(design, len(p), z, means, obeyed)
 
 
-def crossing_after(design: GroupSequential, look: int, z: float, means: FloatArray) -> float:
+def crossing_after(
+    design: GroupSequential, look: int, z: float, means: FloatArray, futility: bool = False
+) -> float:
     """Chance of crossing an efficacy bound after `look`, where the combined z is `z`.
 
     means: expected z of each stage to come, (n_looks - look,).
@@ -101,7 +107,7 @@ def crossing_after(design: GroupSequential, look: int, z: float, means: FloatArr
     if not np.isfinite(z):
         return 1.0 if z > 0 else 0.0
     t = design.information_fractions
-    lower = design.futility_bounds if design.binding else np.full(len(t), -np.inf)
+    lower = design.futility_bounds if futility else np.full(len(t), -np.inf)
     paths, crossed = start(z * float(np.sqrt(t[look - 1])), float(t[look - 1])), 0.0
     for k in range(look, len(t)):
         drift = float(means[k - look] / np.sqrt(t[k] - t[k - 1]))

@@ -22,8 +22,9 @@ class SimonDesign(Record):
     """A two-stage design of Simon (1989), with its exact properties.
 
     Stop after ``n1`` patients with at most ``r1`` responders; after ``n`` patients more than ``r``
-    responders make the treatment promising. expected_n, early_stop: mean patients and chance of the early stop at the
-    rate of no interest. type_one_error, power: at the rates of no and of great interest.
+    responders make the treatment promising. expected_n, early_stop: mean patients and
+    chance of the early stop at the rate of no interest. type_one_error, power: at the rates
+    of no and of great interest.
     """
 
     r1: int
