@@ -80,7 +80,7 @@ def test_conditional_errors_and_repeated_p_values_of_several_arms(design, name):
     # rpact's Dunnett integrals are Monte Carlo, its roots found to about 1e-6
     for k, (mine, theirs) in enumerate(zip(found.conditional_error, error)):
         for one, other in zip(mine, theirs):
-            assert one == (None if other is None else pytest.approx(other, abs=1e-6)), k
+            assert one == (None if other is None else pytest.approx(other, abs=2e-6)), k
     for one, other in zip(found.repeated_p[1], repeated):
         assert one == (None if other is None else pytest.approx(other, abs=1.5e-6))
     assert found.rejected == (False, False, repeated[2] <= 0.02)
@@ -177,7 +177,7 @@ EFFECTS = (10 / 3, 20 / 3, 10.0)
     ],
 )
 def test_selection_of_arms_with_a_closed_test(keep, intersection, effects, wanted):
-    n = 100_000
+    n = 50_000
     design = ts.group_sequential((0.5, 1), efficacy="obrien_fleming")
     z, kept = stages_of_arms(n, effects, keep, seed=24)
     correlation = HALF if intersection == "dunnett" else None
@@ -202,7 +202,7 @@ def test_selection_of_arms_with_a_closed_test(keep, intersection, effects, wante
     ],
 )
 def test_enrichment_with_a_closed_test(intersection, effects, wanted):
-    n, rng = 100_000, np.random.default_rng(25)
+    n, rng = 50_000, np.random.default_rng(25)
     design = ts.group_sequential((0.5, 1), efficacy="obrien_fleming")
     error = np.sqrt(2 / 50)  # of half the patients of a stage
     parts = rng.normal(effects, error, (n, 2, 2))  # stratum, complement
@@ -228,7 +228,7 @@ def test_enrichment_with_a_closed_test(intersection, effects, wanted):
 @pytest.mark.parametrize("combine", ["inverse_normal", "fisher"])
 @pytest.mark.parametrize("intersection", ["dunnett", "simes", "bonferroni", "sidak"])
 def test_family_wise_error_over_every_configuration_of_nulls(combine, intersection):
-    n = 40_000
+    n = 20_000
     design = (
         ts.fisher_design(2, 0.025)
         if combine == "fisher"
