@@ -84,6 +84,7 @@ _HOMES = {
     "BlindedRates": "adaptive.reestimation",
     "blinded_sample_size_means": "adaptive.reestimation",
     "smallest_promising_power": "adaptive.reestimation",
+    "sequential_graph_test": "adaptive.sequential_graph",
     "repeated_p_value": "adaptive.conditional_error",
     "BinomialSequence": "adaptive.binomial_sequences",
     "TwoSampleBinomialSequence": "adaptive.binomial_sequences",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
-from trial_sim.base.arguments import between, positive
+from trial_sim.base.arguments import between, one_of, positive
 from trial_sim.numerics.roots import find_root
 from trial_sim.sequential.integration import FloatArray
 
@@ -188,12 +188,18 @@ class GraphicalTest:
 
 
 def graphical_test(
-    p_values: ArrayLike, weights: ArrayLike, transitions: ArrayLike, alpha: float = 0.025
+    p_values: ArrayLike,
+    weights: ArrayLike,
+    transitions: ArrayLike,
+    alpha: float = 0.025,
+    test: str = "bonferroni",
 ) -> GraphicalTest:
-    """Bonferroni-based graphical procedure of Bretz, Maurer, Brannath & Posch (2009).
+    """Graphical procedure of Bretz, Maurer, Brannath & Posch (2009) for several hypotheses.
 
     p_values: (m,). weights: (m,) shares of alpha, sum at most 1. transitions: (m, m), row i says
     where the alpha of hypothesis i goes when it is rejected; zero diagonal, row sums at most 1.
+    test: of the intersections: "bonferroni", or "simes" (the closed test of all of them, up to 12
+    hypotheses; its order is that of the adjusted p-values), for p-values not negatively dependent.
 
     Examples:
         >>> import trial_sim as ts
@@ -220,6 +226,14 @@ def graphical_test(
         raise ValueError(f"weights must sum to at most 1, got {w.sum():g}")
     if (p > 1).any():
         raise ValueError(f"p_values must be at most 1, got {p.tolist()}")
+    one_of("test", test, ("bonferroni", "simes"))
+    if test == "simes":
+        if m > 12:
+            raise ValueError(f"test 'simes' takes up to 12 hypotheses, got {m}: use 'bonferroni'")
+        closed = _closed_simes(p, w, g)
+        ranked = tuple(int(i) for i in np.argsort(closed, kind="stable"))
+        falls = tuple(bool(x <= alpha * (1 + 1e-12)) for x in closed)
+        return GraphicalTest(tuple(closed.tolist()), falls, ranked, alpha)
     left = list(range(m))
     adjusted = np.ones(m)
     order: list[int] = []
@@ -237,6 +251,23 @@ def graphical_test(
         w, g = _pass_on(best, left, w, g)
     rejected = tuple(bool(x <= alpha * (1 + 1e-12)) for x in adjusted)
     return GraphicalTest(tuple(adjusted.tolist()), rejected, tuple(order), alpha)
+
+
+def _closed_simes(p: FloatArray, w: FloatArray, g: FloatArray) -> FloatArray:
+    """Adjusted p-values (m,): the largest weighted Simes p-value of the intersections of each."""
+    m = len(p)
+    adjusted = np.zeros(m)
+    for code in range(1, 1 << m):
+        members = [i for i in range(m) if code >> i & 1]
+        left, weights, graph = list(range(m)), w, g
+        for gone in range(m):
+            if gone not in members:
+                left.remove(gone)
+                weights, graph = _pass_on(gone, left, weights, graph)
+        reached = [float(weights[[j for j in members if p[j] <= p[i]]].sum()) for i in members]
+        value = min((p[i] / r for i, r in zip(members, reached) if r > 0), default=1.0)
+        adjusted[members] = np.maximum(adjusted[members], min(value, 1.0))
+    return adjusted
 
 
 def _pass_on(
@@ -264,8 +295,6 @@ def adjust_p_values(p_values: ArrayLike, method: str = "holm") -> NDArray[np.flo
         >>> ts.adjust_p_values([0.01, 0.04, 0.03], method="holm").round(3).tolist()
         [0.03, 0.06, 0.06]
     """
-    from trial_sim.base.arguments import one_of
-
     p = probabilities("p_values", p_values)
     m = len(p)
     one_of("method", method, ("bonferroni", "holm", "hochberg", "hommel", "fixed_sequence"))
