@@ -13,8 +13,8 @@ The rooms, from the ground up; each imports only from those above it in this lis
     outcomes        fitted models of times and of responses
     arms            fit, FittedTrial, sampling of arms, differential privacy
     auditing        fidelity, utility, privacy and balance of synthetic arms
-    adaptive        combination tests
-    design          Design, accrual, looks, randomisation, names of tests
+    adaptive        single-arm and re-estimated designs, closed tests, graphs, words of rules
+    design          Design, milestones, accrual, looks, randomisation, names of tests
     engine          a batch of trials, held look by look
     simulation      simulate, operating characteristics, replay, files of results
     exploration     what_if: grids, search, assurance by simulation, report
@@ -90,6 +90,20 @@ _HOMES = {
     "TwoSampleBinomialSequence": "adaptive.binomial_sequences",
     "simon_designs": "adaptive.single_arm",
     "predictive_probability_design": "adaptive.single_arm",
+    "Quantity": "adaptive.rules",
+    "Rule": "adaptive.rules",
+    "Stop": "adaptive.rules",
+    "DropArm": "adaptive.rules",
+    "AddArm": "adaptive.rules",
+    "Resize": "adaptive.rules",
+    "Restrict": "adaptive.rules",
+    "Reallocate": "adaptive.rules",
+    "Pause": "adaptive.rules",
+    "ClosedTest": "adaptive.rules",
+    "Arm": "adaptive.rules",
+    "Milestone": "design.milestones",
+    "AdaptiveDesign": "design.milestones",
+    "milestones_of": "design.milestones",
     "logrank": "statistics",
     "max_combo": "statistics",
     "one_sample_logrank": "statistics",

@@ -180,10 +180,10 @@ class TwoSampleBinomialSequence(Record):
         ... )
         >>> result = two.probabilities(0.6, 0.3)
         >>> round(result.power, 4), round(result.expected_n, 1), two.n_looks
-        (0.9105, 99.2, 2)
+        (0.9241, 98.8, 2)
         >>> rate, error = two.type_one_error()
         >>> round(error, 4)
-        0.0283
+        0.0284
     """
 
     n_treatment: Any

@@ -64,9 +64,9 @@ def conditional_error(
         >>> import trial_sim as ts
         >>> design = ts.group_sequential((0.5, 1), efficacy="obrien_fleming")
         >>> round(ts.conditional_error(design, [0.1]), 4)
-        0.0647
+        0.0649
         >>> round(ts.conditional_error(design, [0.1], expected_z=2.5), 4)
-        0.8376
+        0.8377
     """
     p = probabilities("p_values", p_values)
     n_stages = len(design.critical_values) if isinstance(design, FisherDesign) else design.n_looks
@@ -130,7 +130,7 @@ def repeated_p_value(design: GroupSequential | FisherDesign, p_values: ArrayLike
         >>> import trial_sim as ts
         >>> design = ts.group_sequential((0.5, 1), efficacy="obrien_fleming")
         >>> round(ts.repeated_p_value(design, [0.1, 0.01]), 4)
-        0.0053
+        0.0054
     """
     p = probabilities("p_values", p_values)
     if isinstance(design, FisherDesign):

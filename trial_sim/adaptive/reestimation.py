@@ -79,7 +79,7 @@ class PromisingZone(Record):
         [442.0, 884.0, 541.8]
         >>> result = zone.probabilities(theta=1.6 / (2 * 7.5), test="chw")
         >>> round(result.power, 4), round(result.expected_n, 1)
-        (0.6573, 495.0)
+        (0.6573, 495.1)
         >>> round(float(zone.final_z(1.5, 1.4, test="chw")), 3)
         2.048
         >>> zone.promising_from
@@ -263,7 +263,7 @@ class SampleSizeReestimation(Record):
         ...     design, n_first=221, n_second_min=221, n_second_max=663
         ... )
         >>> rule.n_second([0.5, 1.5, 2.0]).round(1).tolist()
-        [549.5, 254.2, 221.0]
+        [663.0, 443.8, 221.0]
         >>> result = rule.probabilities(theta=1.6 / (2 * 7.5))
         >>> round(result.power, 4), round(result.expected_n, 1), round(result.stopped, 4)
         (0.7963, 633.4, 0.0843)

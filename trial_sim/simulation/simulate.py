@@ -23,6 +23,7 @@ from typing import Any
 
 from trial_sim.base.records import as_whole, nearest
 from trial_sim.design.design import Design
+from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.interim_analyses import Conducted, run_trials
 from trial_sim.engine.survival_analyses import MAX_ARMS
@@ -38,7 +39,7 @@ _BACKENDS = ("threads", "processes")
 
 
 def simulate(
-    design: Design,
+    design: Design | AdaptiveDesign,
     outcomes: Any,
     n_trials: int = 10_000,
     seed: int = 0,
@@ -54,8 +55,10 @@ def simulate(
     """Simulate whole trials.
 
     Args:
-        design: the trial. outcomes: what happens to its patients: a scenario of
-            ``trial_sim.scenarios`` or anything with ``kind`` and ``sample``.
+        design: the trial. An :class:`AdaptiveDesign` whose rules are stops by z is simulated as
+            the equal design of looks and boundaries.
+        outcomes: what happens to its patients: a scenario of ``trial_sim.scenarios`` or anything
+            with ``kind`` and ``sample``.
         n_trials: number of trials.
         seed: any whole number of 0 or more. scenario: index that separates random numbers of
             scenarios that should not share them.
@@ -71,6 +74,7 @@ def simulate(
         a :class:`SimulationResult`; if interrupted (Ctrl-C), with the trials done so far.
 
     Raises:
+        NotSimulated: naming the adaptation that is declared but not simulated.
         ValueError, TypeError: for a design and outcomes that do not fit each other, or bad counts.
         KeyboardInterrupt: if interrupted before any chunk was done.
 
@@ -88,6 +92,8 @@ def simulate(
     >>> result.expected_events
     331.0
     """
+    if isinstance(design, AdaptiveDesign):
+        design = design.as_design()
     check_inputs(design, outcomes)
     for name, value, least in (
         ("n_trials", n_trials, 1), ("seed", seed, 0), ("n_jobs", n_jobs, 1),

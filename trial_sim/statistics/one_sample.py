@@ -25,6 +25,12 @@ class OneSampleLogrank(Record):
     observed, expected: events seen, and those that the reference hazard foresees in the same
     follow-up. z: above 0 where fewer than expected came. p_value: one-sided, for fewer.
     ratio, lower, upper: observed over expected with the exact Poisson interval of `level`.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> test = ts.one_sample_logrank([2, 5, 9, 12, 12], [1, 1, 0, 0, 0], reference=0.1)
+        >>> round(test.ratio, 2), round(test.lower, 2), round(test.upper, 2)
+        (0.5, 0.06, 1.81)
     """
 
     observed: int
