@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicSpline
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from trial_sim.adaptive.combination_tests import FisherDesign
@@ -166,7 +165,9 @@ def _largest_tail(c: FloatArray, r: FloatArray) -> FloatArray:
 
 
 @lru_cache(maxsize=256)
-def _tail_spline(r: tuple[tuple[float, ...], ...]) -> CubicSpline:
+def _tail_spline(r: tuple[tuple[float, ...], ...]) -> Any:
+    from scipy.interpolate import CubicSpline
+
     grid = np.linspace(-4.5, 9.0, 541)
     return CubicSpline(grid, -ndtri(_tail_of(grid, np.array(r))))
 
