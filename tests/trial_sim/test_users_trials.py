@@ -79,6 +79,27 @@ def test_an_arm_with_no_or_few_events_keeps_them_few(family, events):
         assert 0.1 < half["d"].mean() < table[table["arm"] == "A"]["d"].mean()
 
 
+@pytest.mark.parametrize("cured", [0.0, 0.4])
+def test_draws_of_a_cured_share_are_centred_on_the_data(cured):
+    """Where nobody is cured the share is bounded on one side; a normal law lost a fifth of the
+    events."""
+    rng = np.random.default_rng(3)
+    n = 300
+    arm = rng.permutation(n) % 2
+    death = np.where(rng.random(n) < cured, np.inf, rng.exponential(np.where(arm, 30, 20)))
+    end = np.minimum(rng.exponential(60, n), 36)
+    table = pd.DataFrame({"arm": np.where(arm, "B", "A"), "t": np.minimum(death, end),
+                          "d": (death <= end).astype(int)})  # fmt: skip
+    trial = ts.Trial(table, "arm", {"e": ts.TimeToEvent("t", "d")})
+    fitted = ts.fit(trial, "e", model="mixture_cure")
+    drawn = [fitted.sample_trial(seed=k).patients.groupby("arm")["d"].mean() for k in range(60)]
+    share, real = pd.DataFrame(drawn), table.groupby("arm")["d"].mean()
+    error = np.sqrt(real * (1 - real) / (n / 2))
+    assert ((share.mean() - real).abs() < 0.6 * error).all()
+    # of a trial given an estimate from a trial: two sampling errors, of one size
+    assert (share.std() / error / 2**0.5).between(0.75, 1.3).all()
+
+
 def test_skipped_visits_add_nothing_to_drop_out():
     rng = np.random.default_rng(2)
     n, names = 1000, [f"v{k}" for k in range(5)]

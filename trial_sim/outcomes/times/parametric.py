@@ -12,8 +12,8 @@ such patients (with the real censoring) is the real one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +38,8 @@ AFT = ("weibull", "lognormal", "loglogistic", "generalized_gamma")
 PH = ("gompertz", "royston_parmar")
 FAMILIES = (*AFT, *PH, "mixture_cure")
 SPLINE_KNOTS = 3  # inner knots of royston_parmar
+DRAWS = 400  # of a likelihood that is far from normal
+THINNED = 40  # steps from one of them to the next
 
 
 def n_shapes(family: str, n_arms: int) -> int:
@@ -168,6 +170,7 @@ class ParametricModel:
             horizon). horizon: last time, the unit in which levels, shapes and knots stand.
         silent: (A,) for an arm without events, the events expected in it with the hazard of the
             arm ``acts_as``; else 0.
+        draws: (m, A + s + p) parameters given the data, where their law is far from normal.
     """
 
     name: str
@@ -187,15 +190,19 @@ class ParametricModel:
     silent: np.ndarray
     acts_as: np.ndarray
     entry: DelayedEntry | None = None
+    draws: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     def draw(self, rng: np.random.Generator | None) -> ParametricParameters:
-        """Estimates, or one draw from the normal law of the maximum-likelihood estimate.
+        """Estimates, or one draw from their law given the data: that around the maximum-likelihood
+        estimate, normal but for the families with ``draws``.
 
         An arm without events has the hazard zero; its draws are half an event (Jeffreys) over the
         events expected there.
         """
         theta = self.theta
-        if rng is not None:
+        if rng is not None and len(self.draws):
+            theta = self.draws[rng.integers(len(self.draws))]
+        elif rng is not None:
             theta = theta + self.root @ rng.standard_normal(len(theta))
         a = self.linear.n_arms
         s = n_shapes(self.name, a)
@@ -328,7 +335,7 @@ def fit(data: FitData, family: str) -> ParametricModel:
     deaths = np.bincount(data.arm[seen > 0], minlength=a)
     # an arm without events tells nothing of level or shape: it is left out, and acts as another
     use = deaths[data.arm] > 0
-    theta, covariance = maximise(
+    theta, covariance, draws = maximise(
         family,
         scaled[use],
         seen[use],
@@ -361,6 +368,7 @@ def fit(data: FitData, family: str) -> ParametricModel:
         silent,
         acts_as,
         entry,
+        draws,
     )
     direction = 1.0 if family in PH else -1.0
     model = calibrated(model, recorded, seen, data, direction)
@@ -377,7 +385,8 @@ def fit(data: FitData, family: str) -> ParametricModel:
 
 
 def maximise(family, times, event, arm, n_arms, design, knots, entry=None):
-    """Penalised maximum likelihood: ``theta`` (A + s + p,) and its covariance.
+    """Penalised maximum likelihood: ``theta`` (A + s + p,), its covariance, and draws (`DRAWS`,
+    A + s + p) where its law is far from normal, else none.
 
     ``entry`` (n,) are times from which patients are at risk, or None.
     """
@@ -417,12 +426,17 @@ def maximise(family, times, event, arm, n_arms, design, knots, entry=None):
     centre = start * (penalty == 1e-6)
     x_all = np.hstack([arms, np.zeros((len(times), s)), design])
 
+    def penalised(scaled: np.ndarray) -> float:
+        theta = scaled * units
+        likelihood = pieces(x_all @ theta, theta[a : a + s]).sum()
+        return float(likelihood - 0.5 * penalty @ (theta - centre) ** 2)
+
     def loss(scaled: np.ndarray) -> tuple[float, np.ndarray]:
         """Penalised loss and gradient; derivatives by central differences of each patient's
         likelihood in its linear predictor and in the shapes."""
         theta = scaled * units
         eta, shape = x_all @ theta, theta[a : a + s]
-        value = pieces(eta, shape).sum() - 0.5 * float(penalty @ (theta - centre) ** 2)
+        value = penalised(scaled)
         h = 1e-4
         gradient = x_all.T @ ((pieces(eta + h, shape) - pieces(eta - h, shape)) / (2 * h))
         for j in range(s):
@@ -455,4 +469,33 @@ def maximise(family, times, event, arm, n_arms, design, knots, entry=None):
             if np.abs(move).max() < 1e-12:
                 break
     inverse = (vectors / np.maximum(values, 1e-3)) @ vectors.T
-    return x * units, inverse * np.outer(units, units)
+    draws = np.empty((0, len(x)))
+    if family == "mixture_cure":
+        draws = likely(penalised, x, inverse) * units
+    return x * units, inverse * np.outer(units, units), draws
+
+
+def likely(
+    log_likelihood: Callable[[np.ndarray], float], centre: np.ndarray, covariance: np.ndarray
+) -> np.ndarray:
+    """`DRAWS` parameters (`DRAWS`, p) from their law given the data, by a Metropolis chain.
+
+    The normal law around the estimate is wrong where the data bound a parameter on one side only,
+    as the cured share of an arm that may be 0. Steps have the covariance of that normal law and a
+    size that varies, and every `THINNED`-th place is kept.
+    """
+    rng = np.random.Generator(np.random.Philox(0))
+    steps = (DRAWS + 1) * THINNED
+    root = np.linalg.cholesky(covariance) * 2.38 / len(centre) ** 0.5
+    moves = (
+        rng.standard_normal((steps, len(centre))) * np.exp(rng.normal(-0.5, 0.7, steps))[:, None]
+    )
+    moves, chance = moves @ root.T, -rng.standard_exponential(steps)
+    kept = np.empty((DRAWS + 1, len(centre)))
+    here, now = centre, log_likelihood(centre)
+    for k in range(steps):
+        then = log_likelihood(here + moves[k])
+        if then - now > chance[k]:
+            here, now = here + moves[k], then
+        kept[k // THINNED] = here
+    return kept[1:]  # after the first places, all near the estimate
