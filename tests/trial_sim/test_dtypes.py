@@ -293,3 +293,24 @@ def test_an_identifier_is_no_arm(table):
     real = table.assign(arm=[f"P{k}" for k in range(N)])
     with pytest.raises(ValueError, match=r"'arm' \(the arm\) holds 90 arms of 90 patients"):
         ts.Trial(real, arm="arm", endpoints={"t": ts.TimeToEvent("time", "event")})
+
+
+@pytest.mark.parametrize("low, step", [(20.0, 0.5), (3.0, 5.0), (0.1, 0.3), (-40.0, 0.25)])
+@pytest.mark.parametrize("endpoint", ["y", "v", "b"])
+def test_outcomes_stay_on_their_grid(low, step, endpoint):
+    """CD4 in halves, scores by fives: single outcomes, visits, and columns under epsilon."""
+    g = np.random.default_rng(5)
+    n = 200
+    shared = g.normal(40, 8, n)
+    table = pd.DataFrame({"arm": np.where(g.permutation(n) % 2, "new", "old")})
+    for name in ("x", "y", "v1", "v2"):
+        table[name] = low + step * np.clip(np.round(shared + g.normal(0, 4, n)), 0, 90)
+    table["b"] = (table["y"] > table["y"].median()).astype(int)
+    record = {"y": ts.Continuous("y"), "v": ts.Longitudinal(["v1", "v2"]), "b": ts.Binary("b")}
+    trial = ts.Trial(table, "arm", {endpoint: record[endpoint]}, ["x"])
+    fitted = ts.fit(trial, endpoint, epsilon=5.0 if endpoint == "b" else None)
+    made = fitted.sample_trial({"old": 300, "new": 300}, seed=1).patients
+    for name in {"x", *record[endpoint].columns} - {"b"}:
+        steps = (made[name].dropna() - low) / step
+        assert np.abs(steps - steps.round()).max() < 1e-6 and steps.nunique() > 5, name
+        assert abs(made[name].mean() - table[name].mean()) < 4 * table[name].std() / n**0.5

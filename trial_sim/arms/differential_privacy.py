@@ -130,7 +130,7 @@ class PrivateMargins:
             if not column.discrete:
                 low, high = column.lower or 0.0, column.upper or 0.0
                 cell = low + (cell + rng.random(n)) * (high - low) / BINS
-                cell = np.round(cell, 0 if column.kind != "numeric" else column.decimals)
+                cell = column.rounded(cell)
             out[:, k] = np.where(gap, np.nan, cell)
             if allowed and column.name in allowed:
                 keep = keep * allowed[column.name](out[:, k])

@@ -164,6 +164,11 @@ def describe_column(values: pd.Series, kind: str | None, levels: Sequence[Any] =
     return Column(name, kind, **found)
 
 
+def numbers_of(name: str, values: np.ndarray) -> Column:
+    """The `Column` of the numbers (n,), whole or not, gaps left out: their range and grid."""
+    return describe_column(pd.Series(values[~np.isnan(values)], name=name), "numeric")
+
+
 def decimals(values: np.ndarray, most: int = 6) -> int:
     """Digits after the point that tell all values apart, negative for whole tens and hundreds; at
     most ``most`` after the first digit of the spread of the values, whatever their unit.

@@ -14,7 +14,7 @@ import numpy as np
 
 from trial_sim.base.storage import storable
 from trial_sim.data.endpoints import Endpoint
-from trial_sim.data.schema import decimals
+from trial_sim.data.schema import Column, numbers_of
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
 from trial_sim.outcomes.glm import fit_glm, standardised
@@ -51,7 +51,7 @@ class ContinuousModel:
 
     Attributes:
         means: (A,) adjusted arm means; root: (A, A) square root of their covariance.
-        residuals: (A, 100) residual quantiles; bounds: observed range; digits: after the point.
+        residuals: (A, 100) residual quantiles. bounds, grid: range and grid of the values seen.
         degrees: residual degrees of freedom, for draws of the residual scale.
     """
 
@@ -62,7 +62,7 @@ class ContinuousModel:
     root: np.ndarray
     residuals: np.ndarray
     bounds: tuple[float, float]
-    digits: int
+    grid: Column
     degrees: int
     gaps: np.ndarray
     reference: np.ndarray
@@ -92,8 +92,8 @@ class ContinuousModel:
         )
 
     def rounded(self, values: np.ndarray) -> np.ndarray:
-        """Within the observed range, to the observed digits."""
-        return np.round(np.clip(values, *self.bounds), self.digits)
+        """Within the observed range, on the observed grid."""
+        return self.grid.rounded(np.clip(values, *self.bounds))
 
     def override(
         self, parameters: ContinuousParameters, effects: Mapping[int, float]
@@ -189,7 +189,7 @@ def fit(data: FitData, name: str) -> ContinuousModel:
         square_root(means.covariance[:k, :k]),
         quantiles,
         (float(y.min()), float(y.max())),
-        decimals(y),
+        numbers_of(column, y),
         degrees,
         gap_counts(~seen, data.arm, data.n_arms),
         data.reference,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.base.storage import storable
-from trial_sim.data.schema import decimals
+from trial_sim.data.schema import Column, numbers_of
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import standardised
@@ -26,7 +26,7 @@ class MmrmModel:
     Attributes:
         means: (A, V) at the mean covariates; mean_root: (A V, A V) square root of their covariance.
         sigma: (V, V), of the structure ``kind``, on ``degrees`` of freedom.
-        bounds, digits: observed range and digits.
+        bounds, grid: range and grid of the observed values.
     """
 
     name: str
@@ -38,7 +38,7 @@ class MmrmModel:
     kind: str
     degrees: int
     bounds: tuple[float, float]
-    digits: int
+    grid: Column
     dropout: Dropout
     reference: np.ndarray
     notes: tuple[str, ...]
@@ -87,7 +87,7 @@ class MmrmModel:
     ) -> np.ndarray:
         """Visits (n, V) without gaps from standard normals (n, V)."""
         made = self.predicted(codes, arm, p) + normal @ p.factor.T
-        return np.round(np.clip(made, *self.bounds), self.digits)
+        return self.grid.rounded(np.clip(made, *self.bounds))
 
     def sample(
         self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
@@ -160,7 +160,7 @@ def fit_normal(
         kind,
         degrees,
         (float(np.nanmin(y)), float(np.nanmax(y))),
-        decimals(y[~np.isnan(y)]),
+        numbers_of(name, y),
         dropout,
         data.reference,
         data.features.notes,
