@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
+from scipy.stats import multivariate_normal
 
 import trial_sim as ts
 from trial_sim.covariates.bootstrap import Bootstrap
@@ -12,6 +13,8 @@ from trial_sim.covariates.conditions import balanced_counts, predicate, sample_c
 from trial_sim.covariates.copula import (
     GaussianCopula,
     drawn_weights,
+    hermite_coefficients,
+    latent_correlation,
     nearest_correlation,
     shrunk,
 )
@@ -180,7 +183,50 @@ def test_chance_correlations_are_left_out_and_strong_ones_stay():
     assert (kept[np.triu_indices(12, 1)] != 0).sum() <= 4
     strong = shrunk(np.array([[1, -0.8], [-0.8, 1]]), pairs[:2, :2])
     # the variance of r is (1 - .64)^2 / 200
-    assert strong[0, 1] == pytest.approx(-0.8 * (1 - 6 * 0.36**2 / 200 / 0.64))
+    assert strong[0, 1] == pytest.approx(-0.8 * (1 - (6 * 0.36**2 / 200 / 0.64) ** 2))
+
+
+@given(st.floats(-0.95, 0.95), st.floats(0.05, 0.95), st.floats(0.05, 0.95))
+@settings(max_examples=20, deadline=None)
+def test_the_latent_correlation_of_two_flags_gives_back_their_table(r, p, q):
+    """Against the bivariate normal law of scipy, which is no series of ours."""
+    flags = [(np.arange(4000) < share * 4000).astype(float) for share in (p, q)]
+    p, q = (f.mean() for f in flags)
+    both = multivariate_normal(cov=[[1, r], [r, 1]]).cdf([ndtri(p), ndtri(q)])
+    phi = (both - p * q) / np.sqrt(p * (1 - p) * q * (1 - q))
+    seen = np.array([[1, phi], [phi, 1]])
+    found = latent_correlation(seen, np.array([hermite_coefficients(f) for f in flags]))[0, 1]
+    again = multivariate_normal(cov=[[1, found], [found, 1]]).cdf([ndtri(p), ndtri(q)])
+    assert abs(again - both) < 2e-3
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_associations_of_cut_columns_are_those_of_the_truth(sign):
+    """A number, a grade of four, a flag, one with gaps, a rare flag; latent correlations of .6."""
+    g = rng(31)
+    names = ["number", "grade", "flag", "gaps", "rare"]
+    cuts = [None, [-0.5, 0.5, 1.2], [0.3], [-0.4, 0.4], [1.2]]
+
+    def population(n):
+        z = 0.6**0.5 * g.normal(size=(n, 1)) + 0.4**0.5 * g.normal(size=(n, 5))
+        z[:, 0] *= sign
+        made = [z[:, k] if c is None else np.digitize(z[:, k], c) for k, c in enumerate(cuts)]
+        table = np.column_stack(made).astype(float)
+        table[g.random(n) < 0.2, 3] = np.nan
+        return table
+
+    def ranks(table):
+        return pd.DataFrame(table).corr("spearman").to_numpy()[np.triu_indices(5, 1)]
+
+    truth, kept = ranks(population(100_000)), []
+    for _ in range(12):
+        codes = population(150)
+        columns = tuple(describe_column(pd.Series(x, name=n), None) for n, x in zip(names, codes.T))
+        codes = encode(pd.DataFrame(codes, columns=names), columns)
+        made = GaussianCopula.fit(codes, columns, 0)
+        kept.append(ranks(made.sample(4000, g, made.draw(None))[0]))
+    ratio = np.mean(kept, axis=0) / truth  # standard errors: .04 to .08
+    assert 0.93 < ratio.mean() < 1.04 and ratio.min() > 0.8
 
 
 def test_the_copula_puts_levels_without_an_order_on_a_line():
