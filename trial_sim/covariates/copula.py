@@ -120,7 +120,8 @@ def shrunk(correlation: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     The garrote (Breiman 1995), without the outer square, takes a quarter of a correlation of .35 in
     150 patients: of the 48 pairs above .25 in the small built-in trials .80 was kept on average,
     with it .92, and membership attacks reach .533 in place of .532. One factor for all
-    (Schäfer and Strimmer 2005) keeps chance correlations beside strong ones: .559 in place of .55 on bmt.
+    (Schäfer and Strimmer 2005) keeps chance correlations beside strong ones: .559 in place of .55
+    on bmt.
 
     Args:
         pairs: (d, d) patients that each correlation was estimated from.
