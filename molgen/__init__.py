@@ -38,6 +38,7 @@ _HOMES = {
     "plot_training": "training.learning_curve",
     "train_audited": "auditing.early_stopping",
     "train_privately": "training.private_run",
+    "export_model": "model.export",
     "thin": "training.thinning",
     "load_dataset": "files.datasets",
     "read_molecules": "files.datasets",

@@ -128,6 +128,28 @@ def train_private(
         show(str(report))
 
 
+@app.command("export")
+def export(
+    model: Annotated[str, typer.Argument(help="Folder of a trained model.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="New folder.", callback=check_folder)
+    ],
+    half: Annotated[bool, typer.Option("--half", help="Weights as 16-bit floats.")] = False,
+) -> None:
+    """Write the part of a trained model that may be shared: weights, vocabulary, a short card.
+
+    Motif trees, refused molecules, logs and the optimiser's state stay behind.
+
+    Examples:
+
+        molgen export tuned --output shared
+    """
+    with plain_errors():
+        from molgen.model.export import export_model
+
+        show(f"Written to {export_model(model, output, half)}")
+
+
 @app.command("train-audited")
 def train_audited(
     molecules: Annotated[str, typer.Argument(help="File of the secret molecules.")],

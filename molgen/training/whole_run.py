@@ -24,6 +24,7 @@ import molgen
 from molgen.base.whole_files import file_hash, write_text
 from molgen.chem.refusals import Refusal
 from molgen.model.checkpoints import read_config, read_model, save_model
+from molgen.model.export import mark_secret
 from molgen.model.graph_vae import GraphVAE, ModelConfig
 from molgen.model.latent_prior import VelocityField, fit_prior
 from molgen.model.precision import half_is_faster
@@ -83,7 +84,8 @@ def train(
 
     Beside it stand ``log.csv`` (losses of each 50 steps), their plot ``learning_curve.svg``, the
     motif trees, ``refused.csv`` (molecules set aside, and why: written before training begins), and
-    the state from which ``resume`` continues.
+    the state from which ``resume`` continues. The folder is as secret as the molecules, as its
+    ``SECRET.txt`` says; `molgen.export_model` writes what may be shared.
 
     Args:
         smiles: molecules, or the path of a file that ``molgen.read_molecules`` reads, or the
@@ -141,6 +143,7 @@ def train(
     config = config or usual_config(start_from is not None)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    mark_secret(output)
     stereo = _learns_stereo(output, start_from, model_config, resume)
     table, refused, flattened, data_hash = _trees(
         smiles, output, n_workers, resume, progress, stereo

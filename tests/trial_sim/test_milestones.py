@@ -12,7 +12,6 @@ from trial_sim.adaptive.rules import RANGES, Condition
 from trial_sim.design.milestones import NotSimulated
 from trial_sim.sequential.plain_bounds import Bounds
 
-
 PLANNED = ts.group_sequential((0.5, 1))  # made once
 
 
