@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import time
 from dataclasses import replace
 
@@ -100,7 +101,12 @@ def test_fine_tuning_names_what_the_model_cannot_write(small_folder, tmp_path) -
     assert report.n_molecules + len(told) == len(smiles)
 
 
-def test_what_is_set_aside_is_told_before_training_begins(small_folder, tmp_path, caplog) -> None:
+def test_what_is_set_aside_is_told_before_training_begins(
+    small_folder, tmp_path, caplog, monkeypatch
+) -> None:
+    # other libraries, imported by other tests, switch loggers off
+    monkeypatch.setattr(logging.getLogger("molgen.training.whole_run"), "disabled", False)
+    caplog.set_level(logging.WARNING, "molgen.training.whole_run")
     long = "C" + "OCC" * 20  # 60 motifs; this model writes 40
     odd = "c1ccc2c(c1)[nH]c1c2ccc2[nH]c3ccccc3c21"
     smiles = [*read("moses_sample")[:20], long, odd, odd, "CC.O"]

@@ -205,11 +205,13 @@ class TwoSampleBinomialSequence(Record):
             ("efficacy", self.efficacy),
             ("futility", futility),
         ):
-            row = [row] if np.ndim(row) == 0 else list(row)
-            if len(row) != n_looks:
-                raise ValueError(f"{name} must hold {n_looks} numbers, one a look, got {len(row)}")
+            entries = (row,) if np.isscalar(row) else tuple(row)
+            if len(entries) != n_looks:
+                raise ValueError(
+                    f"{name} must hold {n_looks} numbers, one a look, got {len(entries)}"
+                )
             if name != "n_control":
-                numbers = tuple(None if v is None else as_floats(v, name)[0] for v in row)
+                numbers = tuple(None if v is None else as_floats(v, name)[0] for v in entries)
                 object.__setattr__(self, name, numbers)
         if self.efficacy[-1] is None:
             raise ValueError("the last look must decide: give its efficacy bound")

@@ -8,7 +8,7 @@ all intersections that hold it are. That holds the family-wise error whatever wa
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -533,9 +533,11 @@ def conditional_dunnett(
         elif here >= 1 - 1e-12:
             level = 1.0
         else:
-            critical = solve_between(
-                lambda c, left=left, here=here: left(c) - here, -40.0, 60.0, what="the p-value"
-            )
+
+            def above(c: float, left: Callable[[float], float] = left, here: float = here) -> float:
+                return left(c) - here
+
+            critical = solve_between(above, -40.0, 60.0, what="the p-value")
             level = float(_tail_of(np.array([critical]), part)[0])
         for i in members:
             if not np.isnan(two[i]):

@@ -142,7 +142,7 @@ def repeated_p_value(design: GroupSequential | FisherDesign, p_values: ArrayLike
         top = min(0.5, float(stops.min(initial=1.0))) * (1 - 1e-9)
 
         def gap(level: float) -> float:
-            again = fisher_design(n_stages, level, stops, design.method)
+            again = fisher_design(n_stages, level, stops.tolist(), design.method)
             return float(again.critical_values[len(p) - 1]) - product
 
         if gap(top) < 0:

@@ -159,12 +159,11 @@ class PromisingZone(Record):
         one_of("test", test, ("chw", "conventional"))
         theta = number("theta", theta)
         mean, c = theta * np.sqrt(self.n_first), self._critical
-        edges = [
-            solve_between(
-                lambda z, power=power: float(self.conditional_power(z)) - power, -30.0, 30.0
-            )
-            for power in (self.promising_from, self.target)
-        ]
+
+        def z_of(power: float) -> float:
+            return solve_between(lambda z: float(self.conditional_power(z)) - power, -30.0, 30.0)
+
+        edges = [z_of(power) for power in (self.promising_from, self.target)]
 
         def unclipped(z: float) -> float:
             wanted = _trend_size(np.array(z), self.n_first, self.n_planned, c, self.target)
