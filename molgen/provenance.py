@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molgen.base.whole_files import hash_file
+from molgen.batch.chunk import draw_again
+from molgen.chem.properties import DESCRIPTORS, describe
 from molgen.files.provenance_records import Provenance, canonical_text, record, row_digests
 from molgen.files.tables import load_table, save_table, sidecar_path
+from molgen.filters.filter_sets import filter_molecules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,8 +165,6 @@ def _recompute_descriptors(
 ) -> tuple[str, list[Discrepancy]]:
     import warnings
 
-    from molgen.chem.properties import DESCRIPTORS, describe
-
     carried = provenance.arguments.get("carried") or ()  # the user's own columns
     names = [c for c in table.columns if c in DESCRIPTORS and c not in carried]
     if not names or "smiles" not in table.columns or not drawn:
@@ -195,8 +196,6 @@ def _same_number(held: Any, expected: float) -> bool:
 def _recompute_filters(
     table: pd.DataFrame, drawn: Sequence[int], provenance: Provenance
 ) -> tuple[str, list[Discrepancy]]:
-    from molgen.filters.filter_sets import filter_molecules
-
     filters = provenance.arguments.get("filters")
     if not filters or not {"passed", "smiles"} <= set(table.columns) or not drawn:
         return "", []
@@ -236,8 +235,6 @@ def _sample_again(
         return "", [Discrepancy(0, what + provenance.checkpoint_sha256[:12])]
     n = len(table)
     if of_batch:
-        from molgen.batch.chunk import draw_again
-
         rows = _draw(min(n, n_rows), n, provenance.seed or 0)
         compared, different = draw_again(table, provenance, model, rows)
         what = f"{compared:,} molecules, their blocks drawn again"

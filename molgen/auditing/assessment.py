@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.auditing.canaries import measure_canaries
+from molgen.auditing.inversion import measure_inversion
 from molgen.auditing.measures import SECTIONS, Measure
 from molgen.auditing.membership import (
     Attack,
@@ -21,11 +23,14 @@ from molgen.auditing.membership import (
 )
 from molgen.auditing.memorisation import measure_memorisation
 from molgen.auditing.report import AuditReport
-from molgen.auditing.sets import MoleculeSet, read_generated, read_sets
+from molgen.auditing.sets import MoleculeSet, profile_chunk, read_generated, read_sets
+from molgen.auditing.shadows import gather_scores, plan_shadows, score_with_shadow, shadow_attacks
 from molgen.auditing.usefulness import measure_balance, measure_fidelity, measure_utility
 from molgen.chem.parsing import as_smiles_list
 from molgen.files.datasets import hash_smiles
 from molgen.files.provenance_records import record
+from molgen.generation.generator import load_model
+from molgen.sampling.model_processes import SideBySide
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator
@@ -84,17 +89,6 @@ def audit(
         >>> type(report).__name__
         'AuditReport'
     """
-    from molgen.auditing.canaries import measure_canaries
-    from molgen.auditing.inversion import measure_inversion
-    from molgen.auditing.shadows import (
-        gather_scores,
-        plan_shadows,
-        score_with_shadow,
-        shadow_attacks,
-    )
-    from molgen.generation.generator import load_model
-    from molgen.sampling.model_processes import SideBySide
-
     _check(seed, n_samples, shadow_models, shadow_steps, canaries, series)
     model = load_model(model) if isinstance(model, str | os.PathLike) else model
     clock = _Clock()
@@ -229,8 +223,6 @@ def _paired(
     name: str, values: Mapping[str, float], members: MoleculeSet, others: MoleculeSet
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Values in the order of the two sets; raises ValueError naming how many are missing."""
-    from molgen.auditing.sets import profile_chunk
-
     keys = profile_chunk(list(values))
     known = {row[0]: float(v) for row, v in zip(keys, values.values()) if row is not None}
     for x, kind in ((members, "members"), (others, "non-members")):

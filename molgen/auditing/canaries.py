@@ -24,9 +24,15 @@ import numpy as np
 
 from molgen.auditing.intervals import bootstrap_mean, share_difference
 from molgen.auditing.measures import Measure, not_assessed
-from molgen.auditing.sets import MoleculeSet, read_generated
+from molgen.auditing.sets import MoleculeSet, profile_chunk, read_generated
+from molgen.auditing.shadows import likelihood_ratio, quick_training, train_small
 from molgen.base.parallel import one_thread
+from molgen.chem.ring_systems import scaffold
 from molgen.chem.similarity import nearest
+from molgen.generation.growing import sample_scaffold
+from molgen.motifs.atom_graphs import writable
+from molgen.motifs.tree_tables import build_table
+from molgen.optimization.graph_moves import crossover
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator
@@ -133,11 +139,6 @@ def make_canaries(
     model: Generator, members: MoleculeSet, others: MoleculeSet, n: int, seed: int = 0
 ) -> list[str]:
     """Up to ``n`` unusual molecules that the model can write and that are in neither set."""
-    from molgen.auditing.sets import profile_chunk
-    from molgen.motifs.atom_graphs import writable
-    from molgen.motifs.tree_tables import build_table
-    from molgen.optimization.graph_moves import crossover
-
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 61])))
     children: dict[str, None] = {}
     for _ in range(6 * n):
@@ -175,9 +176,6 @@ def plant(
     seed: int,
 ) -> CanaryRun:
     """Train a small model on up to 2,000 members and the first of the siblings, repeated."""
-    from molgen.auditing.shadows import quick_training, train_small
-    from molgen.motifs.tree_tables import build_table
-
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 62])))
     repeats = np.repeat(REPEATS, n_each)
     planted = siblings[: len(repeats)]
@@ -190,8 +188,6 @@ def plant(
 
 def exposure(reference: Generator, run: CanaryRun) -> np.ndarray:
     """(n_planted,) exposure in bits: rank of each canary among the siblings."""
-    from molgen.auditing.shadows import likelihood_ratio
-
     smiles = [*run.planted, *run.siblings]
     ratio = likelihood_ratio(run.model, reference, smiles)
     siblings = np.sort(ratio[len(run.planted) :])
@@ -203,8 +199,6 @@ def recovered_by_prompt(
     model: Generator, smiles: str, seed: int, max_draws: int = _PROMPT_DRAWS
 ) -> bool:
     """Whether the model writes ``smiles`` when it is given its scaffold."""
-    from molgen.chem.ring_systems import scaffold
-
     core = scaffold(smiles)
     if not core or core == smiles:
         return False
@@ -213,8 +207,6 @@ def recovered_by_prompt(
 
 def grown_from(model: Generator, core: str, seed: int, max_draws: int) -> set[str]:
     """Molecules that the model writes around ``core``; none where it cannot be a prefix."""
-    from molgen.generation.growing import sample_scaffold
-
     with quiet("molgen.generation.growing"):
         try:
             return set(sample_scaffold(model, core, max_draws, seed=seed, max_draws=max_draws))

@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from molgen.auditing.intervals import attack_result
+from molgen.auditing.sets import read_sets
 from molgen.chem.parsing import as_smiles_list
+from molgen.generation.generator import load_model
+from molgen.sampling.likelihood import negative_log_likelihood
+from molgen.training.config import usual_config
+from molgen.training.whole_run import train
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,11 +113,6 @@ def train_audited(
     """
     import pandas as pd
 
-    from molgen.auditing.sets import read_sets
-    from molgen.generation.generator import load_model
-    from molgen.training.config import usual_config
-    from molgen.training.whole_run import train
-
     if not 0.5 < limit <= 1:
         raise ValueError(f"limit is {limit}; expected a number above .5, up to 1")
     if piece < 1:
@@ -167,9 +168,6 @@ def strongest_attack(
 ) -> tuple[str, Interval]:
     """The attack by likelihood (without a latent, or the evidence lower bound) with the largest
     area, and that area with its interval."""
-    from molgen.auditing.intervals import attack_result
-    from molgen.sampling.likelihood import negative_log_likelihood
-
     best: tuple[str, Interval] | None = None
     for given, name in (
         ("nothing", "likelihood without latent"),

@@ -17,6 +17,8 @@ from molgen.auditing.canaries import grown_from, quiet
 from molgen.auditing.intervals import Interval
 from molgen.auditing.measures import Measure, not_assessed
 from molgen.auditing.sets import MoleculeSet
+from molgen.chem.properties import describe
+from molgen.generation.windows import sample_where
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator
@@ -90,9 +92,6 @@ def series_of(own: MoleculeSet, foreign: MoleculeSet, n: int) -> list[tuple[str,
 
 
 def _drawn_in_window(model: Generator, series: list[str], n_draws: int, seed: int) -> set[str]:
-    from molgen.chem.properties import describe
-    from molgen.generation.windows import sample_where
-
     table = describe(series, properties=list(_PROFILE))
     window = {name: (float(table[name].min()), float(table[name].max())) for name in _PROFILE}
     with quiet("molgen.generation.windows"):

@@ -24,6 +24,11 @@ from molgen.auditing.sets import MoleculeSet, profile_chunk
 from molgen.base.parallel import map_chunks
 from molgen.chem.similarity import nearest
 from molgen.model.config import BLOCK
+from molgen.model.graph_vae import GraphVAE
+from molgen.motifs.atom_graphs import atom_graphs, motif_numbers
+from molgen.motifs.tree_tables import build_table
+from molgen.motifs.vocabulary_growth import extend
+from molgen.sampling.likelihood import table_nll
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator
@@ -208,9 +213,6 @@ class Evidence:
 
 def gather_evidence(model: Generator, molecules: MoleculeSet, seed: int = 0) -> Evidence:
     """Everything that the attacks with the model need, in one pass over the molecules."""
-    from molgen.motifs.tree_tables import build_table
-    from molgen.sampling.likelihood import table_nll
-
     smiles = list(molecules.smiles)
     table, _, _ = build_table(smiles, stereo=model.network.has_stereo)
     scores = {}
@@ -242,10 +244,6 @@ def _posteriors(model: Generator, table: TreeTable, seed: int) -> np.ndarray:
     """(4, n, latent_dim) float32: mean and log variance of the model's encoder, and of one like it
     with random weights."""
     import torch
-
-    from molgen.model.graph_vae import GraphVAE
-    from molgen.motifs.atom_graphs import atom_graphs, motif_numbers
-    from molgen.motifs.vocabulary_growth import extend
 
     network = model.network
     vocabulary = network.vocabulary

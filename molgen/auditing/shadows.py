@@ -22,6 +22,13 @@ import numpy as np
 from molgen.auditing.membership import Attack
 from molgen.auditing.sets import MoleculeSet
 from molgen.base.parallel import one_thread
+from molgen.generation.generator import load_model
+from molgen.model.checkpoints import save_model
+from molgen.model.graph_vae import GraphVAE, ModelConfig
+from molgen.motifs.atom_graphs import writable
+from molgen.motifs.tree_tables import build_table
+from molgen.sampling.likelihood import negative_log_likelihood, table_nll
+from molgen.training.whole_run import TrainingConfig, train
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator
@@ -55,8 +62,6 @@ class ShadowScores:
 
 def small_config(model: Generator) -> ModelConfig:
     """Sizes of a model that trains in seconds; the target's own when it is as small."""
-    from molgen.model.graph_vae import ModelConfig
-
     own = model.network.config
     if own.width <= _SMALL_WIDTH:
         return own
@@ -69,8 +74,6 @@ def small_config(model: Generator) -> ModelConfig:
 def quick_training(n_steps: int) -> TrainingConfig:
     """A short training run in single precision, without a latent prior: what it leaves samples
     from its decoder alone."""
-    from molgen.training.whole_run import TrainingConfig
-
     return TrainingConfig(
         n_steps=n_steps,
         batch_size=128,
@@ -93,11 +96,6 @@ def train_small(
 
     The vocabulary is the target's, because whoever has a model can read its vocabulary.
     """
-    from molgen.generation.generator import load_model
-    from molgen.model.checkpoints import save_model
-    from molgen.model.graph_vae import GraphVAE
-    from molgen.training.whole_run import train
-
     blank = GraphVAE(model.network.vocabulary, config or small_config(model), seed=seed)
     save_model(folder / "blank", blank, None, {"steps": 0})
     table.save(folder / "data")
@@ -143,9 +141,6 @@ def plan_shadows(
     Raises:
         ValueError: an odd or negative number of shadows, or no molecule with a motif tree.
     """
-    from molgen.motifs.atom_graphs import writable
-    from molgen.motifs.tree_tables import build_table
-
     if n_shadows < 2 or n_shadows % 2:
         raise ValueError(
             f"shadow_models is {n_shadows}; expected 0 or an even number, since shadows are "
@@ -175,8 +170,6 @@ def score_with_shadow(
     Args:
         n_steps: training steps of 128 molecules each.
     """
-    from molgen.sampling.likelihood import table_nll
-
     with tempfile.TemporaryDirectory(prefix="molgen-shadow-") as folder, one_thread():
         shadow = train_small(
             model, table.take(chosen), Path(folder), quick_training(n_steps), seed=seed
@@ -247,8 +240,6 @@ def shadow_attacks(target: np.ndarray, n_members: int, shadows: ShadowScores) ->
 def likelihood_ratio(model: Generator, reference: Generator, smiles: list[str]) -> np.ndarray:
     """(n,) log-likelihood under ``model`` less that expected from ``reference``, in nats; minus
     infinity where either cannot write the molecule."""
-    from molgen.sampling.likelihood import negative_log_likelihood
-
     found, expected = (-negative_log_likelihood(m, smiles) for m in (model, reference))
     finite = np.isfinite(found) & np.isfinite(expected)
     ratio = np.full(len(smiles), -np.inf)

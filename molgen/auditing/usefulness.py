@@ -21,6 +21,9 @@ from molgen.auditing.intervals import Interval, share_difference, wilson
 from molgen.auditing.measures import Measure, not_assessed
 from molgen.auditing.sets import MoleculeSet
 from molgen.base.parallel import map_chunks
+from molgen.chem.properties import describe
+from molgen.chem.ring_systems import ring_systems
+from molgen.evaluation.metrics import evaluate
 
 PROPERTIES = ("logp", "tpsa")
 RETENTION = 0.8
@@ -74,8 +77,6 @@ def measure_utility(
 
 def computed_values(molecules: MoleculeSet, name: str) -> np.ndarray:
     """(n,) a descriptor of each molecule."""
-    from molgen.chem.properties import describe
-
     table = describe(list(molecules.smiles), properties=[name], n_jobs=molecules.n_jobs)
     return table[name].to_numpy(dtype=np.float64)
 
@@ -176,8 +177,6 @@ def measure_balance(
 
 def ring_systems_chunk(smiles: Sequence[str]) -> list[tuple[str, ...]]:
     """Ring systems of each molecule."""
-    from molgen.chem.ring_systems import ring_systems
-
     return [tuple(ring_systems(s)) for s in smiles]
 
 
@@ -196,8 +195,6 @@ def measure_fidelity(
         n_generated: sampled molecules with repeats.
         fcd: the Fréchet ChemNet distance too, on up to 2,000 of each (a minute).
     """
-    from molgen.evaluation.metrics import evaluate
-
     n = min(len(generated), len(members), len(others), _MOST_COMPARED)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 53])))
     made, real, held = (

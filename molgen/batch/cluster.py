@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from molgen.base.errors import BatchError
+from molgen.base.parallel import single_thread
 from molgen.batch.jobs import Job, compute_job
 from molgen.batch.plan import Task
 
@@ -138,8 +139,6 @@ class DaskPool:
 
 def compute_text(task: str, job: str) -> bytes:
     """On a Dask worker: a job of a task, both as JSON."""
-    from molgen.base.parallel import single_thread
-
     with single_thread():
         return compute_job(Task.from_json(task), Job.from_json(job))
 

@@ -10,9 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from molgen.base.errors import BatchError
 from molgen.base.parallel import count_workers
+from molgen.batch.chunk import HIDDEN, read_chunk
+from molgen.batch.cluster import DaskPool
 from molgen.batch.folder import BatchFolder
 from molgen.batch.jobs import Job, read_scores
+from molgen.batch.known import keys_of_drawn, known_keys
 from molgen.batch.plan import BLOCK, RunPlan, Task
+from molgen.batch.results import (
+    MoleculeWriter,
+    choose,
+    funnel,
+    in_groups,
+    rows_of,
+    shown_rows,
+    write_report,
+)
+from molgen.batch.seen import SeenStore
+from molgen.batch.workers import InProcess, WorkerPool
+from molgen.files.provenance_records import record, row_digests
+from molgen.sampling.unwritten import writes_stereo
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +43,7 @@ class Run:
     def __init__(
         self, plan: RunPlan, task: Task, folder: BatchFolder, hashes: list[str], progress: bool
     ) -> None:
-        from molgen.batch.known import known_keys
-        from molgen.batch.seen import SeenStore
         from molgen.model.checkpoints import read_card
-        from molgen.sampling.unwritten import writes_stereo
 
         self._plan, self._task, self._folder, self._progress = plan, task, folder, progress
         self._hashes = hashes
@@ -91,12 +104,8 @@ class Run:
             self._to_score.pop(job.number)
 
     def _make_pool(self) -> Pool:
-        from molgen.batch.workers import InProcess, WorkerPool
-
         plan, task = self._plan, self._task
         if plan.cluster is not None:
-            from molgen.batch.cluster import DaskPool
-
             return DaskPool(task, plan.cluster, plan.timeout, plan.retries)
         if plan.workers == 0:
             return InProcess(task)
@@ -133,9 +142,6 @@ class Run:
 
     def _take_in(self) -> None:
         """Take in the chunks that are there, in order, up to the first gap."""
-        from molgen.batch.chunk import read_chunk
-        from molgen.batch.known import keys_of_drawn
-
         while not self._enough and self._taken in self._there:
             path = self._folder.chunk_path(self._taken)
             try:
@@ -176,8 +182,6 @@ class Run:
 
     def _admitted(self) -> Iterator[pd.DataFrame]:
         """The molecules of the batch, hidden columns included, in groups of 65,536."""
-        from molgen.batch.chunk import read_chunk
-        from molgen.batch.results import in_groups
 
         def tables() -> Iterator[pd.DataFrame]:
             for number in range(self._taken):
@@ -195,9 +199,6 @@ class Run:
         """Admitted molecules of a chunk with their scores, and digests of the rows so completed."""
         import pandas as pd
 
-        from molgen.batch.chunk import HIDDEN
-        from molgen.files.provenance_records import row_digests
-
         scores = read_scores(
             self._folder.scores_path(number), self._task, number, tuple(table["smiles"])
         )
@@ -211,15 +212,6 @@ class Run:
         Raises:
             BatchError: not one molecule passed.
         """
-        from molgen.batch.results import (
-            MoleculeWriter,
-            choose,
-            funnel,
-            rows_of,
-            shown_rows,
-            write_report,
-        )
-
         if not self.n_admitted:
             raise BatchError(
                 f"None of {self.counts['drawn']:,} draws is new and passes: "
@@ -258,8 +250,6 @@ class Run:
 
     def _provenance(self) -> Any:
         """The record of the results; without the time, which would differ between equal runs."""
-        from molgen.files.provenance_records import record
-
         plan, task = self._plan, self._task
         arguments = {
             "model": plan.model,

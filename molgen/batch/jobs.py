@@ -17,6 +17,7 @@ from molgen.base.errors import BatchError
 from molgen.base.parquet import parquet_bytes, read_parquet
 from molgen.batch.chunk import META, compute_chunk
 from molgen.batch.plan import Task
+from molgen.scoring.objectives import Objective, score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +100,6 @@ def _hash(smiles: tuple[str, ...]) -> str:
 def _scores(task: Task, number: int, smiles: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    from molgen.scoring.objectives import score
-
     objective = _objective(json.dumps(task.objective))
     scored = score(smiles, objective)
     objective._cache.clear()  # it would grow by a chunk's molecules each time
@@ -121,6 +120,4 @@ def _scores(task: Task, number: int, smiles: list[str]) -> pd.DataFrame:
 
 @lru_cache(maxsize=2)
 def _objective(plain: str) -> Objective:
-    from molgen.scoring.objectives import Objective
-
     return Objective.from_dict(json.loads(plain))

@@ -19,6 +19,9 @@ from molgen.base.whole_files import hash_file
 from molgen.batch.chunk import hash_key
 from molgen.batch.folder import BatchFolder
 from molgen.chem.identity import compound_keys, cut_inchikey
+from molgen.chem.parsing import SMILES_COLUMNS, STRUCTURE_COLUMNS
+from molgen.files.datasets import hash_smiles, load_dataset
+from molgen.files.molecule_files import read_molecules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +36,6 @@ def known_hash(name: str) -> str:
         BatchError: no such file or data set.
     """
     if name == "moses":
-        from molgen.files.datasets import hash_smiles
-
         return hash_smiles(_moses())
     try:
         return hash_file(name)
@@ -82,8 +83,6 @@ def _pieces(name: str) -> Iterator[Sequence[str]]:
     if name.lower().endswith((".parquet", ".pq")):
         yield from _parquet_pieces(name)
         return
-    from molgen.files.molecule_files import read_molecules
-
     try:
         smiles = _moses() if name == "moses" else read_molecules(name).smiles
     except ValueError as error:
@@ -94,8 +93,6 @@ def _pieces(name: str) -> Iterator[Sequence[str]]:
 
 def _parquet_pieces(name: str) -> Iterator[Sequence[str]]:
     """SMILES, or InChIKeys where the file has a column of them (ten thousand times as fast)."""
-    from molgen.chem.parsing import SMILES_COLUMNS, STRUCTURE_COLUMNS
-
     try:
         columns = {c.lower(): c for c in parquet_columns(name)}
         wanted = next(
@@ -111,8 +108,6 @@ def _parquet_pieces(name: str) -> Iterator[Sequence[str]]:
 
 
 def _moses() -> list[str]:
-    from molgen.files.datasets import load_dataset
-
     try:
         return load_dataset("moses", split="train")
     except (OSError, ValueError) as error:

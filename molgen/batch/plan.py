@@ -12,7 +12,10 @@ from typing import Any
 from molgen.base.arguments import between, texts, unknown, whole
 from molgen.base.errors import BatchError
 from molgen.base.plain_yaml import read_plain
+from molgen.chem.properties import check_descriptors
+from molgen.filters.filter_sets import as_filter_set
 from molgen.model.config import BLOCK
+from molgen.scoring.objectives import as_objective
 
 CLUSTERS: dict[str, tuple[str, ...]] = {
     "local": ("workers",),
@@ -152,8 +155,6 @@ class RunPlan:
         return tuple(found)
 
     def _checked_properties(self) -> tuple[str, ...]:
-        from molgen.chem.properties import check_descriptors
-
         names = texts("properties", self.properties)
         try:
             return tuple(dict.fromkeys(check_descriptors(names)))
@@ -284,9 +285,7 @@ def resolve(plan: RunPlan) -> Task:
     Raises:
         BatchError: one of them is missing or wrong.
     """
-    from molgen.filters.filter_sets import as_filter_set
     from molgen.model.checkpoints import find_model
-    from molgen.scoring.objectives import as_objective
 
     try:
         folder = find_model(plan.model)

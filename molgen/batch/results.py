@@ -24,6 +24,7 @@ from molgen.batch.plan import Selection
 from molgen.chem.diversity import choose_maxmin, choose_spheres
 from molgen.files.provenance_records import MOST_LISTED, PackedDigests, Provenance
 from molgen.files.tables import sidecar_path
+from molgen.report.page import HISTOGRAMS, report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,8 +195,6 @@ def write_report(
     provenance: Provenance,
 ) -> str:
     """``report.html`` on up to 5,000 molecules of the batch; its name."""
-    from molgen.report.page import HISTOGRAMS, report
-
     table.attrs["funnel"] = [
         {"filter": "not a molecule", "entered": steps[0]["entered"], "fell": 0,
          "passed": steps[0]["entered"], "fell_alone": 0},

@@ -27,10 +27,14 @@ from pathlib import Path
 from typing import Any
 
 from molgen.base.errors import BatchError
-from molgen.base.parallel import count_workers
+from molgen.base.parallel import count_workers, single_thread
+from molgen.batch.chunk import compute_chunk, read_chunk
 from molgen.batch.folder import BatchFolder, disk_errors
 from molgen.batch.gathering import Run, where_they_fell
+from molgen.batch.jobs import compute_scores
+from molgen.batch.known import known_hash
 from molgen.batch.plan import BLOCK, RunPlan, Selection, Task, as_plan, resolve
+from molgen.files.provenance_records import record
 
 __all__ = [
     "BatchError", "BatchEstimate", "BatchResult", "RunPlan", "Selection", "estimate_batch",
@@ -111,8 +115,6 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
     for contradiction in wanted.contradictions:
         warnings.warn(f"The plan contradicts itself: {contradiction}.", stacklevel=2)
     task = resolve(wanted)
-    from molgen.batch.known import known_hash
-
     hashes = [known_hash(name) for name in wanted.known]
     decisive = _decisive(wanted, task, hashes)
     with BatchFolder(output).locked() as folder:
@@ -145,8 +147,6 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
 
 def _decisive(plan: RunPlan, task: Task, hashes: list[str]) -> dict[str, Any]:
     """Everything that the results depend on."""
-    from molgen.files.provenance_records import record
-
     import torch  # isort: skip  (so that its version is in the record)
 
     made = record("run_batch")
@@ -264,10 +264,6 @@ class BatchEstimate:
 def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
     """What the batch would cost, from 512 draws made now; nothing is written."""
     import shutil
-
-    from molgen.base.parallel import single_thread
-    from molgen.batch.chunk import compute_chunk, read_chunk
-    from molgen.batch.jobs import compute_scores
 
     wanted = as_plan(plan)
     task = replace(resolve(wanted), blocks_per_chunk=1)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from molgen.base.errors import BatchError
+from molgen.base.parallel import single_thread
 from molgen.batch.jobs import Job, compute_job
 from molgen.batch.plan import Task
 
@@ -66,8 +67,6 @@ class InProcess:
 
     def next_result(self, patience: float) -> tuple[Job, bytes] | None:
         """The next job, done now."""
-        from molgen.base.parallel import single_thread
-
         if not self._asked:
             return None
         with single_thread():
@@ -234,8 +233,6 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     try:
         task = Task.from_json(connection.recv_bytes().decode())
-        from molgen.base.parallel import single_thread
-
         with single_thread():
             while True:
                 job = Job.from_json(connection.recv_bytes().decode())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rdkit import Chem
 
+from molgen.base.parallel import map_chunks
 from molgen.chem.parsing import (
     MoleculeError,
     abbreviate,
@@ -281,8 +282,6 @@ def standardize(
     >>> print(result.rejected[0])
     line 2: 'C1CC': ring closure 1 is never closed
     """
-    from molgen.base.parallel import map_chunks
-
     texts = as_smiles_list(smiles)
     numbers = list(range(1, len(texts) + 1)) if lines is None else [int(x) for x in lines]
     if len(numbers) != len(texts):

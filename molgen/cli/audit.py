@@ -19,6 +19,7 @@ from molgen.cli.common import (
     show_progress,
     tell,
 )
+from molgen.training.config import FINE_TUNING
 
 
 @app.command()
@@ -188,7 +189,6 @@ def train_audited(
     """
     with plain_errors():
         from molgen.auditing.early_stopping import train_audited as run_training
-        from molgen.training.config import FINE_TUNING
 
         config = FINE_TUNING.given(
             n_steps=steps, batch_size=batch_size, learning_rate=learning_rate,

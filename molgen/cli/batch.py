@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from molgen.batch.running import estimate_batch, run_batch
 from molgen.cli.app import app
 from molgen.cli.common import (
     check_folder,
@@ -44,8 +45,6 @@ def batch(
 
         molgen batch run.yaml --output candidates --dry-run
     """
-    from molgen.batch.running import estimate_batch, run_batch
-
     with plain_errors():
         if dry_run:
             estimate = estimate_batch(run, output)

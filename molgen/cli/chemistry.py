@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molgen.chem.properties import describe as describe_molecules
+from molgen.chem.properties import whole_counts
+from molgen.chem.standardization import standardize as standardize_molecules
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
@@ -35,6 +38,18 @@ from molgen.cli.common import (
     write_rejects,
     write_table,
 )
+from molgen.filters.filter_sets import (
+    NOT_A_MOLECULE,
+    PRESETS,
+    as_filter_set,
+    filter_molecules,
+    filter_names,
+    funnel_table,
+    named_filter,
+)
+from molgen.filters.funnel_plot import plot_funnel
+from molgen.filters.rules import RULES
+from molgen.provenance import verify as verify_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,8 +82,6 @@ def standardize(
 
       molgen standardize drugs.smi | molgen filter -
     """
-    from molgen.chem.standardization import standardize as standardize_molecules
-
     with plain_errors():
         read = read_input(molecules, column, format)
         result = standardize_molecules(
@@ -121,9 +134,6 @@ def describe(
 
       molgen describe library.sdf.gz -o library.parquet --rejects bad.csv
     """
-    from molgen.chem.properties import describe as describe_molecules
-    from molgen.chem.properties import whole_counts
-
     with plain_errors():
         read = read_input(molecules, column, format)
         names = None if properties is None else [p.strip() for p in properties.split(",")]
@@ -179,13 +189,6 @@ def filter_(
 
       molgen filter library.smi -f rules.yaml --rejects bad.csv --funnel funnel.svg
     """
-    from molgen.filters.filter_sets import (
-        NOT_A_MOLECULE,
-        as_filter_set,
-        filter_molecules,
-        funnel_table,
-    )
-
     with plain_errors():
         if show:
             _list_filters()
@@ -219,9 +222,6 @@ def filter_(
 
 
 def _list_filters() -> None:
-    from molgen.filters.filter_sets import PRESETS, filter_names, named_filter
-    from molgen.filters.rules import RULES
-
     for name, members in PRESETS.items():
         show(f"preset {name}: {', '.join(members)}")
     for name in filter_names():
@@ -232,8 +232,6 @@ def _list_filters() -> None:
 
 
 def _write_funnel(steps: pd.DataFrame, path: Path) -> None:
-    from molgen.filters.funnel_plot import plot_funnel
-
     if path.suffix.lower() == ".csv":
         try:
             steps.to_csv(path, index=False)
@@ -257,8 +255,6 @@ def verify(
 
       molgen verify molecules.csv
     """
-    from molgen.provenance import verify as verify_file
-
     with plain_errors():
         outcome = verify_file(path, n_rows=rows, seed=seed)
         show(str(outcome))

@@ -14,6 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
+from molgen.base.parquet import ParquetError, read_parquet
+from molgen.base.whole_files import write_atomically
+from molgen.chem.parsing import MoleculeError, parse
+from molgen.files.datasets import hash_smiles
+from molgen.files.molecule_files import read_molecules
+from molgen.files.tables import check_suffix
+from molgen.provenance import record, save_table
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -64,8 +72,6 @@ def check_folder(path: Path | None) -> Path | None:
 
 def check_table_place(path: Path | None) -> Path | None:
     """Like :func:`check_place`, for a table, whose ending says how it is written."""
-    from molgen.files.tables import check_suffix
-
     check_place(path)
     if path is not None and str(path) != "-":
         try:
@@ -218,8 +224,6 @@ def _leave_pipe() -> None:
 
 def read_input(source: str, column: str | None, format: str | None = None) -> MoleculeFile:
     """The molecules of a file, or of standard input for ``-``."""
-    from molgen.files.molecule_files import read_molecules
-
     return read_molecules(source, column=column, format=format)
 
 
@@ -235,8 +239,6 @@ def read_smiles(source: str | Path) -> tuple[str, ...]:
 
 def not_molecules(read: MoleculeFile) -> list[dict[str, Any]]:
     """The rows read that are not molecules: ``line`` (place, from 1) and ``reason``."""
-    from molgen.chem.parsing import MoleculeError, parse
-
     refused = []
     for line, smiles in enumerate(read.smiles, start=1):
         try:
@@ -260,8 +262,6 @@ def write_rejects(path: Path | None, read: MoleculeFile, refused: list[dict[str,
         refused: rows of ``read`` (``line``, from 1, is the place in it) with ``reason``.
     """
     import pandas as pd
-
-    from molgen.base.whole_files import write_atomically
 
     rows = [(r.line, r.name, r.smiles, r.reason) for r in read.rejected]
     for entry in refused:
@@ -289,8 +289,6 @@ def read_columns(path: Path) -> pd.DataFrame:
     """All columns of a .parquet, .tsv or else .csv file."""
     import pandas as pd
 
-    from molgen.base.parquet import ParquetError, read_parquet
-
     if path.suffix != ".parquet":
         return pd.read_csv(path, sep="\t" if path.suffix in (".tsv", ".tab") else ",")
     try:
@@ -303,8 +301,6 @@ def write_table(
     table: pd.DataFrame, output: Path | None, function: str, arguments: dict[str, Any], data: str
 ) -> None:
     """The table to a file with its provenance, or as CSV to standard output."""
-    from molgen.provenance import record, save_table
-
     if output is None or str(output) == "-":
         write_out(table.to_csv(index=False))
         return
@@ -332,8 +328,6 @@ def write_lines(table: pd.DataFrame) -> None:
 
 def hash_input(read: MoleculeFile) -> str:
     """SHA-256 of the molecules read, for provenance."""
-    from molgen.files.datasets import hash_smiles
-
     return hash_smiles(read.smiles)
 
 

@@ -19,6 +19,9 @@ from molgen.cli.common import (
     tell,
 )
 from molgen.cli.generate import Count, Model, Seed, Temperature, load_generator, write_molecules
+from molgen.precedent.building import build_precedent
+from molgen.report.analogues import draw_pairs, draw_path
+from molgen.sampling.molecules import Molecules
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator, Molecules
@@ -62,9 +65,6 @@ def near(
 
         molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" --keep "C(=O)N" -o near.csv --picture near.svg
     """
-    from molgen.report.analogues import draw_pairs
-    from molgen.sampling.molecules import Molecules
-
     with plain_errors():
         generator = load_generator(model)
         arguments: dict[str, Any] = {
@@ -104,8 +104,6 @@ def interpolate(
 
         molgen interpolate "Cc1ccccc1" "O=C(N)c1ccncc1" -n 6 --picture path.svg
     """
-    from molgen.report.analogues import draw_path
-
     with plain_errors():
         generator = load_generator(model)
         molecules = generator.interpolate(start, end, n_steps=steps, seed=seed)
@@ -348,8 +346,6 @@ def precedent(
 
         molgen precedent molecules.smi -o my-model/precedent.zip
     """
-    from molgen.precedent.building import build_precedent
-
     with plain_errors():
         read = read_input(source, column)
         extra: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molgen.base.parquet import read_parquet, write_parquet
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
@@ -25,6 +26,9 @@ from molgen.cli.common import (
     write_out,
     write_rejects,
 )
+from molgen.provenance import record, save_table
+from molgen.sampling.molecules import Molecules
+from molgen.training.config import usual_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +68,6 @@ def write_molecules(
         write_out("".join(f"{s}\n" for s in molecules))
         return
     import pandas as pd
-
-    from molgen.provenance import record, save_table
 
     if table is None:
         table = pd.DataFrame({"smiles": list(molecules)})
@@ -124,7 +126,6 @@ def _sample_balanced(
 ) -> None:
     """Sample with the shares asked for, and tell the balance that came out."""
     from molgen.generation.balancing import sample_balanced
-    from molgen.sampling.molecules import Molecules
 
     shares: dict[str, float] = {}
     for text in balance:
@@ -188,8 +189,6 @@ def _write_latents(output: Path, read: MoleculeFile, refused: list[dict[str, Any
     import numpy as np
     import pandas as pd
 
-    from molgen.base.parquet import write_parquet
-
     table = pd.DataFrame(z, columns=[f"z{i}" for i in range(z.shape[1])])
     table.insert(0, "smiles", list(read.smiles))
     table = with_columns(table, read, refused)
@@ -239,8 +238,6 @@ def _read_latents(source: Path) -> Any:
     import zipfile
 
     import numpy as np
-
-    from molgen.base.parquet import read_parquet
 
     try:
         if source.suffix == ".parquet":
@@ -296,7 +293,6 @@ def train(
 
         molgen train series.csv -o tuned --from moses --steps 300
     """
-    from molgen.training.config import usual_config
     from molgen.training.whole_run import train as run_training
 
     with plain_errors():

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from molgen.base.arguments import nearest_name
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
@@ -28,6 +29,11 @@ from molgen.cli.common import (
     write_rejects,
     write_table,
 )
+from molgen.qsar.model import fit_qsar
+from molgen.qsar.panel import QsarPanel, fit_panel, load_panel
+from molgen.qsar.saved import load_qsar
+from molgen.scoring.objectives import Objective
+from molgen.scoring.objectives import score as score_molecules
 
 Goals = Annotated[
     list[str] | None,
@@ -75,8 +81,6 @@ def score(
 
       molgen score library.smi --objective objective.yaml --filters default
     """
-    from molgen.scoring.objectives import score as score_molecules
-
     with plain_errors():
         wanted = read_objective(objective, goal or [], aggregation, filters)
         if save is not None:
@@ -102,8 +106,6 @@ def read_objective(
     path: Path | None, goals: list[str], aggregation: str | None, filters: str | None
 ) -> Any:
     """The objective of a file, or of statements, with options laid over it."""
-    from molgen.scoring.objectives import Objective
-
     if (path is None) == (not goals):
         raise ValueError("give either an objective's file or one or more --goal 'maximise qed'")
     plain: dict[str, Any] = {"components": goals}
@@ -156,9 +158,6 @@ def qsar_fit(
 
       molgen qsar fit assay.xlsx.csv --target outcome --positive active -o model/
     """
-    from molgen.qsar.model import fit_qsar
-    from molgen.qsar.panel import QsarPanel, fit_panel
-
     with plain_errors():
         read = read_input(str(data), smiles)
         for name in target:
@@ -201,8 +200,6 @@ _UNIT_COLUMNS = ("standard_units", "standard_unit", "units", "unit")
 
 
 def _find_column(read: Any, name: str) -> None:
-    from molgen.base.arguments import nearest_name
-
     if name not in read.columns:
         raise ValueError(
             f"{read.source} has no column {name!r}.{nearest_name(name, list(read.columns))} It "
@@ -260,9 +257,6 @@ def qsar_predict(
 
       molgen qsar predict model/ library.smi -o predicted.csv --rejects bad.csv
     """
-    from molgen.qsar.panel import load_panel
-    from molgen.qsar.saved import load_qsar
-
     with plain_errors():
         panel = (model / "panel.json").is_file()
         loaded: Any = load_panel(model) if panel else load_qsar(model)

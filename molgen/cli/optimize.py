@@ -21,6 +21,7 @@ from molgen.cli.common import (
     write_table,
 )
 from molgen.cli.objectives import Goals, read_objective
+from molgen.report.page import report as write_report
 
 
 @app.command()
@@ -65,7 +66,6 @@ def optimize(
     """
     with plain_errors():
         from molgen.optimization.goal_directed import optimize as search
-        from molgen.report.page import report as write_report
 
         wanted = read_objective(objective, goal or [], None, None)
         with _ended_gently():

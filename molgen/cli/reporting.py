@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molgen.base.whole_files import write_atomically
+from molgen.chem.properties import describe as describe_molecules
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
@@ -26,6 +28,10 @@ from molgen.cli.common import (
     tell,
     write_rejects,
 )
+from molgen.evaluation.metrics import evaluate as evaluate_molecules
+from molgen.provenance import record
+from molgen.report.drawing import draw as draw_molecules
+from molgen.report.page import report as write_report
 
 if TYPE_CHECKING:
     from molgen.files.molecule_files import MoleculeFile
@@ -64,9 +70,6 @@ def evaluate(
 
       molgen evaluate mine.smi -r house.csv -m FCD,SNN,Novelty
     """
-    from molgen.base.whole_files import write_atomically
-    from molgen.evaluation.metrics import evaluate as evaluate_molecules
-
     with plain_errors():
         read = read_input(molecules, column, format)
         generated = [*read.smiles, *(r.smiles for r in read.rejected)]
@@ -115,9 +118,6 @@ def draw(
 
       molgen draw hits.smi -o hits.svg -s qed,sa_score --highlight brenk
     """
-    from molgen.chem.properties import describe as describe_molecules
-    from molgen.report.drawing import draw as draw_molecules
-
     with plain_errors():
         read = read_input(molecules, column, format)
         smiles = list(read.smiles[:limit])
@@ -171,9 +171,6 @@ def report(
 
       molgen report best.csv -o best.html -r house.smi
     """
-    from molgen.provenance import record
-    from molgen.report.page import report as write_report
-
     with plain_errors():
         read = read_input(molecules, column, format)
         given: Any = (

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from molgen.base.parquet import ParquetError, parquet_bytes, read_parquet
 from molgen.base.whole_files import write_atomically
+from molgen.chem.parsing import parse_or_none, quiet_rdkit
 from molgen.files.molecule_files import SIGNATURES
 from molgen.files.provenance_records import Provenance, canonical_text, held_digests, row_digests
 
@@ -142,8 +143,6 @@ def _to_json(table: pd.DataFrame, provenance: Provenance, smiles_column: str) ->
 def _to_sdf(table: pd.DataFrame, provenance: Provenance, smiles_column: str) -> bytes:
     from rdkit import Chem
     from rdkit.Chem import rdDepictor
-
-    from molgen.chem.parsing import parse_or_none, quiet_rdkit
 
     whole = replace(provenance, row_digests=())
     one_line = json.dumps(json.loads(whole.to_json()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molgen.filters.filter_sets import funnel_table
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,8 +25,6 @@ def plot_funnel(funnel: pd.DataFrame, path: str | Path | None = None) -> Any:
         ValueError: a table without a funnel, or a file that cannot be written.
     """
     from matplotlib.figure import Figure
-
-    from molgen.filters.filter_sets import funnel_table
 
     if "fell" not in funnel.columns:
         funnel = funnel_table(funnel)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from rdkit import Chem, rdBase
 
-from molgen.chem.parsing import parse, quiet_rdkit
+from molgen.chem.parsing import parse, parse_or_none, quiet_rdkit
 from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.chem.typed_molecules import AtomType, TypedMol, as_typed
 
@@ -214,8 +214,6 @@ def ring_system_table(smiles: Iterable[str]) -> pd.DataFrame:
         ``in_chembl``. Texts that are not molecules are left out.
     """
     import pandas as pd
-
-    from molgen.chem.parsing import parse_or_none
 
     seen: dict[str, list] = {}
     for text in smiles:

@@ -16,6 +16,8 @@ from molgen.base.arguments import check_count
 from molgen.base.random_streams import seeded
 from molgen.chem.parsing import canonical
 from molgen.chem.refusals import Refusal
+from molgen.generation import growing, near, paths
+from molgen.generation.windows import sample_where
 from molgen.model.checkpoints import find_model
 from molgen.model.config import BLOCK
 from molgen.precedent.files import NAME, PrecedentTable, load_precedent, shipped_precedent
@@ -136,8 +138,6 @@ class Generator(Sampler):
         Raises ValueError if the molecule cannot be read, ``radius`` is not a share, or ``keep`` and
         ``change`` leave nothing to change.
         """
-        from molgen.generation import near
-
         return near.sample_near(self, smiles, n, radius, seed, temperature, keep, change, filters)
 
     def near_table(
@@ -153,8 +153,6 @@ class Generator(Sampler):
     ) -> pd.DataFrame:
         """The analogues of ``sample_near`` as a table (see ``near.near_table``): similarity, the
         share of the lead that is kept, what was changed, and how likely the model finds it."""
-        from molgen.generation import near
-
         return near.near_table(self, smiles, n, radius, seed, temperature, keep, change, filters)
 
     def sample_near_latent(
@@ -227,8 +225,6 @@ class Generator(Sampler):
 
         limits: ``atoms=`` and ``rings=`` of each group, a number or (least, most); ``fill_exits=``.
         """
-        from molgen.generation import growing
-
         return growing.sample_scaffold(self, scaffold, n, seed, temperature, near, radius, **limits)
 
     def link(self, a: str, b: str, n: int, seed: int = 0, **limits: Any) -> Molecules:
@@ -237,8 +233,6 @@ class Generator(Sampler):
         limits: ``length=`` in bonds from fragment to fragment, ``atoms=``, ``rings=``, ``rotors=``
         of the linker, each a number or (least, most); see ``growing.link``.
         """
-        from molgen.generation import growing
-
         return growing.link(self, a, b, n, seed, **limits)
 
     def connect(self, fragments: Sequence[str], n: int, seed: int = 0, **limits: Any) -> Molecules:
@@ -246,16 +240,12 @@ class Generator(Sampler):
 
         limits: ``atoms=``, ``rings=``, ``ring=True``; see ``growing.connect``.
         """
-        from molgen.generation import growing
-
         return growing.connect(self, fragments, n, seed, **limits)
 
     def replace_substituents(
         self, smiles: str, core: str, n: int, seed: int = 0, near: bool = False
     ) -> Molecules:
         """``n`` molecules with the ``core`` of ``smiles`` and new substituents."""
-        from molgen.generation import growing
-
         return growing.replace_substituents(self, smiles, core, n, seed, near=near)
 
     def replace_core(
@@ -266,8 +256,6 @@ class Generator(Sampler):
         limits: ``atoms=`` of the new core, ``ring=``, ``include_old=``; see
         ``growing.replace_core``.
         """
-        from molgen.generation import growing
-
         return growing.replace_core(self, smiles, core, n, seed, **limits)
 
     def sample_where(
@@ -280,8 +268,6 @@ class Generator(Sampler):
         diverse: bool = True,
     ) -> Molecules:
         """``n`` different molecules in a property window (see ``conditioning.sample_where``)."""
-        from molgen.generation.windows import sample_where
-
         return sample_where(self, wanted, n, seed, scaffold, temperature, None, diverse)
 
     def interpolate(
@@ -299,8 +285,6 @@ class Generator(Sampler):
 
         Raises ValueError if a molecule cannot be read or ``n_steps`` is below 2.
         """
-        from molgen.generation import paths
-
         return paths.interpolate(self, start, end, n_steps, seed, filters)
 
     def interpolate_latent(

@@ -26,7 +26,11 @@ from molgen.base.arguments import check_count, check_temperature
 from molgen.base.random_streams import seeded
 from molgen.chem.fingerprints import fingerprints, tanimoto
 from molgen.chem.parsing import canonical, parse_whole
+from molgen.chem.properties import compute
 from molgen.chem.refusals import Refusal
+from molgen.chem.typed_molecules import as_typed
+from molgen.filters.fast_filters import refuses
+from molgen.filters.filter_sets import as_filter_set
 from molgen.generation.cutting import find_parts
 from molgen.generation.lead_changes import (
     Change,
@@ -588,11 +592,6 @@ def filter_test(mols: Sequence[Chem.Mol], filters: Any) -> Callable[[Chem.Mol], 
     """Whether a molecule fails none of ``filters`` but those that one of ``mols`` fails, too."""
     if filters is None:
         return lambda mol: True
-    from molgen.chem.properties import compute
-    from molgen.chem.typed_molecules import as_typed
-    from molgen.filters.fast_filters import refuses
-    from molgen.filters.filter_sets import as_filter_set
-
     chosen = as_filter_set(filters)
     failed = {reason.filter for mol in mols for reason in chosen.refuse(mol)}
     asked = [f for f in chosen.filters if f.name not in failed]

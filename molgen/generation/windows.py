@@ -24,8 +24,10 @@ from molgen.base.arguments import check_count
 from molgen.base.random_streams import seeded
 from molgen.chem.diversity import choose_maxmin
 from molgen.chem.fingerprints import fingerprints
+from molgen.chem.properties import check_descriptors, compute
 from molgen.chem.refusals import Refusal
 from molgen.chem.similarity import pack, similarity_moments
+from molgen.generation.prefixes import prepare_prefix
 from molgen.model.config import BLOCK
 from molgen.motifs.trees import motif
 from molgen.sampling.molecules import Molecules, to_canonical
@@ -91,8 +93,6 @@ class Window:
 
         Raises ValueError naming what is unknown or contradictory.
         """
-        from molgen.chem.properties import check_descriptors
-
         if not wanted:
             raise ValueError("the window is empty; expected for example {'logp': (1, 3)}")
         patterns: list[str] = []
@@ -114,8 +114,6 @@ class Window:
 
     def distances(self, smiles: Sequence[str], scales: Mapping[str, float]) -> np.ndarray:
         """How far each molecule is from the window, (n,); 0 inside, NaN where it is undefined."""
-        from molgen.chem.properties import compute
-
         queries = [Chem.MolFromSmarts(p) for p in self.patterns]
         result = np.zeros(len(smiles))
         for i, text in enumerate(smiles):
@@ -348,8 +346,6 @@ class _Source:
     """Molecules from the model, plain or around others, with the scaffold kept if there is one."""
 
     def __init__(self, model: Generator, scaffold: str | None, seed: int, temperature: float):
-        from molgen.generation.prefixes import prepare_prefix
-
         self.model, self.seed, self.temperature = model, seed, temperature
         self.writer, self.prefix = model.writer, None
         if scaffold is not None:
@@ -394,8 +390,6 @@ class _Source:
 
 def _scales(pool: Sequence[str], window: Window) -> dict[str, float]:
     """The spread of each property among plain samples, to weigh distances."""
-    from molgen.chem.properties import compute
-
     names = list(window.ranges)
     if not names:
         return {}
@@ -407,8 +401,6 @@ def _scales(pool: Sequence[str], window: Window) -> dict[str, float]:
 def _short(
     model: Generator, wanted, found: list[str], nearest: str | None, n: int, drawn: int
 ) -> Molecules:
-    from molgen.chem.properties import compute
-
     reason = f"{len(found)} of {n} molecules inside the window in {drawn} draws"
     if nearest is not None:
         names = [k for k in wanted if k not in ("smarts", "chemotype")]

@@ -28,9 +28,13 @@ from molgen.base.whole_files import cache_folder
 from molgen.chem.diversity import select_diverse
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse, parse_or_none
 from molgen.chem.properties import sa_score
+from molgen.files.datasets import load_dataset
+from molgen.filters.filter_sets import as_filter_set, filter_molecules
+from molgen.generation.generator import load_model
 from molgen.optimization.oracle import Call, Oracle
 from molgen.optimization.proposers import Proposer, default_proposers
 from molgen.optimization.search import SearchSettings, search
+from molgen.scoring.objectives import Objective, as_objective
 from molgen.scoring.values import COSTLY_KINDS
 
 if TYPE_CHECKING:
@@ -324,8 +328,6 @@ def latent_proposer(model: Generator) -> Proposer:
 
 
 def _scorer(objective: Any) -> tuple[Any, str]:
-    from molgen.scoring.objectives import Objective, as_objective
-
     if callable(objective) and not isinstance(objective, Objective):
         return objective, getattr(objective, "__name__", type(objective).__name__)
     resolved = as_objective(objective)
@@ -334,8 +336,6 @@ def _scorer(objective: Any) -> tuple[Any, str]:
 
 def _model(model: Generator | str | None) -> Generator | None:
     if isinstance(model, str | os.PathLike):
-        from molgen.generation.generator import load_model
-
         return load_model(model)
     return model
 
@@ -344,8 +344,6 @@ def _library(model: Generator | None, seed: int) -> Sequence[str]:
     """Molecules that the search may start from: of the model, or of MOSES's sample."""
     if model is not None:
         return list(dict.fromkeys(model.sample(_LIBRARY, seed=seed)))
-    from molgen.files.datasets import load_dataset
-
     return load_dataset("moses", split="sample")[:_LIBRARY]
 
 
@@ -354,8 +352,6 @@ def _accept(filters: Any, scorer: Any) -> Callable[[list[str]], Sequence[bool]] 
     own = getattr(scorer, "accepts", None)
     if filters is None:
         return own
-    from molgen.filters.filter_sets import as_filter_set, filter_molecules
-
     checked = as_filter_set(filters)
 
     def accept(smiles: list[str]) -> list[bool]:

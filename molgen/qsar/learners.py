@@ -16,6 +16,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from molgen.base.arguments import nearest_name
 from molgen.qsar.features import import_deepchem, quiet_deepchem
+from molgen.qsar.gaussian_process import choose_settings, featurize, kernel, standard
 
 
 class Learner(Protocol):
@@ -136,8 +137,6 @@ class ProcessLearner:
 
     def fit(self, smiles: Sequence[str], x: np.ndarray, y: np.ndarray) -> None:
         """See :class:`Learner`."""
-        from molgen.qsar.gaussian_process import choose_settings, featurize, kernel, standard
-
         features = featurize(list(smiles))
         rng = np.random.default_rng([self._seed, 31])
         sample = rng.permutation(len(y))[:500]
@@ -154,8 +153,6 @@ class ProcessLearner:
 
     def predict(self, smiles: Sequence[str], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Learner`."""
-        from molgen.qsar.gaussian_process import featurize, kernel
-
         cross = kernel(featurize(list(smiles)), self._features, self._standard, self._settings)
         mean = cross @ self._alpha * self._scale + self._centre
         solved = solve_triangular(self._factor, cross.T, lower=True)

@@ -14,6 +14,7 @@ from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from molgen.chem.parsing import as_smiles_list, parse_or_none, quiet_rdkit
+from molgen.filters.filter_sets import Reasons, filter_molecules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,8 +216,6 @@ def _inputs(
     smiles: Any, scores: Any, highlight: Any
 ) -> tuple[list[str], dict[str, Sequence[Any]], list[tuple]]:
     """SMILES, values to write beneath, and reasons, from a table or from separate arguments."""
-    from molgen.filters.filter_sets import Reasons, filter_molecules
-
     values: dict[str, Sequence[Any]] = {}
     held = None
     if hasattr(smiles, "columns"):

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from molgen.qsar import admet as admet_ai
+from molgen.qsar.saved import load_qsar
 from molgen.scoring.guarded_calls import (
     Answer,
     UserFunction,
@@ -42,8 +44,6 @@ def _qsar_model(parameters: Mapping[str, Any]) -> Any:
 
 @lru_cache(maxsize=4)  # its scale and its label are asked for beside its predictions
 def _loaded_qsar(path: str, changed: int) -> Any:
-    from molgen.qsar.saved import load_qsar
-
     return load_qsar(path)
 
 
@@ -109,12 +109,10 @@ def qsar_label(parameters: Mapping[str, Any]) -> str:
 
 def admet(parameters: Mapping[str, Any]) -> Evaluator:
     """One endpoint of ADMET-AI."""
-    from molgen.qsar import admet
-
-    endpoint = admet.check_endpoint(parameters["endpoint"])
+    endpoint = admet_ai.check_endpoint(parameters["endpoint"])
 
     def evaluate(smiles: list[str]) -> list[Answer]:
-        table = admet.predict(smiles, endpoints=[endpoint])
+        table = admet_ai.predict(smiles, endpoints=[endpoint])
         return [
             Answer(float(v)) if math.isfinite(v) else Answer(math.nan, "no prediction")
             for v in table[endpoint]
@@ -125,9 +123,7 @@ def admet(parameters: Mapping[str, Any]) -> Evaluator:
 
 def admet_scale(parameters: Mapping[str, Any]) -> Scale | None:
     """From approved drugs."""
-    from molgen.qsar import admet
-
-    low, high, spread, unit = admet.endpoint_scale(parameters["endpoint"])
+    low, high, spread, unit = admet_ai.endpoint_scale(parameters["endpoint"])
     return Scale(low, high, spread, unit)
 
 

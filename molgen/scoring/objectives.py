@@ -32,6 +32,7 @@ from molgen.chem.parsing import (
     refusal_reason,
     whole_or_none,
 )
+from molgen.filters.filter_sets import as_filter_set
 from molgen.scoring.components import Component
 from molgen.scoring.desirability import aggregation_name
 from molgen.scoring.kinds import kind_named
@@ -117,8 +118,6 @@ class Objective:
         if self.missing not in ("zero", "ignore"):
             raise ValueError(f"missing is 'zero' or 'ignore'; got {self.missing!r}")
         if self.filters is not None:
-            from molgen.filters.filter_sets import as_filter_set
-
             object.__setattr__(self, "_filters", as_filter_set(self.filters))
         # Evaluators are built now, so that a wrong SMARTS or path is reported before any run.
         self._evaluators.extend(kind_named(p.property).build(p.params) for p in parts)

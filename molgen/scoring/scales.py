@@ -20,6 +20,7 @@ from rdkit import Chem
 
 from molgen.chem.parsing import MoleculeError, parse, quiet_rdkit
 from molgen.chem.properties import DESCRIPTORS
+from molgen.files.datasets import load_dataset
 from molgen.scoring.guarded_calls import Answer
 
 Evaluator = Callable[[list[str]], list[Answer]]
@@ -103,8 +104,6 @@ def _scale(low: float, high: float, spread: float) -> Scale:
 @lru_cache(maxsize=64)
 def _scale_of_sample(function: Callable[[Chem.Mol], float]) -> Scale | None:
     """The scale of a function of molecules from the shipped sample of MOSES."""
-    from molgen.files.datasets import load_dataset
-
     sample = list(load_dataset("moses", split="sample")[:_SAMPLE])
     values = np.array([answer.value for answer in per_molecule(function)(sample)])
     values = values[np.isfinite(values)]

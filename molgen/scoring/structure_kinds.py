@@ -16,6 +16,8 @@ from rdkit.Chem import rdFingerprintGenerator
 from molgen.base.arguments import nearest_name
 from molgen.chem.parsing import parse, quiet_rdkit
 from molgen.chem.ring_systems import ring_systems
+from molgen.filters.filter_sets import as_filter_set, filter_molecules
+from molgen.filters.ring_frequency import moses_ring_counts
 from molgen.scoring.guarded_calls import Answer
 from molgen.scoring.scales import Evaluator, per_molecule
 
@@ -93,8 +95,6 @@ def substructure_count(parameters: Mapping[str, Any]) -> Evaluator:
 
 def passes(parameters: Mapping[str, Any]) -> Evaluator:
     """1 where a molecule passes the filters, otherwise 0; the note gives the reasons."""
-    from molgen.filters.filter_sets import as_filter_set, filter_molecules
-
     checked = as_filter_set(parameters["filters"])
 
     def evaluate(smiles: list[str]) -> list[Answer]:
@@ -141,8 +141,6 @@ def _embedded(mol: Chem.Mol, count: int, seed: int) -> Chem.Mol:
 # ---- rings and alerts ----------------------------------------------------------------------------
 def ring_rarity(parameters: Mapping[str, Any]) -> Evaluator:
     """-log10 of the frequency in MOSES of the rarest ring system."""
-    from molgen.filters.ring_frequency import moses_ring_counts
-
     counts = moses_ring_counts()
 
     def score(mol: Chem.Mol) -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molgen.chem.parsing import parse_or_none
+from molgen.filters.filter_sets import filter_molecules
 from molgen.scoring.components import Component
 from molgen.scoring.desirability import aggregate
 from molgen.scoring.guarded_calls import Answer
@@ -169,8 +170,6 @@ def _passes(
             notes[int(missed)].append(f"refused: not {part.statement}")
         passed &= kept
     if filters is not None:
-        from molgen.filters.filter_sets import filter_molecules
-
         table = filter_molecules(smiles, filters=filters)
         for row, (good, reasons) in enumerate(zip(table["passed"], table["reasons"])):
             if not good:
@@ -194,8 +193,6 @@ def keeps_bounds(
             kept = iter(part.satisfied(np.array(values, dtype=float)))
             good = [fine and bool(next(kept)) for fine in good]
     if filters is not None and any(good):
-        from molgen.filters.filter_sets import filter_molecules
-
         asked = [text for text, fine in zip(smiles, good) if fine]
         passed = iter(filter_molecules(asked, filters=filters)["passed"])
         good = [fine and bool(next(passed)) for fine in good]

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 import molgen
 from molgen.base.whole_files import file_hash, write_text
 from molgen.chem.refusals import Refusal
+from molgen.files.datasets import read_molecules
 from molgen.model.checkpoints import read_config, read_model, save_model
 from molgen.model.export import mark_secret
 from molgen.model.graph_vae import GraphVAE, ModelConfig
@@ -223,8 +224,6 @@ def _trees(
             raise ValueError(f"the trees in {smiles} hold no stereo, which the model learns")
         return table, [], 0, file_hash(Path(smiles) / "motif.npy")
     if isinstance(smiles, str | os.PathLike):
-        from molgen.files.datasets import read_molecules
-
         smiles = list(read_molecules(Path(smiles)).smiles)
     table, refused, flattened = build_table(smiles, n_workers, progress, stereo)
     if flattened:

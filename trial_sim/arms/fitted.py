@@ -18,6 +18,7 @@ import pandas as pd
 import trial_sim.arms.differential_privacy
 import trial_sim.outcomes.times.stratified  # noqa: F401  (load_fitted reads their records)
 from trial_sim.arms.sampling import as_table, draw_codes
+from trial_sim.arms.scenario import FittedOutcomes
 from trial_sim.arms.settings import Settings, check_count
 from trial_sim.base.storage import read, storable, write
 from trial_sim.covariates.encoding import encode
@@ -26,6 +27,7 @@ from trial_sim.data.endpoints import Endpoint
 from trial_sim.data.schema import Column, TrialSchema
 from trial_sim.data.trial import Trial
 from trial_sim.numerics.random_streams import stream
+from trial_sim.outcomes.combine import ASSUMPTION, combined
 
 
 @storable
@@ -198,8 +200,6 @@ class FittedTrial:
         Raises:
             ValueError: fewer than two parts, the control among them, an unknown arm.
         """
-        from trial_sim.outcomes.combine import ASSUMPTION, combined
-
         indices = tuple(self.arm_index(a) for a in parts)
         if len(indices) < 2 or 0 in indices:
             raise ValueError(
@@ -325,8 +325,6 @@ class FittedTrial:
             control, treatment: fitted arms that the design's first and second arm stand for.
             uncertainty: draw parameters afresh for every simulated trial.
         """
-        from trial_sim.arms.scenario import FittedOutcomes
-
         pair = (self.arm_index(control), self.arm_index(treatment))
         return FittedOutcomes.of(self, pair, uncertainty)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from trial_sim.arms.differential_privacy import private_fit
 from trial_sim.arms.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.covariates.conditions import sample_codes
 from trial_sim.covariates.encoding import encode
@@ -21,6 +22,7 @@ from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.data_cutoff import find_cutoff
 from trial_sim.outcomes.features import FeatureMap
 from trial_sim.outcomes.times import stratified
+from trial_sim.outcomes.times.multistate import IllnessDeath
 
 __all__ = ["FittedTrial", "Settings", "fit", "load_fitted", "stream"]
 
@@ -208,8 +210,6 @@ def layout(
 def _private(
     trial: Trial, record: Endpoint, schema: TrialSchema, settings: Settings, noise_seed: int | None
 ) -> FittedTrial:
-    from trial_sim.arms.differential_privacy import private_fit
-
     assert settings.epsilon is not None
     generator, outcome, schema, privacy = private_fit(
         plain_trial(trial),
@@ -240,8 +240,6 @@ def endpoint_of(trial: Trial, endpoint: str | Sequence[str]) -> Endpoint:
     """The record of one endpoint, or of two that are fitted jointly."""
     if isinstance(endpoint, str):
         return trial.endpoint(endpoint)
-    from trial_sim.outcomes.times.multistate import IllnessDeath
-
     records = [trial.endpoint(name) for name in endpoint]
     if len(records) != 2 or not all(isinstance(r, TimeToEvent) for r in records):
         raise ValueError(

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.auditing.compared.comparison import compare
+from trial_sim.auditing.figures import numbers_at_risk, outcome_curves
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -327,9 +330,6 @@ def plot_outcome(real: Trial, synthetic: Trial, endpoint: str, seed: int = 0) ->
         endpoint: which endpoint.
         seed: of the bootstrap that makes the band.
     """
-    from trial_sim.auditing.compared.comparison import compare
-    from trial_sim.auditing.figures import numbers_at_risk, outcome_curves
-
     comparison = compare(real, synthetic, endpoint=endpoint, seed=seed)
     return plot_curves(
         outcome_curves(comparison), numbers_at_risk(comparison), endpoint, None, real.time_unit

@@ -10,8 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
+from trial_sim.arms.fitting import fit as fit_trial
+from trial_sim.arms.fitting import load_fitted
+from trial_sim.auditing import audit as audit_trials
 from trial_sim.base.output_places import replacing, try_place
+from trial_sim.base.parquet import write_parquet
 from trial_sim.cli.app import app
+from trial_sim.data.datasets import load_trial, read_table, read_trial
 
 TRIAL_HELP = "A built-in trial (colon, veteran, ...), a YAML description, or a CSV with --spec."
 SpecOption = Annotated[
@@ -36,8 +41,6 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 def read(source: str, spec: Path | None) -> Any:
     """A built-in trial by name, or a trial from files."""
-    from trial_sim.data.datasets import load_trial, read_trial
-
     if spec is None and not Path(source).exists():
         return load_trial(source)
     return read_trial(source, spec)
@@ -72,8 +75,6 @@ def fit(
     seed: SeedOption = 0,
 ) -> None:
     """Fit a real trial and save the model (no patient is in the file)."""
-    from trial_sim.arms.fitting import fit as fit_trial
-
     try_place(output, make_folder=True)
     real = read(trial, spec)
     names = endpoint or [next(iter(real.endpoints))]
@@ -121,9 +122,6 @@ def sample(
     seed: SeedOption = 0,
 ) -> None:
     """Sample synthetic patients of one arm, or a whole synthetic trial."""
-    from trial_sim.arms.fitting import load_fitted
-    from trial_sim.base.parquet import write_parquet
-
     try_place(output)
     fitted = load_fitted(model)
     options: dict[str, Any] = {
@@ -169,10 +167,6 @@ def audit(
     seed: SeedOption = 0,
 ) -> None:
     """Audit a fitted model, or a synthetic table, against the real trial."""
-    from trial_sim.arms.fitting import load_fitted
-    from trial_sim.auditing import audit as audit_trials
-    from trial_sim.data.datasets import read_table
-
     try_place(output)
     real = read(trial, spec)
     if (model is None) == (synthetic is None):

@@ -10,14 +10,14 @@ import typer
 from trial_sim.base.output_places import replacing, try_place
 from trial_sim.cli.app import app
 from trial_sim.cli.arms import plain_errors
+from trial_sim.exploration.report import look_rows, short_table, simulation_report
+from trial_sim.exploration.study import read_study
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML) with design and outcomes.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")]
 
 
 def _study(path: Path) -> Any:
-    from trial_sim.exploration.study import read_study
-
     return read_study(path)
 
 
@@ -32,7 +32,6 @@ def design_command(study: StudyFile, output: Output = None) -> None:
     import pandas as pd
 
     import trial_sim
-    from trial_sim.exploration.report import look_rows
 
     try_place(output)
     loaded = _study(study)
@@ -120,8 +119,6 @@ def _run_scenarios(loaded: Any, options: dict[str, Any], progress: bool) -> dict
 
 
 def _write_report(loaded: Any, results: dict[str, Any], path: Path, progress: bool) -> None:
-    from trial_sim.exploration.report import simulation_report
-
     table = _run_what_if(loaded, {}, progress) if loaded.what_if else None
     made = simulation_report(results, loaded.title, loaded.rationale, table)
     {".html": made.to_html, ".md": made.to_markdown, ".json": made.to_json}[path.suffix](path)
@@ -153,8 +150,6 @@ def what_if_command(
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
     """Simulate the study's grid of variations; print and write (CSV) the table."""
-    from trial_sim.exploration.report import short_table
-
     for place in (output, plot):
         try_place(place)
     loaded = _study(study)

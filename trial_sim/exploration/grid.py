@@ -13,6 +13,8 @@ import pandas as pd
 from trial_sim.base.records import nearest
 from trial_sim.design.design import Design
 from trial_sim.exploration.fields import find_field, get_field, set_fields
+from trial_sim.exploration.plots import draw
+from trial_sim.exploration.search import cheapest, levers
 from trial_sim.numerics.monte_carlo import average, share
 from trial_sim.simulation.operating_characteristics import SimulationResult
 from trial_sim.simulation.simulate import Job, check_inputs, run_jobs
@@ -73,8 +75,6 @@ class WhatIf(pd.DataFrame):
                 (one-at-a-time tables), ``"scatter"``, or ``"auto"``.
             value: column drawn. options: ``x``, ``y``, ``ax``.
         """
-        from trial_sim.exploration.plots import draw
-
         return draw(self, kind, value, **options)
 
     def cheapest(
@@ -98,14 +98,10 @@ class WhatIf(pd.DataFrame):
         Raises:
             ValueError: if no row qualifies, saying what comes nearest.
         """
-        from trial_sim.exploration.search import cheapest
-
         return cheapest(self, power, max_duration, cost, certain)
 
     def levers(self) -> pd.DataFrame:
         """What each change buys: power gained per extra patient and per extra month."""
-        from trial_sim.exploration.search import levers
-
         return levers(self)
 
 

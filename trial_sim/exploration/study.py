@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trial_sim.arms.fitting import load_fitted
 from trial_sim.base.plain_yaml import read_plain
 from trial_sim.base.records import Record, from_plain, nearest
 from trial_sim.design.design import Design
@@ -84,8 +85,6 @@ def read_outcomes(values: Any) -> Any:
         raise ValueError(f"outcomes must be a mapping, got {values!r}")
     values = dict(values)
     if values.get("type") == "fitted":
-        from trial_sim.arms.fitting import load_fitted
-
         keys = ("type", "path", "control", "treatment", "uncertainty")
         _known(values, keys, "fitted outcomes")
         for key in ("path", "control", "treatment"):

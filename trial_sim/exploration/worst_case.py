@@ -11,6 +11,7 @@ import pandas as pd
 
 from trial_sim.design.design import Design
 from trial_sim.exploration.fields import set_fields
+from trial_sim.exploration.grid import what_if
 from trial_sim.exploration.search import _is_whole
 from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.simulation.simulate import simulate
@@ -80,8 +81,6 @@ def worst_case_type_one_error(
         >>> sorted(worst.parameters), 0 <= worst.type_one_error.estimate <= 1
         (['control_median'], True)
     """
-    from trial_sim.exploration.grid import what_if
-
     effect = getattr(outcomes, "hazard_ratio", 1.0)
     ratios = list(effect.values()) if isinstance(effect, Mapping) else [effect]
     if any(np.any(np.asarray(r, dtype=float) != 1.0) for r in ratios):

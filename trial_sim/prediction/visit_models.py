@@ -14,6 +14,7 @@ import numpy as np
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.ongoing_responses import OngoingResponses
 from trial_sim.prediction.response_models import counts_of
+from trial_sim.scenarios.longitudinal import LongitudinalResponse
 
 # Draws of a Gibbs sampler that are passed over: at the start, and between two that are kept.
 _BURN_IN = 100
@@ -167,8 +168,6 @@ def planned_visits(outcomes: Any, arms: tuple[str, ...], centre: float) -> Visit
     Raises:
         TypeError: for another scenario, whose visits given those seen are not known.
     """
-    from trial_sim.scenarios.longitudinal import LongitudinalResponse
-
     if not isinstance(outcomes, LongitudinalResponse):
         raise TypeError(f"outcomes must be a LongitudinalResponse, got {outcomes!r}")
     covariance = outcomes.covariance()

@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from trial_sim.base.arguments import between, nearest
 from trial_sim.base.written import Written
+from trial_sim.sequential.boundaries import drift_for_power
 
 if TYPE_CHECKING:
     from trial_sim.sequential.design import GroupSequential
@@ -136,8 +137,6 @@ class ErrorLevel:
             return 1.0
         if abs(power - self.boundaries.power) < 1e-12:
             return self.boundaries.inflation_factor
-        from trial_sim.sequential.boundaries import drift_for_power
-
         gs = self.boundaries
         fixed = float(ndtri(power)) + self.z_alpha
         drift = drift_for_power(

@@ -16,7 +16,11 @@ import numpy as np
 
 from trial_sim.base.arguments import number, positive
 from trial_sim.numerics.roots import find_root
-from trial_sim.sample_size.average_hazard import SurvivalScenario, piecewise_survival
+from trial_sim.sample_size.average_hazard import (
+    SurvivalScenario,
+    piecewise_survival,
+    restricted_mean,
+)
 from trial_sim.sequential.integration import FloatArray
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -193,8 +197,6 @@ def milestone_moments(
 
 def rmst_moments(scenario: SurvivalScenario, time: float, tau: float) -> tuple[float, float]:
     """Difference of restricted mean survival to `tau` and its variance per enrolled patient."""
-    from trial_sim.sample_size.average_hazard import restricted_mean
-
     _check_followed(scenario, time, tau, "tau")
     profile = risk_profile(scenario, time, until=tau)
     breaks = scenario.breakpoints

@@ -34,6 +34,7 @@ from trial_sim.sequential.boundaries import (
     exit_probabilities,
     power_of,
 )
+from trial_sim.sequential.display import boundary_table, design_text
 from trial_sim.sequential.futility import FutilityProblem, solve_with_futility
 from trial_sim.sequential.integration import FloatArray
 from trial_sim.sequential.monitoring import DuringTrial
@@ -276,13 +277,9 @@ class GroupSequential(DuringTrial, Written):
         allocation: treatment patients per control patient, for the hazard ratios.
         n: number of patients at full information: adds patients at each look.
         """
-        from trial_sim.sequential.display import boundary_table
-
         return boundary_table(self, events, allocation, n)
 
     def __repr__(self) -> str:
-        from trial_sim.sequential.display import design_text
-
         return design_text(self)
 
     def __eq__(self, other: object) -> bool:

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from trial_sim.engine.interim_analyses import EFFICACY
 from trial_sim.numerics.monte_carlo import average, quantile, root_mean_square, share
+from trial_sim.sequential import inference as sequential_inference
 from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.family_bounds import STEPWISE
 
@@ -54,8 +55,6 @@ def adjusted_estimates(
     before_last = np.arange(bounds.shape[1]) < result.conducted.last_look[:, None]
     if result.design.max_information is not None and not (as_planned | ~before_last).all():
         return None  # each trial had boundaries, and so an ordering, of its own
-    from trial_sim.sequential import inference as sequential_inference
-
     settled = result.conducted.decision[:, :, comparison] >= EFFICACY
     look = settled.argmax(axis=1)
     z = result.conducted.z[np.arange(result.n_trials), look, comparison]

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trial_sim.base.records import nearest
 from trial_sim.design.design import Design
 from trial_sim.engine.interim_analyses import DECISIONS, EFFICACY, FUTILITY, Conducted
 from trial_sim.numerics.monte_carlo import Estimate, average, quantile, share
+from trial_sim.simulation.estimation_quality import adjusted_estimates, estimate_performance
+from trial_sim.simulation.replay import calendar_curves, replay
+from trial_sim.simulation.result_files import provenance, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,8 +247,6 @@ class SimulationResult:
         Raises:
             ValueError: if there is no such row.
         """
-        from trial_sim.base.records import nearest
-
         rows = dict(self._quantities())
         if name not in rows:
             raise ValueError(f"there is no quantity {name!r}{nearest(name, rows)}")
@@ -276,8 +278,6 @@ class SimulationResult:
             truth: the true effect on the scale of :attr:`scale`, such as ``log(0.7)``.
             level: confidence level of the intervals.
         """
-        from trial_sim.simulation.estimation_quality import estimate_performance
-
         return estimate_performance(self, truth, level)
 
     def adjusted_estimates(self, level: float = 0.95, comparison: int = 0) -> pd.DataFrame | None:
@@ -287,8 +287,6 @@ class SimulationResult:
         standard error at its stop; None without ``group_sequential`` boundaries, and where
         ``max_information`` or a step-down method gave trials boundaries of their own.
         """
-        from trial_sim.simulation.estimation_quality import adjusted_estimates
-
         return adjusted_estimates(self, level, comparison)
 
     # -- trials ---------------------------------------------------------------------------------
@@ -332,8 +330,6 @@ class SimulationResult:
         Args:
             trial: number of the trial, from 0.
         """
-        from trial_sim.simulation.replay import replay
-
         return replay(self, trial)
 
     def curves(self, months: Any = None, n_trials: int = 200, level: float = 0.9) -> pd.DataFrame:
@@ -343,8 +339,6 @@ class SimulationResult:
             months: calendar months; 50 of them to the longest trial by default.
             n_trials: trials used. level: share of trials inside the band.
         """
-        from trial_sim.simulation.replay import calendar_curves
-
         return calendar_curves(self, months, n_trials, level)
 
     def compare(self, other: SimulationResult, quantity: str = "success") -> Estimate:
@@ -369,8 +363,6 @@ class SimulationResult:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """Seeds, versions and hashes that identify the run."""
-        from trial_sim.simulation.result_files import provenance
-
         return provenance(self)
 
     def save(self, folder: str | Path) -> Path:
@@ -380,8 +372,6 @@ class SimulationResult:
         trials are read by ``duckdb.read_parquet(str(folder / "trials.parquet")).df()``, or by
         pandas where pyarrow is installed.
         """
-        from trial_sim.simulation.result_files import save
-
         return save(self, folder)
 
     def __repr__(self) -> str:

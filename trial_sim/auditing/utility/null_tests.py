@@ -22,6 +22,8 @@ from trial_sim.data.trial import (
     TimeToEvent,
 )
 from trial_sim.statistics.arm_differences import Contrast
+from trial_sim.statistics.kernels.logrank import logrank_z as favouring_treated
+from trial_sim.statistics.survival_tests import logrank
 
 
 class Analysis(NamedTuple):
@@ -119,9 +121,6 @@ def logrank_z(
     duration: np.ndarray, event: np.ndarray, treated: np.ndarray, entry: np.ndarray | None = None
 ) -> float:
     """Log-rank statistic, positive for a higher hazard in the treated arm."""
-    from trial_sim.statistics.kernels.logrank import logrank_z as favouring_treated
-    from trial_sim.statistics.survival_tests import logrank
-
     if event.sum() == 0 or not treated.any() or treated.all():
         return float("nan")
     group = treated.astype(np.int64)

@@ -25,6 +25,7 @@ from trial_sim.data.trial import (
     Recurrent,
     TimeToEvent,
 )
+from trial_sim.outcomes.times.cox import fit_cox
 
 RIDGE = 1.0
 FEWEST = 10  # events, or patients of either response, for a calibration slope
@@ -112,8 +113,6 @@ def survival_predictor(x: np.ndarray, outcome: Outcome, event: np.ndarray) -> np
     """(p,) coefficients of the ridge Cox regression, with delayed entry where there is one."""
     if "entry" not in outcome.data:
         return ridge_cox(x, outcome.data["duration"], event)[0]
-    from trial_sim.outcomes.times.cox import fit_cox
-
     times = outcome.data["duration"], event.astype(float)
     return fit_cox(*times, x, ridge=RIDGE, entry=outcome.data["entry"]).coefficients
 
