@@ -17,7 +17,7 @@ assert len(molgen.load_model("moses").sample(3, seed=0)) == 3
 assert molgen.filter_molecules(["CCO"])["passed"].all()
 assert trial_sim.load_trial("colon").n_patients == 929
 table = molgen.describe(["CCO"])
-from molgen.report import report
+from molgen.report.page import report
 report(table, "page.html", reference=None)
 assert "prefers-color-scheme" in pathlib.Path("page.html").read_text("utf-8")
 assert molgen.__version__ == "0.1.0", molgen.__version__

@@ -175,7 +175,7 @@ def indomethacin():
 
 def weibull():
     duration, event, group = colon()
-    theta, _ = maximise(
+    theta, *_ = maximise(
         "weibull", duration.astype(float), event, group, 2, np.zeros((len(group), 0)), np.zeros(5)
     )
     return {"intercept": theta[0], "lf": theta[1] - theta[0], "log_scale": theta[2]}

@@ -151,7 +151,7 @@ def test_parametric_families_match_lifelines(family):
     frame = frame[frame["rx"] != "Lev"]
     arm = (frame["rx"] == "Lev+5FU").to_numpy().astype(int)
     t, d = frame["death_time"].to_numpy(float), frame["death"].to_numpy()
-    theta, covariance = maximise(family, t, d, arm, 2, np.zeros((len(t), 0)), np.zeros(5))
+    theta, covariance, _ = maximise(family, t, d, arm, 2, np.zeros((len(t), 0)), np.zeros(5))
     kind = {
         "weibull": WeibullAFTFitter,
         "lognormal": LogNormalAFTFitter,
