@@ -304,14 +304,14 @@ class FittedTrial:
         """Audit synthetic trials of this model against the real one (see `trial_sim.audit`).
 
         Args:
-            real: the real trial; needed after `load_fitted`, which has no patients.
+            real: the real trial; needed after `load_fitted`, which has no rows of patients.
         """
         from trial_sim import audit
 
         chosen = real if real is not None else self.real
         if chosen is None:
             raise ValueError(
-                "a loaded model holds no patients: give the real trial as audit(real=trial)"
+                "a loaded model holds no rows of patients: give the real trial as audit(real=trial)"
             )
         names = self.endpoint_names
         only = replace(chosen, endpoints={name: chosen.endpoint(name) for name in names})
@@ -329,7 +329,9 @@ class FittedTrial:
         return FittedOutcomes.of(self, pair, uncertainty)
 
     def save(self, path: str | Path, allow_copies: bool = False) -> Path:
-        """Save to one file, without patients (and without pickle).
+        """Save to one file, without rows of patients (and without pickle).
+
+        The file is as secret as the trial: margins hold exact values, many of one patient alone.
 
         Raises:
             ValueError: the bootstrap holds the patients themselves and ``allow_copies`` is false.
