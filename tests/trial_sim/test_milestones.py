@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import trial_sim as ts
@@ -119,6 +119,8 @@ def holds(condition, values):
 
 @settings(max_examples=60, deadline=None)
 @given(conditions)
+@example(~((ts.Quantity("z") >= 0) | (ts.Quantity("z") < 0)))
+@example((ts.Quantity("z") > 0) & (ts.Quantity("z") < 0.5) & (ts.Quantity("z") <= 0))
 def test_conditions_can_hold_just_when_some_values_meet_them(condition):
     grid = [v / 2 for v in range(-4, 7)]  # between and at all the numbers compared with
     names = sorted({one.quantity.name for one in condition.comparisons()})

@@ -99,18 +99,21 @@ class Condition(Record):
 
 
 def _possible(case: list[Comparison]) -> bool:
-    limits: dict[Quantity, tuple[float, float, bool]] = {}
+    # per quantity the least and the largest value left, each with whether it is itself excluded:
+    # as pairs that order themselves, since of two limits at one value the strict one is the tighter
+    least: dict[Quantity, tuple[float, bool]] = {}
+    largest: dict[Quantity, tuple[float, bool]] = {}
     for one in case:
-        low, high, closed = limits.get(one.quantity, (*RANGES[one.quantity.name], True))
-        value = float(one.value)
+        value, strict = float(one.value), len(one.sign) == 1
+        low = least.get(one.quantity, (RANGES[one.quantity.name][0], False))
+        high = largest.get(one.quantity, (RANGES[one.quantity.name][1], False))
         if one.sign[0] == ">":
-            if value > low or (value == low and one.sign == ">"):
-                low, closed = value, closed and one.sign == ">="
-        elif value < high or (value == high and one.sign == "<"):
-            high, closed = value, closed and one.sign == "<="
-        if low > high or (low == high and not closed):
+            low = max(low, (value, strict))
+        else:
+            high = min(high, (value, strict), key=lambda limit: (limit[0], not limit[1]))
+        if low[0] > high[0] or (low[0] == high[0] and (low[1] or high[1])):
             return False
-        limits[one.quantity] = (low, high, closed if low == high else True)
+        least[one.quantity], largest[one.quantity] = low, high
     return True
 
 
