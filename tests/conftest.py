@@ -1,7 +1,7 @@
 """What all tests share: the examples that hypothesis draws are the same in each run.
 
-A suite that gates a change must not fail by chance. ``HYPOTHESIS_PROFILE=explore`` draws new examples;
-the long searches for faults are in ``benchmarks`` and ``tools``.
+A suite that gates a change must not fail by chance. ``HYPOTHESIS_PROFILE=explore`` draws new
+examples; the long searches for faults are in ``benchmarks`` and ``tools``.
 """
 
 import os
