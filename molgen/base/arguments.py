@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,26 +11,26 @@ import numpy as np
 from molgen.base.errors import BatchError
 
 
-def nearest_name(name: object, known: Sequence[str]) -> str:
+def nearest_name(name: object, known: Iterable[str]) -> str:
     """A hint for messages: " Did you mean 'x'?" or nothing."""
-    by_lower = {entry.casefold(): entry for entry in reversed(known)}
-    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    near = near or get_close_matches(str(name).casefold(), by_lower, n=1, cutoff=0.5)
-    return f" Did you mean {by_lower.get(near[0], near[0])!r}?" if near else ""
+    near = _nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
 
 
-def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """One sentence: there is no such name, the nearest known one, and all of them."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"Unknown {what} {name!r}; {hint}There are {', '.join(known)}."
-
-
-def unknown(what: str, name: Any, known: Any) -> str:
+def unknown(what: str, name: object, known: Iterable[str]) -> str:
     """One sentence: there is no such name, the nearest one, and all of them."""
-    near = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {what} {name!r}; {hint}There are {', '.join(known)}."
+    names = list(known)
+    near = _nearest(name, names)
+    hint = f"did you mean {near!r}? " if near else ""
+    return f"Unknown {what} {name!r}; {hint}There are {', '.join(names)}."
+
+
+def _nearest(name: object, known: Iterable[str]) -> str:
+    names = [str(entry) for entry in known]
+    by_lower = {entry.casefold(): entry for entry in reversed(names)}
+    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = near or get_close_matches(str(name).casefold(), by_lower, n=1, cutoff=0.5)
+    return by_lower.get(near[0], near[0]) if near else ""
 
 
 def whole(name: str, value: Any, least: int) -> None:

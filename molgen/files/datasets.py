@@ -18,10 +18,10 @@ import time
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
+from molgen.base.arguments import unknown
 from molgen.base.whole_files import cache_folder, write_atomically
 from molgen.files.molecule_files import MoleculeFile, read_molecules
 
@@ -105,9 +105,7 @@ def load_dataset(name: str, split: str = "train", *, download: bool = True) -> l
         return gzip.decompress(packaged).decode().split()
     if split not in MOSES_SPLITS:
         known = [*MOSES_SPLITS, "sample"]
-        near = get_close_matches(str(split), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"Unknown split {split!r} of moses; {hint}There are {', '.join(known)}.")
+        raise ValueError(unknown("split of moses", split, known))
     wanted = MOSES_SPLITS[split]
     content = _cached(wanted)
     if content is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
@@ -19,6 +18,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 from tqdm.auto import tqdm
 
+from molgen.base.whole_files import replacing, write_text
 from molgen.chem.parsing import MoleculeError, parse
 from molgen.chem.refusals import Refusal
 from molgen.motifs.stereo import Place, dropped_stereo, find_places, flatten, has_marks, read_states
@@ -127,12 +127,9 @@ class TreeTable:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, array in self._arrays().items():
-            temporary = folder / f".{name}.tmp.npy"
-            np.save(temporary, array)
-            os.replace(temporary, folder / f"{name}.npy")
-        temporary = folder / ".motifs.tmp"
-        temporary.write_text(json.dumps(list(self.motifs)), encoding="utf-8")
-        os.replace(temporary, folder / "motifs.json")
+            with replacing(folder / f"{name}.npy") as made:
+                np.save(made, array)
+        write_text(folder / "motifs.json", json.dumps(list(self.motifs)))
 
     @classmethod
     def load(cls, folder: str | Path) -> TreeTable:

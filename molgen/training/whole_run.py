@@ -21,7 +21,7 @@ import torch
 from tqdm.auto import tqdm
 
 import molgen
-from molgen.base.whole_files import file_hash, write_text
+from molgen.base.whole_files import hash_file, write_text
 from molgen.chem.refusals import Refusal
 from molgen.files.datasets import read_molecules
 from molgen.model.checkpoints import read_config, read_model, save_model
@@ -222,7 +222,7 @@ def _trees(
         table = TreeTable.load(Path(smiles))
         if stereo and table.stereo is None:
             raise ValueError(f"the trees in {smiles} hold no stereo, which the model learns")
-        return table, [], 0, file_hash(Path(smiles) / "motif.npy")
+        return table, [], 0, hash_file(Path(smiles) / "motif.npy")
     if isinstance(smiles, str | os.PathLike):
         smiles = list(read_molecules(Path(smiles)).smiles)
     table, refused, flattened = build_table(smiles, n_workers, progress, stereo)
@@ -235,7 +235,7 @@ def _trees(
     note = {
         "refused": [asdict(r) for r in refused],
         "flattened": len(flattened),
-        "sha256": file_hash(folder / "motif.npy"),
+        "sha256": hash_file(folder / "motif.npy"),
     }
     write_text(folder / "note.json", json.dumps(note))
     return TreeTable.load(folder), refused, len(flattened), note["sha256"]
