@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import warnings
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from molgen.base.errors import BatchError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def renamed(**names: str) -> Callable[[Function], Function]:
+    """Lets a function take arguments by their old names, with a DeprecationWarning.
+
+    Args:
+        names: the new name, by the old one.
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            for old, new in names.items():
+                if old in options:
+                    if new in options:
+                        raise TypeError(f"{old} is the old name of {new}: give one of them")
+                    warnings.warn(f"{old} is called {new} now", DeprecationWarning, stacklevel=2)
+                    options[new] = options.pop(old)
+            return function(*args, **options)
+
+        return cast(Function, call)
+
+    return decorate
 
 
 def nearest_name(name: object, known: Iterable[str]) -> str:

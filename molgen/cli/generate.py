@@ -111,7 +111,7 @@ def sample(
         if balance:
             _sample_balanced(generator, balance, n, seed, temperature, model, output)
             return
-        molecules = generator.sample(n, seed=seed, temperature=temperature, n_workers=jobs)
+        molecules = generator.sample(n, seed=seed, temperature=temperature, n_jobs=jobs)
         arguments = {"model": model, "n": n, "temperature": temperature}
         write_molecules(molecules, output, generator, "sample", arguments, seed)
 
@@ -307,7 +307,7 @@ def train(
                 resume=resume,
                 start_from=from_model,
                 config=config,
-                n_workers=jobs,
+                n_jobs=jobs,
                 progress=True,
             )
         except KeyboardInterrupt:

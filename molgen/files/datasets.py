@@ -22,6 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from molgen.base.arguments import unknown
+from molgen.base.errors import MolgenError
 from molgen.base.whole_files import cache_folder, write_atomically
 from molgen.files.molecule_files import MoleculeFile, read_molecules
 
@@ -40,7 +41,7 @@ WHEEL_SHA256 = "7f4450e3ebecebe79c3a2a55950c93daddee071120daf64a163d03481e811d34
 WHEEL_BYTES = 51_600_000  # about; for the progress bar only
 
 
-class DatasetError(ValueError):
+class DatasetError(MolgenError):
     """A data set that is not at hand and cannot be fetched, or whose file is damaged."""
 
 

@@ -146,13 +146,13 @@ class TreeTable:
 
 
 def build_table(
-    smiles: Iterable[str], n_workers: int = 1, progress: bool = False, stereo: bool = False
+    smiles: Iterable[str], n_jobs: int = 1, progress: bool = False, stereo: bool = False
 ) -> tuple[TreeTable, list[Refusal], list[Refusal]]:
     """The motif trees of ``smiles``.
 
     Args:
         smiles: molecules, read once and in order.
-        n_workers: processes; the result does not depend on it.
+        n_jobs: processes; the result does not depend on it.
         progress: show a progress bar.
         stereo: whether the table holds stereo; trees are those of the flat molecules then.
 
@@ -168,7 +168,7 @@ def build_table(
     total = len(smiles) if isinstance(smiles, Sequence) else None
     build = _build_stereo_chunk if stereo else _build_chunk
     with tqdm(total=total, unit=" mol", disable=not progress, desc="motif trees") as bar:
-        for table, bad, flat in _map(build, chunks, n_workers):
+        for table, bad, flat in _map(build, chunks, n_jobs):
             parts.append(table)
             refused += bad
             flattened += flat
@@ -212,11 +212,11 @@ def _offsets(sizes: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
 
 
-def _map(function, items: Iterator, n_workers: int) -> Iterator:
-    if n_workers <= 1:
+def _map(function, items: Iterator, n_jobs: int) -> Iterator:
+    if n_jobs <= 1:
         yield from map(function, items)
         return
-    with multiprocessing.get_context("spawn").Pool(n_workers) as pool:
+    with multiprocessing.get_context("spawn").Pool(n_jobs) as pool:
         yield from pool.imap(function, items)
 
 
