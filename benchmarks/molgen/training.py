@@ -84,7 +84,7 @@ def run(trees: Path, output: Path, config: TrainingConfig, model: ModelConfig, j
     with PeakMemory() as memory:
         started = time.perf_counter()
         molgen.train(
-            trees, output, config=config, model_config=model, n_workers=jobs, progress=False
+            trees, output, config=config, model_config=model, n_jobs=jobs, progress=False
         )
         seconds = time.perf_counter() - started
     log = read_log(output)

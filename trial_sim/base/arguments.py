@@ -6,6 +6,7 @@ Each raises one clear sentence that names the argument, what came and what was e
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,18 @@ def nearest(name: str, known: Sequence[str]) -> str:
     """A hint ", did you mean ...?" for a misspelt name, or the list of known names."""
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+
+
+def count_jobs(n_jobs: Any) -> int:
+    """The number of workers that ``n_jobs`` asks for; -1 means every core this process may use."""
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer):
+        raise TypeError(f"n_jobs must be a whole number, got {n_jobs!r}")
+    if n_jobs == -1:
+        affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs must be a positive number, or -1 for all cores, got {n_jobs}")
+    return int(n_jobs)
 
 
 def between(name: str, value: Any, low: float, high: float) -> float:
