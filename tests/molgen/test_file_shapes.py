@@ -255,6 +255,7 @@ def test_every_verb_accounts_for_every_row(
     arguments = [*verb.split(), *lead, "--rejects", str(rejects), "-o", str(output)]
     outcome = CliRunner().invoke(app, arguments, input=stdin)
     whole = outcome.exit_code in (0, 1)
+    assert isinstance(outcome.exception, SystemExit | None), outcome.exc_info
     assert whole or "Error: " in outcome.output, (outcome.output, outcome.exception)
     n_kept, cells = count(output) if output.exists() else (0, set())
     bad = pd.read_csv(rejects, dtype=str, keep_default_na=False)
