@@ -12,15 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.base.records import (
-    Record,
-    as_floats,
-    as_number,
-    as_whole,
-    from_plain,
-    nearest,
-    to_plain,
-)
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import Record, as_floats, as_number, as_whole, from_plain, to_plain
 from trial_sim.design.accrual import Accrual, Dropout
 from trial_sim.design.look_rules import (
     CalendarLooks,

@@ -21,8 +21,9 @@ from trial_sim.adaptive.rules import (
     Rule,
     Stop,
 )
+from trial_sim.base.arguments import nearest
 from trial_sim.base.errors import TrialSimError
-from trial_sim.base.records import Record, nearest
+from trial_sim.base.records import Record
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import (
     CalendarLooks,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 
 TIME = "time_to_event"
 WEIGHTS = ("logrank", "fleming_harrington", "magirr_burman", "modestly_weighted")

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from trial_sim.base.arguments import count_jobs
-from trial_sim.base.records import as_whole, nearest
+from trial_sim.base.arguments import count_jobs, nearest
+from trial_sim.base.records import as_whole
 from trial_sim.design.design import Design
 from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.engine.analysis_registry import analysis_for
