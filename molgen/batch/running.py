@@ -138,7 +138,6 @@ def run_batch(
         5
         >>> folder.cleanup()
     """
-    began = time.monotonic()
     wanted = as_plan(plan)
     for contradiction in wanted.contradictions:
         warnings.warn(f"The plan contradicts itself: {contradiction}.", stacklevel=2)
