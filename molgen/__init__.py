@@ -64,6 +64,7 @@ _HOMES = {
     "run_batch": "batch.running",
     "sar": "report.sar_desk",
     "verify": "provenance",
+    "MolgenError": "base.errors",
 }
 
 try:
