@@ -61,9 +61,11 @@ def sar_page(desk: SarDesk) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("molgen.report"), autoescape=True,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.PackageLoader("molgen.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     draw = _Drawings()
     tables = desk.tables
     parts: dict[str, Any] = {
@@ -99,6 +101,10 @@ def _number(value: Any, digits: int = 2) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
+def _signed(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:+.2f}"
+
+
 def _interval(low: float, high: float) -> str:
     return "" if not math.isfinite(low) else f"{low:.2f} to {high:.2f}"
 
@@ -117,11 +123,17 @@ def _compounds(desk: SarDesk, draw: _Drawings) -> list[dict[str, Any]]:
         if desk.groups is not None and i in place:
             groups = [draw.show(g, 110, 74) for g in desk.groups.groups[place[i]]]
         predicted = table["predicted"].iloc[i] if "predicted" in table else math.nan
-        rows.append({
-            "name": desk.series.names[i], "smiles": desk.series.smiles[i],
-            "svg": draw.show(desk.series.smiles[i], 160, 110), "value": desk.series.shown(i),
-            "key": desk.series.y[i], "groups": groups, "predicted": _number(predicted),
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": desk.series.names[i],
+                "smiles": desk.series.smiles[i],
+                "svg": draw.show(desk.series.smiles[i], 160, 110),
+                "value": desk.series.shown(i),
+                "key": desk.series.y[i],
+                "groups": groups,
+                "predicted": _number(predicted),
+            }
+        )
     return rows
 
 
@@ -143,10 +155,13 @@ def _matrix(desk: SarDesk, draw: _Drawings) -> dict[str, Any] | None:
             shown.append({"text": text, "share": None if share is None else round(100 * share)})
         rows.append({"svg": draw.show(str(name), 90, 60), "group": name, "cells": shown})
     return {
-        "down": part.index.name, "across": part.columns.name,
+        "down": part.index.name,
+        "across": part.columns.name,
         "heads": [{"svg": draw.show(str(c), 90, 60), "group": c} for c in part.columns],
-        "rows": rows, "whole": part.shape == table.shape, "shape": table.shape,
-    }  # fmt: skip
+        "rows": rows,
+        "whole": part.shape == table.shape,
+        "shape": table.shape,
+    }
 
 
 def _shares(desk: SarDesk, draw: _Drawings) -> list[dict[str, Any]]:
@@ -162,16 +177,24 @@ def _shares(desk: SarDesk, draw: _Drawings) -> list[dict[str, Any]]:
             "share", ascending=desk.lower_is_better, na_position="last"
         )
         rows = []
-        for row in part.itertuples():
-            known = math.isfinite(row.share)
-            rows.append({
-                "svg": draw.show(row.group, 110, 74), "group": row.group, "n": row.n,
-                "limits": row.limits, "share": _number(row.share), "note": row.note,
-                "interval": _interval(row.lower, row.upper) if row.note != "reference" else "",
-                "left": 50 + 50 * row.lower / reach if known else None,
-                "width": 50 * (row.upper - row.lower) / reach if known else 0,
-                "dot": 50 + 50 * row.share / reach if known else None,
-            })  # fmt: skip
+        for row in part.to_dict("records"):
+            known = math.isfinite(row["share"])
+            rows.append(
+                {
+                    "svg": draw.show(row["group"], 110, 74),
+                    "group": row["group"],
+                    "n": row["n"],
+                    "limits": row["limits"],
+                    "share": _number(row["share"]),
+                    "note": row["note"],
+                    "interval": _interval(row["lower"], row["upper"])
+                    if row["note"] != "reference"
+                    else "",
+                    "left": 50 + 50 * row["lower"] / reach if known else None,
+                    "width": 50 * (row["upper"] - row["lower"]) / reach if known else 0,
+                    "dot": 50 + 50 * row["share"] / reach if known else None,
+                }
+            )
         sites.append({"site": site, "rows": rows})
     return sites
 
@@ -185,14 +208,19 @@ def _cards(table: pd.DataFrame | None, draw: _Drawings, number: str) -> list[dic
         return []
     cards = []
     for row in table.head(_CARDS).to_dict("records"):
-        cards.append({
-            "svg": draw.show(row["smiles"], 220, 150), "smiles": row["smiles"],
-            "value": f"{row[number]:+.2f}" if number == "change" else _number(row[number]),
-            "prediction": _number(row.get("prediction")),
-            "interval": _interval(row["lower"], row["upper"]),
-            "n": row.get("n", row.get("support")), "limits": row.get("limits", 0),
-            "radius": row.get("radius"), "transformation": row.get("transformation", ""),
-        })  # fmt: skip
+        cards.append(
+            {
+                "svg": draw.show(row["smiles"], 220, 150),
+                "smiles": row["smiles"],
+                "value": f"{row[number]:+.2f}" if number == "change" else _number(row[number]),
+                "prediction": _number(row.get("prediction")),
+                "interval": _interval(row["lower"], row["upper"]),
+                "n": row.get("n", row.get("support")),
+                "limits": row.get("limits", 0),
+                "radius": row.get("radius"),
+                "transformation": row.get("transformation", ""),
+            }
+        )
     return cards
 
 
@@ -200,14 +228,22 @@ def _changes(desk: SarDesk, draw: _Drawings) -> list[dict[str, Any]]:
     table = desk.tables["transformations"]
     part = table[(table["radius"] == 0) & (table["n"] + table["limits"] >= 2)].head(_CHANGES)
     rows = []
-    for row in part.itertuples():
-        left, _, right = row.transformation.partition(">>")
-        rows.append({
-            "left": draw.show(left, 110, 74), "right": draw.show(right, 110, 74),
-            "text": row.transformation, "n": row.n, "limits": row.limits,
-            "compounds": row.compounds, "mean": "" if math.isnan(row.mean) else f"{row.mean:+.2f}",
-            "key": row.mean, "interval": _interval(row.lower, row.upper), "sd": _number(row.sd),
-        })  # fmt: skip
+    for row in part.to_dict("records"):
+        left, _, right = row["transformation"].partition(">>")
+        rows.append(
+            {
+                "left": draw.show(left, 110, 74),
+                "right": draw.show(right, 110, 74),
+                "text": row["transformation"],
+                "n": row["n"],
+                "limits": row["limits"],
+                "compounds": row["compounds"],
+                "mean": _signed(row["mean"]),
+                "key": row["mean"],
+                "interval": _interval(row["lower"], row["upper"]),
+                "sd": _number(row["sd"]),
+            }
+        )
     return rows
 
 
@@ -215,15 +251,22 @@ def _cliffs(table: pd.DataFrame) -> list[dict[str, Any]]:
     import jinja2
 
     rows = []
-    for row in table.head(_CLIFFS).itertuples():
-        pair = match_pair(canonical(row.smiles_1), canonical(row.smiles_2))
+    for row in table.head(_CLIFFS).to_dict("records"):
+        pair = match_pair(canonical(row["smiles_1"]), canonical(row["smiles_2"]))
         pictures: Sequence[tuple[Any, list[int]]] = (
-            (pair.first, pair.removed), (pair.second, pair.added),
-        )  # fmt: skip
+            (pair.first, pair.removed),
+            (pair.second, pair.added),
+        )
         svgs = [jinja2.filters.Markup(draw_mol(mol, 230, 150, atoms)) for mol, atoms in pictures]
-        rows.append({
-            "svgs": svgs, "names": (row.name_1, row.name_2), "values": (row.value_1, row.value_2),
-            "similarity": _number(row.similarity), "difference": _number(row.difference),
-            "relation": row.relation, "sali": _number(row.sali, 1),
-        })  # fmt: skip
+        rows.append(
+            {
+                "svgs": svgs,
+                "names": (row["name_1"], row["name_2"]),
+                "values": (row["value_1"], row["value_2"]),
+                "similarity": _number(row["similarity"]),
+                "difference": _number(row["difference"]),
+                "relation": row["relation"],
+                "sali": _number(row["sali"], 1),
+            }
+        )
     return rows

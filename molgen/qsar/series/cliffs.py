@@ -73,7 +73,7 @@ def find_cliffs(
         allowed &= (certain > 0) & np.isfinite(certain) & (alike >= min_similarity)
         index[~allowed] = -1.0
         flat = index.ravel()
-        keep = np.argpartition(-flat, min(n, len(flat) - 1))[: n + 1] if len(flat) else []
+        keep = np.argpartition(-flat, min(n, len(flat) - 1))[: n + 1]
         for at in keep:
             if flat[at] > 0:
                 i, j = divmod(int(at), index.shape[1])

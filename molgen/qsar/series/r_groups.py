@@ -81,7 +81,7 @@ def find_core(smiles: Sequence[str]) -> str:
     step = max(len(smiles) / _SAMPLE, 1.0)
     chosen = [smiles[int(i * step)] for i in range(int(len(smiles) / step))]
     mols = [parse(canonical(text, stereo=False)) for text in chosen]
-    settings = rdScaffoldNetwork.ScaffoldNetworkParams()
+    settings: Any = rdScaffoldNetwork.ScaffoldNetworkParams()
     settings.includeGenericScaffolds = False
     settings.includeScaffoldsWithAttachments = False
     settings.includeScaffoldsWithoutAttachments = True
@@ -165,7 +165,7 @@ def decompose(smiles: Sequence[str], core: str | None = None) -> RGroups:
     found = core is None
     text = find_core(smiles) if core is None else core
     query = read_core(text)
-    parameters = rdRGroupDecomposition.RGroupDecompositionParameters()
+    parameters: Any = rdRGroupDecomposition.RGroupDecompositionParameters()
     parameters.includeTargetMolInResults = True  # the core then keeps its configuration
     parameters.allowMultipleRGroupsOnUnlabelled = True
     parameters.onlyMatchAtRGroups = bool(_SITE.search(text))
@@ -392,7 +392,7 @@ def assembled(core: str, groups: Sequence[str]) -> str | None:
 
 
 def _keep_hydrogens() -> Chem.SmilesParserParams:
-    parameters = Chem.SmilesParserParams()
+    parameters: Any = Chem.SmilesParserParams()
     parameters.removeHs = False
     return parameters
 

@@ -296,10 +296,11 @@ class Transformations:
                     "context": contexts[radius],
                 }  # fmt: skip
                 old = best.get(smiles)
-                key = (radius, seen.n, -len(row["transformation"]))
-                if old is None or key > (
+                key = (radius, seen.n, -len(f"{one}>>{other}"))
+                before = () if old is None else (
                     old["radius"], old["n"], -len(old["transformation"])
-                ):  # fmt: skip
+                )  # fmt: skip
+                if key > before:
                     best[smiles] = row
                 break
 
