@@ -19,6 +19,7 @@ TESTS: dict[str, int] = {
     "gray": 0,
     "lwyy": 0,
     "t_test": 0,
+    "z_test": 1,
     "ancova": 0,
     "chi_square": 0,
     "fisher": 0,
@@ -58,11 +59,12 @@ STRATIFIED = (
 ADJUSTED = ("cox", "ancova", "negative_binomial", "mmrm")
 _INSTEAD_STRATIFIED = {
     "t_test": "ancova",
+    "z_test": "ancova",
     "chi_square": "cmh",
     "fisher": "cmh",
     "farrington_manning": "cmh",
 }
-_INSTEAD_ADJUSTED = {"t_test": "ancova"} | dict.fromkeys(TIME_TESTS, "cox")
+_INSTEAD_ADJUSTED = {"t_test": "ancova", "z_test": "ancova"} | dict.fromkeys(TIME_TESTS, "cox")
 
 
 def check_options(name: str, stratified: bool, adjust: tuple[str, ...]) -> None:
@@ -99,6 +101,8 @@ def check_test(test: Any) -> Any:
             f"treatment may be worse, got {parameters[0]!r}. The null_value of a sample size is "
             "the difference under the null, minus the margin"
         )
+    if name == "z_test" and not 0 < parameters[0] < float("inf"):
+        raise ValueError(f"test {name!r} needs the known standard deviation, got {parameters[0]!r}")
     if name in ("rmst", "milestone") and not parameters[0] > 0:
         raise ValueError(f"test {name!r} needs a positive month, got {parameters[0]!r}")
     return name if not parameters else (name, *parameters)

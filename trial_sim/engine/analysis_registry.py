@@ -10,6 +10,7 @@ from trial_sim.engine.analysis import Analysis
 from trial_sim.engine.response_analyses import (
     CountRatio,
     Gray,
+    KnownSpread,
     MeanDifference,
     MixedModel,
     Proportions,
@@ -31,7 +32,7 @@ _KIND_TESTS = {
     "competing_risks": ("logrank", "gray", "cox"),
     "recurrent": ("lwyy",),
     "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
-    "continuous": ("t_test", "ancova"),
+    "continuous": ("t_test", "z_test", "ancova"),
     "ordinal": ("wilcoxon",),
     "count": ("negative_binomial",),
     "longitudinal": ("mmrm", "ancova", "t_test"),
@@ -66,6 +67,8 @@ def response_analysis(design: Design, kind: str) -> Any:
         if name == "t_test":
             return MeanDifference((), direction)
         return MeanDifference(design.adjust or ("baseline",), direction, design.stratified)
+    if name == "z_test":
+        return KnownSpread(float(parameters[0]), direction)
     if name in ("chi_square", "fisher", "farrington_manning", "cmh"):
         margin = float(parameters[0]) if parameters else 0.0
         return Proportions(name, margin, direction)
