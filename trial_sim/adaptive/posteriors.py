@@ -53,7 +53,9 @@ def best_of_rates(responders: ArrayLike, patients: ArrayLike, open_arms: Any = N
     with np.errstate(divide="ignore"):
         log = (a[..., None] - 1) * np.log(p) + (b[..., None] - 1) * np.log1p(-p)
     density = np.exp(log - betaln(a, b)[..., None])
-    return _best(density * w, lambda j: betainc(a[..., j, None, None], b[..., j, None, None], p), here)
+    return _best(
+        density * w, lambda j: betainc(a[..., j, None, None], b[..., j, None, None], p), here
+    )
 
 
 def best_of_normals(mean: ArrayLike, sd: ArrayLike, open_arms: Any = None) -> FloatArray:
@@ -70,7 +72,9 @@ def best_of_normals(mean: ArrayLike, sd: ArrayLike, open_arms: Any = None) -> Fl
     x, w = _panel(m - _REACH * s, m + _REACH * s)
     density = np.exp(-0.5 * ((x - m[..., None]) / s[..., None]) ** 2)
     density /= s[..., None] * np.sqrt(2 * np.pi)
-    return _best(density * w, lambda j: ndtr((x - m[..., j, None, None]) / s[..., j, None, None]), here)
+    return _best(
+        density * w, lambda j: ndtr((x - m[..., j, None, None]) / s[..., j, None, None]), here
+    )
 
 
 def _best(mass: FloatArray, below: Any, here: np.ndarray) -> FloatArray:

@@ -173,9 +173,7 @@ class Accrual(Record):
                 f"but n_patients is {n_patients}"
             )
 
-    def sample(
-        self, streams: Streams, n_patients: int, planned: int | None = None
-    ) -> np.ndarray:
+    def sample(self, streams: Streams, n_patients: int, planned: int | None = None) -> np.ndarray:
         """Enrolment times, (n_trials, n_patients) float64 months, ascending in each trial.
 
         planned: patients of the plan where more are drawn, of a trial that grows: the first so many

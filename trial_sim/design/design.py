@@ -489,9 +489,7 @@ class Design(Record):
         """Parameters of the test."""
         return () if isinstance(self.test, str) else tuple(self.test[1:])
 
-    def draw_strata(
-        self, streams: Streams, n_patients: int | None = None
-    ) -> dict[str, np.ndarray]:
+    def draw_strata(self, streams: Streams, n_patients: int | None = None) -> dict[str, np.ndarray]:
         """Levels of each stratification factor, (n_trials, n_patients) codes from 0.
 
         int8, or int32 of a factor with more than 128 levels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -220,7 +221,10 @@ class AdaptiveDesign(Record):
         else:
             having = [factor for factor, levels in strata.items() if population in levels]
             if len(having) != 1:
-                known = [*self.populations, *(name for levels in strata.values() for name in levels)]
+                known = [
+                    *self.populations,
+                    *(name for levels in strata.values() for name in levels),
+                ]
                 many = f": the strata {having} have it" if having else nearest(population, known)
                 raise ValueError(f"there is no population {population!r}{many}")
             given = {having[0]: population}
@@ -296,10 +300,13 @@ class AdaptiveDesign(Record):
                         f"{planned} planned"
                     )
             if isinstance(action, Resize) and action.events is not None:
-                counted = [m.when.events[0] for m in self.milestones if isinstance(m.when, EventLooks)]
+                counted = [
+                    m.when.events[0] for m in self.milestones if isinstance(m.when, EventLooks)
+                ]
                 if not counted:
                     raise ValueError(
-                        f"{where}: Resize to {action.events:g} events, but no milestone counts events"
+                        f"{where}: Resize to {action.events:g} events, and no milestone counts "
+                        "events"
                     )
                 if action.events < counted[-1]:
                     raise ValueError(
@@ -364,7 +371,7 @@ class AdaptiveDesign(Record):
                 if test.combine == "conventional" or is_bound(rule):
                     continue
                 names = {q.name for one in rule.when.comparisons() for q in one.quantity.quantities}
-                if rule.action == Stop("efficacy") and names != {"rejected"}:
+                if rule.action == Stop("efficacy") and "rejected" not in names:
                     raise ValueError(
                         f"milestone {milestone.name!r}: a stop for efficacy by "
                         f"{rule.when.in_words} is not controlled by the closed test: stop by "
@@ -378,12 +385,12 @@ class AdaptiveDesign(Record):
                 f"the closed test has {len(test.weights)} weights for {len(self.milestones)} "
                 "milestones: one a stage is needed"
             )
-        if unblinded and test.combine == "inverse_normal":
-            if test.weights is None and self.design.boundaries is None:
-                raise ValueError(
-                    "the closed test has no weights for its stages: give ClosedTest(weights=[...]), "
-                    "or boundaries whose information fractions say them"
-                )
+        weighted = test.weights is not None or self.design.boundaries is not None
+        if unblinded and test.combine == "inverse_normal" and not weighted:
+            raise ValueError(
+                "the closed test has no weights for its stages: give ClosedTest(weights=[...]), "
+                "or boundaries whose information fractions say them"
+            )
         self._check_stages(test)
 
     def _check_stages(self, test: ClosedTest) -> None:
@@ -411,9 +418,7 @@ class AdaptiveDesign(Record):
                 )
             return
         efficacy = self.efficacy_bounds
-        if test.combine == "conditional_error" and (
-            n_stages != 2 or np.isfinite(efficacy[0])
-        ):
+        if test.combine == "conditional_error" and (n_stages != 2 or np.isfinite(efficacy[0])):
             raise ValueError(
                 "combine='conditional_error' takes two milestones and no rejection at the first: "
                 "give no boundaries, or Bounds([None, 1.96])"
@@ -434,8 +439,7 @@ class AdaptiveDesign(Record):
             for rule in milestone.rules
         ):
             warnings.warn(
-                "combine='conventional' holds no error by itself: family_wise_error(...) shows what "
-                "it is",
+                "combine='conventional' holds no error by itself: family_wise_error(...) shows it",
                 stacklevel=6,
             )
 
@@ -470,7 +474,7 @@ class AdaptiveDesign(Record):
             for one in self.milestones
             if type(one.when) in _COUNTED
         ]
-        if len(counts) == n and all(b > a for a, b in zip(counts, counts[1:])):
+        if len(counts) == n and all(b > a for a, b in itertools.pairwise(counts)):
             return np.array(counts) / counts[-1]
         return (np.arange(n) + 1.0) / n
 
@@ -503,8 +507,8 @@ class AdaptiveDesign(Record):
         return any(
             rule.action == Stop("efficacy")
             and not is_bound(rule)
-            and any(q.name != "rejected" for one in rule.when.comparisons()
-                    for q in one.quantity.quantities)
+            and "rejected"
+            not in {q.name for one in rule.when.comparisons() for q in one.quantity.quantities}
             for milestone in self.milestones
             for rule in milestone.rules
         )

@@ -1,4 +1,4 @@
-"""Summaries of simulated adaptive trials: what was adapted, how often, and how good estimates are."""
+"""Summaries of simulated adaptive trials: what was adapted, how often, how good estimates are."""
 
 from __future__ import annotations
 
@@ -217,7 +217,9 @@ class AdaptiveResult(SimulationResult):
             ]
         if len(arms) > 2 or self.adaptive.later_arms:
             for a, arm in enumerate(arms):
-                rows.append((f"expected patients, {arm}", average(self.patients_by_arm[:, a].astype(float))))
+                rows.append(
+                    (f"expected patients, {arm}", average(self.patients_by_arm[:, a].astype(float)))
+                )
         for r, (milestone, rule) in enumerate(self._rules):
             if isinstance(rule.action, Resize | Restrict | AddArm):
                 rows.append((f"{milestone}: {rule.action.in_words}", share(c.fired[:, r, 0])))
@@ -289,8 +291,10 @@ class AdaptiveResult(SimulationResult):
             spread = np.sqrt(np.where(stages, weights**2, 0.0).sum(axis=1)) / total
         made["weighted"] = (middle, middle - half * spread, middle + half * spread)
         two = len(self.adaptive.milestones) == 2
-        if two and self.adaptive.closed_test is not None and (
-            self.adaptive.closed_test.combine in ("inverse_normal", "conditional_error")
+        if (
+            two
+            and self.adaptive.closed_test is not None
+            and (self.adaptive.closed_test.combine in ("inverse_normal", "conditional_error"))
         ):
             made["median-unbiased"] = self._median_unbiased(est, err, stages, level)
         for method, (value, low, high) in made.items():
@@ -334,7 +338,9 @@ class AdaptiveResult(SimulationResult):
             joint = w[0] * (z1 - theta / err1) + w[1] * (z2 - theta / err2)
             if np.isfinite(c1):
                 bound = c1 - theta / err1
-                inside = bivariate_normal_cdfs(bound, joint, float(w[0]))  # P(Z1 < bound, combination < joint)
+                inside = bivariate_normal_cdfs(
+                    bound, joint, float(w[0])
+                )  # P(Z1 < bound, combination < joint)
                 later = 1.0 - inside
             else:
                 later = ndtr(-joint)
@@ -343,7 +349,9 @@ class AdaptiveResult(SimulationResult):
         found = []
         for p in (0.5, (1 - level) / 2, (1 + level) / 2):
             span = 12.0 * np.where(both, np.maximum(err1, err2), err1)
-            middle = sign * np.where(both, 0.5 * (est[:, 0] + np.where(both, est[:, 1], 0.0)), est[:, 0])
+            middle = sign * np.where(
+                both, 0.5 * (est[:, 0] + np.where(both, est[:, 1], 0.0)), est[:, 0]
+            )
             low, high = middle - 2 * span, middle + 2 * span
             for _ in range(60):
                 half = 0.5 * (low + high)
@@ -397,4 +405,3 @@ class AdaptiveResult(SimulationResult):
         won = self.conducted.decision == EFFICACY
         settled = np.where(won, np.nan_to_num(self.conducted.z, nan=-np.inf), -np.inf).max(axis=1)
         return np.where(self.success, settled.argmax(axis=1), -1)
-

@@ -77,7 +77,8 @@ def simulate(
             the declared rules. It must look at nothing but the state.
 
     Returns:
-        a :class:`SimulationResult`, an ``AdaptiveResult`` of an adaptive design; if interrupted (Ctrl-C), with the trials done so far.
+        a :class:`SimulationResult`, an ``AdaptiveResult`` of an adaptive design; if interrupted
+        (Ctrl-C), with the trials done so far.
 
     Raises:
         NotSimulated: naming an adaptation that is declared but not simulated.

@@ -259,9 +259,7 @@ class ClosedTesting:
         limits = (critical - np.sqrt(t) * self.first_z[rows]) / np.sqrt(1.0 - t)
         error = np.empty(len(rows))
         planned = np.tile(loadings, (len(rows), 1))
-        shared_control_tail(
-            np.ascontiguousarray(limits), planned, members, _NODES, _WEIGHTS, error
-        )
+        shared_control_tail(np.ascontiguousarray(limits), planned, members, _NODES, _WEIGHTS, error)
         if len(members) == 1:
             i = members[0]
             self._note(rows, members, np.sqrt(t) * self.first_z[rows, i] + np.sqrt(1 - t) * z[:, i])

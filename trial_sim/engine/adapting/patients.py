@@ -8,6 +8,7 @@ arm stays the same has the same outcome in every course of the trial.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from trial_sim.design.design import whole_quota
 from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.design.randomization import PermutedBlocks, stacked_codes
+from trial_sim.engine.adapting.scores import first_chosen
 from trial_sim.engine.batch import TrialBatch, follow
 from trial_sim.engine.kernels import sort_trials
 from trial_sim.engine.stopped_arms import (
@@ -26,6 +28,7 @@ from trial_sim.engine.stopped_arms import (
     rule_for,
     where_changed,
 )
+from trial_sim.numerics.buffers import empty
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
@@ -80,7 +83,7 @@ class Patients:
         self.restricted = np.zeros(n, bool)
         self.levels = {factor: tuple(levels) for factor, levels in self.design.strata.items()}
         self.n_levels = np.array([len(levels) for levels in self.levels.values()], dtype=np.int64)
-        self._draw(self.design.n_patients)
+        self._draw(likely_arrivals(adaptive))
         self.arm = self._as_planned()
         every = np.arange(n)
         for name, month in sorted(waiting.items(), key=lambda item: item[1]):
@@ -110,7 +113,7 @@ class Patients:
             return
         inside = np.ones(later.shape, bool)
         for factor, codes in change.members.items():
-            inside &= np.isin(self.factors[factor][rows], codes)
+            inside &= among(self.factors[factor][rows], codes)
         self.admitted[rows] &= inside | ~later
 
     def _as_planned(self) -> np.ndarray:
@@ -180,7 +183,8 @@ class Patients:
         rows, shares, freely = plan.rows, plan.shares, plan.freely
         coming = (self.arrival[rows] > plan.month[:, None]) & self.admitted[rows]
         count = coming.sum(axis=1)
-        order = np.argsort(~coming, axis=1, kind="stable")
+        order = np.empty(coming.shape, np.int64)
+        first_chosen(coming, order)
         after = np.arange(self.width) < count[:, None]
         if freely.any():
             mine = np.flatnonzero(freely)
@@ -223,15 +227,16 @@ class Patients:
         changed = (self.arm[rows] != before) | (self.arrival[rows] != arrival)
         if changed.any():
             outcome = where_changed(changed, self._sample(rows), outcome)
+            self.outcome = _put_outcome(self.outcome, rows, outcome)
+        elif not np.isfinite(self.closed[rows]).any():
+            return
         self._store(rows, outcome)
 
     def _store(self, rows: np.ndarray, outcome: OutcomeBatch) -> None:
-        self.outcome = put_outcome(self.outcome, rows, outcome)
         found = self._follow(rows, outcome)
-        kept = []
-        for old, new in zip(self.followed, found):
-            kept.append(_put(old, rows, new, self.width))
-        self.followed = tuple(kept)
+        self.followed = tuple(
+            _put(old, rows, new, self.width) for old, new in zip(self.followed, found)
+        )
 
     def lengthen(self) -> bool:
         """Make the queues long enough for all trials; whether they had to be."""
@@ -263,55 +268,54 @@ class Patients:
         return max(0, int((self.target - self.admitted.sum(axis=1)).max()))
 
     def batch(self, old: TrialBatch | None = None, rows: np.ndarray | None = None) -> TrialBatch:
-        """The enrolled as a batch; with ``old``, only some rows are made anew."""
+        """The enrolled as a batch; with ``old``, only some rows are made anew, in its place."""
         n = int(self.target.max())
         if old is not None and rows is not None and old.arm.shape[1] == n:
             part = self._enrolled(rows, n)
-            made = replace(
-                old,
-                **{
-                    item.name: _put(getattr(old, item.name), rows, getattr(part, item.name), n)
-                    for item in fields(TrialBatch)
-                    if isinstance(getattr(old, item.name), np.ndarray) and item.name != "closed"
-                },
-                factors={
-                    name: _put(codes, rows, part.factors[name])
-                    for name, codes in old.factors.items()
-                },
-                outcome=put_outcome(old.outcome, rows, part.outcome),
-            )
+            arrays: dict[str, Any] = {
+                item.name: _put(getattr(old, item.name), rows, getattr(part, item.name), n)
+                for item in fields(TrialBatch)
+                if isinstance(getattr(old, item.name), np.ndarray) and item.name != "closed"
+            }
+            factors = {
+                name: _put(codes, rows, part.factors[name]) for name, codes in old.factors.items()
+            }
+            outcome = _put_outcome(old.outcome, rows, part.outcome)
+            made = replace(old, **arrays, factors=factors, outcome=outcome)
             if "_sorted" in old.__dict__:
-                new = _sorted_of(part)
-                made.__dict__["_sorted"] = tuple(
-                    _put(values, rows, some) for values, some in zip(old._sorted, new)
-                )
+                for values, some in zip(old._sorted, _sorted_of(part)):
+                    values[rows] = some
+                made.__dict__["_sorted"] = old._sorted
             return made
-        return self._enrolled(np.arange(self.streams.n_trials), n)
+        return self._enrolled(None, n)
 
-    def _enrolled(self, rows: np.ndarray, n: int) -> TrialBatch:
-        """The first ``n`` enrolled of some trials, those beyond a trial's size never coming."""
-        arrays = [self.arrival, self.arm, *self.followed]
-        outcome, factors = rows_of(self.outcome, rows), self.factors
+    def _enrolled(self, some: np.ndarray | None, n: int) -> TrialBatch:
+        """The first ``n`` enrolled of some trials (None: of all), those beyond a trial's size never
+        coming; copies."""
+        rows: Any = slice(None) if some is None else some
+        order = None
         if self.restricted[rows].any():
-            order = np.argsort(~self.admitted[rows], axis=1, kind="stable")[:, :n]
-
-            def pick(values: np.ndarray) -> np.ndarray:
-                if values.ndim == 3:
-                    return np.take_along_axis(values, order[:, :, None], axis=1)
-                if values.shape[1] != self.width:
-                    return pick(values.reshape(len(values), self.width, -1)).reshape(len(values), -1)
-                return np.take_along_axis(values, order, axis=1)
-        else:
-
-            def pick(values: np.ndarray) -> np.ndarray:
-                if values.ndim == 2 and values.shape[1] != self.width:
-                    return values[:, : n * (values.shape[1] // self.width)]
-                return values[:, :n]
+            order = np.empty(self.admitted[rows].shape, np.int64)
+            first_chosen(self.admitted[rows], order)
+            order = order[:, :n]
 
         def of(values: np.ndarray) -> np.ndarray:
-            return np.ascontiguousarray(pick(values[rows]))
+            mine = values[rows]
+            if mine.ndim == 2 and mine.shape[1] != self.width:
+                return picked(mine.reshape(len(mine), self.width, -1)).reshape(len(mine), -1)
+            return picked(mine)
 
-        arrival, arm, time, event, exit_, calendar = (of(values) for values in arrays)
+        def picked(mine: np.ndarray) -> np.ndarray:
+            if order is not None:
+                at = order if mine.ndim == 2 else order[:, :, None]
+                return np.take_along_axis(mine, at, axis=1)
+            out = empty((len(mine), n, *mine.shape[2:]), mine.dtype)
+            out[...] = mine[:, :n]
+            return out
+
+        arrival, arm, time, event, exit_, calendar = (
+            of(values) for values in (self.arrival, self.arm, *self.followed)
+        )
         beyond = np.arange(arrival.shape[1]) >= self.target[rows][:, None]
         if beyond.any():
             arrival[beyond] = np.inf
@@ -321,11 +325,11 @@ class Patients:
             calendar[np.repeat(beyond, repeats, axis=1)] = np.inf
         return TrialBatch(
             self.design,
-            self.streams_of(rows),
+            self.streams if some is None else self.streams_of(some),
             arrival,
             arm,
-            {name: of(codes) for name, codes in factors.items()},
-            each_array(outcome, lambda values: np.ascontiguousarray(pick(values))),
+            {name: of(codes) for name, codes in self.factors.items()},
+            each_array(self.outcome, of),
             time,
             event,
             exit_,
@@ -343,6 +347,31 @@ def waiting_arms(adaptive: AdaptiveDesign) -> dict[str, float]:
     }
 
 
+def likely_arrivals(adaptive: AdaptiveDesign) -> int:
+    """How long the queues are made at first, so that few have to be made longer."""
+    most = adaptive.most_patients
+    strata = adaptive.design.strata
+    rarest = 1.0
+    for population in adaptive.tested_populations[1:]:
+        assert population is not None
+        share = 1.0
+        for factor, codes in adaptive.members(population).items():
+            shares = list(strata[factor].values())
+            share *= sum(shares[code] for code in codes)
+        rarest = min(rarest, share)
+    if rarest == 1.0:
+        return most
+    return most + int(min(1.1 * (1.0 / max(rarest, 0.05) - 1.0), 8.0) * most) + 20
+
+
+def among(codes: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
+    """Whether each code is one of those wanted."""
+    found = codes == wanted[0]
+    for code in wanted[1:]:
+        found |= codes == code
+    return found
+
+
 def small_blocks(design: Any, shares: np.ndarray) -> bool:
     """Whether shares can be had by the design's blocks, so that no coin is needed."""
     if not isinstance(design.randomization, PermutedBlocks):
@@ -352,7 +381,7 @@ def small_blocks(design: Any, shares: np.ndarray) -> bool:
 
 def _sorted_of(batch: TrialBatch) -> tuple[np.ndarray, ...]:
     shape = batch.time.shape
-    made = np.empty(shape), np.empty(shape), np.empty(shape, np.int8), np.empty(shape, np.int32)
+    made = empty(shape), empty(shape), empty(shape, np.int8), empty(shape, np.int32)
     tied = np.empty(len(batch.time), np.bool_)
     sort_trials(batch.time, batch.exit, batch.event, batch.arm, *made, tied)
     return (*made, tied)
@@ -361,13 +390,25 @@ def _sorted_of(batch: TrialBatch) -> tuple[np.ndarray, ...]:
 def _put(
     everybody: np.ndarray, rows: np.ndarray, some: np.ndarray, n_patients: int = 0
 ) -> np.ndarray:
-    """A copy with other rows; of recurrences, as many a patient as either has."""
+    """Put other rows in place; of recurrences, as many a patient as either has."""
     if everybody.shape[1:] != some.shape[1:]:
         most = max(everybody.shape[1], some.shape[1]) // n_patients
         everybody, some = (_as_many(values, n_patients, most) for values in (everybody, some))
-    out = everybody.copy()
-    out[rows] = some
-    return out
+    everybody[rows] = some
+    return everybody
+
+
+def _put_outcome(everybody: OutcomeBatch, rows: np.ndarray, some: OutcomeBatch) -> OutcomeBatch:
+    if everybody.recurrences is not None:
+        return put_outcome(everybody, rows, some)
+    for item in fields(OutcomeBatch):
+        value, new = getattr(everybody, item.name), getattr(some, item.name)
+        if isinstance(value, np.ndarray):
+            value[rows] = new
+        elif isinstance(value, Mapping):
+            for name, values in value.items():
+                values[rows] = new[name]
+    return everybody
 
 
 def _as_many(values: np.ndarray, n_patients: int, most: int) -> np.ndarray:

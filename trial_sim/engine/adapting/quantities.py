@@ -20,6 +20,7 @@ from trial_sim.adaptive.rules import (
     Quantity,
 )
 from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.engine.adapting.patients import among
 from trial_sim.engine.adapting.stages import Stage
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.response_analyses import final_response
@@ -120,7 +121,7 @@ class State:
         mine = np.ones(batch.arm.shape, bool)
         if asked.population is not None:
             for factor, codes in self.adaptive.members(asked.population).items():
-                mine &= np.isin(batch.factors[factor], codes)
+                mine &= among(batch.factors[factor], codes)
         if asked.arm is not None:
             mine &= batch.arm == list(self.adaptive.arms).index(asked.arm)
         entered = mine & (batch.enrolment <= self.month[:, None])

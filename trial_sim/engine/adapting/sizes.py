@@ -89,7 +89,9 @@ def new_shares(state: State, action: Reallocate) -> np.ndarray:
                 wanted = 1.0 / np.sqrt(np.maximum(share, 1e-6))
         else:
             wanted = np.sqrt(np.where(data.n > 1, data.variance, np.nan))
-            middle = np.nanmean(np.where(np.isfinite(wanted), wanted, np.nan), axis=1, keepdims=True)
+            middle = np.nanmean(
+                np.where(np.isfinite(wanted), wanted, np.nan), axis=1, keepdims=True
+            )
             wanted = np.where(np.isfinite(wanted), wanted, np.nan_to_num(middle, nan=1.0))
     return allocation_shares(wanted, here, action.least, action.control_share)
 

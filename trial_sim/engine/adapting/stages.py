@@ -13,9 +13,16 @@ from typing import Any
 import numpy as np
 
 from trial_sim.design.milestones import AdaptiveDesign, NotSimulated
-from trial_sim.engine.adapting.scores import score_looks, stratified_score_looks
+from trial_sim.engine.adapting.patients import among
+from trial_sim.engine.adapting.scores import (
+    count_arms,
+    score_looks,
+    stratified_score_looks,
+    tally_looks,
+)
 from trial_sim.engine.analysis import Analysis
 from trial_sim.engine.batch import TrialBatch
+from trial_sim.engine.response_analyses import final_response, t_to_z
 
 # Tests of a response that is known at once: a stage is its patients'.
 OF_PATIENTS = (
@@ -55,9 +62,12 @@ class Stages:
         self.name = design.test_name
         self.of_patients = self.name in OF_PATIENTS and kind != "longitudinal"
         self.scores = self.name == "logrank"
+        self.by_sums = self.name in ("t_test", "z_test") and kind == "continuous"
         several = len(adaptive.milestones) > 1
         if several and not (
-            self.of_patients or self.scores or self.name in _BY_INFORMATION
+            self.of_patients
+            or self.scores
+            or self.name in _BY_INFORMATION
             or kind == "longitudinal"
         ):
             raise NotSimulated(
@@ -77,7 +87,7 @@ class Stages:
         if population is not None:
             out = np.zeros(batch.arm.shape, bool)
             for factor, codes in self.adaptive.members(population).items():
-                out |= ~np.isin(batch.factors[factor], codes)
+                out |= ~among(batch.factors[factor], codes)
         if self.adaptive.controls == "concurrent" and (opened[:, arm] > 0).any():
             early = batch.enrolment <= opened[:, arm][:, None]
             early &= (opened[:, arm] > 0)[:, None]
@@ -89,37 +99,40 @@ class Stages:
     ) -> Stage:
         """Statistics at each trial's look of the hypotheses it follows, (n_trials, m) bool."""
         n, m = followed.shape
-        blank = [np.full((n, m), np.nan) for _ in range(6)]
-        stage = Stage(*blank, np.zeros((n, m, 2)), np.zeros((n, m, 2)))
-        if self.of_patients:
-            known = batch.calendar_event <= look[:, None]
-            fresh = known & (batch.calendar_event > self.look_before[:, None])
-        else:
-            known = batch.enrolment <= look[:, None]
-            fresh = known & (batch.enrolment > self.look_before[:, None])
+        z, estimate, se, alone, part_of, error = (np.full((n, m), np.nan) for _ in range(6))
+        sizes, all_sizes = np.zeros((n, m, 2)), np.zeros((n, m, 2))
+        stage = Stage(z, estimate, se, alone, part_of, error, sizes, all_sizes)
         first = np.isneginf(self.look_before).all()
+        counted: dict[Any, Any] = {}
         for h, (arm, population) in enumerate(self.hypotheses):
             active = followed[:, h]
             if not active.any():
                 continue
             outside = self.outsiders(batch, arm, population, opened)
-            mine = batch if outside is None else with_arms(
-                batch, np.where(outside, np.int8(self.nobody), batch.arm)
-            )
+            mine = batch
+            if outside is not None:
+                mine = with_arms(batch, np.where(outside, np.int8(self.nobody), batch.arm))
+            key = None if outside is None else h
+            if key not in counted:
+                counted[key] = self._counts(mine, look, np.asarray(followed.any(axis=1)))
+            known, tallies = counted[key]
             for s, code in enumerate((arm, 0)):
-                there = mine.arm == code
-                stage.sizes[:, h, s] = (there & fresh).sum(axis=1)
-                stage.all_sizes[:, h, s] = (there & known).sum(axis=1)
+                stage.sizes[:, h, s] = known[:, 1, code]
+                stage.all_sizes[:, h, s] = known[:, 0, code]
             if self.scores:
                 self._scores(stage, mine, h, arm, look, active)
                 continue
-            self._all(stage, mine, h, arm, look, active)
+            if tallies is not None:
+                self._from_sums(stage, "", tallies.sum(axis=1), h, arm, active)
+                self._from_sums(stage, "stage_", tallies[:, 1], h, arm, active)
+                continue
+            self._fill(stage, "", mine, h, arm, look, active)
             if first and not self.before[:, h].any():
                 for name in ("z", "estimate", "se"):
                     getattr(stage, f"stage_{name}")[:, h] = getattr(stage, name)[:, h]
                 self._remember(stage, h, active)
             elif self.of_patients:
-                old = known & ~fresh
+                old = mine.calendar_event <= self.look_before[:, None]
                 part = replace(mine, arm=np.where(old, np.int8(self.nobody), mine.arm))
                 self._fill(stage, "stage_", part, h, arm, look, active)
             else:
@@ -127,8 +140,46 @@ class Stages:
         self.look_before = np.where(followed.any(axis=1), look, self.look_before)
         return stage
 
-    def _all(self, stage: Stage, batch: TrialBatch, h: int, arm: int, look: Any, active: Any) -> None:
-        self._fill(stage, "", batch, h, arm, look, active)
+    def _counts(self, batch: TrialBatch, look: np.ndarray, active: np.ndarray) -> tuple[Any, Any]:
+        """Patients by arm, of all and of the stage, (n, 2, n_arms); sums of responses or None."""
+        n = batch.n_trials
+        known = np.zeros((n, 2, self.nobody), np.int64)
+        calendar = batch.calendar_event if self.of_patients else batch.enrolment
+        if not self.by_sums:
+            count_arms(batch.enrolment, calendar, batch.arm, look, self.look_before, known)
+            return known, None
+        sums = np.zeros((n, 2, self.nobody, 3))
+        tally_looks(
+            final_response(batch), batch.calendar_event, batch.enrolment, batch.arm,
+            self.look_before, look, active, sums,
+        )  # fmt: skip
+        known[:, 0] = sums[..., 0].sum(axis=1)
+        known[:, 1] = sums[:, 1, :, 0]
+        return known, sums
+
+    def _from_sums(
+        self, stage: Stage, prefix: str, sums: np.ndarray, h: int, arm: int, active: np.ndarray
+    ) -> None:
+        """Means and rates of two arms, from numbers, sums and squares (n, n_arms, 3)."""
+        (n0, s0, q0), (n1, s1, q1) = sums[:, 0].T, sums[:, arm].T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            effect = s1 / n1 - s0 / n0
+            if self.name == "z_test":
+                se = self.analysis.sd * np.sqrt(1 / n0 + 1 / n1)  # type: ignore[attr-defined]
+                z = self.analysis.direction * effect / se
+            else:
+                df = n0 + n1 - 2
+                rest = np.maximum(q0 - s0 * s0 / n0, 0.0) + np.maximum(q1 - s1 * s1 / n1, 0.0)
+                se = np.sqrt(rest / df * (1 / n0 + 1 / n1))
+                usable = (df > 0) & (se > 0)
+                se = np.where(usable, se, np.nan)
+                z = t_to_z(
+                    np.where(usable, self.analysis.direction * effect / se, np.nan),
+                    np.where(usable, df, 1.0),
+                )
+            z = np.where(np.isfinite(z), z, 0.0)
+        for name, values in (("z", z), ("estimate", effect), ("se", se)):
+            getattr(stage, prefix + name)[active, h] = values[active]
 
     def _fill(
         self, stage: Stage, prefix: str, batch: TrialBatch, h: int, arm: int, look: Any, active: Any
@@ -202,5 +253,11 @@ def with_arms(batch: TrialBatch, arm: np.ndarray) -> TrialBatch:
     if "_sorted" in batch.__dict__:
         time, exit_, code, patient, tied = batch._sorted
         moved = np.take_along_axis(arm, patient.astype(np.int64), axis=1)
-        made.__dict__["_sorted"] = (time, exit_, (2 * moved + (code & 1)).astype(np.int8), patient, tied)
+        made.__dict__["_sorted"] = (
+            time,
+            exit_,
+            (2 * moved + (code & 1)).astype(np.int8),
+            patient,
+            tied,
+        )
     return made
