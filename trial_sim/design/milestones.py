@@ -30,8 +30,9 @@ from trial_sim.adaptive.rules import (
     Rule,
     Stop,
 )
-from trial_sim.base.arguments import one_of
-from trial_sim.base.records import Record, nearest
+from trial_sim.base.arguments import nearest, one_of
+from trial_sim.base.errors import TrialSimError
+from trial_sim.base.records import Record
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import (
     CalendarLooks,
@@ -55,7 +56,7 @@ _COUNTED = {
 }
 
 
-class NotSimulated(ValueError):
+class NotSimulated(TrialSimError):
     """An adaptation that is declared and checked, but not simulated by this version."""
 
 

@@ -24,11 +24,8 @@ from trial_sim.engine.analysis import Analysis
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.response_analyses import final_response, t_to_z
 
-# Tests of a response that is known at once: a stage is its patients'.
-OF_PATIENTS = (
-    "t_test", "z_test", "ancova", "chi_square", "fisher", "farrington_manning", "cmh", "wilcoxon",
-    "negative_binomial",
-)  # fmt: skip
+# Outcomes that are known at once: a stage is its patients'.
+_AT_ONCE = ("binary", "continuous", "ordinal", "count")
 _BY_INFORMATION = ("cox", "rmst", "milestone", "mmrm", "lwyy")
 
 
@@ -60,7 +57,7 @@ class Stages:
         self.adaptive, self.analysis = adaptive, analysis
         design = adaptive.whole_design
         self.name = design.test_name
-        self.of_patients = self.name in OF_PATIENTS and kind != "longitudinal"
+        self.of_patients = kind in _AT_ONCE
         self.scores = self.name == "logrank"
         self.by_sums = self.name in ("t_test", "z_test") and kind == "continuous"
         several = len(adaptive.milestones) > 1
