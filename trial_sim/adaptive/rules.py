@@ -152,6 +152,8 @@ class Quantity(Record):
         'z >= 2.8'
         >>> ts.Quantity("z", arm="high").in_words, ts.Quantity("n").blinded
         ("z of arm 'high'", True)
+        >>> ts.Quantity("rank").limits, len(ts.Quantity("rank").quantities)
+        ((1.0, inf), 1)
         >>> rule = ts.Rule(efficacious, ts.Stop("efficacy"))
         >>> ts.Rule.from_yaml(rule.to_yaml()).when == efficacious
         True

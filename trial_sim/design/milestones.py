@@ -168,8 +168,30 @@ class AdaptiveDesign(Record):
         True
         >>> [rule.in_words for rule in adaptive.milestones[1].rules]
         ["if z >= 1.97743: Stop(reason='efficacy')"]
-        >>> ts.AdaptiveDesign.from_yaml(adaptive.to_yaml()) == adaptive
-        True
+        >>> ts.AdaptiveDesign.from_yaml(adaptive.to_yaml()) == adaptive, adaptive.needs_engine
+        (True, False)
+        >>> grows = ts.Rule(ts.Quantity("conditional_power") < 0.8, ts.Resize(n=300))
+        >>> larger = ts.AdaptiveDesign(
+        ...     design,
+        ...     [
+        ...         ts.Milestone("interim", ts.EventLooks([60]), grows),
+        ...         ts.Milestone("final", ts.EventLooks([120])),
+        ...     ],
+        ...     ts.ClosedTest(),
+        ... )
+        >>> larger.needs_engine, larger.most_patients, larger.alpha
+        (True, 300, 0.025)
+        >>> larger.fractions.tolist(), larger.efficacy_bounds.round(3).tolist()
+        ([0.5, 1.0], [2.797, 1.977])
+        >>> larger.arms, larger.added_arms, larger.tested_populations, larger.hypotheses
+        ({'control': 1, 'treatment': 1}, (), (None,), (('treatment', None),))
+        >>> larger.whole_design.n_looks, larger.fisher.critical_values.round(4).tolist()
+        (2, [0.0158, 0.0022])
+        >>> by_marker = design.replace(strata={"marker": {"+": 0.4, "-": 0.6}})
+        >>> larger.replace(design=by_marker).members("+")
+        {'marker': (0,)}
+        >>> ts.simulate(larger, ts.PiecewiseExponential(12, hazard_ratio=0.7), 50).n_trials
+        50
     """
 
     design: Design
