@@ -155,6 +155,9 @@ _HOMES = {
     "worst_case_type_one_error": "exploration.worst_case",
     "simulation_report": "exploration.report",
     "predict": "prediction.predict",
+    "read_ongoing": "prediction.ongoing",
+    "OngoingTrial": "prediction.ongoing",
+    "load_prediction": "prediction.saved",
 }
 
 try:
