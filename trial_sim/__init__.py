@@ -157,7 +157,9 @@ _HOMES = {
     "predict": "prediction.predict",
     "read_ongoing": "prediction.ongoing",
     "OngoingTrial": "prediction.ongoing",
+    "ongoing_from_adam": "prediction.adam",
     "load_prediction": "prediction.saved",
+    "backtest": "prediction.backtest",
 }
 
 try:

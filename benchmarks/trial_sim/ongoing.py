@@ -4,7 +4,7 @@
     python -m benchmarks ongoing events --n-trials 200       200th and 300th event, by hazard
     python -m benchmarks ongoing success --n-trials 5        success against brute force
     python -m benchmarks ongoing speed                       seconds a call
-    python -m benchmarks ongoing fuzz --n-calls 1000         calls that end in neither answer nor word
+    python -m benchmarks ongoing fuzz --n-calls 1000         answered, or refused in words
 Trials come from a simulator of numpy alone; predictions are default calls.
 """
 
@@ -193,7 +193,10 @@ def events(run: str, n_trials: int, only: str | None = None) -> pd.DataFrame:
             rows.append(summarised(list_, run=run, part=f"event {k}", variant=name))
             stored.append("ongoing", rows[-1])
             print(
-                pd.DataFrame(rows[-1:]).drop(columns="run").round(3).to_string(header=len(rows) == 1),
+                pd.DataFrame(rows[-1:])
+                .drop(columns="run")
+                .round(3)
+                .to_string(header=len(rows) == 1),
                 flush=True,
             )
     return pd.DataFrame(rows)
@@ -237,7 +240,9 @@ def _carried_on(
     entry = np.r_[seen["enrolment"], month + np.cumsum(random.exponential(1 / speed, left))]
     extra = random.exponential(1.0, len(arm)) / rates[arm]
     done = np.r_[seen["event"].to_numpy(bool), np.zeros(left, bool)]
-    latent = np.where(done, np.r_[seen["time"], np.zeros(left)], extra + np.r_[seen["time"], np.zeros(left)])
+    latent = np.where(
+        done, np.r_[seen["time"], np.zeros(left)], extra + np.r_[seen["time"], np.zeros(left)]
+    )
     calendar = entry + latent
     end = np.sort(calendar)[199]
     inside = entry <= end
@@ -298,7 +303,9 @@ def fuzz(n_calls: int, seed: int = 0) -> None:
             except Exception as error:  # what the fuzzing looks for
                 what = f"{type(error).__name__}: {error}"[:100]
                 other[what] = other.get(what, 0) + 1
-    print(f"{n_calls} calls: {answered} answered, {refused} refused in words, {other or 'no other'}")
+    print(
+        f"{n_calls} calls: {answered} answered, {refused} refused in words, {other or 'no other'}"
+    )
 
 
 def main() -> None:

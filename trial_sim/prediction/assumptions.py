@@ -115,6 +115,23 @@ class Change:
         return out
 
 
+def changes_of(values: Any) -> Change:
+    """The change that a mapping of names to values says.
+
+    Raises:
+        TypeError, ValueError: for an unknown name or value.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"change must map names to values, got {values!r}")
+    known = tuple(Change.__dataclass_fields__)
+    for name in values:
+        if name not in known:
+            raise TypeError(
+                f"a change {name!r} is not known{nearest(str(name), known)}; known: {known}"
+            )
+    return Change(**values)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Models and priors of a prediction.

@@ -17,18 +17,18 @@ from scipy.special import expit, log_ndtr, ndtri
 
 # Prior chance of each family in an average, before the data speak.
 WEIGHTS = {
-    "exponential": 0.15,
-    "weibull": 0.3,
-    "log_logistic": 0.1,
-    "log_normal": 0.1,
-    "piecewise_exponential": 0.15,
-    "spline": 0.1,
-    "cure": 0.1,
+    "exponential": 0.2,
+    "weibull": 0.4,
+    "log_logistic": 0.06,
+    "log_normal": 0.04,
+    "piecewise_exponential": 0.14,
+    "spline": 0.08,
+    "cure": 0.08,
 }
 FAMILIES = tuple(WEIGHTS)
-SHAPE_SD = 0.35  # of the log of a Weibull shape: .7 and 1.4 lie one standard deviation from 1
+SHAPE_SD = 0.4  # of the log of a Weibull shape: .67 and 1.5 lie one standard deviation from 1
 _LEVEL_SD = 1.5  # of the log of a rate around the crude one
-_STEP_SD = 0.5  # of the log hazard from one piece to the next
+_STEP_SD = 0.4  # of the log hazard from one piece to the next
 
 Hazard = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -78,7 +78,7 @@ def family(name: str, crude: float, breakpoints: Any = (), knots: Any = ()) -> F
         mean, sd = np.array([middle, 0.15]), np.array([1.0, SHAPE_SD])
         return Family(name, mean, sd, _log_normal, ("probit", "log sd"))
     if name == "cure":
-        mean, sd = np.array([level + 0.2, 0.0, -1.2]), np.array([_LEVEL_SD, 0.25, 1.0])
+        mean, sd = np.array([level + 0.2, 0.0, -1.3]), np.array([_LEVEL_SD, 0.25, 0.8])
         return Family(name, mean, sd, _cure, ("log hazard", "log shape", "logit cured"))
     if name == "spline":
         mean, sd = np.array([level, 0.0, 0.0]), np.array([_LEVEL_SD, SHAPE_SD, 0.25])

@@ -163,7 +163,7 @@ def read_ongoing(
         ...     {"enrolment": [0.0, 1.0], "days": [61, 122], "event": [1, 0], "dropout": [0, 0]}
         ... )
         >>> patients["time"] = patients.pop("days") / 30.4375
-        >>> ts.read_ongoing(patients, design, cutoff=6.0, lag=0.5).time.round(2).tolist()
+        >>> ts.read_ongoing(patients, design, cutoff=5.5, lag=0.3).time.round(2).tolist()
         [2.0, 4.5]
     """
     table = our_columns(patients, design, columns)
@@ -236,7 +236,8 @@ def read_ongoing(
     known_until = cut - enrolment - lag
     if design.follow_up is not None:
         known_until = np.minimum(known_until, float(design.follow_up))
-    time = np.where(~event & ~gone, np.maximum(time, known_until), time)
+    followed = np.minimum(np.maximum(time, known_until), cut - enrolment)
+    time = np.where(~event & ~gone, followed, time)
     settled = np.minimum(np.maximum(time, _SHORT), np.maximum(cut - enrolment, 0.0))
     time = np.where(event | gone, settled, time)
     for note in notes:

@@ -23,7 +23,7 @@ from trial_sim.engine.interim_analyses import EFFICACY, conduct, look_schedule
 from trial_sim.engine.survival_analyses import MAX_ARMS
 from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.numerics.random_streams import Streams
-from trial_sim.prediction.assumptions import Change, Settings
+from trial_sim.prediction.assumptions import Change, Settings, changes_of
 from trial_sim.prediction.event_prediction import rest_of_events
 from trial_sim.prediction.ongoing import OngoingTrial, from_trial, read_ongoing
 from trial_sim.prediction.ongoing_responses import OngoingResponses, read_responses, read_visits
@@ -52,7 +52,7 @@ def predict(
     enrolment_window: float | None = None,
     prior_patients: float = 4.0,
     looks_held: int | None = None,
-    change: Mapping[str, Any] | None = None,
+    change: Mapping[str, Any] | Change | None = None,
     n_draws: int = 1000,
     level: float = 0.9,
     seed: int = 0,
@@ -130,7 +130,7 @@ def predict(
         raise ValueError(f"level must be between 0 and 1, got {level!r}")
     n_draws = as_whole(n_draws, "n_draws", 2)
     seed = as_whole(seed, "seed", 0)
-    changed = change if isinstance(change, Change) else Change(**(change or {}))
+    changed = change if isinstance(change, Change) else changes_of(change or {})
     settings = Settings(model, breakpoints, enrolment, enrolment_window, prior_patients, changed)
     trial = _read(trial_so_far, design, kind, outcomes, data, enrolment == "closed")
     if enrolment == "closed" and len(trial.time) != design.n_patients:

@@ -15,15 +15,13 @@ from trial_sim.design.design import Design
 from trial_sim.design.look_rules import EventLooks
 from trial_sim.design.tests import TIME_TESTS
 from trial_sim.numerics.monte_carlo import Estimate
-from trial_sim.prediction.assumptions import Change, Settings
+from trial_sim.prediction.assumptions import Change, Settings, changes_of
 from trial_sim.prediction.dates import date_of, month_of
 from trial_sim.prediction.ongoing import OngoingTrial
 from trial_sim.prediction.page import chart, prediction_page
 from trial_sim.prediction.prediction_tables import band, counts_by, quantile_of, summary
 from trial_sim.prediction.saved import SavedPrediction, as_saved, compared
 from trial_sim.statistics.survival_curves import kaplan_meier
-
-_CHANGES = tuple(Change.__dataclass_fields__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,7 +34,7 @@ class Prediction:
     Attributes:
         trial, design: what was predicted from. settings: models, priors and what is changed.
         looks: one row a look still to come: look, probability that it is reached, month (median,
-            lower, upper; NaN: never), days from the cut-off, calendar dates if known, and the
+            lower, upper; inf: never), days from the cut-off, calendar dates if known, and the
             Monte-Carlo error of each month.
         enrolment: month at which enrolment completes: the same.
         curve: month (and date), and mean, median, lower, upper of patients and events (for
@@ -70,7 +68,7 @@ class Prediction:
         ... )
         >>> expected = ts.predict(so_far, design, cutoff=12.0, opened="2026-01-01", n_draws=200)
         >>> sorted(expected.month_of_events(60)), expected.date(12.0).year
-        (['lower', 'median', 'upper'], 2026)
+        (['lower', 'median', 'upper'], 2027)
         >>> 0 <= expected.probability_of_events(60, month="2027-09-01") <= 1
         True
         >>> sorted(expected.month_of_patients(200)) == sorted(expected.events_at(20.0))
@@ -191,7 +189,7 @@ class Prediction:
     def month_of_events(self, events: int) -> dict[str, float]:
         """Month by which ``events`` events (or known responses) are there: median, lower, upper.
 
-        That of the data where so many are there already; NaN where the draws that never get there
+        That of the data where so many are there already; inf where the draws that never get there
         are too many for the quantile.
         """
         return self._months(self._kth(self._events, events, "events"))
@@ -275,12 +273,9 @@ class Prediction:
         Raises:
             TypeError, ValueError: for an unknown change or value.
         """
-        for name in changes:
-            if name not in _CHANGES:
-                raise TypeError(f"what_if does not know {name!r}; it knows {', '.join(_CHANGES)}")
         if isinstance(changes.get("sites"), Mapping):
             changes["sites"] = {self.month(m): n for m, n in changes["sites"].items()}
-        return self._again(Change(**changes))
+        return self._again(changes_of(changes))
 
     def decide(
         self, changes: Mapping[str, Sequence[Any]], events: int | None = None

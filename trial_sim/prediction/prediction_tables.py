@@ -23,8 +23,8 @@ def band(level: float) -> tuple[tuple[str, float], ...]:
 def quantile_of(values: np.ndarray, p: float) -> tuple[float, float]:
     """A quantile of draws of which some are infinite, and its Monte-Carlo error.
 
-    NaN where the quantile lies among the infinite ones. The error is half the width between the
-    order statistics one standard deviation of the rank apart.
+    Infinite where it lies among the infinite ones, its error then NaN. The error is half the width
+    between the order statistics one standard deviation of the rank apart.
     """
     n = len(values)
     if n == 0:
@@ -41,7 +41,7 @@ def quantile_of(values: np.ndarray, p: float) -> tuple[float, float]:
             else np.inf
         )
     if not np.isfinite(found):
-        return np.nan, np.nan
+        return np.inf, np.nan
     spread = np.sqrt(n * p * (1 - p))
     ends = ordered[np.clip(np.rint([place - spread, place + spread]).astype(int), 0, n - 1)]
     error = (ends[1] - ends[0]) / 2 if np.isfinite(ends[1]) else np.nan
@@ -72,8 +72,8 @@ def look_table(
 ) -> pd.DataFrame:
     """When the looks still to come are due, if nothing stops the trial before.
 
-    A look whose trigger is not met in a draw never comes there: its month is NaN where more of the
-    draws than the quantile leaves never meet it.
+    A look whose trigger is not met in a draw never comes there: its month is infinite where
+    more of the draws than the quantile leaves never meet it.
     """
     rows = []
     for k in range(looks_held, design.n_looks):

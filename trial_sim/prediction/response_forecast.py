@@ -209,7 +209,7 @@ class _Predicted:
         )
 
     def _carried_on(
-        self, respond: Callable[[np.ndarray], OutcomeBatch], leaving: np.ndarray
+        self, respond: Callable[[np.ndarray], OutcomeBatch], leaving: DrawnHazards
     ) -> TrialBatch:
         """The trial with the outcomes that ``respond`` gives for arms (n_draws, n)."""
 

@@ -143,17 +143,16 @@ def _not_before_the_cut(
     trial: OngoingTrial, event: np.ndarray, exit_: np.ndarray, calendar: np.ndarray
 ) -> None:
     """Date what is not known at the cut-off after it; what is known, not after it."""
-    old = len(trial.time)
-    for known, limit in (
-        (trial.at_risk, lambda month: np.maximum(month, trial.cutoff + _NEXT)),
-        (~trial.at_risk, lambda month: np.minimum(month, trial.cutoff)),
-    ):
-        rows = np.flatnonzero(known)
-        ends = exit_[:, :old][:, rows]
-        ends = np.where(event[:, :old][:, rows] == 1, limit(ends), ends)
-        exit_[:, rows] = ends
-        seen = calendar[:, :old][:, rows]
-        calendar[:, rows] = np.where(np.isfinite(seen), limit(seen), seen)
+    late, open_ = trial.cutoff + _NEXT, trial.at_risk
+    # Who is followed to the cut-off has no event before it.
+    behind = trial.enrolment + trial.time < trial.cutoff - 1e-9
+    for i in np.flatnonzero(behind | ~open_):
+        happens = event[:, i] == 1
+        for months in (exit_[:, i], calendar[:, i]):
+            if open_[i]:
+                months[happens & (months < late)] = late
+            else:
+                months[happens & (months > trial.cutoff)] = trial.cutoff
 
 
 def followed(

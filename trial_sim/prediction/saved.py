@@ -166,13 +166,13 @@ def compared(earlier: SavedPrediction, now: SavedPrediction) -> pd.DataFrame:
         came = bool(row["reached"]) and not bool(old["reached"])
         inside = None
         if came:
-            upper = then["upper"] if np.isfinite(then["upper"]) else np.inf
-            inside = bool(then["lower"] <= month <= upper)
+            inside = bool(then["lower"] <= month <= then["upper"])
         found = {
             "milestone": row["milestone"], "reached": bool(row["reached"]),
             **{f"earlier_{k}": v for k, v in then.items()},
             **{f"now_{k}": float(row[f"month_{k}"]) for k in ("median", "lower", "upper")},
-            "months_later": month - then["median"], "inside_earlier_band": inside,
+            "months_later": month - then["median"] if np.isfinite(then["median"]) else np.nan,
+            "inside_earlier_band": inside,
         }  # fmt: skip
         for name in ("earlier_median", "now_median"):
             date = now.date(found[name])
@@ -206,5 +206,7 @@ def _table(values: Any, name: str) -> pd.DataFrame:
         if str(column).startswith("date_"):
             table[column] = pd.to_datetime(table[column])
         elif str(column).startswith(("month", "days_", "mcse_", "events_", "patients_")):
-            table[column] = table[column].astype(float)
+            # JSON has no infinity: a month that is missing is one that never comes.
+            empty = np.nan if str(column).startswith("mcse_") else np.inf
+            table[column] = table[column].astype(float).fillna(empty)
     return table
