@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.data.cdisc import censored, plain_values, read_sas, rows_of, subjects, time_unit_of
 from trial_sim.design.design import Design
 from trial_sim.prediction.dates import UNIT_MONTHS
@@ -90,7 +90,7 @@ def ongoing_from_adam(
     times = _table(adtte)
     for name in ("USUBJID", "PARAMCD", "AVAL", "CNSR"):
         if name not in times:
-            raise ValueError(f"adtte has no column {name!r}{nearest(name, map(str, times))}")
+            raise ValueError(f"adtte has no column {name!r}{nearest(name, times)}")
     code = _parameter(times, parameter, design)
     part = rows_of(times[times["PARAMCD"] == code], people["USUBJID"], set(_table(adsl)["USUBJID"]),
                    "adtte")  # fmt: skip
@@ -140,7 +140,7 @@ def ongoing_from_adam(
     if arm is not None:
         if arm not in people:
             raise ValueError(
-                f"adsl has no column {arm!r}{nearest(arm, map(str, people))}: arm=None reads blinded"
+                f"adsl has no column {arm!r}{nearest(arm, people)}: arm=None reads blinded"
             )
         table["arm"] = people[arm].to_numpy()
     if "SITEID" in people:

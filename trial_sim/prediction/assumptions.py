@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.prediction.dates import is_number
 from trial_sim.prediction.enrolment_models import EnrolmentFit, chosen_shapes
 from trial_sim.prediction.event_models import chosen_families

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln, logsumexp
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.design.accrual import Accrual
 
 # Prior chance of each shape in an average, before the data speak.

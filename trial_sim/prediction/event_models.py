@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from trial_sim.base.records import as_breakpoints, as_floats, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import as_breakpoints, as_floats
 from trial_sim.prediction.hazard_families import FAMILIES, WEIGHTS, Family, family
 from trial_sim.prediction.posterior import Posterior, sample_posterior
 

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.records import as_whole, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import as_whole
 from trial_sim.design.design import Design
-from trial_sim.design.tests import TIME_TESTS
+from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.design.tests import tests_for
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.interim_analyses import EFFICACY, conduct, look_schedule
@@ -32,7 +34,7 @@ from trial_sim.prediction.prediction_tables import curve, look_table, summary
 from trial_sim.prediction.response_forecast import rest_of_responses
 
 _KINDS = {
-    "time_to_event": TIME_TESTS,
+    "time_to_event": tests_for("time_to_event"),
     "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
     "continuous": ("t_test", "ancova"),
     "ordinal": ("wilcoxon",),
@@ -43,7 +45,7 @@ _KINDS = {
 
 def predict(
     trial_so_far: Any,
-    design: Design,
+    design: Design | AdaptiveDesign,
     *,
     outcomes: Any = None,
     model: Any = "average",
@@ -65,7 +67,8 @@ def predict(
             :func:`trial_sim.prediction.ongoing_responses.read_responses` or ``read_visits`` (for an
             MMRM) takes them; what they or ``ongoing_from_adam`` return; or a ``Trial`` with an
             entry. A stratified test needs the columns of the strata.
-        design: the design; its looks, boundaries, test, follow-up and accrual are obeyed.
+        design: the design; its looks, boundaries, test, follow-up and accrual are obeyed. An
+            ``AdaptiveDesign`` whose rules are stops by z is taken; other rules are refused.
         outcomes: the scenario the trial was planned with (with ``hazards``, such as
             PiecewiseExponential, or of the endpoint's kind), for conditional power under the
             design.
@@ -118,11 +121,7 @@ def predict(
         >>> found.month_of_events(60)["median"] > 12
         True
     """
-    if not isinstance(design, Design):
-        why = (
-            ": rules that adapt a trial are not predicted" if hasattr(design, "milestones") else ""
-        )
-        raise TypeError(f"design must be a Design, got {type(design).__name__}{why}")
+    design = _fixed(design)
     kind = _kind(design)
     if len(design.arm_names) > MAX_ARMS:
         raise ValueError(f"at most {MAX_ARMS} arms can be predicted, got {len(design.arm_names)}")
@@ -180,6 +179,24 @@ def predict(
         _events=events,
         _again=again,
     )
+
+
+def _fixed(design: Any) -> Design:
+    """A design without adaptations, or an adaptive one whose rules are stops by z as one.
+
+    Raises:
+        TypeError, ValueError: for something else, or rules that change more than when it stops.
+    """
+    if isinstance(design, AdaptiveDesign):
+        if design.needs_engine:
+            raise ValueError(
+                "predict carries on a Design, or an AdaptiveDesign whose rules stop by z: rules "
+                "that drop or add arms, resize or restrict a trial are not predicted"
+            )
+        return design.as_design()
+    if not isinstance(design, Design):
+        raise TypeError(f"design must be a Design, got {type(design).__name__}")
+    return design
 
 
 def _kind(design: Design) -> str:

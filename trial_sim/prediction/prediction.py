@@ -13,7 +13,7 @@ import pandas as pd
 from trial_sim.base.records import as_whole
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import EventLooks
-from trial_sim.design.tests import TIME_TESTS
+from trial_sim.design.tests import is_on_times
 from trial_sim.numerics.monte_carlo import Estimate
 from trial_sim.prediction.assumptions import Change, Settings, changes_of
 from trial_sim.prediction.dates import date_of, month_of
@@ -75,8 +75,10 @@ class Prediction:
         False
         >>> expected.patients_at("2027-06-01")["median"] > 150
         True
-        >>> round(expected.month("2026-12-31"), 2)
-        11.96
+        >>> round(expected.month("2026-12-31"), 2), expected.counted
+        (11.96, 'events')
+        >>> expected.probability_of_patients(150, 12.0), expected.saved().patients
+        (1.0, 150)
         >>> expected.milestones(events=[100])["milestone"].tolist()
         ['200 patients', '60 events', '120 events', '100 events']
         >>> faster = expected.what_if(enrolment_rate=2.0, hazard_ratio=0.6)
@@ -158,7 +160,7 @@ class Prediction:
     @property
     def counted(self) -> str:
         """What is counted: ``events``, or ``known responses``."""
-        return "events" if self.design.test_name in TIME_TESTS else "known responses"
+        return "events" if is_on_times(self.design.test_name) else "known responses"
 
     def _at(self, month: float) -> str:
         date = self.date(month)

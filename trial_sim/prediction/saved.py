@@ -122,6 +122,9 @@ def load_prediction(path: str | Path) -> SavedPrediction:
         ...     _ = found.save(Path(folder) / "may.json")
         ...     ts.load_prediction(Path(folder) / "may.json")
         SavedPrediction(month 5.00: 50 patients, 10 events, 2 milestones)
+        >>> kept = found.saved()
+        >>> type(kept).from_json(kept.to_json()).events, kept.date(5.0)
+        (10, None)
     """
     return SavedPrediction.from_json(Path(path))
 
