@@ -164,7 +164,7 @@ def read_ongoing(
         ... )
         >>> patients["time"] = patients.pop("days") / 30.4375
         >>> ts.read_ongoing(patients, design, cutoff=5.5, lag=0.3).time.round(2).tolist()
-        [2.0, 4.5]
+        [2.0, 4.2]
     """
     table = our_columns(patients, design, columns)
     unit = _unit(time_unit)
