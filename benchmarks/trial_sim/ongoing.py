@@ -5,8 +5,8 @@
     python -m benchmarks ongoing success --n-trials 5        success against brute force
     python -m benchmarks ongoing speed                       seconds a call
     python -m benchmarks ongoing fuzz --n-calls 1000         answered, or refused in words
-Trials come from a simulator of numpy alone; predictions are default calls. With ``--quick`` the same
-models are drawn 400 times, and neither success nor conditional power is found: a third of the time.
+Trials come from a simulator of numpy alone; predictions are default calls. With ``--quick`` the
+same models are drawn 400 times, and neither success nor conditional power is found.
 """
 
 from __future__ import annotations
