@@ -1,4 +1,4 @@
-"""The choice of a covariate generator: the most faithful one that betrays nobody."""
+"""Chooses the generator of covariates: of those that pass the privacy check, the most faithful."""
 
 from __future__ import annotations
 
