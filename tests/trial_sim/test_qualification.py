@@ -141,7 +141,8 @@ def test_shapes_errors_and_texts_that_disagree_are_failures():
     assert not passes(Estimate(0.5, 0.1), 1.05)
     for found, expected in (
         ([1.0], [1.0, 2.0]), ([1.0, 2.0], [1.0]), ({"a": 1.0}, {"b": 1.0}), (float("nan"), 1.0),
-        (1.0, "1.0"), ("x", "y"), (None, 1.0), (1.0, None), (1.2, 1.0),
+        (1.0, "1.0"), ("x", "y"), (None, 1.0), (1.0, None), (1.2, 1.0), ({}, {"a": None}),
+        (Estimate(1.0, 0.1), [1.0, 0.1]), (1.0, [1.0]), ([1.0], 1.0), ([[1.0]], [1.0]),
     ):  # fmt: skip
         assert not passes(found, expected), (found, expected)
     case = Case("broken", "bounds", lambda: 1 / 0, 1.0, "nobody")

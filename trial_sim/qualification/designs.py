@@ -324,7 +324,11 @@ def bretz(inputs: Inputs) -> Found:
 
 
 def exact(test: str) -> Callable[[Inputs], float]:
-    return lambda i: exact_power_proportions(i["p1"], i["p2"], *i["n"], 0.025, test)
+    def power(inputs: Inputs) -> float:
+        n1, n2 = inputs["n"]
+        return exact_power_proportions(inputs["p1"], inputs["p2"], n1, n2, 0.025, test)
+
+    return power
 
 
 def ttest(inputs: Inputs) -> float:

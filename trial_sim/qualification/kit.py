@@ -21,6 +21,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -109,17 +111,20 @@ def compare(found: Any, expected: Any, tolerance: Any, where: str = "") -> Itera
     """The values of nested lists and dictionaries, one by one; another shape is a failure."""
     expected = expected.tolist() if hasattr(expected, "tolist") else expected
     if isinstance(expected, Mapping):
-        given = found if isinstance(found, Mapping) else {}
-        for key in {**expected, **given}:
+        named = found if isinstance(found, Mapping) else {}
+        for key in {**expected, **named}:
             inner = tolerance[key] if isinstance(tolerance, Mapping) else tolerance
             here = f"{where}, {key}" if where else str(key)
-            yield from compare(given.get(key), expected.get(key), inner, here)
-    elif isinstance(expected, list | tuple) and not isinstance(expected, Estimate):
-        given = list(found) if isinstance(found, list | tuple) or hasattr(found, "shape") else []
-        for k in range(max(len(given), len(expected))):
+            one, other = named.get(key, "absent"), expected.get(key, "not expected")
+            yield from compare(one, other, inner, here)
+    elif isinstance(expected, list | tuple):
+        many = isinstance(found, list | tuple | np.ndarray) and not isinstance(found, Estimate)
+        listed = list(found) if many else []
+        for k in range(max(len(listed), len(expected))):
             inner = tolerance[k] if isinstance(tolerance, list | tuple) else tolerance
-            pair = [part[k] if k < len(part) else "absent" for part in (given, list(expected))]
-            yield from compare(*pair, inner, f"{where} {k + 1}".strip())
+            one = listed[k] if k < len(listed) else "absent"
+            other = expected[k] if k < len(expected) else "not expected"
+            yield from compare(one, other, inner, f"{where} {k + 1}".strip())
     else:
         yield _one(found, expected, tolerance, where or "value")
 

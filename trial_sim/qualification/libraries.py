@@ -668,8 +668,8 @@ def counts_of_trials() -> dict[str, Any]:
     rows = pd.crosstab(indo["rx"], indo["pancreatitis"])
     return {
         "colon": [len(patients), int(patients["death"].sum()), int(patients["recurrence"].sum())],
-        "indomethacin": [int(v) for v in rows.loc["indomethacin"]],
-        "placebo": [int(v) for v in rows.loc["placebo"]],
+        "indomethacin": rows.loc["indomethacin"].tolist(),
+        "placebo": rows.loc["placebo"].tolist(),
         "veteran": [len(table("veteran")), int(table("veteran")["status"].sum())],
         "gehan": [len(table("gehan")), int(table("gehan")["event"].sum())],
         "listed": int(len(ts.list_trials()) >= 14),
