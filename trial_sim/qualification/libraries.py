@@ -665,11 +665,14 @@ def arms_elsewhere() -> dict[str, Any]:
 def counts_of_trials() -> dict[str, Any]:
     patients = ts.load_trial("colon").patients
     indo = ts.load_trial("indo_rct").patients
-    rows = pd.crosstab(indo["rx"], indo["pancreatitis"])
+    rows = {
+        arm: [int((one["pancreatitis"] == outcome).sum()) for outcome in (0, 1)]
+        for arm, one in indo.groupby("rx", observed=True)
+    }
     return {
         "colon": [len(patients), int(patients["death"].sum()), int(patients["recurrence"].sum())],
-        "indomethacin": rows.loc["indomethacin"].tolist(),
-        "placebo": rows.loc["placebo"].tolist(),
+        "indomethacin": rows["indomethacin"],
+        "placebo": rows["placebo"],
         "veteran": [len(table("veteran")), int(table("veteran")["status"].sum())],
         "gehan": [len(table("gehan")), int(table("gehan")["event"].sum())],
         "listed": int(len(ts.list_trials()) >= 14),
