@@ -159,6 +159,11 @@ _HOMES = {
     "simulation_report": "exploration.report",
     "predict": "prediction.predict",
     "qualify": "qualification",
+    "read_ongoing": "prediction.ongoing",
+    "OngoingTrial": "prediction.ongoing",
+    "ongoing_from_adam": "prediction.adam",
+    "load_prediction": "prediction.saved",
+    "backtest": "prediction.backtest",
 }
 
 try:
