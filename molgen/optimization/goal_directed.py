@@ -132,7 +132,7 @@ def optimize(
     kept = _kept_calls() if path is None else None
     if settings is None:
         settings = SearchSettings(screen_until=0) if _is_cheap(scorer) else SearchSettings()
-    asked = {"target": target, "plateau": plateau, "patience": patience}
+    asked: dict[str, Any] = {"target": target, "plateau": plateau, "patience": patience}
     settings = replace(settings, **{k: v for k, v in asked.items() if v is not None})
     if diverse and settings.crowd_limit is None:
         settings = replace(settings, crowd_limit=max(10, n_calls // 50))
