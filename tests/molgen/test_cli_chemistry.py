@@ -170,7 +170,7 @@ def test_verify_finds_a_tampered_row(molecules, tmp_path):
     [
         (["describe", "missing.smi"], "There is no file missing.smi"),
         (["describe", "{molecules}", "-p", "weight"], "Unknown property 'weight'"),
-        (["describe", "{molecules}", "-c", "smile"], "did you mean 'smiles'"),
+        (["describe", "{molecules}", "-c", "smile"], "Did you mean 'smiles'"),
         (["describe", "{molecules}", "-o", "out.docx"], "Cannot tell how to write out.docx"),
         (["describe", "{molecules}", "-o", "{molecules}/x.csv"], "Cannot write"),
         (["describe", "{molecules}", "-j", "0"], "n_jobs must be"),
