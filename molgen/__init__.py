@@ -63,6 +63,7 @@ _HOMES = {
     "draw": "report.drawing",
     "run_batch": "batch.running",
     "sar": "report.sar_desk",
+    "Campaign": "optimization.campaign",
     "verify": "provenance",
     "MolgenError": "base.errors",
 }

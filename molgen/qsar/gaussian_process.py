@@ -274,6 +274,10 @@ class Surrogate:
         settings: Hyper-parameters, from :func:`choose_settings`.
         overlaps: (n, n) Tanimoto similarities of the training molecules on Morgan and on
             atom-pair counts, where they are at hand (:class:`Overlaps`).
+        repeats: (n,) measurements behind each score, which divide its noise; one each by default.
+
+    Attributes:
+        amplitude: Variance of the process in units of its kernel.
     """
 
     def __init__(
@@ -282,6 +286,7 @@ class Surrogate:
         scores: np.ndarray,
         settings: Settings,
         overlaps: tuple[np.ndarray, np.ndarray] | None = None,
+        repeats: np.ndarray | None = None,
     ) -> None:
         self.settings = settings
         # Converted once: every prediction compares with all of them.
@@ -300,11 +305,16 @@ class Surrogate:
             squared = _squared_distances(features, features, *standardised)
             kernels = (*overlaps, squared)
         gram = _mixed(kernels, settings)
-        gram[np.diag_indices_from(gram)] += settings.noise
+        gram[np.diag_indices_from(gram)] += settings.noise / (1 if repeats is None else repeats)
         self._factor = cholesky(gram, lower=True)
         self._alpha = cho_solve((self._factor, True), warped)
-        self._amplitude = float(max(warped @ self._alpha / len(warped), 1e-6))
+        self.amplitude = float(max(warped @ self._alpha / len(warped), 1e-6))
         self.best = float(warped.max())
+
+    def mean(self, features: Features) -> np.ndarray:
+        """(n,) float64 means alone, which cost a part of what :meth:`predict` costs."""
+        cross = _kernels(features, self._features, self._centre, self._scale)
+        return _mixed(cross, self.settings) @ self._alpha
 
     def predict(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, (n,) float64 each, on the warped scale."""
@@ -312,4 +322,4 @@ class Surrogate:
         mean = cross @ self._alpha
         solved = solve_triangular(self._factor, cross.T, lower=True)
         variance = np.maximum(sum(self.settings.mix) - (solved**2).sum(0), 1e-9)
-        return mean, np.sqrt(variance * self._amplitude)
+        return mean, np.sqrt(variance * self.amplitude)
