@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import parse_or_none
 from molgen.cli.app import app
 from molgen.cli.common import (
@@ -25,12 +26,14 @@ from molgen.cli.common import (
     show_progress,
     tell,
     warn,
+    with_columns,
     write_table,
 )
 from molgen.cli.objectives import check_units, find_column, relation_column
 from molgen.optimization.campaign import Campaign, read_quantities
 from molgen.qsar.assay_values import looks_like_a_number
 from molgen.report.sar_desk import sar as read_sar
+from molgen.scoring.docking import Docking, Receptor
 
 Target = Annotated[
     str | None,
@@ -228,3 +231,77 @@ def suggest(
         if report is not None:
             campaign.to_html(report)
             tell(f"Report in {report}")
+
+
+@app.command()
+def dock(
+    molecules: Input,
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="A prepared target (DRD2), .pdbqt or .pdb file.")
+    ],
+    center: Annotated[
+        str | None,
+        typer.Option(help="Middle of the box, Å: 'x,y,z'; of a prepared target: its own."),
+    ] = None,
+    size: Annotated[str, typer.Option(help="Edges of the box, Å: 'x,y,z'.")] = "22.5,22.5,22.5",
+    exhaustiveness: Annotated[int, typer.Option(help="Of Vina's search.")] = 8,
+    poses: Annotated[int, typer.Option(help="Poses kept of each molecule.")] = 3,
+    sdf: Annotated[
+        Path | None, typer.Option(help="Write the poses here (SDF).", callback=check_place)
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for one molecule.")] = 600.0,
+    seed: Annotated[int, typer.Option(help="The same seed, the same scores.")] = 0,
+    column: Column = None,
+    format: Format = None,
+    output: Output = None,
+    jobs: Jobs = 1,
+) -> None:
+    """Dock molecules with AutoDock Vina: scores in kcal/mol (lower is better), and poses.
+
+    Needs pip install 'digital-double[docking]'. A molecule that fails has its reason in its row.
+
+    Examples:
+
+      molgen dock ligands.smi --target DRD2 -o docked.csv --sdf poses.sdf
+
+      molgen dock ligands.smi --target protein.pdb --center "10,22.5,-3" -j 4 -o docked.csv
+    """
+    with plain_errors():
+        read = read_input(molecules, column, format)
+        docking = Docking(
+            _receptor(target, center, size), seed=seed, exhaustiveness=exhaustiveness,
+            n_poses=poses, timeout=timeout, n_jobs=jobs,
+        )  # fmt: skip
+        table = docking.table(read.smiles)
+        records = "".join(table.pop("poses"))
+        failed = int(table["score"].isna().sum())
+        if failed:
+            at = int(table["score"].isna().to_numpy().argmax())
+            warn(
+                f"{failed:,} molecules have no score; {table['smiles'][at]}: {table['problem'][at]}"
+            )
+        if sdf is not None:
+            write_atomically(sdf, records.encode())
+        arguments = {"target": target, "exhaustiveness": exhaustiveness, "seed": seed}
+        table = with_columns(table, read)
+        write_table(table, output, "dock", arguments, hash_input(read))
+    if failed == len(table):
+        raise typer.Exit(1)
+
+
+def _receptor(target: str, center: str | None, size: str) -> Receptor:
+    suffix = Path(target).suffix.lower()
+    if suffix not in (".pdb", ".pdbqt"):
+        return Receptor.named(target)
+    if center is None:
+        raise ValueError("--center 'x,y,z' says where the pocket of your receptor is")
+    box = _three(center, "--center"), _three(size, "--size")
+    return Receptor(target, *box) if suffix == ".pdbqt" else Receptor.from_pdb(target, *box)
+
+
+def _three(text: str, option: str) -> tuple[float, float, float]:
+    try:
+        x, y, z = (float(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        raise ValueError(f"{option} is three numbers, such as '10,22.5,-3'; got {text!r}") from None
+    return x, y, z

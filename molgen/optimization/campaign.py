@@ -647,10 +647,10 @@ class Campaign:
         for k, weights in enumerate(parts):
             share = (n - n_explore) * (k + 1) // len(parts) - (n - n_explore) * k // len(parts)
             why = "expected best" if k == 0 else "expected best, weighed otherwise"
-            order = self._order(candidates, gain(weights, 0.0), prices, diverse, n, taken)
-            take(order, share, why)
-        order = self._order(candidates, gain(parts[0], 2.0), prices, diverse, n, taken)
-        take(order, n - len(taken), "may be better than expected")
+            best = self._order(candidates, gain(weights, 0.0), prices, diverse, n, taken)
+            take(best, share, why)
+        bold = self._order(candidates, gain(parts[0], 2.0), prices, diverse, n, taken)
+        take(bold, n - len(taken), "may be better than expected")
         return taken
 
     def _promising(

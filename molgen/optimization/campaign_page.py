@@ -11,6 +11,8 @@ from molgen.files.provenance_records import record
 from molgen.report.drawing import draw_structure
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molgen.optimization.campaign import Campaign
 
 _DRAWN = 48
@@ -25,8 +27,8 @@ def campaign_page(campaign: Campaign, rounds: Sequence[Sequence[dict[str, Any]]]
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     names = [quantity.name for quantity in campaign.quantities]
-    results = campaign.results.to_dict("records")
-    pending = campaign.pending.to_dict("records")
+    results = _records(campaign.results)
+    pending = _records(campaign.pending)
     measured = {row["smiles"]: row for row in results}
     made = record("campaign", {"objective": [_wish(q) for q in campaign.quantities]})
     return environment.get_template("campaign.html").render(
@@ -45,6 +47,10 @@ def campaign_page(campaign: Campaign, rounds: Sequence[Sequence[dict[str, Any]]]
             json.dumps(json.loads(made.to_json()), sort_keys=True).replace("<", "\\u003c")
         ),
     )
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _wish(quantity: Any) -> str:

@@ -23,6 +23,8 @@ from rdkit.Chem.Crippen import MolLogP  # type: ignore[attr-defined]
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.stats import norm, rankdata
 
+from molgen.chem.similarity import pack, weighted_similarity
+
 N_BITS = 2048
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=3)
 _ATOM_PAIRS = rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10)
@@ -295,6 +297,7 @@ class Surrogate:
             features.pairs.astype(np.float32),
             features.descriptors,
         )
+        self._packed: tuple[np.ndarray, np.ndarray] | None = None  # until means are asked for
         self._features = features
         self._centre, self._scale = standard(features)
         warped = _warp(scores, settings.warp)
@@ -313,8 +316,16 @@ class Surrogate:
 
     def mean(self, features: Features) -> np.ndarray:
         """(n,) float64 means alone, which cost a part of what :meth:`predict` costs."""
-        cross = _kernels(features, self._features, self._centre, self._scale)
-        return _mixed(cross, self.settings) @ self._alpha
+        if self._packed is None:
+            self._packed = (pack(self._features.morgan), pack(self._features.pairs))
+        weights = self.settings.mix
+        squared = _squared_distances(features, self._features, self._centre, self._scale)
+        total = weights[2] * (np.exp(-0.5 * squared / self.settings.length**2) @ self._alpha)
+        for view, known, weight in zip(
+            (features.morgan, features.pairs), self._packed, weights[:2], strict=True
+        ):
+            total += weight * weighted_similarity(pack(view), known, self._alpha)
+        return total
 
     def predict(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, (n,) float64 each, on the warped scale."""
