@@ -95,7 +95,7 @@ class FittedTrial:
 
     @property
     def endpoint(self) -> Endpoint:
-        """The fitted endpoint (an `IllnessDeath` record for two fitted jointly)."""
+        """The fitted endpoint (an `IllnessDeath` or `Joint` record of several)."""
         return self.record
 
     @property
@@ -128,7 +128,7 @@ class FittedTrial:
         raise ValueError(f"no arm {arm!r}{nearest(arm, self.arms)}")
 
     def parameters(
-        self, seed: int, uncertainty: bool, effects: Mapping[int, float] | None = None
+        self, seed: int, uncertainty: bool, effects: Mapping[int, Any] | None = None
     ) -> tuple[Any, Any]:
         """Parameters of generator and outcome model for one synthetic trial."""
         drawn_x = self.covariate_model.draw(stream(seed, 1) if uncertainty else None)
@@ -147,7 +147,7 @@ class FittedTrial:
         shift: Mapping[str, float] | None = None,
         uncertainty: bool = True,
         hazard_ratio: float | None = None,
-        effect: float | None = None,
+        effect: float | Mapping[str, float] | None = None,
         patients: pd.DataFrame | None = None,
     ) -> pd.DataFrame:
         """Synthetic patients of one arm.
@@ -160,7 +160,7 @@ class FittedTrial:
             uncertainty: draw the parameters first (else: the estimates).
             hazard_ratio, effect: the arm's effect against the control in place of the fitted one
                 (``effect``: a ratio, or a difference of means; ``hazard_ratio`` is its name for
-                survival).
+                survival; of several endpoints a mapping from their names).
             patients: baseline table to give outcomes to, in place of generated covariates (an
                 external control arm for patients in hand); ``n`` is then ignored.
 
@@ -200,6 +200,8 @@ class FittedTrial:
         Raises:
             ValueError: fewer than two parts, the control among them, an unknown arm.
         """
+        if self.endpoint.kind == "joint":
+            raise ValueError("sample_combined serves fits of one endpoint, not of several")
         indices = tuple(self.arm_index(a) for a in parts)
         if len(indices) < 2 or 0 in indices:
             raise ValueError(
@@ -228,14 +230,15 @@ class FittedTrial:
         balance: Mapping[str, Mapping[Any, float]] | None = None,
         shift: Mapping[str, float] | None = None,
         uncertainty: bool = True,
-        effects: Mapping[Any, float] | None = None,
+        effects: Mapping[Any, Any] | None = None,
     ) -> Trial:
         """A synthetic trial: patients first, then a fresh random allocation, then outcomes.
 
         Args:
             sizes: patients by arm (default: the real sizes); for a cohort, ``{None: n}``.
             effects: effect by arm against the control in place of the fitted one; ``1`` (or ``0``
-                for a difference) makes a trial under the null hypothesis.
+                for a difference) makes a trial under the null hypothesis. Of several endpoints a
+                mapping from their names by arm; those not named keep their fitted effect.
 
         Returns:
             A `Trial` with this endpoint only.
@@ -245,7 +248,7 @@ class FittedTrial:
             sizes = dict(zip(schema.arms or (None,), schema.arm_sizes))
         order = [self.arm_index(a) for a in sizes]
         counts = [check_count(c) for c in sizes.values()]
-        override = {self.arm_index(a): float(e) for a, e in (effects or {}).items()}
+        override = {self.arm_index(a): self._effect(e) for a, e in (effects or {}).items()}
         for a in override:
             self._check_override(a)
         drawn_x, drawn_y = self.parameters(seed, uncertainty, override)
@@ -292,7 +295,7 @@ class FittedTrial:
         return fit(
             trial,
             s.endpoint,
-            model=self.outcome_model.name,
+            model=getattr(self.outcome_model, "choice", self.outcome_model.name),
             covariate_model=self.covariate_model.name,
             seed=s.seed if seed is None else seed,
             treatment_by=s.treatment_by,
@@ -343,19 +346,31 @@ class FittedTrial:
             )
         return write(path, replace(self, real=None))
 
-    def _effects(
-        self, index: int, hazard_ratio: float | None, effect: float | None
-    ) -> dict[int, float]:
+    def _effects(self, index: int, hazard_ratio: float | None, effect: Any) -> dict[int, Any]:
         if hazard_ratio is not None and effect is not None:
             raise ValueError("give hazard_ratio or effect, not both")
         if hazard_ratio is not None:
+            if self.endpoint.kind == "joint":
+                first = self.endpoint_names[0]
+                raise ValueError(
+                    "the fit has several endpoints: say which the hazard ratio is of, as in "
+                    f"effect={{{first!r}: {hazard_ratio!r}}}"
+                )
             if self.endpoint.kind not in ("time_to_event", "competing_risks"):
                 raise ValueError(f"hazard_ratio does not apply to a {self.endpoint.kind} endpoint")
             effect = hazard_ratio
         if effect is None:
             return {}
         self._check_override(index)
-        return {index: float(effect)}
+        return {index: self._effect(effect)}
+
+    def _effect(self, told: Any) -> Any:
+        """A number, or of several endpoints a mapping."""
+        if not isinstance(told, Mapping):
+            return float(told)
+        if self.endpoint.kind != "joint":
+            raise ValueError(f"the effect on one endpoint is a number, received {told!r}")
+        return dict(told)
 
     def _check_override(self, index: int) -> None:
         if index == 0:
