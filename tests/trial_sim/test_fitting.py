@@ -178,7 +178,7 @@ def test_illness_and_death_are_consistent():
     assert swapped.endpoint == made.endpoint  # the order of the times, not of the names
     wrong = real.patients.copy()
     wrong.loc[7, "recurrence_time"] = wrong.loc[7, "death_time"] + 1
-    with pytest.raises(ValueError, match="'recurrence_time' must not exceed .* row 7"):
+    with pytest.raises(ValueError, match=r"'recurrence_time' must not exceed .* row 7"):
         ts.fit(real.with_patients(wrong), ("recurrence", "death"))
 
 

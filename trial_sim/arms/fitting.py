@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -160,6 +161,7 @@ def fit(
         cutoff,
         at_cutoff,
     )
+    outcome: Any
     selection: pd.DataFrame
     if isinstance(record, Joint):
         outcome, selection = joint.fit(data, model, int(seed))

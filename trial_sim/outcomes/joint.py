@@ -161,12 +161,18 @@ def _within(table: pd.DataFrame, one: TimeToEvent, two: TimeToEvent) -> bool:
 
 
 def _check_order(table: pd.DataFrame, one: TimeToEvent, two: TimeToEvent) -> None:
-    """Refuse a few patients in whom the first time exceeds the second, if in no other it does.
+    """Refuse times that are always one, and a few patients in whom the first exceeds the second if
+    in no other it does.
 
     Raises:
-        ValueError: names the columns and the first such row.
+        ValueError: names the columns, and the first such row.
     """
     a, b = _numbers(table, one)[0], _numbers(table, two)[0]
+    if at_once(a, b).all():
+        raise ValueError(
+            f"columns {one.duration!r} and {two.duration!r} hold one time in every patient: leave "
+            "one of the endpoints out"
+        )
     late = (a > b) & ~at_once(a, b)
     if 0 < late.sum() <= FEW_LATE * len(table) and (a < b).any():
         row = int(np.argmax(late))
@@ -245,7 +251,7 @@ class JointModel:
         if rng is not None:
             z = rng.standard_normal((max(self.degrees, len(correlation) + 1), len(correlation)))
             z = z @ np.linalg.cholesky(correlation).T
-            correlation = apart(np.corrcoef(z.T).reshape(correlation.shape), self.blocks())
+            correlation = apart(np.atleast_2d(np.corrcoef(z.T)), self.blocks())
         censoring = None if self.follow_up is None else self.follow_up.draw(rng, self.reference)
         return JointParameters(parts, np.linalg.cholesky(correlation), censoring)
 
@@ -312,7 +318,7 @@ class JointModel:
             one = np.random.Generator(np.random.Philox(key))
             return np.asarray(model.times(codes, arm, one, p))
 
-        end = None
+        end = np.zeros(0)
         if self.follow_up is not None:
             end = followed(self.follow_up, parameters.censoring)
         out: dict[str, np.ndarray] = {}
@@ -322,8 +328,8 @@ class JointModel:
             model, p = self.models[k], parameters.parts[k]
             if isinstance(model, MultistateModel):
                 last = end if self.shared[k] else followed(model.follow_up, p.censoring)
-                deaths[k] = made[k][1]
-                out |= model.observed(*made[k], codes, arm, last, rng, p)
+                progression, deaths[k] = made[k]
+                out |= model.observed(progression, deaths[k], codes, arm, last, rng, p)
             elif isinstance(model, HazardModel):
                 time, cause = made[k]
                 last = end if self.shared[k] else followed(model.follow_up, p.censoring)
@@ -399,7 +405,8 @@ def fit(
                 f"model names {name!r}: of several endpoints those that are no times may be given "
                 f"a model{nearest(name, free)}"
             )
-    fitted, selections = [], []
+    fitted: list[Any] = []
+    selections: list[pd.DataFrame] = []
     for k, (part, names) in enumerate(zip(record.parts, record.names)):
         one = replace(data, endpoint=part)
         if isinstance(part, IllnessDeath):

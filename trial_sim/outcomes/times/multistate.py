@@ -27,7 +27,7 @@ from trial_sim.statistics.arm_differences import log_hazard_ratio
 
 MODELS = ("illness_death",)
 PROGRESSED_AT = "time of progression"
-CALIBRATION = 20_000  # synthetic patients an arm that tell the effect on death
+CALIBRATION, ROUNDS = 20_000, 4  # synthetic patients an arm that tell deaths and the effect on it
 
 
 @storable
@@ -317,25 +317,25 @@ def fit(data: FitData, name: str) -> MultistateModel:
 
 
 def calibrated(model: MultistateModel, data: FitData) -> MultistateModel:
-    """With each arm's hazard after progression scaled until a big synthetic trial has the real log
-    hazard ratio of death."""
+    """With each arm's hazard after progression scaled until a big synthetic trial has the real
+    share of deaths in the control arm, and the real log hazard ratios of death."""
     d_time, d_event = (data.patients[c].to_numpy(dtype=float) for c in model.columns[2:])
-    for _ in range(3 if data.n_arms > 1 else 0):
+    for _ in range(ROUNDS):
         rng = np.random.Generator(np.random.Philox(52))
         arm = np.repeat(np.arange(data.n_arms), CALIBRATION)
         codes = data.reference[rng.integers(0, len(data.reference), len(arm))]
-        made = model.sample(codes, arm, rng, model.draw(None))
+        sampled = model.sample(codes, arm, rng, model.draw(None))
+        time, event = (sampled[c] for c in model.columns[2:])
         shift = np.zeros(data.n_arms)
+        real, made = d_event[data.arm == 0].mean(), event[arm == 0].mean()
+        if 0 < real < 1 and 0 < made < 1:
+            shift[0] = np.clip(np.log(np.log1p(-real) / np.log1p(-made)), -1, 1)
         for a in range(1, data.n_arms):
             mine, theirs = np.isin(data.arm, (0, a)), np.isin(arm, (0, a))
-            real, error = log_hazard_ratio(d_time[mine], d_event[mine] > 0, data.arm[mine] == a)
-            found, _ = log_hazard_ratio(
-                made[model.columns[2]][theirs],
-                made[model.columns[3]][theirs] > 0,
-                arm[theirs] == a,
-            )
-            if np.isfinite(real - found) and np.isfinite(error):
-                shift[a] = np.clip(real - found, -1, 1)
+            wanted, _ = log_hazard_ratio(d_time[mine], d_event[mine] > 0, data.arm[mine] == a)
+            found, _ = log_hazard_ratio(time[theirs], event[theirs] > 0, arm[theirs] == a)
+            if np.isfinite(wanted - found):
+                shift[a] = np.clip(wanted - found, -1, 1) + shift[0]
         events = model.second.events
         counts = events.counts * np.exp(shift)[:, None, None]
         model = replace(model, second=replace(model.second, events=replace(events, counts=counts)))
