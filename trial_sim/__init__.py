@@ -29,6 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _HOMES = {
+    "TrialSimError": "base.errors",
     "Trial": "data.trial",
     "TimeToEvent": "data.trial",
     "CompetingRisks": "data.trial",
@@ -149,6 +150,7 @@ _HOMES = {
     "LongitudinalResponse": "scenarios",
     "WithCovariates": "scenarios",
     "BySubgroup": "scenarios",
+    "WithDrift": "scenarios",
     "simulate": "simulation.simulate",
     "what_if": "exploration.grid",
     "simulate_assurance": "exploration.assurance",
