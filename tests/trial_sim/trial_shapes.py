@@ -339,8 +339,9 @@ def _associations(
 ) -> None:
     """Slopes on the standardised baseline column, and on the first site, given the arm.
 
-    A site of fewer than `RARE` real patients has no coefficient of its own (the fit says so). What
-    a Fine-Gray model keeps are slopes of the subdistribution hazard.
+    A site of fewer than `RARE` real patients has no coefficient of its own (the fit says so), and
+    that of fewer than twice as many is the ridge's as much as theirs. What a Fine-Gray model keeps
+    are slopes of the subdistribution hazard.
     """
     base, table = trial.baseline, trial.patients
     if model == "fine_gray" and trial is not real:
@@ -348,7 +349,7 @@ def _associations(
     x = base["x"].to_numpy(dtype=float)
     features = [(x - x.mean()) / x.std()]
     names = ["slope of x"]
-    if "site" in base and (real.baseline["site"] == "site 0").sum() >= RARE:
+    if "site" in base and (real.baseline["site"] == "site 0").sum() >= 2 * RARE:
         features.append((base["site"] == "site 0").to_numpy(dtype=float))
         names.append("first site")
     design = np.column_stack(features)

@@ -28,6 +28,7 @@ from trial_sim.outcomes.times import stratified
 __all__ = ["FittedTrial", "Settings", "fit", "load_fitted", "stream"]
 
 FEWEST = 10  # patients that a fit needs
+LARGEST_PAIR, PAIRED = 4, 0.9  # size of clusters that are pairs, and the share that has it
 REFERENCE = 600  # synthetic patients over whom margins are calibrated
 
 
@@ -91,6 +92,7 @@ def fit(
         raise ValueError(
             f"a fit needs at least {FEWEST} patients; this trial has {trial.n_patients}"
         )
+    check_pairs(trial)
     schema = trial.schema()
     for modifier in treatment_by:
         _ = schema[modifier]  # refuses an unknown covariate
@@ -184,6 +186,26 @@ def fit(
         covariate_selection=compared,
         real=given,
     )
+
+
+def check_pairs(trial: Trial) -> None:
+    """Refuse rows that belong together in twos to fours (both eyes of a patient).
+
+    Raises:
+        ValueError: nearly all clusters of the site column have one such size.
+    """
+    if trial.site is None:
+        return
+    sizes = trial.baseline[trial.site].value_counts()
+    sizes = sizes[sizes > 0]
+    usual = int(sizes.mode().iloc[0])
+    if 2 <= usual <= LARGEST_PAIR and (sizes == usual).mean() >= PAIRED:
+        raise ValueError(
+            f"column {trial.site!r} (the site) groups rows in clusters of {usual}, as both eyes of "
+            "a patient; synthetic rows are drawn one by one and would break them. Fit one row a "
+            "patient (the mean of the eyes, or one of them), or leave site= out if the rows are "
+            "independent"
+        )
 
 
 def check_modifiers(features: FeatureMap, treatment_by: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trial_sim.arms.sampling import draw_codes
-from trial_sim.data.column_checks import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.data.schema import Column
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
@@ -71,7 +71,8 @@ class FittedOutcomes:
             )
         if not isinstance(self.uncertainty, bool):
             raise TypeError(f"uncertainty must be True or False, got {self.uncertainty!r}")
-        if self.effects and self.pair[0] != 0:
+        told = self.hazard_ratio is not None or self.effect is not None
+        if told and self.pair[0] != 0:
             names = self.fitted.arms
             raise ValueError(
                 f"an effect is against the control arm {names[0]!r} of the fit; these outcomes "

@@ -13,6 +13,7 @@ from trial_sim.data.schema import Column
 
 RARE = 5  # a level or gap pattern with fewer patients gets no coefficient of its own
 FEW_LEVELS = 6  # an ordered column with more levels enters as a number
+MOST_NAMED = 8  # rare levels that a note names
 MANY_LEVELS = 5  # from so many levels on (sites) they are contrasted with their mean
 SKEWED = 1.5  # above this skewness a non-negative number enters as log(1 + x / its median)
 
@@ -77,11 +78,12 @@ class FeatureMap:
                 kept = [v for v, c in zip(levels, counts) if c >= RARE]
                 many = len(kept) >= MANY_LEVELS
                 if small:
-                    names = ", ".join(str(column.levels[int(v)]) for v in small)
+                    names = ", ".join(str(column.levels[int(v)]) for v in small[:MOST_NAMED])
+                    names += f" and {len(small) - MOST_NAMED} more" * (len(small) > MOST_NAMED)
                     of = "all" if many else column.levels[int(reference)]
                     notes.append(
                         f"covariate {column.name!r}: rare level(s) {names} share the coefficient "
-                        f"of {of}"
+                        f"of {of}: how they differ is not kept"
                     )
                 if many:
                     # a ridge on differences from one level would draw all towards that level, by

@@ -23,9 +23,9 @@ import pandas as pd
 from scipy.special import log_ndtr, ndtr, ndtri
 from scipy.stats import rankdata
 
+from trial_sim.base.arguments import nearest
 from trial_sim.base.storage import storable
 from trial_sim.covariates.copula import nearest_correlation
-from trial_sim.data.column_checks import nearest
 from trial_sim.data.endpoints import (
     CompetingRisks,
     Endpoint,
