@@ -157,6 +157,11 @@ _HOMES = {
     "worst_case_type_one_error": "exploration.worst_case",
     "simulation_report": "exploration.report",
     "predict": "prediction.predict",
+    "read_ongoing": "prediction.ongoing",
+    "OngoingTrial": "prediction.ongoing",
+    "ongoing_from_adam": "prediction.adam",
+    "load_prediction": "prediction.saved",
+    "backtest": "prediction.backtest",
 }
 
 try:

@@ -188,6 +188,10 @@ def qsar_fit(
             prefix = f"{name}: " if len(models) > 1 else ""
             for row in one.training_set.rejected:
                 refused.append({"line": row["line"], "reason": prefix + row["reason"]})
+            for conflict in one.training_set.conflicts:
+                if conflict["used"] is None:
+                    reason = f"{prefix}rows of one compound contradict each other"
+                    refused += [{"line": line, "reason": reason} for line in conflict["lines"]]
         write_rejects(rejects, read, refused)
         if refused and rejects is None:
             first = refused[0]
