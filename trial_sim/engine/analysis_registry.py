@@ -132,7 +132,7 @@ def analysis_for(design: Design, kind: str) -> Analysis:
         return analysis  # type: ignore[no-any-return]
     null = null_effect(design.test_name, design.margin, analysis.direction)
     if isinstance(analysis, MeanDifference | MixedModel):
-        return replace(analysis, null=null)
+        return replace(analysis, null=null)  # type: ignore[return-value]
     return AgainstMargin(analysis, null)
 
 
