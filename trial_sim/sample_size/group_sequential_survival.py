@@ -79,7 +79,7 @@ class SurvivalExpectations:
             ... )
             >>> found = ts.survival_expectations(scenario, gs, events=330).summary()
             >>> found[["events", "patients", "efficacy_z"]].round(2).to_numpy().tolist()
-            [[165.0, 450.09, 2.8], [330.0, 500.0, 1.98]]
+            [[165.0, 432.71, 2.8], [330.0, 500.0, 1.98]]
         """
         import pandas as pd
 
