@@ -140,7 +140,7 @@ def sar(
 @app.command()
 def suggest(
     table: Input,
-    n: Annotated[int, typer.Option("--number", "-n", help="Compounds on the plate.")] = 24,
+    n: Annotated[int, typer.Option("--n", "-n", help="Compounds on the plate.")] = 24,
     target: Target = None,
     lower_is_better: LowerIsBetter = False,
     goal: Annotated[
