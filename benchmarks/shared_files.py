@@ -17,8 +17,12 @@ from trial_sim.auditing.privacy.shared_files import attack_file
 from trial_sim.covariates.encoding import encode
 from trial_sim.covariates.selection import membership_auc
 
-TRIALS = {"veteran": ("death", "cox"), "colon": ("death", "cox_by_arm"), "gbsg2": ("recurrence", "weibull")}
-SPLITS = 4
+TRIALS = {
+    "veteran": ("death", "cox"),
+    "pbc": ("death", "cause_specific"),
+    "gbsg2": ("recurrence", "weibull"),
+}
+SPLITS = 3
 
 
 def halves(trial: ts.Trial, seed: int) -> tuple[ts.Trial, ts.Trial]:
@@ -54,7 +58,9 @@ def run(quick: bool = False) -> pd.DataFrame:
             found = []
             for split in range(1 if quick else SPLITS):
                 inside, outside = halves(whole, split)
-                fitted = ts.fit(inside, endpoint, model=model, covariate_model=generator, seed=split)
+                fitted = ts.fit(
+                    inside, endpoint, model=model, covariate_model=generator, seed=split
+                )
                 with tempfile.TemporaryDirectory() as folder:
                     path = fitted.save(Path(folder) / "model.npz")
                     got = attack_file(
@@ -70,7 +76,16 @@ def run(quick: bool = False) -> pd.DataFrame:
             rows.append([name, generator, model, *mean])
     return pd.DataFrame(
         rows,
-        columns=["trial", "covariates", "outcome", "file_exact", "file_near", "table", "alone", "alone_others"],
+        columns=[
+            "trial",
+            "covariates",
+            "outcome",
+            "file_exact",
+            "file_near",
+            "table",
+            "alone",
+            "alone_others",
+        ],
     )
 
 

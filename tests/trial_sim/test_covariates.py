@@ -18,7 +18,7 @@ from trial_sim.covariates.copula import (
     nearest_correlation,
     shrunk,
 )
-from trial_sim.covariates.encoding import decode, encode, smooth_quantiles, support_of
+from trial_sim.covariates.encoding import decode, encode, smooth_quantiles, told
 from trial_sim.covariates.selection import fit_generator, membership_auc, resemblance
 from trial_sim.data.schema import Column, describe_column
 
@@ -75,6 +75,11 @@ def test_unique_values_are_not_given_back_and_shared_ones_are():
     values = made.sample(20_000, rng(3), made.draw(None))[0][:, 0]
     assert abs((values == 10).mean() - 0.4) < 0.02
     assert (values == 5000.0).mean() < 0.002 and values.max() <= 5000.0
+
+
+def support_of(values):
+    """What is told of a numeric column."""
+    return told(values, describe_column(pd.Series(values, name="x"), "numeric"))[0]
 
 
 def test_smooth_quantiles_keep_the_margin_and_forget_the_patient():

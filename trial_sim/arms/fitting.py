@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from trial_sim.arms.differential_privacy import private_fit
 from trial_sim.arms.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.covariates.conditions import sample_codes
-from trial_sim.covariates.encoding import encode
+from trial_sim.covariates.encoding import encode, told_columns
 from trial_sim.covariates.relations import Related
 from trial_sim.covariates.selection import fit_generator
 from trial_sim.data.column_checks import plain, type_name
@@ -116,8 +117,9 @@ def fit(
     if stratify_by is None:
         registry.check(record, model)
     base = trial.baseline
-    columns = schema.columns
-    codes = encode(base, columns)
+    codes = encode(base, schema.columns)
+    columns = told_columns(codes, schema.columns)
+    schema = replace(schema, columns=columns)
     generator, compared = fit_generator(
         codes, columns, covariate_model, int(seed), trial.constraints
     )

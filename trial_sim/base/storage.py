@@ -19,7 +19,7 @@ import pandas as pd
 from trial_sim.base.output_places import replacing
 
 FORMAT = "digital-double fitted trial"
-VERSION = 4
+VERSION = 5
 LARGEST = 1024**3  # bytes in a file once decompressed: a few kilobytes of zip can hold terabytes
 _REGISTRY: dict[str, type] = {}
 T = TypeVar("T", bound=type)

@@ -7,6 +7,7 @@ A categorical or ordered column is coded 0, 1, ... in the order of its levels, a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from scipy.special import ndtri
 
 from trial_sim.data.column_checks import plain_series
 from trial_sim.data.schema import Column
+from trial_sim.numerics.told import TOGETHER, significant
 
 KEPT_FROM = 5  # a spike shared by this many patients is no one's own and may be given back exactly
 COMMON = 10  # so may any value that this many share
@@ -104,7 +106,7 @@ def blur_rare(
 
     Args:
         drawn: (n,) values without gaps, taken from the fitted data.
-        support: (m, 2) sorted distinct values and how many patients had each.
+        support: (m, 3) of `told`.
 
     Values that `COMMON` patients share stay, and so do spikes (digit preference) that at least
     `KEPT_FROM` share; a unique value (an outlier above all) is never given back for certain. The
@@ -113,7 +115,7 @@ def blur_rare(
     if column.discrete or len(support) < 3:
         return drawn
     place = np.clip(np.searchsorted(support[:, 0], drawn), 0, len(support) - 1)
-    rare = ~shared(support[:, 1])[place] & (support[place, 0] == drawn)
+    rare = (support[place, 2] == 0) & (support[place, 0] == drawn)
     if not rare.any():
         return drawn
     upto = np.cumsum(support[:, 1]) / support[:, 1].sum()
@@ -132,7 +134,8 @@ def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     leaves the range of the data is reflected.
     """
     value, count = support[:, 0], support[:, 1]
-    n, low, width = count.sum(), value[0], value[-1] - value[0]
+    low, high = bounds_of(support)
+    n, width = count.sum(), high - low
     score = ndtri((np.cumsum(count) - count / 2) / n)
     middle = np.interp(0.0, score, value) - low
     logs = np.log(value - low + 0.1 * middle + 1e-3 * width)
@@ -165,7 +168,104 @@ def shared(counts: np.ndarray) -> np.ndarray:
     return spike | (counts >= COMMON)
 
 
-def support_of(values: np.ndarray) -> np.ndarray:
-    """(m, 2): sorted distinct values of the non-missing entries, and their counts."""
-    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-    return np.column_stack([distinct, counts]).astype(float)
+def told(values: np.ndarray, column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """What may be told of a column: values that many share, and means of at least `TOGETHER`.
+
+    Args:
+        values: (n,) codes, NaN for gaps.
+
+    Returns:
+        support (m, 3): rising values, patients each stands for, and 1 where it is one that they
+        share, 0 where it is the mean of neighbours, rounded to what the column may hold; and what
+        each patient's value became (n,), NaN for gaps.
+
+    Levels keep their names; one of fewer than `TOGETHER` patients counts as half as many, however
+    many there are.
+    """
+    seen = ~np.isnan(values)
+    distinct, place, counts = np.unique(values[seen], return_inverse=True, return_counts=True)
+    became = np.full(len(values), np.nan)
+    if column.discrete:
+        weight = np.where(counts < TOGETHER, TOGETHER / 2, counts)
+        became[seen] = distinct[place]
+        return np.column_stack([distinct, weight, np.ones(len(distinct))]).astype(float), became
+    group = grouped(distinct, counts, shared(counts))
+    sizes = np.bincount(group, weights=counts)
+    means = np.bincount(group, weights=counts * distinct) / np.maximum(sizes, 1)
+    kept = np.zeros(len(sizes))
+    for k in np.flatnonzero(shared(counts)):
+        kept[group[k]], means[group[k]] = 1.0, distinct[k]
+    means = np.where(kept > 0, means, column.rounded(means))
+    if counts.sum() < TOGETHER:
+        means = significant(means, 1)
+    became[seen] = means[group[place]]
+    return np.column_stack([means, sizes, kept]), became
+
+
+def grouped(distinct: np.ndarray, counts: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Group (m,), rising, of each distinct value: a kept value has its own, those between have
+    groups of at least `TOGETHER` patients; fewer than that go to the kept value next to them."""
+    groups: list[list[int]] = []
+    own: list[bool] = []
+    loose: list[int] = []
+
+    def close(after: bool) -> None:
+        parts: list[list[int]] = [[]]
+        for k in loose:
+            if parts[-1] and counts[parts[-1]].sum() >= TOGETHER:
+                parts.append([])
+            parts[-1].append(k)
+        if len(parts) > 1 and counts[parts[-1]].sum() < TOGETHER:
+            parts[-2].extend(parts.pop())
+        few = bool(loose) and counts[loose].sum() < TOGETHER
+        if few and groups:
+            groups[-1].extend(loose)
+        elif few and after:
+            return  # they wait for the kept value to come
+        elif loose:
+            groups.extend(parts)
+            own.extend([False] * len(parts))
+        loose.clear()
+
+    for k in range(len(distinct)):
+        if kept[k]:
+            close(after=True)
+            groups.append([*loose, k])
+            own.append(True)
+            loose.clear()
+        else:
+            loose.append(k)
+    close(after=False)
+    out = np.zeros(len(distinct), dtype=int)
+    for g, members in enumerate(groups):
+        out[members] = g
+    return out
+
+
+def bounds_of(support: np.ndarray) -> tuple[float, float]:
+    """Ends of a column, guessed from what is told of it: a mean of the lowest patients lies half a
+    step to the next told value above the end. A positive column stays so."""
+    value = support[:, 0]
+    if len(value) < 3:
+        return float(value[0]), float(value[-1])
+    low, high = float(value[0]), float(value[-1])
+    if support[0, 2] == 0:
+        low -= (value[1] - value[0]) / 2
+        low = max(low, value[0] / 2) if value[0] > 0 else low
+    if support[-1, 2] == 0:
+        high += (value[-1] - value[-2]) / 2
+        high = min(high, value[-1] / 2) if value[-1] < 0 else high
+    return float(low), float(high)
+
+
+def told_columns(codes: np.ndarray, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns with bounds that may be told in place of the lowest and highest patient's."""
+    out = []
+    for k, column in enumerate(columns):
+        if column.discrete or column.lower is None:
+            out.append(column)
+            continue
+        support, _ = told(codes[:, k], column)
+        low, high = column.rounded(np.array(bounds_of(support)))
+        out.append(replace(column, lower=float(low), upper=float(high)))
+    return tuple(out)

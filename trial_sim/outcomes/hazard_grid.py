@@ -20,9 +20,11 @@ import numba as nb
 import numpy as np
 
 from trial_sim.base.storage import storable
+from trial_sim.numerics.told import running, significant, upper_end
 
 EACH = 8  # events an interval; with fewer, the times of single patients show in the hazards
 FINEST = 1e-5  # of the longest time: the finest unit that is told from a continuum
+DIGITS = 4  # of person-time
 LEAST = 6  # intervals, with as many events in each: the shape of a curve takes that many
 
 
@@ -58,9 +60,10 @@ def choose_knots(
     times: np.ndarray, event: np.ndarray, unit: float, most: int = 40, each: int = EACH
 ) -> np.ndarray:
     """Knots (k + 1,) from 0 to the last time: quantiles of the event times, ``each`` or more
-    events an interval on average but no fewer than `LEAST` intervals, on whole units."""
-    last = float(times.max())
-    seen = np.sort(times[event > 0])
+    events an interval on average but no fewer than `LEAST` intervals, on whole units. No knot is
+    the time of one patient (see `numerics.told`)."""
+    last = upper_end(times)
+    seen = running(times[event > 0])
     count = int(np.clip(max(len(seen) // each, min(LEAST, len(seen) // LEAST)), 1, most))
     inner = np.quantile(seen, np.arange(1, count + 1) / count) if len(seen) else np.array([])
     if unit:
@@ -107,7 +110,7 @@ class HazardGrid:
             inside = np.clip(t[:, None], knots[:-1], knots[1:])
             inside = inside - np.clip(s[:, None], knots[:-1], knots[1:])
             exposure[a] = inside.clip(min=0).sum(axis=0)
-        return cls(knots, counts, exposure)
+        return cls(knots, counts, significant(exposure, DIGITS))
 
     @property
     def widths(self) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from trial_sim.base.storage import storable
 from trial_sim.data.endpoints import Endpoint
 from trial_sim.data.schema import Column, numbers_of
+from trial_sim.numerics.told import averaged, told_range
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
 from trial_sim.outcomes.glm import fit_glm, standardised
@@ -179,7 +180,7 @@ def fit(data: FitData, name: str) -> ContinuousModel:
         if name == "ancova":
             quantiles[a] = ndtri(QUANTILES) * residual.std() * inflate
         else:
-            quantiles[a] = np.quantile(mine, QUANTILES) * inflate
+            quantiles[a] = np.quantile(averaged(mine), QUANTILES) * inflate
         quantiles[a] -= quantiles[a].mean()
     return ContinuousModel(
         name,
@@ -188,7 +189,7 @@ def fit(data: FitData, name: str) -> ContinuousModel:
         means.coefficients[:k],
         square_root(means.covariance[:k, :k]),
         quantiles,
-        (float(y.min()), float(y.max())),
+        told_range(y),
         numbers_of(column, y),
         degrees,
         gap_counts(~seen, data.arm, data.n_arms),

@@ -10,6 +10,7 @@ import numpy as np
 
 from trial_sim.base.storage import storable
 from trial_sim.data.schema import Column, numbers_of
+from trial_sim.numerics.told import told_range
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import standardised
@@ -159,7 +160,7 @@ def fit_normal(
         found.sigma * n / degrees,
         kind,
         degrees,
-        (float(np.nanmin(y)), float(np.nanmax(y))),
+        told_range(y[~np.isnan(y)]),
         numbers_of(name, y),
         dropout,
         data.reference,

@@ -18,6 +18,7 @@ import pandas as pd
 from trial_sim.base.storage import storable
 from trial_sim.data.endpoints import CompetingRisks, Endpoint, TimeToEvent
 from trial_sim.data.schema import Column
+from trial_sim.numerics.told import upper_end
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.features import FeatureMap
 from trial_sim.outcomes.hazard_grid import EACH, recorded_up, resolution_of
@@ -189,11 +190,11 @@ def fit(data: FitData, name: str) -> MultistateModel:
     follow_up = FollowUp.fit(
         data, d_time, d_event > 0, gone, unit, EACH * data.n_arms, covariates=False
     )
-    extra = Column(PROGRESSED_AT, "numeric", lower=0.0, upper=float(p_time.max()))
+    extra = Column(PROGRESSED_AT, "numeric", lower=0.0, upper=upper_end(p_time))
     schema = replace(data.schema, columns=(*data.schema.columns, extra))
     codes = np.column_stack([data.codes, p_time])[ill]
     features = FeatureMap.fit(codes, schema.columns, [*data.features.columns, PROGRESSED_AT])
-    last = float(d_time.max())
+    last = upper_end(d_time)
     # to twelve digits: equal gaps between subtracted times are ties, whatever the unit
     gap = np.round(np.maximum(d_time - p_time, 0)[ill] / last, 12) * last
     two = pd.DataFrame({"time": gap, "event": d_event[ill].astype(int)})
