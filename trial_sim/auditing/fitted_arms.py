@@ -26,6 +26,7 @@ from trial_sim.auditing.privacy.membership_measures import (
     membership_scores,
     shadow_measures,
 )
+from trial_sim.auditing.privacy.shared_files import file_measures
 from trial_sim.auditing.privacy.small_cells import small_cells
 from trial_sim.auditing.report import AuditReport
 from trial_sim.auditing.utility.error_rates import error_rates
@@ -116,18 +117,31 @@ def _audit_fitted(
 def softened(single: list[Measure], repeated: list[Measure]) -> list[Measure]:
     """Effects of the one trial shown, where many trials tell more than it.
 
-    A red bias of that trial becomes amber where the mean over many trials is not red: one draw in
-    a hundred of a faithful generator lies so far out.
+    Where the mean over many trials is judged and sound, the one trial is a draw: its lines lose
+    their rule and say so. The subgroups of a contrast stand by their rule unless the draw itself is
+    far off, which moves all of them at once.
     """
     sound = {
         m.subject
         for m in repeated
         if m.measure.startswith("mean effect bias") and m.verdict in ("green", "amber")
     }
-    return [
-        replace(m, verdict="amber") if m.verdict == "red" and m.subject in sound else m
+    far = {
+        m.subject
         for m in single
-    ]
+        if m.measure.startswith("effect bias") and m.verdict in ("amber", "red")
+    }
+    out = []
+    for m in single:
+        whole = m.subject in sound and m.verdict in ("amber", "red")
+        part = m.measure.startswith("subgroup") and any(
+            m.subject.startswith(f"{s},") for s in sound & far
+        )
+        if whole or part:
+            said = f"One draw, judged over many trials in 'mean effect bias': {m.reading}"
+            m = replace(m, threshold=None, better="", verdict="grey", reading=said)
+        out.append(m)
+    return out
 
 
 def privacy_of(comparison: Comparison, refits: list[list[Refit]]) -> list[Measure]:
@@ -165,4 +179,6 @@ def privacy_of(comparison: Comparison, refits: list[list[Refit]]) -> list[Measur
     else:
         why = f"{len(refits)} repeats of the folds were refitted; three are needed"
         out.append(not_assessed("membership inference AUC", "shadow models", why))
+    found = [r.file for r in folds if r.file is not None]
+    out += file_measures(found, comparison.real.n_patients)
     return [*out, *small_cells(comparison, tables)]

@@ -53,6 +53,7 @@ def render(report: AuditReport) -> str:
     )
     return environment.get_template("audit.html").render(
         passed=report.passed,
+        verdict=report.verdict,
         about=report.about,
         facts=facts(report.about),
         counts=[

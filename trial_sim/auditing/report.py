@@ -32,6 +32,8 @@ class AuditReport:
         >>> report = ts.audit(trial, fitted.sample_trial(seed=1), endpoint="relapse", seed=0)
         >>> list(report.table)[:2], report.passed == (len(report.failures) == 0)
         (['section', 'measure'], True)
+        >>> report.verdict  # two tables without a hold-out
+        'failed'
         >>> list(report.counts())
         ['green', 'amber', 'red', 'grey']
         >>> sorted(report.to_dict())[:2]
@@ -70,8 +72,19 @@ class AuditReport:
 
     @property
     def passed(self) -> bool:
-        """True when no measure is red."""
+        """True when no measure is red. Whether privacy was assessed at all, see `verdict`."""
         return len(self.failures) == 0
+
+    @property
+    def verdict(self) -> str:
+        """ "failed", "passed", or "privacy not assessed" where nothing is red but no attack could
+        tell members from unseen patients."""
+        if not self.passed:
+            return "failed"
+        lines = self.table
+        asked = lines[lines["measure"] == "membership inference AUC"]
+        judged = (asked["verdict"] != "grey").any()
+        return "passed" if judged else "privacy not assessed"
 
     def counts(self) -> pd.DataFrame:
         """Number of measures by section and verdict."""
@@ -83,7 +96,7 @@ class AuditReport:
     def __repr__(self) -> str:
         about = self.about
         lines = [
-            f"AuditReport: {'passed' if self.passed else 'FAILED'}"
+            f"AuditReport: {'FAILED' if not self.passed else self.verdict}"
             f" ({about.get('n_real', '?')} real, {about.get('n_synthetic', '?')} synthetic patients"
             f"; {about.get('mode', 'two tables')})"
         ]
@@ -118,6 +131,7 @@ class AuditReport:
 
         return {
             "passed": self.passed,
+            "verdict": self.verdict,
             "about": self.about,
             **{name: plain(getattr(self, name)) for name in SECTIONS},
             "figures": {name: plain(frame) for name, frame in self.figures.items()},

@@ -19,6 +19,7 @@ from trial_sim.numerics.told import TOGETHER, significant
 
 KEPT_FROM = 5  # a spike shared by this many patients is no one's own and may be given back exactly
 COMMON = 10  # so may any value that this many share
+SKEWED = 1.5  # skewness from which means are taken of logarithms
 WIDTH = 1.0  # of the smoothing of quantiles, in normal scores, times n^(-1/5)
 GRID_END = 4.0  # of the normal scores at which they are smoothed
 
@@ -112,7 +113,7 @@ def blur_rare(
     `KEPT_FROM` share; a unique value (an outlier above all) is never given back for certain. The
     value comes from a random rank of those that the drawn one covers.
     """
-    if column.discrete or len(support) < 3:
+    if given_as_told(column, support):
         return drawn
     place = np.clip(np.searchsorted(support[:, 0], drawn), 0, len(support) - 1)
     rare = (support[place, 2] == 0) & (support[place, 0] == drawn)
@@ -183,6 +184,8 @@ def told(values: np.ndarray, column: Column) -> tuple[np.ndarray, np.ndarray]:
     many there are.
     """
     seen = ~np.isnan(values)
+    if not seen.any():
+        return np.empty((0, 3)), np.full(len(values), np.nan)
     distinct, place, counts = np.unique(values[seen], return_inverse=True, return_counts=True)
     became = np.full(len(values), np.nan)
     if column.discrete:
@@ -191,7 +194,7 @@ def told(values: np.ndarray, column: Column) -> tuple[np.ndarray, np.ndarray]:
         return np.column_stack([distinct, weight, np.ones(len(distinct))]).astype(float), became
     group = grouped(distinct, counts, shared(counts))
     sizes = np.bincount(group, weights=counts)
-    means = np.bincount(group, weights=counts * distinct) / np.maximum(sizes, 1)
+    means = group_means(distinct, counts, group)
     kept = np.zeros(len(sizes))
     for k in np.flatnonzero(shared(counts)):
         kept[group[k]], means[group[k]] = 1.0, distinct[k]
@@ -242,11 +245,29 @@ def grouped(distinct: np.ndarray, counts: np.ndarray, kept: np.ndarray) -> np.nd
     return out
 
 
+def group_means(distinct: np.ndarray, counts: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Means of the groups; of logarithms where a column that is never negative is skewed, so that
+    they lie in the middle of their group."""
+    mean = np.average(distinct, weights=counts)
+    spread = np.sqrt(np.average((distinct - mean) ** 2, weights=counts))
+    third = np.average((distinct - mean) ** 3, weights=counts)
+    sizes = np.bincount(group, weights=counts)
+    if distinct[0] < 0 or third <= SKEWED * spread**3:
+        return np.bincount(group, weights=counts * distinct) / np.maximum(sizes, 1)
+    logs = np.log(distinct + 0.1 * mean)
+    return np.exp(np.bincount(group, weights=counts * logs) / np.maximum(sizes, 1)) - 0.1 * mean
+
+
+def given_as_told(column: Column, support: np.ndarray) -> bool:
+    """Whether what is told of a column is all that it can hold: levels, one value, two shared."""
+    return bool(column.discrete or len(support) < 2 or (len(support) < 3 and support[:, 2].all()))
+
+
 def bounds_of(support: np.ndarray) -> tuple[float, float]:
     """Ends of a column, guessed from what is told of it: a mean of the lowest patients lies half a
     step to the next told value above the end. A positive column stays so."""
     value = support[:, 0]
-    if len(value) < 3:
+    if len(value) < 2:
         return float(value[0]), float(value[-1])
     low, high = float(value[0]), float(value[-1])
     if support[0, 2] == 0:

@@ -6,15 +6,21 @@ of every patient whether, and how nearly, his or her own values stand among them
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trial_sim.auditing.compared.intervals import Interval
+from trial_sim.auditing.compared.measure import Measure, not_assessed
 from trial_sim.base.storage import read_arrays
 
 FEWEST = 2  # numbers in an array that may hold patients' values
+SAVED = "saved file"
+FILE_AUC = 0.6  # the better of two attacks on a few dozen unseen patients reaches .55 by chance
 TRIES = 8  # divisions into patients whom the attacker knows and patients whom it attacks
 
 
@@ -61,17 +67,18 @@ def numbers_of(path: str | Path) -> list[np.ndarray]:
 
 
 def attack_file(
-    path: str | Path, inside: np.ndarray, outside: np.ndarray, seed: int = 0
+    path: str | Path, inside: np.ndarray, outside: np.ndarray, seed: int = 0, tries: int = TRIES
 ) -> FileAttack:
     """Attack a saved model.
 
     Args:
         inside: (n, n_columns) numbers of the patients it was fitted to, NaN for gaps.
         outside: (m, n_columns) of patients of the same kind whom it never saw.
+        tries: divisions into known and attacked patients.
 
     Of half of the patients the attacker knows whether they were fitted; from them it learns which
     array of the file to read for which column, and then attacks the other half. The mean over
-    `TRIES` divisions is given.
+    all divisions is given.
     """
     told = numbers_of(path)
     values = np.vstack([inside, outside])
@@ -90,7 +97,7 @@ def attack_file(
     rarity = np.array([_rarity(values[:, j]) for j in range(n_columns)])
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 71])))
     areas: list[tuple[float, float]] = []
-    for _ in range(TRIES):
+    for _ in range(tries):
         known = rng.random(len(values)) < 0.5
         for train in (known, ~known):
             test = ~train
@@ -111,6 +118,39 @@ def attack_file(
         round(_alone(told, outside) * len(inside) / max(len(outside), 1)),
         len(told),
     )
+
+
+def attack_saved(model: Any, inside: np.ndarray, outside: np.ndarray, seed: int) -> FileAttack:
+    """Save a fitted trial where nobody sees it and attack the file (see `attack_file`).
+
+    Raises:
+        ValueError: the model is not saved without its patients (a bootstrap).
+    """
+    with tempfile.TemporaryDirectory(prefix="audited-") as folder:
+        path = model.save(Path(folder) / "model.npz")
+        return attack_file(path, inside, outside, seed, tries=2)
+
+
+def file_measures(attacks: Sequence[FileAttack], n: int) -> list[Measure]:
+    """What the attacks on the files of refits gained, ``n`` patients being asked."""
+    if not attacks:
+        why = "this generator has no file without its patients, or was not refitted"
+        return [not_assessed("membership inference AUC", SAVED, why)]
+    half = 1.96 * (1 / (6 * n)) ** 0.5
+    area = float(np.mean([max(a.exact, a.near) for a in attacks]))
+    return [
+        Measure(
+            "membership inference AUC",
+            SAVED,
+            Interval(area, max(area - half, 0.0), min(area + half, 1.0)),
+            "How well the numbers in the saved model's file tell patients that it was fitted to "
+            "from unseen ones ('are my values in it?', exactly or nearly, whichever tells more; "
+            f"{len(attacks)} refits without a fold); .5 is a coin.",
+            FILE_AUC,
+            "low",
+            0.5,
+        )
+    ]
 
 
 def _best(scores: np.ndarray, member: np.ndarray) -> int:
