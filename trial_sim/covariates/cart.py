@@ -233,7 +233,7 @@ class SequentialCart:
         assert tree is not None  # callers ask for columns that have values
         drawn = tree.draw(leaf, weights, rng)[0]
         if column.discrete or len(support) < 3:
-            return drawn
+            return blur_rare(drawn, column, support, rng)
         scores = leaf_scores(tree, support)
         return blur_rare(smoothed(drawn, leaf, scores, support, rng), column, support, rng)
 

@@ -69,7 +69,7 @@ def hermite_coefficients(codes: np.ndarray) -> np.ndarray:
     The function is a step for each distinct value of ``codes`` (n,); the coefficients are those of
     the normalised Hermite polynomials from the first up, zero for a column of one value.
     """
-    counts = support_of(codes)[:, 1]
+    counts = np.unique(codes[~np.isnan(codes)], return_counts=True)[1].astype(float)
     if len(counts) < 2:
         return np.zeros(TERMS)
     upto = np.cumsum(counts)
@@ -153,7 +153,7 @@ class GaussianCopula:
     """Margins and a latent correlation.
 
     Attributes:
-        supports: per column, (m, 3) of `told`, of levels by their place.
+        supports: per column, (m, 4) of `told`, of levels by their place.
         gaps: share of gaps, (n_columns,). places: see `level_places`.
         correlation: (d, d), d = columns, then columns with gaps; n_rows: patients fitted.
     """

@@ -19,7 +19,7 @@ from trial_sim.numerics.told import TOGETHER, significant
 
 KEPT_FROM = 5  # a spike shared by this many patients is no one's own and may be given back exactly
 COMMON = 10  # so may any value that this many share
-SKEWED = 1.5  # skewness from which means are taken of logarithms
+STEEPEST = 1.5  # power of an exponential law that a tail may follow
 WIDTH = 1.0  # of the smoothing of quantiles, in normal scores, times n^(-1/5)
 GRID_END = 4.0  # of the normal scores at which they are smoothed
 
@@ -107,18 +107,21 @@ def blur_rare(
 
     Args:
         drawn: (n,) values without gaps, taken from the fitted data.
-        support: (m, 3) of `told`.
+        support: (m, 4) of `told`.
 
     Values that `COMMON` patients share stay, and so do spikes (digit preference) that at least
     `KEPT_FROM` share; a unique value (an outlier above all) is never given back for certain. The
     value comes from a random rank of those that the drawn one covers.
     """
-    if given_as_told(column, support):
+    if column.discrete or not len(support):
         return drawn
     place = np.clip(np.searchsorted(support[:, 0], drawn), 0, len(support) - 1)
     rare = (support[place, 2] == 0) & (support[place, 0] == drawn)
     if not rare.any():
         return drawn
+    low, high = bounds_of(support)
+    if not high > low:
+        return np.where(rare, column.rounded(drawn), drawn)
     upto = np.cumsum(support[:, 1]) / support[:, 1].sum()
     rank = upto[place] - rng.random(len(drawn)) * support[place, 1] / support[:, 1].sum()
     at, curve = smooth_quantiles(support)
@@ -134,7 +137,7 @@ def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     by their logarithm, whichever is nearer to normal, since a line overstates a convex curve; what
     leaves the range of the data is reflected.
     """
-    value, count = support[:, 0], support[:, 1]
+    value, count = tailed(support)
     low, high = bounds_of(support)
     n, width = count.sum(), high - low
     score = ndtri((np.cumsum(count) - count / 2) / n)
@@ -160,6 +163,42 @@ def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return at, low + np.minimum(turned, 2 * width - turned)
 
 
+def tailed(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values (k,) and counts (k,) of what is told, the lowest and the highest group laid out.
+
+    Of these two the mean and the standard deviation are told; `TOGETHER` points of a smooth tail
+    stand for them, since one mean would cut the tail off.
+    """
+    value, count, kept, spread = support.T
+    ends = [k for k in {0, len(value) - 1} if not kept[k]]
+    parts = [(value[[k]], count[[k]]) for k in range(len(value))]
+    for k in ends:
+        inside = 1 if k == 0 else k - 1
+        edge = value[inside] if len(value) > 1 else None
+        points = tail_points(value[k], spread[k], edge)
+        parts[k] = (points, np.full(len(points), count[k] / len(points)))
+    return np.concatenate([v for v, _ in parts]), np.concatenate([c for _, c in parts])
+
+
+def tail_points(mean: float, spread: float, edge: float | None) -> np.ndarray:
+    """`TOGETHER` rising values with this mean and standard deviation, beyond ``edge``.
+
+    Their distances from it are powers of the expected exponential order statistics. The power is
+    at most `STEEPEST`: of patients one of whom lies far out the mean is kept, not the place of that
+    one.
+    """
+    if edge is None:
+        score = ndtri((np.arange(TOGETHER) + 0.5) / TOGETHER)
+        return mean + spread * score / score.std()
+    if mean == edge:
+        return np.full(TOGETHER, mean)
+    powers = np.linspace(0.02, STEEPEST, 100)
+    shape = np.cumsum(1 / np.arange(TOGETHER, 0, -1)) ** powers[:, None]
+    power = np.searchsorted(shape.std(axis=1) / shape.mean(axis=1), spread / abs(mean - edge))
+    chosen = shape[min(int(power), len(powers) - 1)]
+    return np.sort(edge + (mean - edge) * chosen / chosen.mean())
+
+
 def shared(counts: np.ndarray) -> np.ndarray:
     """(m,) boolean: counts of `COMMON` or more, or of `KEPT_FROM` or more and three Poisson errors
     above the mean of the two values to either side (a spike, not the run of the data)."""
@@ -176,33 +215,49 @@ def told(values: np.ndarray, column: Column) -> tuple[np.ndarray, np.ndarray]:
         values: (n,) codes, NaN for gaps.
 
     Returns:
-        support (m, 3): rising values, patients each stands for, and 1 where it is one that they
-        share, 0 where it is the mean of neighbours, rounded to what the column may hold; and what
-        each patient's value became (n,), NaN for gaps.
+        support (m, 4): rising values, patients each stands for, 1 where it is one that they share,
+        0 where it is the mean of neighbours (never a value that the column may hold), and the
+        standard deviation of the lowest and of the highest such neighbours, else 0; and what each
+        patient's value became (n,), NaN for gaps.
 
     Levels keep their names; one of fewer than `TOGETHER` patients counts as half as many, however
     many there are.
     """
     seen = ~np.isnan(values)
     if not seen.any():
-        return np.empty((0, 3)), np.full(len(values), np.nan)
+        return np.empty((0, 4)), np.full(len(values), np.nan)
     distinct, place, counts = np.unique(values[seen], return_inverse=True, return_counts=True)
     became = np.full(len(values), np.nan)
     if column.discrete:
         weight = np.where(counts < TOGETHER, TOGETHER / 2, counts)
         became[seen] = distinct[place]
-        return np.column_stack([distinct, weight, np.ones(len(distinct))]).astype(float), became
+        ones = np.ones(len(distinct))
+        return np.column_stack([distinct, weight, ones, 0 * ones]).astype(float), became
     group = grouped(distinct, counts, shared(counts))
     sizes = np.bincount(group, weights=counts)
-    means = group_means(distinct, counts, group)
+    means = np.bincount(group, weights=counts * distinct) / sizes
+    spread = np.bincount(group, weights=counts * (distinct - means[group]) ** 2) / sizes
+    spread = significant(np.sqrt(spread), 3)
+    spread[1:-1] = 0.0
     kept = np.zeros(len(sizes))
     for k in np.flatnonzero(shared(counts)):
-        kept[group[k]], means[group[k]] = 1.0, distinct[k]
-    means = np.where(kept > 0, means, column.rounded(means))
+        kept[group[k]], means[group[k]], spread[group[k]] = 1.0, distinct[k], 0.0
+    means = np.where(kept > 0, means, off_grid(means, column))
     if counts.sum() < TOGETHER:
-        means = significant(means, 1)
+        means, spread = significant(means, 1), 0 * means
     became[seen] = means[group[place]]
-    return np.column_stack([means, sizes, kept]), became
+    return np.column_stack([means, sizes, kept, spread]), became
+
+
+def off_grid(values: np.ndarray, column: Column) -> np.ndarray:
+    """Numbers moved to tenths of the column's grid, but never onto a number that it may hold: what
+    is told of several patients is then no patient's value even by coincidence."""
+    grid = grid_of(column)
+    start = column.lower or 0.0
+    tenth = np.round((values - start) / grid * 10)
+    on = np.mod(tenth, 10) == 0
+    tenth = np.where(on, tenth + np.where((values - start) / grid * 10 >= tenth, 1, -1), tenth)
+    return start + tenth * grid / 10
 
 
 def grouped(distinct: np.ndarray, counts: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -245,38 +300,16 @@ def grouped(distinct: np.ndarray, counts: np.ndarray, kept: np.ndarray) -> np.nd
     return out
 
 
-def group_means(distinct: np.ndarray, counts: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Means of the groups; of logarithms where a column that is never negative is skewed, so that
-    they lie in the middle of their group."""
-    mean = np.average(distinct, weights=counts)
-    spread = np.sqrt(np.average((distinct - mean) ** 2, weights=counts))
-    third = np.average((distinct - mean) ** 3, weights=counts)
-    sizes = np.bincount(group, weights=counts)
-    if distinct[0] < 0 or third <= SKEWED * spread**3:
-        return np.bincount(group, weights=counts * distinct) / np.maximum(sizes, 1)
-    logs = np.log(distinct + 0.1 * mean)
-    return np.exp(np.bincount(group, weights=counts * logs) / np.maximum(sizes, 1)) - 0.1 * mean
-
-
-def given_as_told(column: Column, support: np.ndarray) -> bool:
-    """Whether what is told of a column is all that it can hold: levels, one value, two shared."""
-    return bool(column.discrete or len(support) < 2 or (len(support) < 3 and support[:, 2].all()))
-
-
 def bounds_of(support: np.ndarray) -> tuple[float, float]:
-    """Ends of a column, guessed from what is told of it: a mean of the lowest patients lies half a
-    step to the next told value above the end. A positive column stays so."""
-    value = support[:, 0]
-    if len(value) < 2:
-        return float(value[0]), float(value[-1])
-    low, high = float(value[0]), float(value[-1])
-    if support[0, 2] == 0:
-        low -= (value[1] - value[0]) / 2
-        low = max(low, value[0] / 2) if value[0] > 0 else low
-    if support[-1, 2] == 0:
-        high += (value[-1] - value[-2]) / 2
-        high = min(high, value[-1] / 2) if value[-1] < 0 else high
-    return float(low), float(high)
+    """Ends of a column as told: those of its smooth tails. A positive column stays so."""
+    value, count, kept, _ = support.T
+    points, _ = tailed(support)
+    low, high = float(points[0]), float(points[-1])
+    if not kept[0] and value[0] > 0:
+        low = max(low, float(value[0]) / 2)
+    if not kept[-1] and value[-1] < 0:
+        high = min(high, float(value[-1]) / 2)
+    return low, high
 
 
 def told_columns(codes: np.ndarray, columns: Sequence[Column]) -> tuple[Column, ...]:
@@ -287,6 +320,17 @@ def told_columns(codes: np.ndarray, columns: Sequence[Column]) -> tuple[Column, 
             out.append(column)
             continue
         support, _ = told(codes[:, k], column)
+        distinct, counts = np.unique(codes[:, k], return_counts=True)
+        own = distinct[counts < TOGETHER]
         low, high = column.rounded(np.array(bounds_of(support)))
+        while np.isclose(low, own, rtol=1e-12).any():
+            low = column.rounded(np.array([low - grid_of(column)]))[0]
+        while np.isclose(high, own, rtol=1e-12).any():
+            high = column.rounded(np.array([high + grid_of(column)]))[0]
         out.append(replace(column, lower=float(low), upper=float(high)))
     return tuple(out)
+
+
+def grid_of(column: Column) -> float:
+    """Distance of neighbouring numbers that a column may hold."""
+    return column.step or (10.0**-column.decimals if column.kind == "numeric" else 1.0)

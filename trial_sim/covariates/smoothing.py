@@ -41,7 +41,7 @@ def shares(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shares of the column below each value, and up to it, (m,) both.
 
     Args:
-        support: (m, 3) of `encoding.told`.
+        support: (m, 4) of `encoding.told`.
     """
     upto = np.cumsum(support[:, 1]) / support[:, 1].sum()
     return np.concatenate([[0.0], upto[:-1]]), upto
@@ -52,7 +52,7 @@ def told_scores(tree: Any, support: np.ndarray) -> np.ndarray:
     within the leaf, spread as the leaf is.
 
     Args:
-        tree: a `cart.Tree` whose values ascend within a leaf. support: (m, 3) of `told`.
+        tree: a `cart.Tree` whose values ascend within a leaf. support: (m, 4) of `told`.
     """
     below, upto = shares(support)
     place = np.clip(np.searchsorted(support[:, 0], tree.values), 0, len(support) - 1)

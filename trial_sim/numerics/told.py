@@ -43,7 +43,7 @@ def upper_end(values: np.ndarray, width: float | None = None) -> float:
     if (values == last).sum() >= TOGETHER or last == 0:
         return last
     step = round_step(abs(last) if width is None else width)
-    return float(np.round(np.ceil(last / step - 1e-9) * step, 12))
+    return float(np.round(np.floor(last / step + 1 + 1e-9) * step, 12))
 
 
 def told_range(values: np.ndarray) -> tuple[float, float]:
@@ -58,6 +58,22 @@ def round_step(width: float) -> float:
     """The greatest of 1, 2 and 5 times a power of ten that is at most a tenth of ``width``."""
     power = 10.0 ** np.floor(np.log10(width / 10))
     return float(power * max(m for m in (1, 2, 5) if m * power <= width / 10 * (1 + 1e-9)))
+
+
+def unowned(places: np.ndarray, values: np.ndarray, unit: float) -> np.ndarray:
+    """Rising places (k,), those that are one of the ``values`` which fewer than `TOGETHER`
+    patients share moved up by as many units as it takes (a continuum: as they are)."""
+    if not unit:
+        return places
+    whole, counts = np.unique(np.round(values / unit), return_counts=True)
+    own = set(whole[counts < TOGETHER].tolist())
+    out = np.round(places / unit)
+    for k, place in enumerate(out):
+        end = out[k + 1] if k + 1 < len(out) else np.inf
+        while place in own and place + 1 < end:
+            place += 1
+        out[k] = place if place not in own else out[k]
+    return np.where(out == np.round(places / unit), places, out * unit)
 
 
 def roundest(low: float, high: float) -> float:

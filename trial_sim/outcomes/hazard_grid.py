@@ -20,7 +20,7 @@ import numba as nb
 import numpy as np
 
 from trial_sim.base.storage import storable
-from trial_sim.numerics.told import running, significant, upper_end
+from trial_sim.numerics.told import TOGETHER, running, significant, unowned, upper_end
 
 EACH = 8  # events an interval; with fewer, the times of single patients show in the hazards
 FINEST = 1e-5  # of the longest time: the finest unit that is told from a continuum
@@ -63,11 +63,15 @@ def choose_knots(
     events an interval on average but no fewer than `LEAST` intervals, on whole units. No knot is
     the time of one patient (see `numerics.told`)."""
     last = upper_end(times)
-    seen = running(times[event > 0])
+    happened = times[event > 0]
+    seen = running(happened)
     count = int(np.clip(max(len(seen) // each, min(LEAST, len(seen) // LEAST)), 1, most))
-    inner = np.quantile(seen, np.arange(1, count + 1) / count) if len(seen) else np.array([])
+    inner = np.quantile(seen, np.arange(1, count) / count) if len(seen) else np.array([])
+    end = [min(upper_end(happened), last)] if len(seen) else []
+    inner = np.concatenate([inner, end])
     if unit:
         inner, last = np.ceil(inner / unit - 1e-9) * unit, np.ceil(last / unit - 1e-9) * unit
+        inner = unowned(inner, times, unit)
     knots = np.unique(np.concatenate([[0.0], inner, [last]]))
     return knots[knots <= last] if len(knots) > 1 else np.array([0.0, max(last, unit or 1.0)])
 
@@ -105,9 +109,15 @@ class HazardGrid:
         start = np.zeros(len(times)) if entry is None else entry
         place = np.clip(np.searchsorted(knots, times, side="left") - 1, 0, k - 1)
         np.add.at(counts, (arm[cause > 0], place[cause > 0], cause[cause > 0].astype(int) - 1), 1)
+        share = told_share(times, arm, n_arms, knots, place)
+        widths = np.diff(knots)
         for a in range(n_arms):
             t, s = times[arm == a], start[arm == a]
+            here = place[arm == a]
             inside = np.clip(t[:, None], knots[:-1], knots[1:])
+            few = np.bincount(here, minlength=k) < TOGETHER
+            ends = knots[here] + share[here] * widths[here]
+            inside[np.arange(len(t)), here] = np.where(few[here], ends, inside[np.arange(len(t)), here])
             inside = inside - np.clip(s[:, None], knots[:-1], knots[1:])
             exposure[a] = inside.clip(min=0).sum(axis=0)
         return cls(knots, counts, significant(exposure, DIGITS))
@@ -132,6 +142,23 @@ class HazardGrid:
             counts = rng.standard_gamma(counts + none[:, None, :] * 0.5 * pooled)
         seen = self.exposure > 0
         return np.where(seen, 1 / np.where(seen, self.exposure, 1), 0)[:, :, None] * counts
+
+
+def told_share(
+    times: np.ndarray, arm: np.ndarray, n_arms: int, knots: np.ndarray, place: np.ndarray
+) -> np.ndarray:
+    """Share (K,) of an interval that those who leave in it spend there, from arms in which
+    `TOGETHER` or more leave, else from all arms, else a half: it stands for the times of fewer,
+    whose person-time would tell them."""
+    k = len(knots) - 1
+    spent = np.clip((times - knots[place]) / np.diff(knots)[place], 0.0, 1.0)
+    cell = arm * k + place
+    number = np.bincount(cell, minlength=n_arms * k).reshape(n_arms, k)
+    total = np.bincount(cell, weights=spent, minlength=n_arms * k).reshape(n_arms, k)
+    many = number >= TOGETHER
+    enough = np.where(many.any(axis=0), many, number.sum(axis=0) >= TOGETHER)
+    number, total = (number * enough).sum(axis=0), (total * enough).sum(axis=0)
+    return np.where(number > 0, total / np.maximum(number, 1), 0.5)
 
 
 def conditional_hazards(

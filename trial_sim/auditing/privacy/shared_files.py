@@ -58,7 +58,7 @@ def numbers_of(path: str | Path) -> list[np.ndarray]:
         values = np.asarray(arrays[key])
         if values.dtype.kind not in "fiu":
             continue
-        if values.ndim == 2 and values.shape[1] <= 3:  # values beside counts: a column is one array
+        if values.ndim == 2 and values.shape[1] <= 4:  # values beside counts: a column is one array
             out += [values[:, j] for j in range(values.shape[1])]
         else:
             out.append(values.ravel())
