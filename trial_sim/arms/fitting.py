@@ -11,7 +11,7 @@ import pandas as pd
 from trial_sim.arms.differential_privacy import private_fit
 from trial_sim.arms.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.covariates.conditions import sample_codes
-from trial_sim.covariates.encoding import encode, told_columns
+from trial_sim.covariates.encoding import encode, off_grid, told_columns
 from trial_sim.covariates.relations import Related
 from trial_sim.covariates.selection import fit_generator
 from trial_sim.data.column_checks import plain, type_name
@@ -142,6 +142,9 @@ def fit(
     features = FeatureMap.fit(codes, columns, use)
     check_modifiers(features, treatment_by)
     reference = sample_codes(generator, REFERENCE, stream(seed, 3), generator.draw(None))
+    for k, column in enumerate(columns):
+        if not column.discrete:
+            reference[:, k] = off_grid(reference[:, k], column)
     data = FitData(
         schema,
         record,

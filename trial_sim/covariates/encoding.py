@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from trial_sim.data.column_checks import plain_series
-from trial_sim.data.schema import Column
+from trial_sim.data.schema import Column, numbers_of
 from trial_sim.numerics.told import TOGETHER, significant
 
 KEPT_FROM = 5  # a spike shared by this many patients is no one's own and may be given back exactly
@@ -133,7 +133,8 @@ def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The column's quantiles against normal scores, smoothed: scores (k,) and values (k,).
 
     A line is fitted around each score with normal weights of the width `WIDTH` n^(-1/5) (Fan and
-    Gijbels 1996), so that no value of the curve hangs on one patient. Values enter as they are or
+    Gijbels 1996), so that no value of the curve hangs on one patient, and what it leaves is smoothed
+    once more and added (twicing, Tukey 1977), so that tails are not cut. Values enter as they are or
     by their logarithm, whichever is nearer to normal, since a line overstates a convex curve; what
     leaves the range of the data is reflected.
     """
@@ -145,22 +146,30 @@ def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     logs = np.log(value - low + 0.1 * middle + 1e-3 * width)
     skewed = abs(np.corrcoef(logs, score)[0, 1]) > abs(np.corrcoef(value, score)[0, 1])
     at = np.linspace(-GRID_END, GRID_END, 161)
-    gap = score[None, :] - at[:, None]
-    scaled = (gap / (WIDTH * n**-0.2)) ** 2
-    # relative to the nearest value, so that weights do not vanish far from all of them
-    weight = count * np.exp((scaled.min(axis=1, keepdims=True) - scaled) / 2)
-    # weighted least squares of the values on the gap: its intercept is the curve
-    moments = [(weight * gap**k).sum(axis=1) for k in range(3)]
     target = logs if skewed else value
-    first, second = ((weight * gap**k) @ target for k in range(2))
-    spread = moments[0] * moments[2] - moments[1] ** 2
-    flat = spread < 1e-6 * moments[0] * moments[2]
-    line = (moments[2] * first - moments[1] * second) / np.where(flat, 1.0, spread)
-    curve = np.where(flat, first / moments[0], line)
+    left = target - smoothed_line(score, target, count, score)
+    curve = smoothed_line(score, target, count, at) + smoothed_line(score, left, count, at)
     if skewed:
         curve = np.exp(curve) + low - 0.1 * middle - 1e-3 * width
     turned = np.mod(curve - low, 2 * width)
     return at, low + np.minimum(turned, 2 * width - turned)
+
+
+def smoothed_line(
+    score: np.ndarray, target: np.ndarray, count: np.ndarray, at: np.ndarray
+) -> np.ndarray:
+    """Intercepts (k,) of lines fitted to ``target`` (m,) around each of ``at`` (k,)."""
+    gap = score[None, :] - at[:, None]
+    scaled = (gap / (WIDTH * count.sum() ** -0.2)) ** 2
+    # relative to the nearest value, so that weights do not vanish far from all of them
+    weight = count * np.exp((scaled.min(axis=1, keepdims=True) - scaled) / 2)
+    # weighted least squares of the values on the gap: its intercept is the curve
+    moments = [(weight * gap**k).sum(axis=1) for k in range(3)]
+    first, second = ((weight * gap**k) @ target for k in range(2))
+    spread = moments[0] * moments[2] - moments[1] ** 2
+    flat = spread < 1e-6 * moments[0] * moments[2]
+    line = (moments[2] * first - moments[1] * second) / np.where(flat, 1.0, spread)
+    return np.where(flat, first / moments[0], line)
 
 
 def tailed(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -249,6 +258,25 @@ def told(values: np.ndarray, column: Column) -> tuple[np.ndarray, np.ndarray]:
     return np.column_stack([means, sizes, kept, spread]), became
 
 
+def runs_of(places: Sequence[int], counts: np.ndarray) -> list[list[int]]:
+    """Neighbouring places in runs of at least `TOGETHER` patients, as few as that at both ends: what
+    is left over goes to the middle. One run where there are too few patients."""
+    below: list[list[int]] = []
+    above: list[list[int]] = []
+    left = list(places)
+    while counts[left].sum() >= TOGETHER:
+        upwards = len(below) <= len(above)
+        order = left if upwards else left[::-1]
+        size = int(np.searchsorted(np.cumsum(counts[order]), TOGETHER)) + 1
+        run = sorted(order[:size])
+        left = left[size:] if upwards else left[:-size]
+        (below if upwards else above).append(run)
+    parts = below + above[::-1]
+    if left and parts:
+        below[-1].extend(left)
+    return parts or [left]
+
+
 def off_grid(values: np.ndarray, column: Column) -> np.ndarray:
     """Numbers moved to tenths of the column's grid, but never onto a number that it may hold: what
     is told of several patients is then no patient's value even by coincidence."""
@@ -264,32 +292,22 @@ def grouped(distinct: np.ndarray, counts: np.ndarray, kept: np.ndarray) -> np.nd
     """Group (m,), rising, of each distinct value: a kept value has its own, those between have
     groups of at least `TOGETHER` patients; fewer than that go to the kept value next to them."""
     groups: list[list[int]] = []
-    own: list[bool] = []
     loose: list[int] = []
 
     def close(after: bool) -> None:
-        parts: list[list[int]] = [[]]
-        for k in loose:
-            if parts[-1] and counts[parts[-1]].sum() >= TOGETHER:
-                parts.append([])
-            parts[-1].append(k)
-        if len(parts) > 1 and counts[parts[-1]].sum() < TOGETHER:
-            parts[-2].extend(parts.pop())
         few = bool(loose) and counts[loose].sum() < TOGETHER
         if few and groups:
             groups[-1].extend(loose)
         elif few and after:
             return  # they wait for the kept value to come
         elif loose:
-            groups.extend(parts)
-            own.extend([False] * len(parts))
+            groups.extend(runs_of(loose, counts))
         loose.clear()
 
     for k in range(len(distinct)):
         if kept[k]:
             close(after=True)
             groups.append([*loose, k])
-            own.append(True)
             loose.clear()
         else:
             loose.append(k)
@@ -329,6 +347,11 @@ def told_columns(codes: np.ndarray, columns: Sequence[Column]) -> tuple[Column, 
             high = column.rounded(np.array([high + grid_of(column)]))[0]
         out.append(replace(column, lower=float(low), upper=float(high)))
     return tuple(out)
+
+
+def told_numbers(name: str, values: np.ndarray) -> Column:
+    """The `Column` of outcomes (n,), gaps left out, with bounds that may be told."""
+    return told_columns(values.reshape(-1, 1), [numbers_of(name, values)])[0]
 
 
 def grid_of(column: Column) -> float:

@@ -109,17 +109,14 @@ class HazardGrid:
         start = np.zeros(len(times)) if entry is None else entry
         place = np.clip(np.searchsorted(knots, times, side="left") - 1, 0, k - 1)
         np.add.at(counts, (arm[cause > 0], place[cause > 0], cause[cause > 0].astype(int) - 1), 1)
-        share = told_share(times, arm, n_arms, knots, place)
-        widths = np.diff(knots)
         for a in range(n_arms):
             t, s = times[arm == a], start[arm == a]
-            here = place[arm == a]
             inside = np.clip(t[:, None], knots[:-1], knots[1:])
-            few = np.bincount(here, minlength=k) < TOGETHER
-            ends = knots[here] + share[here] * widths[here]
-            inside[np.arange(len(t)), here] = np.where(few[here], ends, inside[np.arange(len(t)), here])
             inside = inside - np.clip(s[:, None], knots[:-1], knots[1:])
-            exposure[a] = inside.clip(min=0).sum(axis=0)
+            inside = inside.clip(min=0)
+            leaving = place[arm == a][:, None] == np.arange(k)
+            exposure[a] = (inside * ~leaving).sum(axis=0)
+            exposure[a] += of_few((inside * leaving).sum(axis=0), leaving.sum(axis=0))
         return cls(knots, counts, significant(exposure, DIGITS))
 
     @property
@@ -144,21 +141,11 @@ class HazardGrid:
         return np.where(seen, 1 / np.where(seen, self.exposure, 1), 0)[:, :, None] * counts
 
 
-def told_share(
-    times: np.ndarray, arm: np.ndarray, n_arms: int, knots: np.ndarray, place: np.ndarray
-) -> np.ndarray:
-    """Share (K,) of an interval that those who leave in it spend there, from arms in which
-    `TOGETHER` or more leave, else from all arms, else a half: it stands for the times of fewer,
-    whose person-time would tell them."""
-    k = len(knots) - 1
-    spent = np.clip((times - knots[place]) / np.diff(knots)[place], 0.0, 1.0)
-    cell = arm * k + place
-    number = np.bincount(cell, minlength=n_arms * k).reshape(n_arms, k)
-    total = np.bincount(cell, weights=spent, minlength=n_arms * k).reshape(n_arms, k)
-    many = number >= TOGETHER
-    enough = np.where(many.any(axis=0), many, number.sum(axis=0) >= TOGETHER)
-    number, total = (number * enough).sum(axis=0), (total * enough).sum(axis=0)
-    return np.where(number > 0, total / np.maximum(number, 1), 0.5)
+def of_few(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Sums (K,) of the times of ``counts`` (K,) patients, to one digit where they are one or two, to
+    two where they are fewer than `TOGETHER`: the rest of the digits would be those patients' own."""
+    few = np.where(counts < TOGETHER, significant(sums, 2), sums)
+    return np.where(counts < 3, significant(sums, 1), few)
 
 
 def conditional_hazards(

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trial_sim.base.storage import storable
+from trial_sim.covariates.encoding import told_numbers
 from trial_sim.data.endpoints import Endpoint
-from trial_sim.data.schema import Column, numbers_of
+from trial_sim.data.schema import Column
 from trial_sim.numerics.told import averaged, told_range
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
@@ -190,7 +191,7 @@ def fit(data: FitData, name: str) -> ContinuousModel:
         square_root(means.covariance[:k, :k]),
         quantiles,
         told_range(y),
-        numbers_of(column, y),
+        told_numbers(column, y),
         degrees,
         gap_counts(~seen, data.arm, data.n_arms),
         data.reference,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from trial_sim.base.storage import storable
-from trial_sim.data.schema import Column, numbers_of
+from trial_sim.covariates.encoding import told_numbers
+from trial_sim.data.schema import Column
 from trial_sim.numerics.told import told_range
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.dropout import Dropout
@@ -161,7 +162,7 @@ def fit_normal(
         kind,
         degrees,
         told_range(y[~np.isnan(y)]),
-        numbers_of(name, y),
+        told_numbers(name, y),
         dropout,
         data.reference,
         data.features.notes,
