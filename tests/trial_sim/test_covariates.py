@@ -179,7 +179,7 @@ def test_of_candidates_that_tie_few_patients_get_the_copula():
     columns = tuple(describe_column(pd.Series(x, name=n), None) for n, x in zip("abc", many.T))
     for n, name in ((120, "copula"), (600, "cart")):
         made, table = fit_generator(many[:n], columns, "auto", 0)
-        assert made.name == name and np.ptp(table["propensity_auc"]) < 0.05
+        assert made.name == name and np.ptp(table["propensity_auc"]) < 0.06
 
 
 def test_chance_correlations_are_left_out_and_strong_ones_stay():
