@@ -63,6 +63,7 @@ _HOMES = {
     "draw": "report.drawing",
     "run_batch": "batch.running",
     "verify": "provenance",
+    "MolgenError": "base.errors",
 }
 
 try:

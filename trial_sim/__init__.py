@@ -29,6 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _HOMES = {
+    "TrialSimError": "base.errors",
     "Trial": "data.trial",
     "TimeToEvent": "data.trial",
     "CompetingRisks": "data.trial",

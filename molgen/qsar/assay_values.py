@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from molgen.base.arguments import nearest_name
+from molgen.base.errors import MolgenError
 
 
-class QsarError(ValueError):
+class QsarError(MolgenError):
     """Data from which no QSAR model can be fitted, or a file that holds none."""
 
 

@@ -21,7 +21,9 @@ from trial_sim.adaptive.rules import (
     Rule,
     Stop,
 )
-from trial_sim.base.records import Record, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.errors import TrialSimError
+from trial_sim.base.records import Record
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import (
     CalendarLooks,
@@ -42,7 +44,7 @@ _COUNTED = {
 }
 
 
-class NotSimulated(ValueError):
+class NotSimulated(TrialSimError):
     """An adaptation that is declared and checked, but not simulated by this version."""
 
 

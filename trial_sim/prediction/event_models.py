@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 
 MODELS = ("exponential", "weibull", "piecewise_exponential")
 

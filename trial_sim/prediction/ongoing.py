@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.design.design import Design
 from trial_sim.design.randomization import code_type, joint_stratum
 

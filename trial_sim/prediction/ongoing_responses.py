@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.records import as_floats, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import as_floats
 from trial_sim.design.design import Design
 from trial_sim.prediction.ongoing import OngoingTrial, read_ongoing
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.design.design import Design
-from trial_sim.design.tests import TIME_TESTS
+from trial_sim.design.tests import is_on_times, tests_for
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.interim_analyses import EFFICACY, conduct, look_schedule
@@ -32,7 +32,7 @@ from trial_sim.prediction.prediction_tables import curve, date_of, look_table, s
 from trial_sim.prediction.response_forecast import rest_of_responses
 
 _KINDS = {
-    "time_to_event": TIME_TESTS,
+    "time_to_event": tests_for("time_to_event"),
     "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
     "continuous": ("t_test", "ancova"),
     "ordinal": ("wilcoxon",),
@@ -103,7 +103,7 @@ class Prediction:
     def __repr__(self) -> str:
         """Looks, enrolment and chances of success in a screenful; nobody's arm."""
         percent = f"{100 * self.level:g} %"
-        known = "events" if self.design.test_name in TIME_TESTS else "known responses"
+        known = "events" if is_on_times(self.design.test_name) else "known responses"
         lines = [
             f"Prediction at month {self.trial.cutoff:.2f}: {len(self.trial.time)} of "
             f"{self.design.n_patients} patients, {int(self.trial.event.sum())} {known}"

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from trial_sim.base.records import as_whole, nearest
+from trial_sim.base.arguments import count_jobs, nearest
+from trial_sim.base.records import as_whole
 from trial_sim.design.design import Design
 from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.engine.analysis_registry import analysis_for
@@ -62,7 +63,8 @@ def simulate(
         n_trials: number of trials.
         seed: any whole number of 0 or more. scenario: index that separates random numbers of
             scenarios that should not share them.
-        n_jobs: workers. first_trial: number of the first trial, to go on where another run ended.
+        n_jobs: workers, -1 for all cores. first_trial: number of the first trial, to go on
+            where another run ended.
         chunk_trials: trials a chunk; chosen by size of the trial when None.
         backend: ``"threads"`` (the loops are compiled and release the lock) or ``"processes"``,
             which suits scenarios written in plain Python.
@@ -96,7 +98,7 @@ def simulate(
         design = design.as_design()
     check_inputs(design, outcomes)
     for name, value, least in (
-        ("n_trials", n_trials, 1), ("seed", seed, 0), ("n_jobs", n_jobs, 1),
+        ("n_trials", n_trials, 1), ("seed", seed, 0),
         ("scenario", scenario, 0), ("first_trial", first_trial, 0),
         ("chunk_trials", 1 if chunk_trials is None else chunk_trials, 1),
     ):  # fmt: skip
@@ -105,7 +107,7 @@ def simulate(
         raise ValueError(f"backend {backend!r} is unknown{nearest(backend, _BACKENDS)}")
     job = Job(design, outcomes, int(scenario))
     results = run_jobs(
-        [job], int(n_trials), int(seed), int(n_jobs), int(first_trial), chunk_trials, backend,
+        [job], int(n_trials), int(seed), n_jobs, int(first_trial), chunk_trials, backend,
         client, progress,
     )  # fmt: skip
     return next(iter(results))[1]
@@ -140,6 +142,7 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: if interrupted before any chunk was done.
     """
+    n_jobs = count_jobs(n_jobs)
     last = first_trial + n_trials
     tasks: list[tuple] = []
     open_chunks = [0] * len(jobs)
