@@ -133,9 +133,9 @@ def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The column's quantiles against normal scores, smoothed: scores (k,) and values (k,).
 
     A line is fitted around each score with normal weights of the width `WIDTH` n^(-1/5) (Fan and
-    Gijbels 1996), so that no value of the curve hangs on one patient, and what it leaves is smoothed
-    once more and added (twicing, Tukey 1977), so that tails are not cut. Values enter as they are or
-    by their logarithm, whichever is nearer to normal, since a line overstates a convex curve; what
+    Gijbels 1996), so that no value of the curve hangs on one patient, and what it leaves is
+    smoothed once more and added (twicing, Tukey 1977), so that tails are not cut. Values enter as
+    they are or by their logarithm, whichever is nearer to normal, since a line overstates a convex curve; what
     leaves the range of the data is reflected.
     """
     value, count = tailed(support)
@@ -259,8 +259,8 @@ def told(values: np.ndarray, column: Column) -> tuple[np.ndarray, np.ndarray]:
 
 
 def runs_of(places: Sequence[int], counts: np.ndarray) -> list[list[int]]:
-    """Neighbouring places in runs of at least `TOGETHER` patients, as few as that at both ends: what
-    is left over goes to the middle. One run where there are too few patients."""
+    """Neighbouring places in runs of at least `TOGETHER` patients, as few as that at both ends;
+    what is left over goes to the middle. One run where there are too few patients."""
     below: list[list[int]] = []
     above: list[list[int]] = []
     left = list(places)
@@ -320,7 +320,7 @@ def grouped(distinct: np.ndarray, counts: np.ndarray, kept: np.ndarray) -> np.nd
 
 def bounds_of(support: np.ndarray) -> tuple[float, float]:
     """Ends of a column as told: those of its smooth tails. A positive column stays so."""
-    value, count, kept, _ = support.T
+    value, _, kept, _ = support.T
     points, _ = tailed(support)
     low, high = float(points[0]), float(points[-1])
     if not kept[0] and value[0] > 0:

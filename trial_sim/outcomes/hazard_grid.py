@@ -142,8 +142,8 @@ class HazardGrid:
 
 
 def of_few(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Sums (K,) of the times of ``counts`` (K,) patients, to one digit where they are one or two, to
-    two where they are fewer than `TOGETHER`: the rest of the digits would be those patients' own."""
+    """Sums (K,) of the times of ``counts`` (K,) patients, to one digit where they are one or two,
+    to two where they are fewer than `TOGETHER`: further digits would be those patients' own."""
     few = np.where(counts < TOGETHER, significant(sums, 2), sums)
     return np.where(counts < 3, significant(sums, 1), few)
 
