@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from trial_sim.auditing.privacy.membership_measures import (
     membership_scores,
     shadow_measures,
 )
-from trial_sim.auditing.privacy.shared_files import file_measures
+from trial_sim.auditing.privacy.shared_files import exact_measure, file_measures
 from trial_sim.auditing.privacy.small_cells import small_cells
 from trial_sim.auditing.report import AuditReport
 from trial_sim.auditing.utility.error_rates import error_rates
@@ -35,6 +36,7 @@ from trial_sim.auditing.utility.refits import (
     Refit,
     exposures,
     fold_refits,
+    numbers_of_patients,
     shadow_scores,
     utility_splits,
 )
@@ -42,6 +44,12 @@ from trial_sim.auditing.utility.replication import replication
 from trial_sim.auditing.utility.train_synthetic_test_real import utility
 from trial_sim.data.trial import Trial
 
+ONE_DRAW = (
+    "effect bias, in real standard errors",
+    "effect lost",
+    "sign agreement",
+    "effect can be estimated",
+)
 SMALL = 400  # up to so many patients the attacks are averaged over all repeats of the folds
 
 
@@ -54,6 +62,7 @@ def audit_fitted(
     n_repeats: int = 4,
     n_trials: int = 100,
     n_null: int = 400,
+    path: str | Path | None = None,
 ) -> AuditReport:
     """Audit a generator with full knowledge of it.
 
@@ -71,12 +80,15 @@ def audit_fitted(
         n_repeats: repeats of the folds with a new division; three or more make shadow models.
         n_trials: synthetic trials for effect replication.
         n_null: synthetic trials for each error rate.
+        path: the file that the model was read from, which is then attacked as it is.
 
     Raises:
         ValueError: when a number is out of range, or the trials cannot be compared.
     """
     with one_thread():
-        return _audit_fitted(fitted, real, seed, endpoint, n_folds, n_repeats, n_trials, n_null)
+        return _audit_fitted(
+            fitted, real, seed, endpoint, n_folds, n_repeats, n_trials, n_null, path
+        )
 
 
 def _audit_fitted(
@@ -88,6 +100,7 @@ def _audit_fitted(
     n_repeats: int,
     n_trials: int,
     n_null: int,
+    path: str | Path | None,
 ) -> AuditReport:
     least = (("n_folds", n_folds, 2), ("n_repeats", n_repeats, 1), ("n_trials", n_trials, 0))
     for name, value, low in (*least, ("n_null", n_null, 0)):
@@ -102,11 +115,23 @@ def _audit_fitted(
     splits = {name: utility_splits(comparison, folds, name) for name in comparison.real.endpoints}
     about = describe(comparison, f"fitted model, {len(refits)} repeats of {n_folds} folds")
     about["model"] = repr(fitted)
+    parts = ["the synthetic table", f"tables of {sum(map(len, refits))} refits"]
+    if path is not None:
+        parts.append(f"the file {Path(path).name}")
+    files = sum(r.file is not None for r in folds)
+    if files:
+        parts.append(f"the saved files of {files} refits")
+    about["attacked"] = f"Attacked: {', '.join(parts)}."
     return AuditReport(
         fidelity=as_table(fidelity(comparison)),
         effects=effects,
         utility=as_table(utility(comparison, splits if folds else None)),
-        privacy=as_table(privacy_of(comparison, refits)),
+        privacy=as_table(
+            [
+                *privacy_of(comparison, refits),
+                *exact_measure(fitted, path, numbers_of_patients(comparison)),
+            ]
+        ),
         error_rates=as_table(error_rates(fitted, comparison, n_null)),
         balance=as_table(balance(comparison)),
         figures=figure_data(comparison, effects),
@@ -117,29 +142,29 @@ def _audit_fitted(
 def softened(single: list[Measure], repeated: list[Measure]) -> list[Measure]:
     """Effects of the one trial shown, where many trials tell more than it.
 
-    Where the mean over many trials is judged and sound, the one trial is a draw: its lines lose
-    their rule and say so. The subgroups of a contrast stand by their rule unless the draw itself is
-    far off, which moves all of them at once.
+    Where the mean over many trials is judged, the one trial is a draw: its lines lose their rule
+    and say so, and the cause of a fault stands in one line. The subgroups of a contrast stand by
+    their rule unless the draw itself is far off, which moves all of them at once.
     """
-    sound = {
+    judged = {
         m.subject
         for m in repeated
-        if m.measure.startswith("mean effect bias") and m.verdict in ("green", "amber")
+        if m.measure.startswith("mean effect bias") and m.verdict != "grey"
     }
     far = {
         m.subject
         for m in single
-        if m.measure.startswith("effect bias") and m.verdict in ("amber", "red")
+        if m.measure.startswith(("effect bias", "effect lost")) and m.verdict in ("amber", "red")
     }
     out = []
     for m in single:
-        whole = m.subject in sound and m.verdict in ("amber", "red")
+        whole = m.subject in judged and m.measure in ONE_DRAW
         part = m.measure.startswith("subgroup") and any(
-            m.subject.startswith(f"{s},") for s in sound & far
+            s.startswith(m.subject.split(", ")[0]) for s in judged & far
         )
         if whole or part:
             said = f"One draw, judged over many trials in 'mean effect bias': {m.reading}"
-            m = replace(m, threshold=None, better="", verdict="grey", reading=said)
+            m = replace(m, informs=True, reading=said)
         out.append(m)
     return out
 

@@ -135,8 +135,8 @@ def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     A line is fitted around each score with normal weights of the width `WIDTH` n^(-1/5) (Fan and
     Gijbels 1996), so that no value of the curve hangs on one patient, and what it leaves is
     smoothed once more and added (twicing, Tukey 1977), so that tails are not cut. Values enter as
-    they are or by their logarithm, whichever is nearer to normal, since a line overstates a convex curve; what
-    leaves the range of the data is reflected.
+    they are or by their logarithm, whichever is nearer to normal, since a line overstates a convex
+    curve; what leaves the range of the data is reflected.
     """
     value, count = tailed(support)
     low, high = bounds_of(support)

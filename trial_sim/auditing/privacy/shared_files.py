@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.auditing.compared.intervals import Interval
+from trial_sim.auditing.compared.intervals import Interval, share_difference
 from trial_sim.auditing.compared.measure import Measure, not_assessed
 from trial_sim.base.storage import read_arrays
+from trial_sim.data.schema import decimals
 
 FEWEST = 2  # numbers in an array that may hold patients' values
 SAVED = "saved file"
-FILE_AUC = 0.6  # the better of two attacks on a few dozen unseen patients reaches .55 by chance
+EXACT = "exact values of a patient in the file"
+MEASURE = "membership inference AUC, saved file"
 TRIES = 8  # divisions into patients whom the attacker knows and patients whom it attacks
 
 
@@ -135,20 +137,72 @@ def file_measures(attacks: Sequence[FileAttack], n: int) -> list[Measure]:
     """What the attacks on the files of refits gained, ``n`` patients being asked."""
     if not attacks:
         why = "this generator has no file without its patients, or was not refitted"
-        return [not_assessed("membership inference AUC", SAVED, why)]
+        return [not_assessed(MEASURE, SAVED, why)]
     half = 1.96 * (1 / (6 * n)) ** 0.5
     area = float(np.mean([max(a.exact, a.near) for a in attacks]))
     return [
         Measure(
-            "membership inference AUC",
+            MEASURE,
             SAVED,
             Interval(area, max(area - half, 0.0), min(area + half, 1.0)),
             "How well the numbers in the saved model's file tell patients that it was fitted to "
             "from unseen ones ('are my values in it?', exactly or nearly, whichever tells more; "
             f"{len(attacks)} refits without a fold); .5 is a coin.",
-            FILE_AUC,
-            "low",
-            0.5,
+            control=0.5,
+        )
+    ]
+
+
+def exact_values(path: str | Path, patients: np.ndarray) -> tuple[int, int, int, int]:
+    """Values of one single patient that a file holds, beside as many that no patient has.
+
+    Args:
+        patients: (n, n_columns) numbers, NaN for gaps.
+
+    Returns:
+        Values found and asked for; of their neighbours on the column's grid that no patient has,
+        found and asked for: what coincidence gives.
+    """
+    told = numbers_of(path)
+    found = asked = by_chance = neighbours = 0
+    for j in range(patients.shape[1]):
+        x = patients[:, j]
+        values, counts = np.unique(x[~np.isnan(x)], return_counts=True)
+        single = values[counts == 1]
+        if not len(single) or len(values) < FEWEST:
+            continue
+        digits = decimals(values)
+        beside = np.unique(np.round(np.r_[single - 10.0**-digits, single + 10.0**-digits], digits))
+        beside = beside[~np.isin(beside, np.round(values, digits))]
+        if not len(beside):
+            continue
+        # the array that holds most of the one, and most of the other
+        found += max(int(np.isin(single, numbers).sum()) for numbers in told)
+        by_chance += max(int(np.isin(beside, np.round(n, 12)).sum()) for n in told)
+        asked += len(single)
+        neighbours += len(beside)
+    return found, asked, by_chance, neighbours
+
+
+def exact_measure(model: Any, path: str | Path | None, patients: np.ndarray) -> list[Measure]:
+    """How many patients' own values stand in the file of a model, saved here if not yet."""
+    with tempfile.TemporaryDirectory(prefix="audited-") as folder:
+        try:
+            at = path if path is not None else model.save(Path(folder) / "model.npz")
+        except (ValueError, AttributeError) as error:
+            return [not_assessed(EXACT, SAVED, str(error))]
+        found, asked, by_chance, neighbours = exact_values(at, patients)
+    if not asked:
+        return [not_assessed(EXACT, SAVED, "no number belongs to one patient alone")]
+    return [
+        Measure(
+            EXACT,
+            SAVED,
+            share_difference(found, asked, by_chance, neighbours),
+            f"Share of the numbers that one single patient has which stand in the file ({found} of "
+            f"{asked}), less the same of their neighbours that nobody has ({by_chance} of "
+            f"{neighbours}): what coincidence gives.",
+            control=0.0,
         )
     ]
 

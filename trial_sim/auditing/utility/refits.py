@@ -88,10 +88,15 @@ def refit_to(
     frame: pd.DataFrame = patient_frame(drawn, real)
     file = None
     if attack_file and hasattr(fitted, "save"):
-        numbers = comparison.schema.encode(patient_frame(real, real)).numeric
+        numbers = numbers_of_patients(comparison)
         with contextlib.suppress(ValueError):  # a bootstrap is not saved without its patients
             file = attack_saved(fitted, numbers[member], numbers[~member], seed)
     return Refit(member, comparison.schema.encode(frame), read_outcomes(drawn, real), file)
+
+
+def numbers_of_patients(comparison: Comparison) -> np.ndarray:
+    """(n, n_columns) numbers of the real patients, those of their outcomes among them."""
+    return comparison.schema.encode(patient_frame(comparison.real, comparison.real)).numeric
 
 
 def fold_refits(
