@@ -150,6 +150,7 @@ _HOMES = {
     "LongitudinalResponse": "scenarios",
     "WithCovariates": "scenarios",
     "BySubgroup": "scenarios",
+    "WithDrift": "scenarios",
     "simulate": "simulation.simulate",
     "what_if": "exploration.grid",
     "simulate_assurance": "exploration.assurance",

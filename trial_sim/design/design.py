@@ -482,15 +482,18 @@ class Design(Record):
         """Parameters of the test."""
         return () if isinstance(self.test, str) else tuple(self.test[1:])
 
-    def draw_strata(self, streams: Streams) -> dict[str, np.ndarray]:
+    def draw_strata(self, streams: Streams, n_patients: int | None = None) -> dict[str, np.ndarray]:
         """Levels of each stratification factor, (n_trials, n_patients) codes from 0.
 
         int8, or int32 of a factor with more than 128 levels.
+
+        n_patients: other than the design's, of a trial that grows.
         """
+        n = self.n_patients if n_patients is None else n_patients
         drawn = {}
         for factor, levels in self.strata.items():
             edges = np.cumsum(np.array(list(levels.values()), dtype=float))[:-1]
-            u = streams.uniform(f"stratum {factor}", self.n_patients)
+            u = streams.uniform(f"stratum {factor}", n)
             drawn[factor] = np.searchsorted(edges, u, side="right").astype(code_type(len(levels)))
         return drawn
 

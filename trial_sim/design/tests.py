@@ -52,6 +52,12 @@ def _check_margin(margin: Any) -> tuple[Any, ...]:
     return (margin,)
 
 
+def _check_spread(sd: Any) -> tuple[Any, ...]:
+    if not 0 < sd < float("inf"):
+        raise ValueError(f"test 'z_test' needs the known standard deviation, got {sd!r}")
+    return (sd,)
+
+
 def _check_weights(weights: Any) -> tuple[Any, ...]:
     return (tuple(_check_weight(weight) for weight in weights),)
 
@@ -80,6 +86,9 @@ TESTS: dict[str, Statistic] = {
     "gray": Statistic(("competing_risks",)),
     "lwyy": Statistic(("recurrent",)),
     "t_test": Statistic(("continuous", "longitudinal"), stratified="ancova", adjusted="ancova"),
+    "z_test": Statistic(
+        ("continuous",), 1, stratified="ancova", adjusted="ancova", check=_check_spread
+    ),
     "ancova": Statistic(("continuous", "longitudinal"), stratified=True, adjusted=True),
     "chi_square": Statistic(("binary",), stratified="cmh"),
     "fisher": Statistic(("binary",), stratified="cmh"),

@@ -11,6 +11,7 @@ from trial_sim.engine.analysis import Analysis
 from trial_sim.engine.response_analyses import (
     CountRatio,
     Gray,
+    KnownSpread,
     MeanDifference,
     MixedModel,
     Proportions,
@@ -72,6 +73,7 @@ _BUILDERS: dict[str, Builder] = {
     "gray": lambda design, kind: Gray(),
     "lwyy": lambda design, kind: RateRatio(),
     "t_test": lambda design, kind: MeanDifference((), _better(design)),
+    "z_test": lambda design, kind: KnownSpread(float(design.test_parameters[0]), _better(design)),
     "ancova": lambda design, kind: MeanDifference(
         design.adjust or ("baseline",), _better(design), design.stratified
     ),
