@@ -15,7 +15,7 @@ from scipy.special import ndtri
 
 from trial_sim.data.column_checks import plain_series
 from trial_sim.data.schema import Column, numbers_of
-from trial_sim.numerics.told import TOGETHER, significant
+from trial_sim.numerics.told import TOGETHER, half_up, significant
 
 KEPT_FROM = 5  # a spike shared by this many patients is no one's own and may be given back exactly
 COMMON = 10  # so may any value that this many share
@@ -140,6 +140,7 @@ def smooth_quantiles(support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     value, count = tailed(support)
     low, high = bounds_of(support)
+    value = np.clip(value, low, high)
     n, width = count.sum(), high - low
     score = ndtri((np.cumsum(count) - count / 2) / n)
     middle = np.interp(0.0, score, value) - low
@@ -282,9 +283,10 @@ def off_grid(values: np.ndarray, column: Column) -> np.ndarray:
     is told of several patients is then no patient's value even by coincidence."""
     grid = grid_of(column)
     start = column.lower or 0.0
-    tenth = np.round((values - start) / grid * 10)
+    place = np.round((values - start) / grid * 10, 6)
+    tenth = half_up(place)
     on = np.mod(tenth, 10) == 0
-    tenth = np.where(on, tenth + np.where((values - start) / grid * 10 >= tenth, 1, -1), tenth)
+    tenth = np.where(on, tenth + np.where(place >= tenth, 1, -1), tenth)
     return start + tenth * grid / 10
 
 

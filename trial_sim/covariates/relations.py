@@ -124,7 +124,7 @@ class Fitting:
         wrong = ~_same(now, levels).all(axis=1) | np.isnan(x)
         for level in np.unique(levels[wrong], axis=0):
             rows = wrong & _same(levels, level).all(axis=1)
-            fits = _same(self.results, level).all(axis=1)[self.run]
+            fits = np.asarray(_same(self.results, level).all(axis=1))[self.run]
             if not fits.any():
                 x[rows] = np.nan
                 continue

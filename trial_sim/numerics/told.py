@@ -13,7 +13,7 @@ TOGETHER = 5  # patients of whom a told number is at least the mean
 
 def averaged(values: np.ndarray) -> np.ndarray:
     """Sorted values (n,), every `TOGETHER` or more neighbours replaced by their mean; then spread
-    about their mean as before."""
+    about their mean as before. What is positive stays so."""
     ordered = np.sort(np.asarray(values, dtype=float))
     if not len(ordered):
         return ordered
@@ -22,7 +22,8 @@ def averaged(values: np.ndarray) -> np.ndarray:
     left = means.std()
     if left == 0:
         return means
-    return means.mean() + (means - means.mean()) * ordered.std() / left
+    out = means.mean() + (means - means.mean()) * ordered.std() / left
+    return np.maximum(out, means[0] / 2) if ordered[0] >= 0 else out
 
 
 def running(values: np.ndarray) -> np.ndarray:
@@ -56,7 +57,7 @@ def told_range(values: np.ndarray) -> tuple[float, float]:
 
 def round_step(width: float) -> float:
     """The greatest of 1, 2 and 5 times a power of ten that is at most a tenth of ``width``."""
-    power = 10.0 ** np.floor(np.log10(width / 10))
+    power = 10.0 ** np.floor(np.log10(width / 10) + 1e-9)
     return float(power * max(m for m in (1, 2, 5) if m * power <= width / 10 * (1 + 1e-9)))
 
 
@@ -92,5 +93,11 @@ def roundest(low: float, high: float) -> float:
 def significant(values: np.ndarray, digits: int) -> np.ndarray:
     """Values rounded to so many significant digits."""
     safe = np.where(values == 0, 1.0, np.abs(values))
-    scale = 10.0 ** (digits - 1 - np.floor(np.log10(safe)))
-    return np.round(values * scale) / scale
+    scale = 10.0 ** (digits - 1 - np.floor(np.log10(safe) + 1e-9))
+    return half_up(values * scale) / scale
+
+
+def half_up(values: np.ndarray) -> np.ndarray:
+    """Whole numbers nearest to the values, halves up, whatever the last bits say: so that the same
+    numbers in another unit are rounded alike."""
+    return np.floor(np.round(values, 6) + 0.5)
