@@ -14,6 +14,7 @@ from trial_sim.auditing.fidelity.balance import balance
 from trial_sim.auditing.fidelity.effects import effect_replication
 from trial_sim.auditing.fidelity.measures import fidelity
 from trial_sim.auditing.figures import figure_data
+from trial_sim.auditing.power import caught_from
 from trial_sim.auditing.privacy.copied_baselines import copied_baselines
 from trial_sim.auditing.privacy.measures import (
     attack_counts,
@@ -121,6 +122,8 @@ def _audit_fitted(
     files = sum(r.file is not None for r in folds)
     if files:
         parts.append(f"the saved files of {files} refits")
+    # over the folds every patient is unseen once
+    about["caught"] = caught_from(comparison, effects, real.n_patients if folds else 0)
     about["attacked"] = f"Attacked: {', '.join(parts)}."
     return AuditReport(
         fidelity=as_table(fidelity(comparison)),

@@ -14,6 +14,7 @@ from trial_sim.auditing.fidelity.balance import balance
 from trial_sim.auditing.fidelity.effects import effect_replication
 from trial_sim.auditing.fidelity.measures import fidelity
 from trial_sim.auditing.figures import figure_data
+from trial_sim.auditing.power import caught_from
 from trial_sim.auditing.privacy.measures import privacy
 from trial_sim.auditing.report import AuditReport
 from trial_sim.auditing.utility.train_synthetic_test_real import utility
@@ -99,7 +100,12 @@ def _audit(
         figures=figure_data(comparison, effects),
         about=describe(comparison, "two tables" if holdout is None else "two tables and hold-out")
         | {
-            "attacked": ATTACKED_TABLE if holdout is None else f"{ATTACKED_TABLE[:-1]}, {HELD_OUT}."
+            "attacked": ATTACKED_TABLE
+            if holdout is None
+            else f"{ATTACKED_TABLE[:-1]}, {HELD_OUT}.",
+            "caught": caught_from(
+                comparison, effects, 0 if holdout is None else holdout.n_patients
+            ),
         },
     )
 
