@@ -83,11 +83,12 @@ def files(names: Sequence[str], splits: int, models: str) -> pd.DataFrame:
             fitted = ts.fit(inside, endpoint, model=model, covariate_model=generator, seed=split)
             with tempfile.TemporaryDirectory() as folder:
                 path = fitted.save(Path(folder) / "model.npz")
-                asked = [numbers(t, endpoint) for t in (inside, outside)]
-                got = attack_file(path, *asked, seed=split, tries=3)
+                seen, unseen = (numbers(t, endpoint) for t in (inside, outside))
+                got = attack_file(path, seen, unseen, seed=split, tries=3)
             columns = whole.schema().columns
-            trials = (inside, outside, fitted.sample_trial(seed=split))
-            table = membership_auc(*(encode(t.baseline, columns) for t in trials), columns)
+            made = encode(fitted.sample_trial(seed=split).baseline, columns)
+            seen, unseen = (encode(t.baseline, columns) for t in (inside, outside))
+            table = membership_auc(seen, unseen, made, columns)
             found.append([got.exact, got.near, table, got.alone, got.alone_of_others])
         names_of = ["file_exact", "file_near", "table", "alone", "alone_of_others"]
         row: dict[str, Any] = {"trial": name, "outcome": model, "covariates": generator}

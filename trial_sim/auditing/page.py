@@ -55,6 +55,7 @@ def render(report: AuditReport) -> str:
         passed=report.passed,
         verdict=report.verdict,
         attacked=report.attacked,
+        caught=report.about.get("caught", []),
         unseen=rows_of(report.unseen),
         about=report.about,
         facts=facts(report.about),
