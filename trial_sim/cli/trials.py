@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from trial_sim.base.output_places import replacing, try_place
-from trial_sim.cli.app import app
-from trial_sim.cli.arms import plain_errors
+from trial_sim.cli.app import app, plain_errors, tell, watched
 from trial_sim.exploration.report import look_rows, short_table, simulation_report
 from trial_sim.exploration.study import read_study
 
@@ -28,7 +27,12 @@ def _overrides(**options: Any) -> dict[str, Any]:
 @app.command("design")
 @plain_errors
 def design_command(study: StudyFile, output: Output = None) -> None:
-    """Check a study file; print its looks and boundaries, and when they are expected."""
+    """Check a study file; print its looks and boundaries, and when they are expected.
+
+    Example:
+
+      trial-sim design study.yaml
+    """
     import pandas as pd
 
     import trial_sim
@@ -44,7 +48,7 @@ def design_command(study: StudyFile, output: Output = None) -> None:
     if output is not None:
         with replacing(output) as made:
             made.write_text(design.to_yaml(), encoding="utf-8")
-        typer.echo(f"wrote {output}")
+        tell(f"wrote {output}")
 
 
 @app.command("simulate")
@@ -53,14 +57,21 @@ def simulate_command(
     study: StudyFile,
     n_trials: Annotated[int | None, typer.Option(help="Trials.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
-    n_jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", "--n-jobs", help="Processes; -1 for all cores.")
+    ] = None,
     output: Output = None,
     report: Annotated[
         Path | None, typer.Option(help="Report: .html, .md or .json by its ending.")
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
-    """Simulate a study; print its operating characteristics, write them (CSV) and a report."""
+    """Simulate a study; print its operating characteristics, write them (CSV) and a report.
+
+    Example:
+
+      trial-sim simulate study.yaml --n-trials 10000 -o results.csv --report report.html
+    """
     for place in (output, report):
         try_place(place)
     loaded = _study(study)
@@ -79,9 +90,9 @@ def simulate_command(
         frames = [r.operating_characteristics.assign(scenario=n) for n, r in results.items()]
         with replacing(output) as made:
             pd.concat(frames).to_csv(made, index=False)
-        typer.echo(f"wrote {output}")
+        tell(f"wrote {output}")
     if report is not None:
-        typer.echo(f"wrote {report}")
+        tell(f"wrote {report}")
 
 
 @app.command("report")
@@ -91,16 +102,23 @@ def report_command(
     report: Annotated[Path, typer.Argument(help="File to write: .html, .md or .json.")],
     n_trials: Annotated[int | None, typer.Option(help="Trials.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
-    n_jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", "--n-jobs", help="Processes; -1 for all cores.")
+    ] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
-    """Simulate a study with all its scenarios and its what-if, and write the report."""
+    """Simulate a study with all its scenarios and its what-if, and write the report.
+
+    Example:
+
+      trial-sim report study.yaml report.html
+    """
     _check_report(report)
     try_place(report)
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
     _write_report(loaded, _run_scenarios(loaded, options, progress), report, progress)
-    typer.echo(f"wrote {report}")
+    tell(f"wrote {report}")
 
 
 def _check_report(path: Path) -> None:
@@ -113,7 +131,7 @@ def _run_scenarios(loaded: Any, options: dict[str, Any], progress: bool) -> dict
 
     arguments = {**loaded.simulation, **options}
     return {
-        name: trial_sim.simulate(loaded.design, outcomes, progress=progress, **arguments)
+        name: trial_sim.simulate(loaded.design, outcomes, progress=watched(progress), **arguments)
         for name, outcomes in {"planned": loaded.outcomes, **loaded.scenarios}.items()
     }
 
@@ -132,7 +150,7 @@ def _run_what_if(loaded: Any, options: dict[str, Any], progress: bool) -> Any:
         raise ValueError("the study has no what_if: variations")
     variations = arguments.pop("variations")
     return trial_sim.what_if(
-        loaded.design, loaded.outcomes, variations, progress=progress, **arguments
+        loaded.design, loaded.outcomes, variations, progress=watched(progress), **arguments
     )
 
 
@@ -142,14 +160,21 @@ def what_if_command(
     study: StudyFile,
     n_trials: Annotated[int | None, typer.Option(help="Trials a scenario.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
-    n_jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", "--n-jobs", help="Processes; -1 for all cores.")
+    ] = None,
     output: Output = None,
     plot: Annotated[Path | None, typer.Option(help="Figure file to write.")] = None,
     power: Annotated[float | None, typer.Option(help="Find the cheapest design with it.")] = None,
     max_duration: Annotated[float | None, typer.Option(help="… within so many months.")] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
-    """Simulate the study's grid of variations; print and write (CSV) the table."""
+    """Simulate the study's grid of variations; print and write (CSV) the table.
+
+    Example:
+
+      trial-sim what-if study.yaml -o table.csv --power 0.9
+    """
     for place in (output, plot):
         try_place(place)
     loaded = _study(study)
@@ -164,14 +189,14 @@ def what_if_command(
     if output is not None:
         with replacing(output) as made:
             table.to_csv(made, index=False)
-        typer.echo(f"wrote {output}")
+        tell(f"wrote {output}")
     if plot is not None:
         import matplotlib
 
         matplotlib.use("Agg")
         with replacing(plot) as drawn:
             table.plot().figure.savefig(drawn, dpi=150)
-        typer.echo(f"wrote {plot}")
+        tell(f"wrote {plot}")
 
 
 @app.command("predict")
@@ -181,43 +206,137 @@ def predict_command(
     patients: Annotated[Path, typer.Argument(help="Patients so far (CSV).")],
     cutoff: Annotated[str | None, typer.Option(help="Data cut: month, or date.")] = None,
     opened: Annotated[str | None, typer.Option(help="Date on which the trial opened.")] = None,
-    model: Annotated[str, typer.Option(help="Event model.")] = "exponential",
-    n_draws: Annotated[int, typer.Option(help="Draws of the parameters.")] = 400,
+    model: Annotated[
+        str, typer.Option(help="Event model: average, or names with commas between.")
+    ] = "average",
+    breakpoints: Annotated[
+        str | None, typer.Option(help="Months of a piecewise exponential, with commas between.")
+    ] = None,
+    enrolment: Annotated[
+        str, typer.Option(help="Enrolment model: average, closed, or names with commas between.")
+    ] = "average",
+    enrolment_window: Annotated[
+        float | None, typer.Option(help="Months before the cut whose enrolment is looked at.")
+    ] = None,
+    prior_patients: Annotated[
+        float, typer.Option(help="Patients that the planned rate counts for.")
+    ] = 4.0,
+    columns: Annotated[
+        list[str] | None, typer.Option(help="Our column=yours, such as time=AVAL; repeatable.")
+    ] = None,
+    time_unit: Annotated[
+        str | None, typer.Option(help="days, weeks, months (default) or years.")
+    ] = None,
+    lag: Annotated[float | None, typer.Option(help="Months until an event is in the data.")] = None,
+    last_seen: Annotated[
+        str | None, typer.Option(help="Who was last seen before the cut: lost or followed.")
+    ] = None,
+    looks_held: Annotated[int | None, typer.Option(help="Looks that are over.")] = None,
+    level: Annotated[float, typer.Option(help="Level of the bands.")] = 0.9,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(help="From the cut on: enrolment_rate=2, hazard_ratio=.6 ...; repeatable."),
+    ] = None,
+    n_draws: Annotated[int, typer.Option(help="Continued trials.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     output: Output = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Prediction (JSON) to keep.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="Last month's saved prediction, to compare with.")
+    ] = None,
 ) -> None:
     """Predict the looks and the success of an ongoing trial from its patients so far.
 
-    Columns: enrolment (months or dates), dropout, arm, and the strata of a stratified test; time
-    and event, or response (empty until known), or visit_1, visit_2, …; baseline where adjusted for.
+    Columns: enrolment (dates or months), dropout, arm, site, and the strata of a stratified test;
+    time or end, and event, or response (empty until known), or visit_1, visit_2, …; baseline where
+    adjusted for. The table of numbers by month is written with --output (CSV).
+
+    Example:
+
+      trial-sim predict study.yaml patients.csv --cutoff 18 --html page.html
     """
     import pandas as pd
 
     import trial_sim
 
-    try_place(output)
+    for place in (output, html, save):
+        try_place(place)
     loaded = _study(study)
     table = pd.read_csv(patients)
-    if "enrolment" in table and not pd.api.types.is_numeric_dtype(table["enrolment"]):
-        table["enrolment"] = pd.to_datetime(table["enrolment"])
-    cut: Any = cutoff
-    if cutoff is not None and cutoff.replace(".", "", 1).isdigit():
-        cut = float(cutoff)
     usable = hasattr(loaded.outcomes, "hazards") or loaded.outcomes.kind != "time_to_event"
-    planned = loaded.outcomes if usable else None
-    prediction = trial_sim.predict(
-        table, loaded.design, outcomes=planned, model=model, n_draws=n_draws, seed=seed,
-        cutoff=cut, opened=opened,
+    reading = _overrides(
+        cutoff=_number_or_text(cutoff), opened=opened, time_unit=time_unit, lag=lag,
+        last_seen=last_seen, columns=_pairs(columns, "columns") if columns else None,
     )  # fmt: skip
-    typer.echo(prediction.looks.T.to_string(header=False))
-    for name, value in prediction.enrolment.items():
-        typer.echo(f"enrolment complete, {name.replace('_', ' ')}: {value}")
-    if prediction.probability_of_success is not None:
-        success = prediction.probability_of_success
-        typer.echo(f"probability of success {success.estimate:.3f} (MCSE {success.mcse:.3f})")
-        for name, value in prediction.conditional_power.items():
-            typer.echo(f"conditional power, {name}: {value.estimate:.3f} (MCSE {value.mcse:.3f})")
+    changes = {k: _factor(k, v) for k, v in _pairs(what_if, "what-if").items()}
+    prediction = trial_sim.predict(
+        table, loaded.design, outcomes=loaded.outcomes if usable else None,
+        model=_names(model), breakpoints=_months(breakpoints), enrolment=_names(enrolment),
+        enrolment_window=enrolment_window, prior_patients=prior_patients, looks_held=looks_held,
+        change=changes, n_draws=n_draws, level=level, seed=seed, **reading,
+    )  # fmt: skip
+    typer.echo(repr(prediction))
+    shown = prediction.milestones()
+    dated = prediction.trial.opened is not None
+    kept = ["milestone", *(f"month_{k}" for k in ("median", "lower", "upper"))]
+    kept += [f"date_{k}" for k in ("median", "lower", "upper")] if dated else []
+    typer.echo(shown[[*kept, "mcse_median"]].to_string(index=False, float_format="%.1f"))
+    if compare is not None:
+        changed = prediction.compare(compare)
+        typer.echo(f"since {compare.name}:")
+        typer.echo(changed.to_string(index=False, float_format="%.1f"))
     if output is not None:
         with replacing(output) as made:
-            prediction.curve.to_csv(made, index=False)
-        typer.echo(f"wrote {output}")
+            prediction.curve.to_csv(made, index=False, float_format="%.4g")
+        tell(f"wrote {output}")
+    if html is not None:
+        prediction.to_html(html, earlier=compare)
+        tell(f"wrote {html}")
+    if save is not None:
+        prediction.save(save)
+        tell(f"wrote {save}")
+
+
+def _names(text: str) -> Any:
+    """One name, or several with commas between."""
+    names = [part.strip() for part in text.split(",")]
+    return names[0] if len(names) == 1 else names
+
+
+def _months(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--breakpoints must be months with commas between, got {text!r}"
+        ) from None
+
+
+def _number_or_text(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
+    """``name=value`` options as a mapping."""
+    found = {}
+    for pair in given or []:
+        name, sign, value = pair.partition("=")
+        if not sign or not name or not value:
+            raise ValueError(f"--{option} must be name=value, got {pair!r}")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _factor(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--what-if {name} must be a number, got {text!r}") from None
