@@ -4,10 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import trial_sim as ts
+from trial_sim.cli import app
 from trial_sim.design.milestones import NotSimulated
 from trial_sim.engine.adapting.conduct import Course
+from trial_sim.exploration.study import read_study
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.plain_bounds import Bounds
 
@@ -455,6 +458,88 @@ def test_estimates_after_an_adaptation():
     unbiased = "median-unbiased"
     assert abs(table[unbiased, "median bias"]) < 4 * mcse[unbiased, "median bias"]
     assert table[unbiased, "coverage"] == pytest.approx(0.95, abs=4 * mcse[unbiased, "coverage"])
+
+
+# -- around it -------------------------------------------------------------------------------------
+
+STUDY = """
+title: The best of three doses
+design:
+  design:
+    arms: {control: 1, a: 1, b: 1, c: 1}
+    n_patients: 180
+    accrual: {rate: 20}
+    looks: {type: EnrolmentLooks, patients: [120, 180]}
+    test: t_test
+    multiplicity: unadjusted
+    boundaries: {type: Bounds, efficacy_bounds: [2.7965, 1.9774], information_fractions: [0.5, 1]}
+  milestones:
+    - name: interim
+      when: {type: EnrolmentLooks, patients: [120]}
+      rules: [{when: rank > 1, action: DropArm}]
+    - {name: final, when: {type: EnrolmentLooks, patients: [180]}}
+  closed_test: {intersection: dunnett}
+outcomes: {type: ContinuousResponse, difference: {a: 0.2, b: 0.4, c: 0.7}}
+simulation: {n_trials: 40, seed: 1}
+what_if: {variations: {interim.rules.1.when.value: [1, 2]}, n_trials: 40}
+"""
+
+
+def test_a_study_file_runs_an_adaptive_trial(tmp_path):
+    (tmp_path / "study.yml").write_text(STUDY)
+    runner = CliRunner()
+    told = runner.invoke(app, ["design", str(tmp_path / "study.yml")])
+    assert told.exit_code == 0, told.output
+    assert "2.7965" in told.output
+    report = tmp_path / "report.md"
+    told = runner.invoke(
+        app, ["simulate", str(tmp_path / "study.yml"), "--no-progress", "--report", str(report)]
+    )
+    assert told.exit_code == 0, told.output
+    text = report.read_text()
+    assert "| if rank > 1: DropArm | a |" in text
+    assert "inverse normal combination of the stages; closed test" in text
+    assert "Held at 120 patients." in text
+    told = runner.invoke(app, ["what-if", str(tmp_path / "study.yml"), "--no-progress"])
+    assert told.exit_code == 0, told.output
+    study = read_study(tmp_path / "study.yml")
+    assert ts.AdaptiveDesign.from_yaml(study.design.to_yaml()) == study.design
+
+
+def test_any_field_of_a_rule_is_varied():
+    power = Q("conditional_power")
+    rule = ts.Rule((power >= 0.3) & (power < 0.8), ts.Resize(n=300))
+    adaptive = sized(rule, 0.5, 200, OBF)
+    table = ts.what_if(
+        adaptive, ts.ContinuousResponse(2.5, sd=7.5),
+        {"interim.rules.1.action.n": [240, 400],
+         "interim.rules.1.when.conditions.1.value": [0.05, 0.5]}, 60, seed=1,
+    )  # fmt: skip
+    patients = table["expected_patients"].tolist()
+    assert patients[2] > patients[0] > patients[1]
+    with pytest.raises(ValueError, match="have a field 'interim.rules.2"):
+        ts.what_if(adaptive, ts.ContinuousResponse(2.5), {"interim.rules.2.action.n": [1]}, 5)
+
+
+@pytest.mark.parametrize("intersection", ["dunnett", "simes"])
+def test_the_error_of_every_configuration_of_nulls(intersection):
+    n = 1_200
+    table = ts.family_wise_error(
+        arms_trial(intersection, BEST), ts.ContinuousResponse(EFFECTS, sd=15), n, seed=5
+    )
+    assert len(table) == 7
+    assert (table["error"] <= 0.025 + 4 * np.sqrt(0.025 * 0.975 / n)).all()
+    assert table.attrs["worst"]["error"] == table["error"].max()
+    stratum = ts.BySubgroup(
+        "marker", {"S": ts.ContinuousResponse(0.4), "not S": ts.ContinuousResponse(0.4)}
+    )
+    table = ts.family_wise_error(enrichment(), stratum, 300, seed=5)
+    assert table["true_nulls"].tolist() == [
+        "treatment, treatment in S", "treatment in S"
+    ]  # fmt: skip
+    assert (table["error"] <= 0.025 + 4 * np.sqrt(0.025 * 0.975 / 300)).all()
+    with pytest.raises(ValueError, match="what no effect is in SampledTimes is not known"):
+        ts.family_wise_error(design(), ts.SampledTimes(lambda batch: batch.enrolment), 5)
 
 
 # -- what cannot be -------------------------------------------------------------------------------

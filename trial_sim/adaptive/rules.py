@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.adaptive.closed_tests import INTERSECTIONS
+from trial_sim.adaptive.condition_words import Reader
 from trial_sim.base.arguments import between, number, one_of, positive
 from trial_sim.base.records import Record, as_floats, as_number, as_whole
 
@@ -614,8 +615,14 @@ class Pause(Action):
 class Rule(Record):
     """When a condition holds at a milestone, do something.
 
+    Attributes:
+        when: a condition, or its words: ``"conditional_power >= 0.3 and z of arm 'high' < 2"``.
+        action: what is done, or the name of an action that needs nothing more: ``"DropArm"``.
+
     Examples:
         >>> import trial_sim as ts
+        >>> ts.Rule("rank > 1", "DropArm") == ts.Rule(ts.Quantity("rank") > 1, ts.DropArm())
+        True
         >>> rule = ts.Rule(ts.Quantity("z") <= 0.0, ts.Stop("futility"))
         >>> rule.in_words
         "if z <= 0: Stop(reason='futility')"
@@ -625,10 +632,14 @@ class Rule(Record):
         True
     """
 
-    when: Condition
-    action: Action
+    when: Any
+    action: Any
 
     def __post_init__(self) -> None:
+        if isinstance(self.when, str):
+            object.__setattr__(self, "when", Condition.from_dict(Reader(self.when).read()))
+        if isinstance(self.action, str):
+            object.__setattr__(self, "action", Action.from_dict({"type": self.action}))
         if not isinstance(self.when, Condition):
             raise TypeError(
                 f"when must be a condition such as Quantity('z') >= 2.8, got {self.when!r}"

@@ -89,6 +89,12 @@ class Milestone(Record):
     arms: Any = None
     population: str | None = None
 
+    @classmethod
+    def _read_field(cls, name: str, value: Any) -> Any:
+        if name == "rules":
+            return _of_type("Rule", value)
+        return super()._read_field(name, value)
+
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name of a milestone must be text, got {self.name!r}")
@@ -116,6 +122,15 @@ class Milestone(Record):
         object.__setattr__(self, "rules", rules)
         if self.arms is not None:
             object.__setattr__(self, "arms", tuple(self.arms))
+
+
+def _of_type(kind: str, value: Any) -> Any:
+    """A record, or several, of plain values that need not say their type."""
+    if isinstance(value, Mapping):
+        return Record.from_dict({"type": kind, **value})
+    if isinstance(value, list | tuple):
+        return tuple(_of_type(kind, one) for one in value)
+    return value
 
 
 def _contradiction(one: Action, other: Action) -> str:
@@ -200,6 +215,18 @@ class AdaptiveDesign(Record):
     later_arms: Any = ()
     populations: Mapping[str, Any] = field(default_factory=dict)
     controls: str = "concurrent"
+
+    @classmethod
+    def _read_field(cls, name: str, value: Any) -> Any:
+        if name == "populations":
+            return value
+        kinds = {
+            "design": "Design",
+            "milestones": "Milestone",
+            "closed_test": "ClosedTest",
+            "later_arms": "Arm",
+        }
+        return _of_type(kinds[name], value) if name in kinds else super()._read_field(name, value)
 
     def __post_init__(self) -> None:
         if not isinstance(self.design, Design):
