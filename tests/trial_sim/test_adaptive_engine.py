@@ -517,7 +517,7 @@ def test_any_field_of_a_rule_is_varied():
     )  # fmt: skip
     patients = table["expected_patients"].tolist()
     assert patients[2] > patients[0] > patients[1]
-    with pytest.raises(ValueError, match="have a field 'interim.rules.2"):
+    with pytest.raises(ValueError, match="nor outcomes have a field"):
         ts.what_if(adaptive, ts.ContinuousResponse(2.5), {"interim.rules.2.action.n": [1]}, 5)
 
 

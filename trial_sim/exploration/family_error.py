@@ -114,7 +114,7 @@ def family_wise_error(
         True
     """
     made = dict(configurations) if configurations else dict(_every(design, outcomes))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, (scenario, true) in made.items():
         result = simulate(design, scenario, n_trials, seed, n_jobs)
         if isinstance(result, AdaptiveResult):
@@ -138,7 +138,7 @@ def family_wise_error(
             }
         )
     table = pd.DataFrame(rows)
-    table.attrs["worst"] = table.loc[table["error"].idxmax()].to_dict()
+    table.attrs["worst"] = max(rows, key=lambda row: float(row["error"]))
     return table
 
 
