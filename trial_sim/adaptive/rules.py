@@ -443,6 +443,11 @@ class DropArm(Action):
 
     It takes no patient after the decision and nobody in it is followed any longer.
 
+    Attributes:
+        arm: its name; None for each for which the condition holds.
+        keep_size: whether the patients that it would still have had go to the other arms. False:
+            the trial becomes smaller by them, and later milestones that count patients with it.
+
     Examples:
         >>> import trial_sim as ts
         >>> ts.Rule(ts.Quantity("rank") > 1, ts.DropArm()).in_words
@@ -450,6 +455,18 @@ class DropArm(Action):
     """
 
     arm: str | None = None
+    keep_size: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keep_size, bool):
+            raise TypeError(f"keep_size must be True or False, got {self.keep_size!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``keep_size`` only where it is not as by default."""
+        plain = super().to_dict()
+        if self.keep_size:
+            del plain["keep_size"]
+        return plain
 
 
 @dataclass(frozen=True)
