@@ -332,6 +332,7 @@ def test_an_arm_that_enters_is_compared_with_concurrent_controls():
     everybody, outcomes = platform("all", drift=0.1)
     biased = ts.simulate(everybody, outcomes, 300, seed=11)
     assert biased.conducted.estimate[:, 1].mean() > 0.1
+    assert biased.rejected[:, 1].mean() > 0.06
     assert abs(result.conducted.estimate[:, 1].mean()) < 0.05
 
 

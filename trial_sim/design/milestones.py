@@ -196,6 +196,8 @@ class AdaptiveDesign(Record):
         ... )
         >>> larger.needs_engine, larger.most_patients, larger.alpha
         (True, 300, 0.025)
+        >>> round(larger.final_bound, 3), larger.controls
+        (1.977, 'concurrent')
         >>> larger.fractions.tolist(), larger.efficacy_bounds.round(3).tolist()
         ([0.5, 1.0], [2.797, 1.977])
         >>> larger.arms, larger.added_arms, larger.tested_populations, larger.hypotheses
@@ -401,6 +403,13 @@ class AdaptiveDesign(Record):
             if rule.action.unblinds and not rule.blinded
         ]
         test = self.closed_test
+        if self._succeeds_by_rules and (test is None or test.combine == "conventional"):
+            warnings.warn(
+                "success is declared by rules that hold no type I error by themselves: "
+                "family_wise_error(...) shows it, and what_if(...) over the rules' values "
+                "calibrates them",
+                stacklevel=5,
+            )
         if test is None and self.needs_engine and len(self.arms) > 2:
             raise ValueError(
                 f"{len(self.arms) - 1} arms are compared with the control, and the error of the "
@@ -550,6 +559,13 @@ class AdaptiveDesign(Record):
                 )
             given[-1] = float(-ndtri(self.design.alpha))
         return np.where(np.isfinite(ruled), ruled, given)
+
+    @property
+    def final_bound(self) -> float:
+        """Bound of z at the last milestone that conditional power aims at; that of a test of level
+        alpha where success is declared by other rules."""
+        bound = float(self.efficacy_bounds[-1])
+        return bound if np.isfinite(bound) else -float(ndtri(self.alpha))
 
     @property
     def _succeeds_by_rules(self) -> bool:
