@@ -245,6 +245,16 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
+def names_a_file(text: str, told: bool = False) -> bool:
+    """Whether a text is the name of a molecule file and no SMILES; ``told``: of any file there."""
+    if told:
+        return Path(text).is_file()
+    try:
+        return _kind_of_name(Path(text), True) is not None
+    except ValueError:
+        return False
+
+
 def _kind_of_name(path: Path, told: bool) -> str | None:
     suffixes = [s.lower() for s in path.suffixes]
     if suffixes and suffixes[-1] in _PACKED:
