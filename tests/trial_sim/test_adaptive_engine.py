@@ -1,6 +1,8 @@
 """Adaptive trials as they run: against independent programs, today's engine, their own rules."""
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,7 +74,7 @@ BEST = ts.Rule(Q("rank") > 1, ts.DropArm())
     ],
 )
 def test_selection_of_arms_with_closed_tests(intersection, rules, effects, wanted, patients):
-    n = 4_000
+    n = 2_500
     adaptive = arms_trial(intersection, *rules)
     result = ts.simulate(adaptive, ts.ContinuousResponse(effects, sd=15), n, seed=24)
     assert near([result.power, *result.rejected.mean(axis=0)], wanted, n)
@@ -91,7 +93,7 @@ def test_nobody_joins_a_dropped_arm_and_none_of_its_later_events_count():
         ts.ClosedTest(intersection="simes"),
     )
     outcomes = ts.PiecewiseExponential(12, hazard_ratio={"a": 0.9, "b": 0.8, "c": 0.7})
-    course = Course(adaptive, outcomes, Streams.span(1, 0, 300))
+    course = Course(adaptive, outcomes, Streams.span(1, 0, 150))
     done = course.run()
     batch = course.batch
     both = done.last_look == 1
@@ -543,6 +545,20 @@ def test_the_error_of_every_configuration_of_nulls(intersection):
         ts.family_wise_error(design(), ts.SampledTimes(lambda batch: batch.enrolment), 5)
 
 
+PAGES = sorted(Path(__file__).parents[2].glob("docs/how-to/adaptive*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.filterwarnings("ignore:success is declared by rules")
+def test_the_pages_on_adaptive_trials_run(page, capsys):
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        fewer = re.sub(r"n_trials=([\d_]+)", "n_trials=60", code)
+        run = compile(fewer, page.name, "exec")
+        exec(run, names)
+    assert capsys.readouterr().out
+
+
 # -- what cannot be -------------------------------------------------------------------------------
 
 
@@ -605,6 +621,54 @@ def test_a_test_without_independent_stages_is_named():
     )  # fmt: skip
     with pytest.raises(NotSimulated, match="'fleming_harrington' has no stages"):
         ts.simulate(adaptive, ts.PiecewiseExponential(12), 5)
+
+
+def test_milestones_of_several_kinds_and_of_some_patients():
+    mixed = ts.AdaptiveDesign(
+        design(strata={"marker": {"S": 0.5, "not S": 0.5}}),
+        [
+            ts.Milestone("early", ts.EventLooks([30]), ts.Rule("z <= -1", ts.Stop("futility")),
+                         population="S"),
+            ts.Milestone("year", ts.CalendarLooks([14])),
+        ],
+    )  # fmt: skip
+    course = Course(mixed, ts.PiecewiseExponential(12), Streams.span(1, 0, 40))
+    done = course.run()
+    batch = course.batch
+    seen = (batch.calendar_event <= done.look_time[:, [0]]) & (batch.factors["marker"] == 0)
+    assert (seen.sum(axis=1) == 30).all()
+    assert set(done.look_time[done.last_look == 1, 1]) == {14.0}
+    assert ts.simulate(mixed, ts.PiecewiseExponential(12), 40, seed=1).n_trials == 40
+
+
+def test_an_arm_that_opens_when_all_have_come_is_told():
+    adaptive = ts.AdaptiveDesign(
+        design(),
+        milestones(ts.EventLooks([100]), ts.EventLooks([140]), ts.Rule("n >= 0", ts.AddArm("b"))),
+        ts.ClosedTest(intersection="simes"),
+        [ts.Arm("b")],
+    )
+    with pytest.warns(UserWarning, match="opens the arm 'b' in simulated trials whose patients"):
+        result = ts.simulate(adaptive, ts.PiecewiseExponential(12, hazard_ratio=0.6), 20, seed=1)
+    assert not result.rejected[:, 1].any()
+
+
+def test_an_arm_opens_by_the_calendar():
+    adaptive = ts.AdaptiveDesign(
+        design(arms={"control": 1, "a": 1}, looks=ts.EnrolmentLooks([120, 240]), n_patients=240,
+               test="t_test"),
+        milestones(ts.EnrolmentLooks([120]), ts.EnrolmentLooks([240])),
+        ts.ClosedTest(intersection="simes"),
+        [ts.Arm("b", opens=3), ts.Arm("c", opens=8, share=2)],
+    )  # fmt: skip
+    course = Course(adaptive, ts.ContinuousResponse(0.0), Streams.span(1, 0, 30))
+    course.run()
+    batch = course.batch
+    for code, month in ((2, 3.0), (3, 8.0)):
+        assert batch.enrolment[batch.arm == code].min() > month
+    late = batch.enrolment > 8
+    shares = [(late & (batch.arm == code)).sum() for code in range(4)]
+    assert shares[3] / shares[0] == pytest.approx(2, rel=0.15)
 
 
 def test_bounds_above_alpha_are_said():

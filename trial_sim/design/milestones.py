@@ -635,6 +635,12 @@ class AdaptiveDesign(Record):
         """Whether there is more to simulate than looks and boundaries."""
         if self.closed_test is not None or self.later_arms:
             return True
+        if any(m.arms is not None or m.population is not None for m in self.milestones):
+            return True
+        try:
+            self._looks()
+        except NotSimulated:  # milestones of several kinds are no looks of one rule
+            return True
         for milestone in self.milestones:
             for rule in milestone.rules:
                 asked = rule.when

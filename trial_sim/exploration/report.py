@@ -74,6 +74,7 @@ class SimulationReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, which is also what :meth:`to_json` writes."""
         first = next(iter(self.results.values()))
+        adaptations = _adaptations(first)
         return {
             "title": self.title,
             "rationale": self.rationale,
@@ -99,8 +100,8 @@ class SimulationReport:
                 }
                 for number in self.examples
             ],
-            "adaptations": _adaptations(first),
-            "error": None if self.error is None else _records(self.error),
+            **({} if adaptations is None else {"adaptations": adaptations}),
+            **({} if self.error is None else {"family_wise_error": _records(self.error)}),
             "sensitivity": None if self.what_if is None else _records(self.what_if),
         }
 

@@ -6,6 +6,7 @@ its own number, so that results have the same bytes whatever the chunks and work
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -395,6 +396,14 @@ class Course:
             fresh = any_on & np.isinf(self.patients.opened[:, column + 1])
             on = fresh[:, None]
             plan.add[:, column] |= fresh
+            over = state.patients >= plan.target
+            if (fresh & over).any():
+                warnings.warn(
+                    f"milestone {state.milestone!r} opens the arm {action.arm!r} in simulated "
+                    "trials whose patients have all come: nobody joins it there, and it counts as "
+                    "not rejected",
+                    stacklevel=2,
+                )
         elif isinstance(action, Resize):
             on = self._resize(k, state, plan, any_on, action)[:, None]
         elif isinstance(action, Restrict):
