@@ -38,7 +38,8 @@ def _paths(value: Any, prefix: Path, deepest: int = _DEEPEST) -> Iterator[Path]:
     if len(prefix) >= deepest:
         return
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [f.name for f in dataclasses.fields(value) if f.init]
+        varied = getattr(value, "VARIED", None)  # of a scenario that holds more than it varies
+        names = list(varied or (f.name for f in dataclasses.fields(value) if f.init))
         members = {name: getattr(value, name) for name in names}
     elif isinstance(value, Mapping):
         members = {str(k): v for k, v in value.items()}
