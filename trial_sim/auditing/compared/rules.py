@@ -50,6 +50,8 @@ RULES: dict[str, Rule] = {
     "association error, typical": Rule("low", 0.05),
     "associations kept": Rule("high", 0.8),
     "impossible patients": Rule("low", "3 over the number of real patients"),
+    "association of endpoints, difference": Rule("zero", 0.05),
+    "times out of order": Rule("low", "3 over the number of real patients"),
     "combinations never seen": Rule("low", 0.1),
     "finer than the real values": Rule("low", 0.05),
     "propensity AUC, logistic": Rule("low", 0.65),
