@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +75,4 @@ def doctor_command() -> None:
 
 def _kernels(home: Path) -> Path:
     """The folder in which numba keeps compiled kernels."""
-    from numba import config
-
-    return Path(config.CACHE_DIR) if config.CACHE_DIR else home / "__pycache__"
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or home / "__pycache__")
