@@ -100,7 +100,7 @@ def qualify(
         >>> kit = molgen.qualify(only="motifs")
         >>> kit.passed, kit.n_values > 20, kit.failures
         (True, True, ())
-        >>> "RDKit" in kit.sources, kit.table["passed"].all(), "every value" in kit.summary
+        >>> "RDKit" in kit.sources, len(kit.table) >= kit.n_values, "every value" in kit.summary
         (True, True, True)
         >>> sorted(kit.to_dict())[:2], kit.to_json()[:1], kit.to_html()[:15]
         (['created', 'installation'], '{', '<!DOCTYPE html>')
@@ -125,7 +125,6 @@ def qualify(
         results=tuple(run(case, "molgen", "molgen.provenance") for case in chosen),
         limits=LIMITS,
         peers=PEERS,
-        templates="report/templates",
         modules=("molgen",),
         selected=only is not None,
     )
