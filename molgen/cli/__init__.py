@@ -13,7 +13,7 @@ from molgen.cli import (
     trust,
 )
 from molgen.cli.app import app
-from molgen.cli.common import with_quiet
+from molgen.cli.common import with_manners
 
 __all__ = [
     "app",
@@ -32,4 +32,4 @@ __all__ = [
 for _group in (app, objectives.qsar_app):
     for _command in _group.registered_commands:
         if _command.callback is not None:
-            _command.callback = with_quiet(_command.callback)
+            _command.callback = with_manners(_command.callback)
