@@ -197,6 +197,7 @@ def _run_with_failing_disk(plan, folder, after):
         run_batch(plan, folder)
 
 
+@pytest.mark.long
 def test_a_full_disk_is_told_and_nothing_is_lost(whole, small_folder, tmp_path):
     """A real one: a small file system in memory."""
     folder = tmp_path / "full"
@@ -343,6 +344,7 @@ def test_dask_gives_the_same_bytes_though_a_worker_is_killed(whole, small_folder
     assert contents(tmp_path / "d") == contents(whole)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_on_dask_too_a_scorer_that_hangs_is_reported(small_folder, tmp_path, monkeypatch):
     pytest.importorskip("distributed")

@@ -29,6 +29,7 @@ def task_oracle(name, n_calls, **options):
     return Oracle(lambda smiles: [task.score_smiles(s) for s in smiles], n_calls, **options)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_surrogate_beats_random_and_plain_search():
     """300 calls of celecoxib rediscovery: the mean of the ten best, three ways."""
