@@ -102,6 +102,10 @@ def _molecule_columns(rows: Sequence[Sequence[str]]) -> list[int]:
     return found or some
 
 
+#: Lines at the top among which the header is looked for.
+_TITLES = 10
+
+
 class Table:
     """A delimited text: ``names`` of its columns, ``at`` of the SMILES, and :meth:`rows`.
 
@@ -127,6 +131,7 @@ class Table:
             )
         while start < len(self.lines) and not self.lines[start].strip():
             start += 1
+        start = self._below_titles(start, column)
         self.at = -1
         self.width = 0
         header: list[str] = []
@@ -149,6 +154,21 @@ class Table:
         self.width = len(header)
         self.names = _each_once(header)
         self.at = self._choose(column, sample)
+
+    def _below_titles(self, start: int, column: str | None) -> int:
+        """The line of the header where titles stand above it, as in a sheet's export."""
+        for at in range(start, min(start + _TITLES, len(self.lines))):
+            cells = _cells(self.lines[at], self.delimiter)
+            if column in cells or any(plain_name(c) in SMILES_COLUMNS for c in cells):
+                if at > start:
+                    self.notes.append(
+                        f"{self.source} has its header in line {at + 1}; what stands above it is "
+                        "left out"
+                    )
+                return at
+            if any(len(c) > 1 and parse_or_none(c.strip()) is not None for c in cells):
+                break  # a row of data
+        return start
 
     def _has_header(self, header: list[str], sample: list[list[str]], column: str | None) -> bool:
         names = [plain_name(name) for name in header]

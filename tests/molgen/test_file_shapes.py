@@ -339,6 +339,12 @@ def test_evaluating_and_training_account_for_every_row(tmp_path, small_folder, s
         ("m.smi", b"CCO,ethanol\nCCN,amine\n", ("CCO", "CCN"), (1, 2)),
         ("m.csv", b"molecule,SMI\naspirin,CCO\nibuprofen,CCN\n", ("CCO", "CCN"), (2, 3)),
         ("m.csv", b"Name;Smiles;Type\nx;CCO;small, old\n", ("CCO",), (2,)),
+        (
+            "m.csv",
+            b"Project;;\nNo;Assay;\nID;SMILES;p\n1;CCO;5\n;;\n2;CCN;6\n",
+            ("CCO", "CCN"),
+            (4, 6),
+        ),
         ("m.smi", b"C[C@H](O)CC |o1:1| mine\n", ("C[C@H](O)CC |o1:1|",), (1,)),
     ],
 )
