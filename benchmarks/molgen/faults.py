@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from molgen.cli import app
@@ -127,9 +128,16 @@ def judge(verb: str, suffix: str, fault: str, places: dict[str, str], reference:
         return f"{found} ({time.monotonic() - started:.1f} s)"
 
 
-def table(verbs: tuple[str, ...], formats: tuple[str, ...]) -> dict[tuple[str, str, str], str]:
+Key = tuple[str, str, str]
+
+
+def table(verbs: tuple[str, ...], formats: tuple[str, ...]) -> dict[Key, str]:
     """What came of each verb, fault and format."""
-    results = {}
+    return dict(outcomes(verbs, formats))
+
+
+def outcomes(verbs: tuple[str, ...], formats: tuple[str, ...]) -> Iterator[tuple[Key, str]]:
+    """The same, one after another."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         molecules = home / "m.smi"
@@ -158,8 +166,8 @@ def table(verbs: tuple[str, ...], formats: tuple[str, ...]) -> dict[tuple[str, s
                 if code:
                     raise RuntimeError(f"{verb} fails without a fault: {said}")
                 for fault in FAULTS:
-                    results[verb, fault, suffix] = judge(verb, suffix, fault, places, reference)
-    return results
+                    found = judge(verb, suffix, fault, places, reference)
+                    yield (verb, fault, suffix), found
 
 
 def main() -> int:
@@ -168,9 +176,10 @@ def main() -> int:
     parser.add_argument("--verbs", default=",".join(VERBS))
     parser.add_argument("--formats", default=",".join(FORMATS))
     options = parser.parse_args()
-    results = table(tuple(options.verbs.split(",")), tuple(options.formats.split(",")))
-    for key, found in results.items():
-        print(f"{key[0]:13} {key[2]:9} {key[1]:17} {found}")
+    results = {}
+    for key, found in outcomes(tuple(options.verbs.split(",")), tuple(options.formats.split(","))):
+        results[key] = found
+        print(f"{key[0]:13} {key[2]:9} {key[1]:17} {found}", flush=True)
     silent = sum(found.startswith("SILENT") for found in results.values())
     print(f"{len(results)} runs, {silent} ended in silence")
     return int(silent > 0)
