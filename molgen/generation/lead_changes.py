@@ -155,6 +155,12 @@ def flat_smiles(mol: Chem.Mol, written: str | None = None) -> str:
     return Chem.MolToSmiles(flat)
 
 
+def flat_of(smiles: str) -> str:
+    """A canonical SMILES without its stereo."""
+    marked = any(mark in smiles for mark in "@/\\")
+    return flat_smiles(Chem.MolFromSmiles(smiles)) if marked else smiles
+
+
 def _radicals(mol: Chem.Mol) -> int:
     return sum(a.GetNumRadicalElectrons() for a in mol.GetAtoms())
 
