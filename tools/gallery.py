@@ -144,7 +144,7 @@ def grid(smiles: Sequence[str], notes: Sequence[str], template: str | None) -> b
     options.bondLineWidth, options.legendFontSize, options.padding = 1, 14, 0.06
     picture = Draw.MolsToGridImage(
         mols, molsPerRow=COLUMNS, subImgSize=CELL, legends=list(notes), drawOptions=options,
-        returnPNG=True, maxMols=N,
+        returnPNG=True,
     )  # fmt: skip
     data = picture if isinstance(picture, bytes) else picture.data
     stream = io.BytesIO()

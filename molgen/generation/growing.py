@@ -25,7 +25,7 @@ from molgen.chem.properties import DESCRIPTORS
 from molgen.chem.refusals import Refusal
 from molgen.generation.cutting import connected_pieces, cut_core, find_part, read_molecule
 from molgen.generation.exit_vectors import exit_changes
-from molgen.generation.lead_changes import flat_smiles
+from molgen.generation.lead_changes import flat_smiles, n_open_stereo
 from molgen.generation.near import filter_test
 from molgen.generation.partial_structures import Scaffold, cut_scaffold, parse_scaffold
 from molgen.generation.prefixes import branches_of, groups_of, prepare_prefix
@@ -525,6 +525,18 @@ class _Joiner:
             return None
         return Chem.MolToSmiles(mol)
 
+    def notes(self, rows: Sequence[tuple[str, object]]) -> list[str]:
+        """In words, how many molecules have centres that their fragments did not have, and that are
+        left open."""
+        before = sum(n_open_stereo(fragment) for fragment in self.fragments)
+        n = sum(n_open_stereo(Chem.MolFromSmiles(smiles)) > before for smiles, _ in rows)
+        if not n:
+            return []
+        return [
+            f"in {n:,} of {len(rows):,} molecules what was put in brings stereocentres or double "
+            "bonds that are left unspecified"
+        ]
+
     def _looks_sound(self, mol: Chem.Mol) -> bool:
         return self.passes(mol) and DESCRIPTORS["sa_score"].function(mol) <= self.most_sa
 
@@ -728,6 +740,7 @@ def _gather(
             if smiles is not None:
                 new.setdefault(smiles, (0, _put_in(put)))
 
+    compose(wanted // 2)
     draw(wanted, min(most, _DRAWS_FOR_OWN * wanted + _UNIT) if own < 1 else most)
     compose(wanted)
     for chosen in known if len(new) < n else ():
@@ -752,7 +765,7 @@ def _gather(
         )
         logger.warning("%s", reason)
         dropped.append(Refusal(0, name, reason))
-    result = Molecules([smiles for smiles, _ in rows], dropped)
+    result = Molecules([smiles for smiles, _ in rows], dropped, joiner.notes(rows))
     result.precedent = tuple(count for _, (count, _) in rows)
     result.parts = tuple(text for _, (_, text) in rows)
     return result

@@ -161,6 +161,12 @@ def flat_of(smiles: str) -> str:
     return flat_smiles(Chem.MolFromSmiles(smiles)) if marked else smiles
 
 
+def n_open_stereo(mol: Chem.Mol) -> int:
+    """How many stereocentres and double bonds of a molecule have no stated hand or geometry."""
+    open_ones = Chem.StereoSpecified.Unspecified
+    return sum(i.specified == open_ones for i in Chem.FindPotentialStereo(Chem.Mol(mol)))
+
+
 def _radicals(mol: Chem.Mol) -> int:
     return sum(a.GetNumRadicalElectrons() for a in mol.GetAtoms())
 

@@ -38,6 +38,7 @@ from molgen.generation.lead_changes import (
     apply,
     branch_smiles,
     flat_smiles,
+    n_open_stereo,
     small_changes,
 )
 from molgen.generation.near_precedent import known_changes, occurrences
@@ -172,22 +173,29 @@ def near_table(
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"precedent": "Int64"})
     table.attrs["dropped"] = dropped
-    table.attrs["notes"] = tell(_open_centres(lead, [a for a, *_ in chosen]))
+    table.attrs["notes"] = tell(*_open_centres(lead, [a for a, *_ in chosen]))
     return table
 
 
-def _open_centres(lead: Lead, analogues: Sequence[Analogue]) -> str:
-    """In words, how many analogues have a centre without a hand where the lead's has one."""
-    n = sum(
-        any(lead.is_stereo(a) for c in analogue.changes for a in c.place - c.removed)
-        for analogue in analogues
-    )
-    if not n:
-        return ""
-    return (
-        f"in {n:,} of {len(analogues):,} analogues a stereocentre or double bond at the changed "
-        "place is left unspecified"
-    )
+def _open_centres(lead: Lead, analogues: Sequence[Analogue]) -> list[str]:
+    """In words, how many analogues have a centre without a hand where the lead's has one, and how
+    many have centres that the lead has not."""
+    lost = [any(lead.is_stereo(a) for c in analogue.changes for a in c.place - c.removed)
+            for analogue in analogues]  # fmt: skip
+    before = n_open_stereo(lead.mol)
+    new = sum(n_open_stereo(a.mol) > before for a, gone in zip(analogues, lost) if not gone)
+    told = []
+    if any(lost):
+        told.append(
+            f"in {sum(lost):,} of {len(analogues):,} analogues a stereocentre or double bond at "
+            "the changed place is left unspecified"
+        )
+    if new:
+        told.append(
+            f"in {new:,} of {len(analogues):,} analogues what is new brings stereocentres or "
+            "double bonds that are left unspecified"
+        )
+    return told
 
 
 def _free_atoms(

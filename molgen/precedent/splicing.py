@@ -23,6 +23,7 @@ UNWANTED = {
         "peroxide": "[#8]-[#8,#16X2]",
         "halogen at a heteroatom": "[F,Cl,Br,I]-[#7,#8,#16X2]",
         "trifluoromethyl at nitrogen": "[#7]-;!@[CX4](F)(F)F",
+        "halogen beside an amine": "[NX3;!a]-;!@[CX4][F,Cl,Br,I]",
     }.items()
 }
 #: What a part without precedent must not bring either.
@@ -33,6 +34,7 @@ UNPROVEN = UNWANTED | {
         "hemiaminal in a ring": "[#7;!a]-;@[CX4]-;@[OX2]",
         "heteroatoms bonded in a ring": "[#7,#8,#16;!a;!$([#16]=O)]-;@[#7,#8,#16;!a;!$([#16]=O)]",
         "halogen on a saturated carbon": "[Cl,Br,I]-[CX4]",
+        "aminonitrile": "[NX3;!a;!$(N-[#6,#16]=O)]-[CX4]C#N",
     }.items()
 }
 
