@@ -62,7 +62,9 @@ _HOMES = {
     "audit_samples": "auditing",
     "draw": "report.drawing",
     "run_batch": "batch.running",
+    "sar": "report.sar_desk",
     "verify": "provenance",
+    "MolgenError": "base.errors",
 }
 
 try:

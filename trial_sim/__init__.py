@@ -29,6 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _HOMES = {
+    "TrialSimError": "base.errors",
     "Trial": "data.trial",
     "TimeToEvent": "data.trial",
     "CompetingRisks": "data.trial",
@@ -149,12 +150,18 @@ _HOMES = {
     "LongitudinalResponse": "scenarios",
     "WithCovariates": "scenarios",
     "BySubgroup": "scenarios",
+    "WithDrift": "scenarios",
     "simulate": "simulation.simulate",
     "what_if": "exploration.grid",
     "simulate_assurance": "exploration.assurance",
     "worst_case_type_one_error": "exploration.worst_case",
     "simulation_report": "exploration.report",
     "predict": "prediction.predict",
+    "read_ongoing": "prediction.ongoing",
+    "OngoingTrial": "prediction.ongoing",
+    "ongoing_from_adam": "prediction.adam",
+    "load_prediction": "prediction.saved",
+    "backtest": "prediction.backtest",
 }
 
 try:

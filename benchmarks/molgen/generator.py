@@ -40,7 +40,7 @@ def sampling(model, n: int, jobs: int) -> tuple[list[str], dict[str, float]]:
     Peak memory is that of this process and of the largest helper.
     """
     started = time.perf_counter()
-    sample = model.sample(n, seed=0, n_workers=jobs)
+    sample = model.sample(n, seed=0, n_jobs=jobs)
     made = time.perf_counter() - started
     started = time.perf_counter()
     for smiles in sample:

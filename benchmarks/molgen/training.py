@@ -83,9 +83,7 @@ def run(trees: Path, output: Path, config: TrainingConfig, model: ModelConfig, j
     """Train for ``config.n_steps``; speed is that of the steps after the first 50."""
     with PeakMemory() as memory:
         started = time.perf_counter()
-        molgen.train(
-            trees, output, config=config, model_config=model, n_workers=jobs, progress=False
-        )
+        molgen.train(trees, output, config=config, model_config=model, n_jobs=jobs, progress=False)
         seconds = time.perf_counter() - started
     log = read_log(output)
     first, last = log.iloc[0], log.iloc[-1]

@@ -96,7 +96,7 @@ def audit(
         inside, outside, notes = read_sets(members, non_members, n_jobs)
     count = n_samples or int(np.clip(3 * len(inside), 2_000, _MOST_SAMPLES))
     with clock("sampling"):
-        drawn = model.sample(count, seed=seed, n_workers=n_jobs)
+        drawn = model.sample(count, seed=seed, n_jobs=n_jobs)
         generated, counts = read_generated(drawn, n_jobs)
     measures = _sample_measures(
         generated, counts, inside, outside, properties, fcd, seed, clock, black_box=False

@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import warnings
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from molgen.base.errors import BatchError
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-def nearest_name(name: object, known: Sequence[str]) -> str:
+
+def renamed(**names: str) -> Callable[[Function], Function]:
+    """Lets a function take arguments by their old names, with a DeprecationWarning.
+
+    Args:
+        names: the new name, by the old one.
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            for old, new in names.items():
+                if old in options:
+                    if new in options:
+                        raise TypeError(f"{old} is the old name of {new}: give one of them")
+                    warnings.warn(f"{old} is called {new} now", DeprecationWarning, stacklevel=2)
+                    options[new] = options.pop(old)
+            return function(*args, **options)
+
+        return cast(Function, call)
+
+    return decorate
+
+
+def nearest_name(name: object, known: Iterable[str]) -> str:
     """A hint for messages: " Did you mean 'x'?" or nothing."""
-    by_lower = {entry.casefold(): entry for entry in reversed(known)}
-    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    near = near or get_close_matches(str(name).casefold(), by_lower, n=1, cutoff=0.5)
-    return f" Did you mean {by_lower.get(near[0], near[0])!r}?" if near else ""
+    near = _nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
 
 
-def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """One sentence: there is no such name, the nearest known one, and all of them."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"Unknown {what} {name!r}; {hint}There are {', '.join(known)}."
-
-
-def unknown(what: str, name: Any, known: Any) -> str:
+def unknown(what: str, name: object, known: Iterable[str]) -> str:
     """One sentence: there is no such name, the nearest one, and all of them."""
-    near = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {what} {name!r}; {hint}There are {', '.join(known)}."
+    names = list(known)
+    near = _nearest(name, names)
+    hint = f"did you mean {near!r}? " if near else ""
+    return f"Unknown {what} {name!r}; {hint}There are {', '.join(names)}."
+
+
+def _nearest(name: object, known: Iterable[str]) -> str:
+    names = [str(entry) for entry in known]
+    by_lower = {entry.casefold(): entry for entry in reversed(names)}
+    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = near or get_close_matches(str(name).casefold(), by_lower, n=1, cutoff=0.5)
+    return by_lower.get(near[0], near[0]) if near else ""
 
 
 def whole(name: str, value: Any, least: int) -> None:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from molgen.base.errors import MolgenError
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -25,7 +27,7 @@ GROUP = 65_536
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
 
-class ParquetError(ValueError):
+class ParquetError(MolgenError):
     """A file that is no readable Parquet, or a table that has no place in one."""
 
 

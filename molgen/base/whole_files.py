@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def cache_folder() -> Path:
@@ -25,37 +23,41 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("digital-double")) / "molgen"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader sees the whole file or none of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path to write to, whose file takes the place of ``path`` when the block ends well.
+
+    When it does not, nothing is left behind, and what stood at ``path`` before is still there.
+    """
+    place = Path(path)
+    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=place.suffix, dir=place.parent)
+    os.close(handle)
+    made = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
+        yield made
+        mask = os.umask(0)
+        os.umask(mask)
+        made.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner can read
+        made.replace(place)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
         raise
 
 
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` so that a reader sees the whole file or none of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as made:
+        made.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Write a text file so that a reader sees the whole of it or none."""
+    with replacing(path) as made:
+        made.write_text(text, encoding="utf-8", newline="\n")
 
 
 def hash_file(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of a file's content, in hexadecimal."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The folder of a batch: its lock, its journal, its chunks, and writing that leaves no half files.
+"""The folder of a batch: lock, journal and chunks; each file is written whole or not at all.
 
 ``run.json`` says what runs here and whether it is done; ``work/`` holds finished chunks and
 scratch files until then. All names are fixed: nothing in a run file decides where is written.

@@ -26,6 +26,7 @@ from molgen.batch.results import (
     write_report,
 )
 from molgen.batch.seen import SeenStore
+from molgen.batch.shards import MARGIN, Shard
 from molgen.batch.workers import InProcess, WorkerPool
 from molgen.files.provenance_records import record, row_digests
 from molgen.sampling.unwritten import writes_stereo
@@ -41,10 +42,17 @@ class Run:
     """A batch under way: chunks come in, and are taken in by their number."""
 
     def __init__(
-        self, plan: RunPlan, task: Task, folder: BatchFolder, hashes: list[str], progress: bool
+        self,
+        plan: RunPlan,
+        task: Task,
+        folder: BatchFolder,
+        hashes: list[str],
+        progress: bool,
+        shard: Shard | None = None,
     ) -> None:
         from molgen.model.checkpoints import read_card
 
+        self._shard = shard or Shard()
         self._plan, self._task, self._folder, self._progress = plan, task, folder, progress
         self._hashes = hashes
         n_jobs = count_workers(plan.workers) if plan.workers else 1
@@ -52,7 +60,8 @@ class Run:
         known = known_keys(folder, plan.known, hashes, n_jobs, progress, self._stereo)
         self._store: SeenStore = SeenStore(folder.work, plan.memory_limit, known)
         self._chunk_draws = task.blocks_per_chunk * BLOCK
-        self._last = math.ceil(plan.draws_allowed / self._chunk_draws)
+        n_chunks = math.ceil(plan.draws_allowed / self._chunk_draws)
+        self._last = len(range(self._shard.chunk(0), n_chunks, self._shard.count))
         self._there = set(folder.chunk_numbers())
         self._taken = 0
         self._to_score: dict[int, tuple[str, ...]] = {}
@@ -70,8 +79,9 @@ class Run:
         pool: Pool | None = None
         asked: set[tuple[int, bool]] = set()
         bar = tqdm(
-            total=self._plan.n, desc="batch", unit="mol", disable=not self._progress, smoothing=0.05
-        )
+            total=math.ceil(self._wanted), desc="batch", unit="mol", disable=not self._progress,
+            smoothing=0.05,
+        )  # fmt: skip
         try:
             with bar:
                 while True:
@@ -113,8 +123,20 @@ class Run:
         return WorkerPool(task, n, self._folder.work, plan.timeout, plan.retries)
 
     @property
+    def _wanted(self) -> float:
+        """Molecules that these chunks are to give: all, or the part of a shard and some more."""
+        if self._shard.count == 1:
+            return self._plan.n
+        return MARGIN * self._plan.n / self._shard.count
+
+    @property
     def _enough(self) -> bool:
-        return self.n_admitted >= self._plan.n or self._taken >= self._last
+        return self.n_admitted >= self._wanted or self._taken >= self._last
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks that were taken in."""
+        return self._taken
 
     @property
     def _complete(self) -> bool:
@@ -131,29 +153,31 @@ class Run:
             return
         drawn = self._taken * self._chunk_draws
         share = self.n_admitted / drawn if drawn else 1.0
-        number = self._taken
-        while pool.pending < pool.capacity and number < self._last:
-            enough = self.n_admitted + (number - self._taken) * self._chunk_draws * share
-            if enough >= self._plan.n and pool.pending:
+        position = self._taken
+        while pool.pending < pool.capacity and position < self._last:
+            enough = self.n_admitted + (position - self._taken) * self._chunk_draws * share
+            if enough >= self._wanted and pool.pending:
                 return
+            number = self._shard.chunk(position)
             if number not in self._there and (number, False) not in asked:
                 yield Job(number)
-            number += 1
+            position += 1
 
     def _take_in(self) -> None:
         """Take in the chunks that are there, in order, up to the first gap."""
-        while not self._enough and self._taken in self._there:
-            path = self._folder.chunk_path(self._taken)
+        while not self._enough and (number := self._shard.chunk(self._taken)) in self._there:
+            path = self._folder.chunk_path(number)
             try:
-                table, counts = read_chunk(path, self._task, self._taken)
+                table, counts = read_chunk(path, self._task, number)
             except BatchError:
                 # damaged on the disk: compute it again
                 path.unlink(missing_ok=True)
-                self._there.discard(self._taken)
+                self._there.discard(number)
                 return
             keys, draws = table["key"].to_numpy(), table["draw"].to_numpy()
             allowed = draws < self._plan.draws_allowed
-            room = self._plan.n - self.n_admitted
+            # what a shard has too much of may be what the others lack
+            room = self._plan.n - self.n_admitted if self._shard.count == 1 else len(keys)
             compounds = None
             if self._plan.known:
                 compounds = keys_of_drawn(table, self._stereo)[allowed]
@@ -161,7 +185,7 @@ class Run:
             self.n_admitted += int(new.sum())
             if self._task.objective is not None and new.any():
                 admitted = table["smiles"].to_numpy()[allowed][new]
-                self._look_for_scores(self._taken, tuple(admitted.tolist()))
+                self._look_for_scores(number, tuple(admitted.tolist()))
             self._taken += 1
             for key in ("drawn", "unreadable", "duplicates"):
                 self.counts[key] += counts[key]

@@ -6,12 +6,13 @@ cost any amount: none is scored twice, or only to be thrown away.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from molgen.base.errors import BatchError
 from molgen.base.parquet import parquet_bytes, read_parquet
@@ -71,30 +72,29 @@ def compute_scores(task: Task, number: int, smiles: tuple[str, ...]) -> bytes:
     table = _scores(task, number, list(smiles))
     numbers = [c for c in table.columns if c != "score_problems"]
     table = table.astype({**dict.fromkeys(numbers, float), "score_problems": object})
-    meta = {"identity": task.identity, "chunk": number, "molecules": _hash(smiles)}
+    table["smiles"] = np.array(smiles, dtype=object)
+    meta = {"identity": task.identity, "chunk": number}
     return parquet_bytes(table, {META: json.dumps(meta)})
 
 
 def read_scores(
     source: Path | bytes, task: Task, number: int, smiles: tuple[str, ...]
 ) -> pd.DataFrame:
-    """The table of a file of scores, or of its content.
+    """The scores of molecules from a file, or from its content, which may hold more of them.
 
     Raises:
         BatchError: the file is damaged, or of other molecules.
     """
-    wanted = {"identity": task.identity, "chunk": number, "molecules": _hash(smiles)}
     try:
         table, metadata = read_parquet(source)
-        if json.loads(metadata[META]) != wanted:
+        whole = table.set_index("smiles")
+        if json.loads(metadata[META]) != {"identity": task.identity, "chunk": number}:
+            raise BatchError(f"The scores of chunk {number} are of another run.")
+        if not set(smiles) <= set(whole.index):
             raise BatchError(f"The scores of chunk {number} are of other molecules.")
     except (KeyError, ValueError) as error:
         raise BatchError(f"The scores of chunk {number} are damaged: {error}") from error
-    return table
-
-
-def _hash(smiles: tuple[str, ...]) -> str:
-    return hashlib.sha256("\n".join(smiles).encode()).hexdigest()
+    return whole.loc[list(smiles)].reset_index(drop=True)
 
 
 def _scores(task: Task, number: int, smiles: list[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -348,3 +349,30 @@ def check_cluster(cluster: Any) -> None:
         whole("cluster.workers", cluster["workers"], 1)
     if "hosts" in cluster:
         texts("cluster.hosts", cluster["hosts"])
+
+
+def check_reachable(cluster: Mapping[str, Any] | None) -> None:
+    """Raise BatchError at once where the cluster's scheduler cannot be asked for jobs from here."""
+    if cluster is None:
+        return
+    if cluster.get("kind") == "slurm" and shutil.which("sbatch") is None:
+        raise BatchError(
+            "cluster: slurm needs the command sbatch, which is not here: give the command on a "
+            "login node, or run the batch as a job array of shards (--shard 3/8)."
+        )
+    if cluster.get("kind") == "address":
+        _check_address(str(cluster["address"]))
+
+
+def _check_address(address: str) -> None:
+    import socket
+
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        raise BatchError(
+            f"cluster.address is {address!r}; expected a scheduler's, tcp://10.0.0.5:8786."
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise BatchError(f"No Dask scheduler answers at {address}: {error}.") from error

@@ -9,6 +9,7 @@ on, and the output is the same, byte for byte.
     chunk, jobs         one chunk, drawn, computed again and compared; its scores
     gathering           chunks come in, are taken in, and become results
     workers, cluster    who computes chunks: processes here, or Dask
+    shards              a batch in pieces, and the pieces put together
     folder              lock, journal, chunks, whole files
     known, seen         molecules that are not wanted, and those seen before
     results             the files of a finished batch and its report
@@ -20,7 +21,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,12 +34,21 @@ from molgen.batch.folder import BatchFolder, disk_errors
 from molgen.batch.gathering import Run, where_they_fell
 from molgen.batch.jobs import compute_scores
 from molgen.batch.known import known_hash
-from molgen.batch.plan import BLOCK, RunPlan, Selection, Task, as_plan, resolve
+from molgen.batch.plan import (
+    BLOCK,
+    RunPlan,
+    Selection,
+    Task,
+    as_plan,
+    check_reachable,
+    resolve,
+)
+from molgen.batch.shards import Shard, find_shards, take_chunks
 from molgen.files.provenance_records import record
 
 __all__ = [
-    "BatchError", "BatchEstimate", "BatchResult", "RunPlan", "Selection", "estimate_batch",
-    "run_batch",
+    "BatchError", "BatchEstimate", "BatchResult", "RunPlan", "Selection", "Shard",
+    "estimate_batch", "merge_batch", "run_batch",
 ]  # fmt: skip
 
 
@@ -54,6 +64,8 @@ class BatchResult:
         counts: draws, and how many fell where.
         seconds: of this call.
         already_done: there was nothing to do.
+        shard: "3/8" where this is the third of eight parts.
+        n_chunks: chunks that the shard has.
     """
 
     folder: Path
@@ -63,8 +75,16 @@ class BatchResult:
     counts: Mapping[str, Any]
     seconds: float
     already_done: bool = False
+    shard: str | None = None
+    n_chunks: int = 0
 
     def __str__(self) -> str:
+        if self.shard is not None:
+            did = "was done before" if self.already_done else "is done"
+            return (
+                f"Shard {self.shard} {did}: {self.n_chunks:,} chunks, {self.n:,} molecules in "
+                f"{self.folder}; when all are, 'molgen merge' puts them together."
+            )
         if self.already_done:
             return f"Nothing to do: {self.folder} holds {self.n:,} molecules of this run already."
         text = f"{self.n:,} molecules of {self.counts['drawn']:,} draws in {self.folder}"
@@ -78,13 +98,21 @@ class BatchResult:
         return text + "."
 
 
-def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> BatchResult:
+def run_batch(
+    plan: Any,
+    output: str | Path,
+    *,
+    shard: str | tuple[int, int] | None = None,
+    progress: bool = False,
+) -> BatchResult:
     """Run a batch, or go on with one that was interrupted.
 
     Args:
         plan: a :class:`RunPlan`, a mapping with its keys, or a YAML file.
         output: the folder of the results; ``molecules.parquet`` and ``molecules.csv`` with their
             provenance, ``selected.*`` and ``report.html`` if asked for, ``run.json``.
+        shard: compute only this part, ``"3/8"`` or ``(3, 8)``, into the folder
+            ``shard-3-of-8`` of ``output``; :func:`merge_batch` puts the parts together.
         progress: show how far it is, how fast, and how long it will take, on standard error.
 
     Returns:
@@ -110,10 +138,95 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
         5
         >>> folder.cleanup()
     """
-    began = time.monotonic()
     wanted = as_plan(plan)
     for contradiction in wanted.contradictions:
         warnings.warn(f"The plan contradicts itself: {contradiction}.", stacklevel=2)
+    check_reachable(wanted.cluster)
+    if shard is not None:
+        part = Shard.parse(shard) if isinstance(shard, str) else Shard(*shard)
+        return _run_shard(wanted, Path(output), part, progress)
+    return _run_whole(wanted, output, progress)
+
+
+def merge_batch(
+    plan: Any,
+    output: str | Path,
+    shards: Sequence[str | Path] = (),
+    *,
+    complete: bool = False,
+    progress: bool = False,
+) -> BatchResult:
+    """Put the shards of a batch together: the files are, byte for byte, those of one run.
+
+    Molecules that several shards drew are there once. What is missing for that (a chunk or two, as
+    a rule) is computed here.
+
+    Args:
+        plan: as for :func:`run_batch`.
+        output: the folder of the results.
+        shards: folders of the shards; by default those in ``output``.
+        complete: also when a shard is missing or not done; what it lacks is computed here.
+        progress: show how far it is, on standard error.
+
+    Raises:
+        BatchError: a shard is missing, not done, or of another run; and what :func:`run_batch`
+            raises.
+
+    Examples:
+        >>> from molgen.batch.running import merge_batch, run_batch
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> plan = {"n": 5, "filters": None, "workers": 0, "properties": ["mw"], "report": False}
+        >>> for part in ("1/2", "2/2"):
+        ...     _ = run_batch(plan, folder.name, shard=part)
+        >>> merge_batch(plan, folder.name).n
+        5
+        >>> folder.cleanup()
+    """
+    wanted = as_plan(plan)
+    places = [Path(path) for path in shards] or find_shards(Path(output))
+    return _run_whole(wanted, output, progress, places, complete)
+
+
+def _run_shard(plan: RunPlan, output: Path, shard: Shard, progress: bool) -> BatchResult:
+    began = time.monotonic()
+    task = resolve(plan)
+    hashes = [known_hash(name) for name in plan.known]
+    decisive = _decisive(plan, task, hashes)
+    with BatchFolder(output / shard.folder).locked() as folder:
+        journal = _open_journal(folder, decisive, {"shard": str(shard)})
+        done = journal["state"] == "shard done"
+        if not done:
+            folder.prepare()
+            with disk_errors(folder.path):
+                run = Run(plan, task, folder, hashes, progress, shard)
+                try:
+                    run.gather()
+                finally:
+                    run.close()
+            journal |= {
+                "state": "shard done",
+                "n": run.n_admitted,
+                "n_chunks": run.n_chunks,
+                "counts": run.counts,
+                "finished": _now(),
+            }
+            folder.write_journal(journal)
+        return BatchResult(
+            folder.path, journal["n"], plan.n, 0, journal["counts"], time.monotonic() - began,
+            done, str(shard), journal["n_chunks"],
+        )  # fmt: skip
+
+
+def _run_whole(
+    wanted: RunPlan,
+    output: str | Path,
+    progress: bool,
+    shards: Sequence[Path] | None = None,
+    complete: bool = False,
+) -> BatchResult:
+    """Run a batch, with the chunks of ``shards`` where it is put together from them."""
+    began = time.monotonic()
     task = resolve(wanted)
     hashes = [known_hash(name) for name in wanted.known]
     decisive = _decisive(wanted, task, hashes)
@@ -125,6 +238,8 @@ def run_batch(plan: Any, output: str | Path, *, progress: bool = False) -> Batch
             return BatchResult(folder.path, n, wanted.n, selected, counts, 0.0, True)
         folder.prepare()
         with disk_errors(folder.path):
+            if shards is not None:
+                take_chunks(shards, folder, decisive, complete)
             run = Run(wanted, task, folder, hashes, progress)
             try:
                 run.gather()
@@ -170,8 +285,10 @@ def _decisive(plan: RunPlan, task: Task, hashes: list[str]) -> dict[str, Any]:
     }
 
 
-def _open_journal(folder: BatchFolder, decisive: dict[str, Any]) -> dict[str, Any]:
-    """The journal of this very run, begun now if there is none.
+def _open_journal(
+    folder: BatchFolder, decisive: dict[str, Any], more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The journal of this very run, begun now, with ``more`` in it, if there is none.
 
     Raises:
         BatchError: the folder holds another run, or results that were changed.
@@ -179,6 +296,7 @@ def _open_journal(folder: BatchFolder, decisive: dict[str, Any]) -> dict[str, An
     journal = folder.read_journal()
     if journal is None:
         journal = {"format": 1, "identity": decisive, "state": "running", "started": _now()}
+        journal |= more or {}
         folder.write_journal(journal)
         return journal
     held = journal["identity"]
@@ -301,6 +419,10 @@ def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
 
 def _contradictions(plan: RunPlan, share: float) -> list[str]:
     found = list(plan.contradictions)
+    try:
+        check_reachable(plan.cluster)
+    except BatchError as error:
+        found.append(str(error).rstrip("."))
     if not share:
         found.append(f"none of {BLOCK} draws passed the filters and the other conditions")
     elif plan.n / share > plan.draws_allowed:

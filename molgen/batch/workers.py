@@ -1,4 +1,4 @@
-"""Workers of a batch on this machine: processes that do jobs, die, hang, and are replaced.
+"""Runs the jobs of a batch in processes on this machine, and replaces those that die or hang.
 
 A worker only computes: it sends the content of a chunk's file back and writes nothing but scratch
 in the system's temporary folder, so that its death at any moment leaves nothing half done. Messages

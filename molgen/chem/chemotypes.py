@@ -1,4 +1,4 @@
-"""Chemotypes: clusters of molecules whose scaffolds are alike, found in the order of their coming.
+"""Clusters molecules into chemotypes: those whose scaffolds are alike, one by one in their order.
 
 A molecule belongs to the first cluster whose founder has a similar scaffold (Tanimoto similarity of
 ECFP4 counts of the Bemis-Murcko scaffolds; without rings, of the molecules); where there is none it

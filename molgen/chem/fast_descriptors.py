@@ -1,4 +1,4 @@
-"""Descriptors of a molecule that is asked for many of them: RDKit's values, less work.
+"""Computes many descriptors of one molecule at once: RDKit's values, with shared steps done once.
 
 QED counts the alerts that :mod:`molgen.filters.fast_filters` leaves, its acceptors in one pass, its
 aromatic rings by arithmetic, and takes from the other descriptors what it shares with them. logP is

@@ -1,4 +1,4 @@
-"""Small edits of a molecular graph: the alphabet in which an evolutionary search speaks.
+"""Makes small changes to a molecular graph: the steps of an evolutionary search.
 
 Mutations follow the published description of Graph GA (Jensen, Chem. Sci. 10:3567, 2019: append,
 insert and delete an atom, change an element or a bond order, open and close a ring), with three

@@ -17,12 +17,14 @@ from typing import Any
 
 from rdkit import Chem, rdBase
 
+from molgen.base.errors import MolgenError
+
 #: RDKit's SMILES writer recurses over the molecule and exhausts the stack (the process dies)
 #: somewhere between 10,000 and 20,000 atoms in a row; nothing this package is for comes near.
 MAX_SMILES_LENGTH = 5_000
 
 
-class MoleculeError(ValueError):
+class MoleculeError(MolgenError):
     """A molecule that cannot be read or standardised; ``reason`` says why in a few words."""
 
     def __init__(self, message: str, reason: str | None = None) -> None:

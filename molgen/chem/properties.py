@@ -14,7 +14,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from rdkit import Chem, RDConfig
 from rdkit.Chem import Descriptors, rdMolDescriptors
 
+from molgen.base.arguments import unknown
 from molgen.base.parallel import map_chunks
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit
 
@@ -188,11 +188,7 @@ def check_descriptors(names: Iterable[str]) -> list[str]:
     checked = list(names)
     for name in checked:
         if name not in DESCRIPTORS:
-            near = get_close_matches(str(name).casefold(), DESCRIPTORS, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(
-                f"Unknown property {name!r}; {hint}There are {', '.join(DESCRIPTORS)}."
-            )
+            raise ValueError(unknown("property", name, DESCRIPTORS))
     return checked
 
 

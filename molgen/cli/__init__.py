@@ -1,6 +1,16 @@
 """The ``molgen`` command: each submodule registers its own commands on ``app``."""
 
-from molgen.cli import audit, batch, chemistry, design, generate, objectives, optimize, reporting
+from molgen.cli import (
+    audit,
+    batch,
+    chemistry,
+    design,
+    desk,
+    generate,
+    objectives,
+    optimize,
+    reporting,
+)
 from molgen.cli.app import app
 from molgen.cli.common import with_quiet
 
@@ -10,6 +20,7 @@ __all__ = [
     "batch",
     "chemistry",
     "design",
+    "desk",
     "generate",
     "objectives",
     "optimize",

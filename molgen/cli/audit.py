@@ -124,7 +124,7 @@ def train_private(
         )
         report = train_privately(
             read_smiles(molecules), output, epsilon=epsilon, delta=delta,
-            public_model=public_model, config=config, n_workers=jobs,
+            public_model=public_model, config=config, n_jobs=jobs,
         )  # fmt: skip
         show(str(report))
 

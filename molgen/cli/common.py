@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
-from molgen.base.parquet import ParquetError, read_parquet
 from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import MoleculeError, parse
 from molgen.files.datasets import hash_smiles
@@ -283,18 +282,6 @@ def write_rejects(path: Path | None, read: MoleculeFile, refused: list[dict[str,
         write_atomically(path, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
-
-
-def read_columns(path: Path) -> pd.DataFrame:
-    """All columns of a .parquet, .tsv or else .csv file."""
-    import pandas as pd
-
-    if path.suffix != ".parquet":
-        return pd.read_csv(path, sep="\t" if path.suffix in (".tsv", ".tab") else ",")
-    try:
-        return read_parquet(path)[0]
-    except ParquetError as error:
-        raise ValueError(f"{path} is not a readable Parquet file: {error}.") from error
 
 
 def write_table(

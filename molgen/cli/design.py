@@ -10,8 +10,10 @@ import typer
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
+    Format,
     Input,
     Output,
+    Rejects,
     check_place,
     plain_errors,
     read_input,
@@ -19,11 +21,14 @@ from molgen.cli.common import (
     tell,
 )
 from molgen.cli.generate import Count, Model, Seed, Temperature, load_generator, write_molecules
+from molgen.cli.many_starts import read_starts, write_from_each
 from molgen.precedent.building import build_precedent
 from molgen.report.analogues import draw_pairs, draw_path
 from molgen.sampling.molecules import Molecules
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molgen.generation.generator import Generator, Molecules
 
 Own = Annotated[
@@ -37,7 +42,10 @@ Picture = Annotated[
 
 @app.command()
 def near(
-    smiles: Annotated[str, typer.Argument(help="The molecule to stay near.")],
+    smiles: Annotated[
+        str,
+        typer.Argument(help="The molecule to stay near; or a file of them, - for standard input."),
+    ],
     n: Count = 20,
     radius: Annotated[
         float, typer.Option(help="Share of the molecule's heavy atoms that may change, up to 1.")
@@ -54,28 +62,45 @@ def near(
     temperature: Temperature = 1.0,
     model: Model = "moses",
     seed: Seed = 0,
+    column: Column = None,
+    format: Format = None,
     output: Output = None,
+    rejects: Rejects = None,
     picture: Picture = None,
 ) -> None:
     """Analogues of a molecule with one or two places changed; a table says which and how.
+
+    Of a file, -n analogues of each molecule, its columns beside them.
 
     Examples:
 
         molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" -n 10 --radius 0.2
 
         molgen near "Cc1ccc(C(=O)NC2CC2)cc1Cl" --keep "C(=O)N" -o near.csv --picture near.svg
+
+        molgen near leads.csv -n 5 -o analogues.csv --rejects bad.csv
     """
     with plain_errors():
+        read = read_starts(smiles, column, format)
+        if read is not None and picture is not None:
+            raise ValueError("--picture shows the analogues of one molecule, not of a file")
         generator = load_generator(model)
         arguments: dict[str, Any] = {
             "model": model, "smiles": smiles, "n": n, "radius": radius, "keep": _part(keep),
             "change": _part(change), "filters": None if filters == "none" else filters,
             "temperature": temperature,
         }  # fmt: skip
-        asked = {k: v for k, v in arguments.items() if k != "model"}
-        table = generator.near_table(**asked, seed=seed)
-        told = [table.attrs.pop(name) for name in ("dropped", "notes")]
-        molecules = Molecules(table["smiles"], *told)
+        asked = {k: v for k, v in arguments.items() if k not in ("model", "smiles")}
+
+        def make(lead: str) -> tuple[pd.DataFrame, Molecules]:
+            table = generator.near_table(lead, **asked, seed=seed)
+            told = [table.attrs.pop(name) for name in ("dropped", "notes")]
+            return table, Molecules(table["smiles"], *told)
+
+        if read is not None:
+            write_from_each(read, make, output, rejects, generator, "sample_near", arguments, seed)
+            return
+        table, molecules = make(smiles)
         if picture is not None and molecules:
             draw_pairs(smiles, list(molecules), path=picture)
         write_molecules(molecules, output, generator, "sample_near", arguments, seed, table)
@@ -116,7 +141,10 @@ def interpolate(
 @app.command()
 def scaffold(
     smiles: Annotated[
-        str, typer.Argument(help="The scaffold; [*:1] marks a bond that is to be formed.")
+        str,
+        typer.Argument(
+            help="The scaffold; [*:1] marks a bond that is to be formed. Or a file of them, or -."
+        ),
     ],
     n: Count = 100,
     temperature: Temperature = 1.0,
@@ -133,22 +161,44 @@ def scaffold(
         bool, typer.Option(help="Fill every mark, or leave hydrogen at some.")
     ] = True,
     own: Own = 0.2,
+    column: Column = None,
+    format: Format = None,
     output: Output = None,
+    rejects: Rejects = None,
 ) -> None:
-    """Different molecules that contain a scaffold.
+    """Different molecules that contain a scaffold; of a file, -n of each scaffold.
 
     Examples:
 
         molgen scaffold "c1ccc(C(=O)N[*:1])cc1" -n 50 -o grown.csv
 
         molgen scaffold "Fc1ccc([*:1])c([*:2])c1" --atoms 1=1:3 --atoms 2=6:12
+
+        molgen scaffold scaffolds.csv -n 20 -o grown.csv --rejects bad.csv
     """
     with plain_errors():
+        read = read_starts(smiles, column, format)
         generator = load_generator(model)
         options = {
             "temperature": temperature, "atoms": parse_limits(atoms, "atoms"),
             "rings": parse_limits(rings, "rings"), "fill_exits": fill_exits, "own": own,
         }  # fmt: skip
+
+        def make(scaffold: str) -> tuple[pd.DataFrame, Molecules]:
+            import pandas as pd
+
+            molecules = generator.sample_scaffold(scaffold, n, seed=seed, **options)
+            table = pd.DataFrame({"smiles": list(molecules)})
+            if molecules.precedent and generator.precedent is not None:
+                table["precedent"] = molecules.precedent
+            return table, molecules
+
+        if read is not None:
+            arguments = {"model": model, "n": n, **options}
+            write_from_each(
+                read, make, output, rejects, generator, "sample_scaffold", arguments, seed
+            )
+            return
         molecules = generator.sample_scaffold(smiles, n, seed=seed, **options)
         arguments = {"model": model, "scaffold": smiles, "n": n, **options}
         write_proposals(molecules, output, generator, "sample_scaffold", arguments, seed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molgen.base.parquet import read_parquet, write_parquet
+from molgen.base.whole_files import replacing
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
@@ -112,7 +113,7 @@ def sample(
         if balance:
             _sample_balanced(generator, balance, n, seed, temperature, model, output)
             return
-        molecules = generator.sample(n, seed=seed, temperature=temperature, n_workers=jobs)
+        molecules = generator.sample(n, seed=seed, temperature=temperature, n_jobs=jobs)
         arguments = {"model": model, "n": n, "temperature": temperature}
         write_molecules(molecules, output, generator, "sample", arguments, seed)
 
@@ -186,7 +187,6 @@ def encode(
 
 
 def _write_latents(output: Path, read: MoleculeFile, refused: list[dict[str, Any]], z: Any) -> None:
-    import os
 
     import numpy as np
     import pandas as pd
@@ -196,22 +196,19 @@ def _write_latents(output: Path, read: MoleculeFile, refused: list[dict[str, Any
     table = with_columns(table, read, refused)
     left_out = {entry["line"] - 1 for entry in refused}
     kept = [i for i in range(len(read)) if i not in left_out]
-    temporary = output.with_name(f".{output.stem}.tmp{output.suffix}")
     try:
-        if output.suffix == ".npz":
-            np.savez_compressed(
-                temporary,
-                z=z[kept],
-                smiles=np.array([read.smiles[i] for i in kept], dtype=np.str_),
-                names=np.array([read.names[i] for i in kept], dtype=np.str_),
-            )
-        else:
-            write_parquet(table, temporary)
-        os.replace(temporary, output)
+        with replacing(output) as made:
+            if output.suffix == ".npz":
+                np.savez_compressed(
+                    made,
+                    z=z[kept],
+                    smiles=np.array([read.smiles[i] for i in kept], dtype=np.str_),
+                    names=np.array([read.names[i] for i in kept], dtype=np.str_),
+                )
+            else:
+                write_parquet(table, made)
     except OSError as error:
         raise ValueError(f"Cannot write {output}: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @app.command()
@@ -312,7 +309,7 @@ def train(
                 resume=resume,
                 start_from=from_model,
                 config=config,
-                n_workers=jobs,
+                n_jobs=jobs,
                 progress=True,
             )
         except KeyboardInterrupt:

@@ -161,9 +161,9 @@ def qsar_fit(
     with plain_errors():
         read = read_input(str(data), smiles)
         for name in target:
-            _find_column(read, name)
-        signs = _relation_column(read, relation, len(target))
-        _check_units(read, target, task)
+            find_column(read, name)
+        signs = relation_column(read, relation, len(target))
+        check_units(read, target, task)
         options: dict[str, Any] = {
             "task": task,
             "positive": positive,
@@ -188,6 +188,10 @@ def qsar_fit(
             prefix = f"{name}: " if len(models) > 1 else ""
             for row in one.training_set.rejected:
                 refused.append({"line": row["line"], "reason": prefix + row["reason"]})
+            for conflict in one.training_set.conflicts:
+                if conflict["used"] is None:
+                    reason = f"{prefix}rows of one compound contradict each other"
+                    refused += [{"line": line, "reason": reason} for line in conflict["lines"]]
         write_rejects(rejects, read, refused)
         if refused and rejects is None:
             first = refused[0]
@@ -199,7 +203,7 @@ _RELATION_COLUMNS = ("standard_relation", "relation", "qualifier", "operator", "
 _UNIT_COLUMNS = ("standard_units", "standard_unit", "units", "unit")
 
 
-def _find_column(read: Any, name: str) -> None:
+def find_column(read: Any, name: str) -> None:
     if name not in read.columns:
         raise ValueError(
             f"{read.source} has no column {name!r}.{nearest_name(name, list(read.columns))} It "
@@ -207,7 +211,7 @@ def _find_column(read: Any, name: str) -> None:
         )
 
 
-def _relation_column(read: Any, name: str | None, n_targets: int) -> list[Any] | None:
+def relation_column(read: Any, name: str | None, n_targets: int) -> list[Any] | None:
     """The signs beside the values: of the column named, or of one that is named like it."""
     if name is None:
         by_lower = {
@@ -219,11 +223,11 @@ def _relation_column(read: Any, name: str | None, n_targets: int) -> list[Any] |
         tell(f"column {name} is read as the relation (= > <) beside the values")
     elif n_targets > 1:
         raise ValueError("--relation belongs to one --target; fit the columns one by one")
-    _find_column(read, name)
+    find_column(read, name)
     return list(read.columns[name])
 
 
-def _check_units(read: Any, targets: list[str], task: str) -> None:
+def check_units(read: Any, targets: list[str], task: str) -> None:
     """Refuse values in several units, which no model can tell apart."""
     by_lower = {str(column).strip().lower().replace(" ", "_"): column for column in read.columns}
     name = next((by_lower[c] for c in _UNIT_COLUMNS if c in by_lower), None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molgen.base.whole_files import write_atomically
+from molgen.chem.properties import DESCRIPTORS
 from molgen.chem.properties import describe as describe_molecules
 from molgen.cli.app import app
 from molgen.cli.common import (
@@ -19,13 +21,15 @@ from molgen.cli.common import (
     Rejects,
     check_place,
     hash_input,
+    not_molecules,
     plain_errors,
-    read_columns,
     read_input,
     read_smiles,
     show,
     show_progress,
     tell,
+    warn,
+    with_columns,
     write_rejects,
 )
 from molgen.evaluation.metrics import evaluate as evaluate_molecules
@@ -34,6 +38,8 @@ from molgen.report.drawing import draw as draw_molecules
 from molgen.report.page import report as write_report
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molgen.files.molecule_files import MoleculeFile
 
 
@@ -57,10 +63,13 @@ def evaluate(
             "--output", "-o", help="Write the metrics here as JSON.", callback=check_place
         ),
     ] = None,
+    rejects: Rejects = None,
     device: Annotated[str, typer.Option(help="Where ChemNet runs: auto, cpu, cuda.")] = "auto",
     jobs: Jobs = 1,
 ) -> None:
     """MOSES's metrics: validity, uniqueness, novelty, FCD, SNN, Frag, Scaf, IntDiv and others.
+
+    Rows that are not molecules count against validity; --rejects lists them.
 
     Examples:
 
@@ -82,6 +91,7 @@ def evaluate(
             device=device,
             progress=show_progress(molecules),
         )
+        write_rejects(rejects, read, not_molecules(read))
         text = json.dumps(values, indent=1)
         if output is None:
             width = max(map(len, values), default=0)
@@ -114,28 +124,57 @@ def draw(
 ) -> None:
     """Draw molecules as a grid, with scores beneath and alerts highlighted.
 
+    What --scores names is a column of the file, or else a descriptor. Rows that are not molecules
+    are set aside.
+
     Example:
 
       molgen draw hits.smi -o hits.svg -s qed,sa_score --highlight brenk
     """
     with plain_errors():
         read = read_input(molecules, column, format)
-        smiles = list(read.smiles[:limit])
-        held: dict[str, list[float]] = {}
-        if scores:
-            names = [s.strip() for s in scores.split(",")]
-            table = describe_molecules(smiles, properties=names)
-            held = {n: table[n].tolist() for n in names}
+        refused = not_molecules(read)
+        table = _own_rows(read, refused)
+        write_rejects(rejects, read, refused)
+        if not len(table):
+            raise ValueError(f"{read.source} has no molecules to draw")
+        title = table.attrs["titles"]
+        shown = table.head(limit)
+        smiles = [str(s) for s in shown["smiles"]]
+        named = [] if title is None else ["" if v is None else str(v) for v in shown[title]]
         draw_molecules(
             smiles,
-            scores=held,
-            names=list(read.names[:limit]) if any(read.names[:limit]) else None,
+            scores=_beneath(scores, shown),
+            names=named if any(named) else None,
             highlight=highlight,
             columns=columns,
             path=output,
         )
-        write_rejects(rejects, read, [])
+        _tell_of_limit(len(smiles), len(table))
         tell(f"{len(smiles):,} molecules drawn in {output}")
+
+
+def _own_rows(read: MoleculeFile, refused: list[dict[str, Any]]) -> pd.DataFrame:
+    """The molecules read with the user's columns; ``attrs["titles"]`` names that of identifiers."""
+    import pandas as pd
+
+    return with_columns(pd.DataFrame({"smiles": list(read.smiles)}), read, refused)
+
+
+def _beneath(scores: str | None, table: pd.DataFrame) -> dict[str, list[Any]]:
+    """Values to write beneath the molecules: columns of the table, or descriptors."""
+    names = [s.strip() for s in scores.split(",")] if scores else []
+    own = {n: ["" if v is None else v for v in table[n]] for n in names if n in table.columns}
+    wanted = [n for n in names if n not in own]
+    if not wanted:
+        return own
+    computed = describe_molecules(table["smiles"], properties=wanted)
+    return {n: own.get(n) or computed[n].tolist() for n in names}
+
+
+def _tell_of_limit(shown: int, there: int) -> None:
+    if shown < there:
+        warn(f"{shown:,} of {there:,} molecules are shown; --limit sets how many")
 
 
 @app.command()
@@ -162,8 +201,9 @@ def report(
 ) -> None:
     """Write one HTML page with structures, properties, filter funnel and metrics; opens offline.
 
-    A table that "molgen score" or "molgen optimize" wrote (.csv, .parquet) keeps its scores, which
-    make the cards at the top and the picture of the search.
+    The input's own columns stand in the page's table. Scores that "molgen score" or "molgen
+    optimize" wrote make the cards at the top and the picture of the search. Rows that are not
+    molecules are set aside.
 
     Examples:
 
@@ -180,8 +220,13 @@ def report(
         known: Any = {"moses": "moses", "none": None}.get(reference, reference)
         if known not in ("moses", None):
             known = list(read_smiles(known))
+        refused = not_molecules(read)
+        table = _with_meaning(_own_rows(read, refused))
+        write_rejects(rejects, read, refused)
+        if not len(table):
+            raise ValueError(f"{read.source} has no molecules to report on")
         write_report(
-            _scored_rows(molecules, read),
+            table,
             output,
             title=title,
             reference=known,
@@ -192,20 +237,51 @@ def report(
             n_jobs=jobs,
             progress=show_progress(molecules),
         )
-        write_rejects(rejects, read, [])
-        tell(f"{len(read):,} molecules reported in {output}")
+        _tell_of_limit(min(limit, len(table)), len(table))
+        tell(f"{len(table):,} molecules reported in {output}")
 
 
-def _scored_rows(source: str, read: MoleculeFile) -> Any:
-    """The molecules read; with all their columns where a table of scores was given."""
-    path = Path(source)
-    if path.suffix not in (".parquet", ".csv", ".tsv"):
-        return read.smiles
-    table = read_columns(path)
-    if "score" not in table.columns or "smiles" not in table.columns:
-        return read.smiles
-    whole = table["smiles"].notna()
-    return table[whole].reset_index(drop=True)
+#: Columns that a report computes with, beside descriptors and those ending in "(raw)".
+_COMPUTED_WITH = ("score", "call")
+_VERDICTS = ("passed", "diverse")
+
+
+def _with_meaning(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns that a report computes with as numbers and verdicts.
+
+    A column of the user's that only has the name of one is called ``input_...``.
+    """
+    import pandas as pd
+
+    renamed = {}
+    for name in table.columns:
+        text = str(name)
+        if text in _VERDICTS:
+            values = table[name].map({"True": True, "False": False, True: True, False: False})
+        elif (
+            text in DESCRIPTORS
+            or text in _COMPUTED_WITH
+            or text.endswith("(raw)")
+            or f"{text} (raw)" in table.columns
+        ):
+            values = pd.to_numeric(table[name], errors="coerce")
+        else:
+            continue
+        given = table[name].notna() & (table[name].astype(str) != "")
+        if (values.isna() & given).any() or (text in _VERDICTS and values.isna().any()):
+            renamed[name] = f"input_{text}"
+        else:
+            table[name] = values.astype(bool if text in _VERDICTS else float)
+    if renamed:
+        warnings.warn(
+            f"the input's columns {', '.join(map(str, renamed))} hold other things than a report "
+            f"computes with; they are shown as {', '.join(renamed.values())}",
+            stacklevel=2,
+        )
+    whole = table.rename(columns=renamed)
+    title = table.attrs["titles"]
+    whole.attrs = {**table.attrs, "titles": renamed.get(title, title)}
+    return whole
 
 
 def _read_metrics(path: Path) -> dict[str, float]:

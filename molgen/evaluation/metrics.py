@@ -13,13 +13,13 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 from rdkit import Chem
 from scipy.stats import wasserstein_distance
 
+from molgen.base.arguments import unknown
 from molgen.base.parallel import map_chunks
 from molgen.chem.identity import any_stereo, compound_keys, parent
 from molgen.chem.parsing import as_smiles_list, parse_or_none
@@ -71,9 +71,7 @@ def check_metrics(metrics: Sequence[str] | None) -> set[str]:
         return set(known)
     wanted = {str(m).partition("/")[0] for m in metrics}
     for name in sorted(wanted.difference(known)):
-        near = get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"Unknown metric {name!r}; {hint}There are {', '.join(known)}.")
+        raise ValueError(unknown("metric", name, known))
     return wanted
 
 

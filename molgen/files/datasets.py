@@ -18,10 +18,11 @@ import time
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
+from molgen.base.arguments import unknown
+from molgen.base.errors import MolgenError
 from molgen.base.whole_files import cache_folder, write_atomically
 from molgen.files.molecule_files import MoleculeFile, read_molecules
 
@@ -40,7 +41,7 @@ WHEEL_SHA256 = "7f4450e3ebecebe79c3a2a55950c93daddee071120daf64a163d03481e811d34
 WHEEL_BYTES = 51_600_000  # about; for the progress bar only
 
 
-class DatasetError(ValueError):
+class DatasetError(MolgenError):
     """A data set that is not at hand and cannot be fetched, or whose file is damaged."""
 
 
@@ -105,9 +106,7 @@ def load_dataset(name: str, split: str = "train", *, download: bool = True) -> l
         return gzip.decompress(packaged).decode().split()
     if split not in MOSES_SPLITS:
         known = [*MOSES_SPLITS, "sample"]
-        near = get_close_matches(str(split), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"Unknown split {split!r} of moses; {hint}There are {', '.join(known)}.")
+        raise ValueError(unknown("split of moses", split, known))
     wanted = MOSES_SPLITS[split]
     content = _cached(wanted)
     if content is None:

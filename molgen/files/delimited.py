@@ -10,8 +10,8 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
+from molgen.base.arguments import nearest_name
 from molgen.chem.parsing import SMILES_COLUMNS, STRUCTURE_COLUMNS, parse_or_none
 
 #: Column names that are taken for identifiers, in this order, in any case.
@@ -250,9 +250,8 @@ def find_column(names: Sequence[str], column: str, source: str) -> int:
     """
     if column in names:
         return list(names).index(column)
-    near = get_close_matches(column, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"{source} has no column {column!r}; {hint}It has {', '.join(names)}.")
+    hint = nearest_name(column, names)
+    raise ValueError(f"{source} has no column {column!r}.{hint} It has {', '.join(names)}.")
 
 
 def choose_smiles(

@@ -16,6 +16,8 @@ import re
 import zlib
 from typing import Any
 
+from molgen.base.errors import MolgenError
+
 #: Bytes of an unpacked file, at most: a few kilobytes of gzip can hold terabytes.
 LARGEST = 2 * 1024**3
 
@@ -44,7 +46,7 @@ _SDF = re.compile(r"^M  END[ \t]*$|^\$\$\$\$[ \t]*$|^.{34}V[23]000[ \t]*$", re.M
 _JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\"])")
 
 
-class ContentError(ValueError):
+class ContentError(MolgenError):
     """Bytes that cannot be read; the message is the end of a sentence that names the file."""
 
 

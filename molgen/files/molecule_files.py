@@ -13,13 +13,13 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
 from rdkit import Chem
 
+from molgen.base.arguments import nearest_name
 from molgen.base.parquet import ParquetError, read_parquet
 from molgen.chem.parsing import SMILES_COLUMNS, canonical, quiet_rdkit, split_extension
 from molgen.chem.refusals import Rejected
@@ -232,8 +232,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        near = get_close_matches(path.name, _neighbours(path), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = nearest_name(path.name, _neighbours(path))
         raise ValueError(f"There is no file {path}.{hint}") from None
     except OSError as error:
         raise ValueError(f"Cannot read {path}: {error.strerror}.") from error
@@ -244,6 +243,16 @@ def _neighbours(path: Path) -> list[str]:
         return [p.name for p in path.parent.iterdir()]
     except OSError:
         return []
+
+
+def names_a_file(text: str, told: bool = False) -> bool:
+    """Whether a text is the name of a molecule file and no SMILES; ``told``: of any file there."""
+    if told:
+        return Path(text).is_file()
+    try:
+        return _kind_of_name(Path(text), True) is not None
+    except ValueError:
+        return False
 
 
 def _kind_of_name(path: Path, told: bool) -> str | None:

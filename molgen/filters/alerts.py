@@ -10,7 +10,6 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from rdkit import Chem
 from rdkit.Chem import FilterCatalog
 
+from molgen.base.arguments import unknown
 from molgen.chem.parsing import abbreviate, quiet_rdkit
 
 
@@ -141,9 +141,7 @@ def alert_catalog(name: str) -> AlertCatalog:
     """
     source = ALERT_SETS.get(name)
     if source is None:
-        near = get_close_matches(name, ALERT_SETS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"Unknown alert set {name!r}; {hint}There are {', '.join(ALERT_SETS)}.")
+        raise ValueError(unknown("alert set", name, ALERT_SETS))
     if source.data_files:
         patterns: dict[str, str] = {}
         for file in source.data_files:

@@ -1,4 +1,4 @@
-"""Whether a filter refuses a molecule, and how many alerts it has, fast: asked a million times.
+"""Decides fast whether a filter refuses a molecule and how many alerts it has, for long lists.
 
 Both look for hundreds of substructures of which a molecule has none or few. A substructure can only
 be there if each of its angles is: an atom with two bonds that its own atom and bonds match. Whether

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdkit import Chem
 
-from molgen.base.arguments import unknown_name
+from molgen.base.arguments import unknown
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, write_plain
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit
@@ -164,7 +164,7 @@ def as_filter_set(filters: Any) -> FilterSet:
             return FilterSet(tuple(named_filter(n) for n in PRESETS[filters]))
         if filters in filter_names():
             return FilterSet((named_filter(filters),))
-        raise ValueError(unknown_name("filter", filters, [*PRESETS, *filter_names()]))
+        raise ValueError(unknown("filter", filters, [*PRESETS, *filter_names()]))
     if isinstance(filters, Mapping):
         return FilterSet(tuple(Filter.from_dict({k: v}) for k, v in filters.items()))
     if isinstance(filters, Iterable):

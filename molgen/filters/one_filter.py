@@ -14,7 +14,7 @@ from typing import Any
 
 from rdkit import Chem
 
-from molgen.base.arguments import unknown_name
+from molgen.base.arguments import unknown
 from molgen.chem.typed_molecules import TypedMol, as_typed
 from molgen.filters.alerts import (
     ALERT_SETS,
@@ -107,13 +107,11 @@ class Filter:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(unknown_name("kind of filter", self.kind, list(KINDS)))
+            raise ValueError(unknown("kind of filter", self.kind, list(KINDS)))
         defaults = KINDS[self.kind]
         for option in self.options:
             if option not in defaults:
-                raise ValueError(
-                    unknown_name(f"option of {self.kind}", str(option), list(defaults))
-                )
+                raise ValueError(unknown(f"option of {self.kind}", str(option), list(defaults)))
         options = {**defaults, **self.options}
         check = getattr(self, f"_check_{self.kind}", None)
         if check is not None:
@@ -125,12 +123,12 @@ class Filter:
     @staticmethod
     def _check_rule(options: dict[str, Any]) -> None:
         if options["rule"] not in RULES:
-            raise ValueError(unknown_name("rule", str(options["rule"]), list(RULES)))
+            raise ValueError(unknown("rule", str(options["rule"]), list(RULES)))
 
     @staticmethod
     def _check_alerts(options: dict[str, Any]) -> None:
         if options["alerts"] not in ALERT_SETS:
-            raise ValueError(unknown_name("alert set", str(options["alerts"]), list(ALERT_SETS)))
+            raise ValueError(unknown("alert set", str(options["alerts"]), list(ALERT_SETS)))
 
     @staticmethod
     def _check_ring_systems(options: dict[str, Any]) -> None:
@@ -330,7 +328,7 @@ def named_filter(name: str) -> Filter:
         return Filter("alerts", {"alerts": name})
     if name in ("moses", "ring_systems"):
         return Filter(name)
-    raise ValueError(unknown_name("filter", name, filter_names()))
+    raise ValueError(unknown("filter", name, filter_names()))
 
 
 def filter_names() -> list[str]:

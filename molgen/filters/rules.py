@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from molgen.base.arguments import unknown
 from molgen.chem.properties import check_descriptors
 
 
@@ -305,6 +305,4 @@ def find_rule(name: str) -> Rule:
     """
     if name in RULES:
         return RULES[name]
-    near = get_close_matches(name, RULES, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"Unknown rule {name!r}; {hint}There are {', '.join(RULES)}.")
+    raise ValueError(unknown("rule", name, RULES))

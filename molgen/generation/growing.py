@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
@@ -549,7 +551,10 @@ def _decorations(
     most = 20 * n + 500
     choices = []
     for number, (context, wish) in enumerate(zip(contexts, wishes), 1):
-        choices.append(list(precedented(table, [context], wish, most, first=number)))
+        parts = list(precedented(table, [context], wish, most, first=number))
+        if len(contexts) > 1:  # by rank, so that all marks vary, however clear the first of one is
+            parts = [replace(p, score=-math.log(1 + rank)) for rank, p in enumerate(parts)]
+        choices.append(parts)
     if fill:
         yield from best_first(choices)
         return

@@ -26,6 +26,7 @@ _UNWANTED = {
     "halogen beside a heteroatom": "[F,Cl,Br,I]-[!#6]",
     "aliphatic halide": "[Cl,Br,I][CX4]",
     "fluorine and a heteroatom on one carbon": "F[CX4;!$(C(F)F)][N,O,S]",
+    "fluorine beside a hydroxyl or an amine": "F[CX4][$([OX2H]),$([NX3;!a])]",
     "enol or enamine hydrogen": "[OX2H,NX3H2,SX2H][CX3]=[CX3;!a]",
     "imine": "[CX3;!$(C-[N,O,S]);!R]=[NX2;!a]",
     "N-acyl halide or acid halide": "[CX3](=O)[F,Cl,Br,I]",

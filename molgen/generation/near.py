@@ -97,6 +97,17 @@ def sample_near(
     return Molecules(table["smiles"], table.attrs["dropped"], table.attrs["notes"])
 
 
+def _one_part(mol: Chem.Mol) -> Chem.Mol:
+    """The molecule, unless it is a salt or a mixture."""
+    parts = Chem.MolToSmiles(mol).split(".")
+    if len(parts) > 1:
+        raise ValueError(
+            f"{'.'.join(parts)} has {len(parts)} parts; expected the drug alone, as "
+            "molgen.standardize gives it"
+        )
+    return mol
+
+
 def near_table(
     model: Generator,
     smiles: str | Chem.Mol,
@@ -143,7 +154,7 @@ def near_table(
             f"radius is {radius}; expected the share of the lead's atoms that may change, "
             "above 0 and at most 1"
         )
-    lead = Lead(parse_whole(smiles))
+    lead = Lead(_one_part(parse_whole(smiles)))
     free = _free_atoms(lead, keep, change)
     most = max(1, round(radius * lead.n_heavy))
     dropped: list[Refusal] = []

@@ -1,4 +1,4 @@
-"""A scaffold as the model's first steps, and a decoder that knows its motifs.
+"""Turns a scaffold into the model's first steps, and gives the decoder motifs that it has not seen.
 
 Motifs that training never saw (or saw attached elsewhere only) get vectors from their atoms'
 environments. A model keeps what it was once extended by: the tables of its decoder have room for

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from rdkit import Chem, rdBase
 
-from molgen.base.arguments import check_count
+from molgen.base.arguments import check_count, unknown
 from molgen.base.random_streams import seeded
 from molgen.chem.diversity import choose_maxmin
 from molgen.chem.fingerprints import fingerprints
@@ -130,13 +130,10 @@ def find_pattern(kind: str, text: str) -> str:
 
     Raises ValueError for an unknown name, with the nearest one, or a SMARTS that cannot be read.
     """
-    from difflib import get_close_matches
 
     if kind == "chemotype":
         if text not in CHEMOTYPES:
-            near = get_close_matches(str(text), CHEMOTYPES, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ValueError(f"unknown chemotype {text!r}{hint} There are {', '.join(CHEMOTYPES)}")
+            raise ValueError(unknown("chemotype", text, CHEMOTYPES))
         text = CHEMOTYPES[text]
     with rdBase.BlockLogs():
         if Chem.MolFromSmarts(text) is None:

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from molgen.base.whole_files import file_hash, write_text
+from molgen.base.whole_files import hash_file, replacing, write_text
 from molgen.model.graph_vae import GraphVAE, ModelConfig
 from molgen.model.latent_prior import VelocityField
 from molgen.motifs.vocabulary import Vocabulary
@@ -74,7 +74,7 @@ def save_model(
         "format": FORMAT,
         "config": asdict(network.config),
         "prior": None if prior is None else {"width": prior.width, "blocks": len(prior.blocks)},
-        "sha256": file_hash(folder / _WEIGHTS),
+        "sha256": hash_file(folder / _WEIGHTS),
         **(card or {}),
     }
     write_text(folder / _CARD, json.dumps(record, indent=2))
@@ -139,9 +139,5 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write a safetensors file so that a half-written one never stands under ``path``."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        save_file(tensors, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as made:
+        save_file(tensors, made)

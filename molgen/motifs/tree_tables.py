@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
@@ -19,6 +18,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 from tqdm.auto import tqdm
 
+from molgen.base.whole_files import replacing, write_text
 from molgen.chem.parsing import MoleculeError, parse
 from molgen.chem.refusals import Refusal
 from molgen.motifs.stereo import Place, dropped_stereo, find_places, flatten, has_marks, read_states
@@ -127,12 +127,9 @@ class TreeTable:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, array in self._arrays().items():
-            temporary = folder / f".{name}.tmp.npy"
-            np.save(temporary, array)
-            os.replace(temporary, folder / f"{name}.npy")
-        temporary = folder / ".motifs.tmp"
-        temporary.write_text(json.dumps(list(self.motifs)), encoding="utf-8")
-        os.replace(temporary, folder / "motifs.json")
+            with replacing(folder / f"{name}.npy") as made:
+                np.save(made, array)
+        write_text(folder / "motifs.json", json.dumps(list(self.motifs)))
 
     @classmethod
     def load(cls, folder: str | Path) -> TreeTable:
@@ -149,13 +146,13 @@ class TreeTable:
 
 
 def build_table(
-    smiles: Iterable[str], n_workers: int = 1, progress: bool = False, stereo: bool = False
+    smiles: Iterable[str], n_jobs: int = 1, progress: bool = False, stereo: bool = False
 ) -> tuple[TreeTable, list[Refusal], list[Refusal]]:
     """The motif trees of ``smiles``.
 
     Args:
         smiles: molecules, read once and in order.
-        n_workers: processes; the result does not depend on it.
+        n_jobs: processes; the result does not depend on it.
         progress: show a progress bar.
         stereo: whether the table holds stereo; trees are those of the flat molecules then.
 
@@ -171,7 +168,7 @@ def build_table(
     total = len(smiles) if isinstance(smiles, Sequence) else None
     build = _build_stereo_chunk if stereo else _build_chunk
     with tqdm(total=total, unit=" mol", disable=not progress, desc="motif trees") as bar:
-        for table, bad, flat in _map(build, chunks, n_workers):
+        for table, bad, flat in _map(build, chunks, n_jobs):
             parts.append(table)
             refused += bad
             flattened += flat
@@ -215,11 +212,11 @@ def _offsets(sizes: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
 
 
-def _map(function, items: Iterator, n_workers: int) -> Iterator:
-    if n_workers <= 1:
+def _map(function, items: Iterator, n_jobs: int) -> Iterator:
+    if n_jobs <= 1:
         yield from map(function, items)
         return
-    with multiprocessing.get_context("spawn").Pool(n_workers) as pool:
+    with multiprocessing.get_context("spawn").Pool(n_jobs) as pool:
         yield from pool.imap(function, items)
 
 

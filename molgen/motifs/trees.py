@@ -19,6 +19,8 @@ from typing import NamedTuple
 from rdkit import Chem
 from rdkit.Chem import rdchem
 
+from molgen.base.errors import MolgenError
+
 TETRAHEDRAL = (
     rdchem.ChiralType.CHI_TETRAHEDRAL_CW,
     rdchem.ChiralType.CHI_TETRAHEDRAL_CCW,
@@ -34,7 +36,7 @@ _CHARGED = Chem.MolFromSmarts("[!+0]")
 _MAX_AUTOMORPHISMS = 256
 
 
-class MotifError(ValueError):
+class MotifError(MolgenError):
     """A molecule or a tree that cannot be written as motifs; the message says which and why."""
 
 

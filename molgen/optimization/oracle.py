@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
+from molgen.base.whole_files import write_text
 from molgen.chem.parsing import parse_or_none, quiet_rdkit
 from molgen.scoring.guarded_calls import UserFunction
 
@@ -285,9 +286,7 @@ class Oracle:
             self.history.append(call)
             self._place[call.smiles] = len(self.history) - 1
         if torn:  # the run was killed while it wrote its last line
-            replacement = self._log.with_suffix(self._log.suffix + ".tmp")
-            replacement.write_text(whole + "\n", encoding="utf-8")
-            os.replace(replacement, self._log)
+            write_text(self._log, whole + "\n")
 
     def _append(self, calls: Sequence[Call]) -> None:
         assert self._log is not None

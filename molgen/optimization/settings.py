@@ -29,8 +29,7 @@ class SearchSettings:
         screen_size: Library molecules that the surrogate (not the oracle) looks through.
         screen_until: Number of calls up to which it does.
         crowd_limit: Calls that one chemotype (:mod:`molgen.chem.chemotypes`) may take while there
-        are
-            children of others; None for no limit. A limit makes a search of many chemotypes.
+            are children of others; None for no limit. A limit makes a search of many chemotypes.
         failures_in_a_row: So many failed calls one after the other end the search.
     """
 

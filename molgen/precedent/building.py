@@ -11,6 +11,7 @@ import numpy as np
 from rdkit import Chem
 from tqdm.auto import tqdm
 
+from molgen.base.whole_files import replacing
 from molgen.precedent.files import PrecedentTable, save_precedent
 from molgen.precedent.fragment_counts import Least, count_parts, cut_chunk
 from molgen.precedent.fragment_cuts import read_flat, without_stereo
@@ -69,9 +70,8 @@ def build_precedent(
         refused = 0
         for start, file in tqdm(list(zip(starts, files)), disable=not progress, unit="chunk"):
             if not file.is_file():
-                beside = file.with_name(f".{file.name}")
-                np.savez(beside, **cut_chunk(smiles[start : start + CHUNK]))  # type: ignore[arg-type]
-                os.replace(beside, file)
+                with replacing(file) as made:
+                    np.savez(made, **cut_chunk(smiles[start : start + CHUNK]))  # type: ignore[arg-type]
             with np.load(file) as arrays:
                 refused += len(arrays["refused"])
         rows = same_molecules(smiles, left_out)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from molgen.base.whole_files import file_hash
+from molgen.base.whole_files import file_hash, replacing
 from molgen.precedent.fragment_counts import Contexts, Section
 from molgen.precedent.fragment_cuts import MOST_MARKS, RADII
 from molgen.precedent.tables import Lookup
@@ -106,16 +106,11 @@ def save_precedent(
 ) -> Path:
     """Write a table; ``card`` says where it comes from."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as archive:
-            archive.writestr(_member("card.json"), json.dumps({"format": FORMAT, **card}))
-            for section in sections:
-                for name, data in _section_bytes(section).items():
-                    archive.writestr(_member(f"{section.k}/{name}"), data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as made, zipfile.ZipFile(made, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(_member("card.json"), json.dumps({"format": FORMAT, **card}))
+        for section in sections:
+            for name, data in _section_bytes(section).items():
+                archive.writestr(_member(f"{section.k}/{name}"), data)
     return path
 
 

@@ -11,7 +11,8 @@ from rdkit import Chem, rdBase
 
 from molgen.precedent.fragment_cuts import contexts_of
 
-#: What no joined part may bring: aminals, bonds between nitrogens, peroxides and their like.
+#: What no joined part may bring: aminals, bonds between nitrogens, peroxides, alkyl halides and
+#: their like.
 UNWANTED = {
     name: Chem.MolFromSmarts(pattern)
     for name, pattern in {
@@ -23,6 +24,8 @@ UNWANTED = {
         "peroxide": "[#8]-[#8,#16X2]",
         "halogen at a heteroatom": "[F,Cl,Br,I]-[#7,#8,#16X2]",
         "trifluoromethyl at nitrogen": "[#7]-;!@[CX4](F)(F)F",
+        "halogen on a saturated carbon": "[Cl,Br,I]-[CX4]",
+        "permanent charge at nitrogen": "[#7+;H0;!$([#7+]-[O-]);!$([#7+]=[#7-]);!$([#7+]#*)]",
         "halogen beside an amine": "[NX3;!a]-;!@[CX4][F,Cl,Br,I]",
     }.items()
 }
@@ -33,7 +36,6 @@ UNPROVEN = UNWANTED | {
         "aminal in a ring": "[#7;!a]-;@[CX4]-;@[#7;!a]",
         "hemiaminal in a ring": "[#7;!a]-;@[CX4]-;@[OX2]",
         "heteroatoms bonded in a ring": "[#7,#8,#16;!a;!$([#16]=O)]-;@[#7,#8,#16;!a;!$([#16]=O)]",
-        "halogen on a saturated carbon": "[Cl,Br,I]-[CX4]",
         "aminonitrile": "[NX3;!a;!$(N-[#6,#16]=O)]-[CX4]C#N",
     }.items()
 }

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from molgen.base.arguments import nearest_name
+from molgen.base.errors import MolgenError
 
 
-class QsarError(ValueError):
+class QsarError(MolgenError):
     """Data from which no QSAR model can be fitted, or a file that holds none."""
 
 
@@ -179,12 +180,12 @@ def _guess_task(present: Sequence[Any], positive: Any) -> str:
         return "regression"
     # Limits and unreadable cells stand between numbers; words alone are classes.
     as_numbers = sum(
-        number is not None or (isinstance(v, str) and _looks_like_a_number(v))
+        number is not None or (isinstance(v, str) and looks_like_a_number(v))
         for v, number in zip(present, numbers)
     )
     if as_numbers == 0:
         return "classification"
-    words = [v for v, n in zip(present, numbers) if n is None and not _looks_like_a_number(v)]
+    words = [v for v, n in zip(present, numbers) if n is None and not looks_like_a_number(v)]
     if not words or as_numbers > len(present) / 2:
         return "regression"
     raise QsarError(
@@ -193,7 +194,8 @@ def _guess_task(present: Sequence[Any], positive: Any) -> str:
     )
 
 
-def _looks_like_a_number(value: Any) -> bool:
+def looks_like_a_number(value: Any) -> bool:
+    """Whether a text is a number or a limit, as people write them."""
     if not isinstance(value, str):
         return False
     body = _TEXT.fullmatch(value.strip())[2]  # type: ignore[index]

@@ -108,20 +108,8 @@ def clean_training_set(
     if len(texts) != len(given):
         raise QsarError(f"smiles has {len(texts)} rows, y has {len(given)}")
     read = read_values(given, task, positive, relation)
-    groups: dict[str, list[int]] = {}
-    rejected: list[dict[str, Any]] = []
-    n_parted = 0
-    for row, (text, reason) in enumerate(zip(texts, read.reasons)):
-        try:
-            key = parent(text)
-        except MoleculeError as error:
-            reason = f"not a molecule: {error.reason}"
-        if reason:
-            rejected.append({"line": row + 1, "smiles": str(text), "reason": reason})
-            continue
-        n_parted += key != canonical(parse(text))
-        groups.setdefault(key, []).append(row)
-    kept, conflicts = _joined(groups, read, duplicates)
+    groups, rejected, n_parted = group_compounds(texts, read)
+    kept, conflicts = join_compounds(groups, read, duplicates)
     _check_enough(kept, read.task, len(texts), rejected)
     data = TrainingSet(
         tuple(kept),
@@ -138,7 +126,27 @@ def clean_training_set(
     return data, read.task
 
 
-def _joined(
+def group_compounds(
+    texts: Sequence[Any], read: Values
+) -> tuple[dict[str, list[int]], list[dict[str, Any]], int]:
+    """Rows by their parent, the rows that cannot be used, and how many were salts or charged."""
+    groups: dict[str, list[int]] = {}
+    rejected: list[dict[str, Any]] = []
+    n_parted = 0
+    for row, (text, reason) in enumerate(zip(texts, read.reasons)):
+        try:
+            key = parent(text)
+        except MoleculeError as error:
+            reason = f"not a molecule: {error.reason}"
+        if reason:
+            rejected.append({"line": row + 1, "smiles": str(text), "reason": reason})
+            continue
+        n_parted += key != canonical(parse(text))
+        groups.setdefault(key, []).append(row)
+    return groups, rejected, n_parted
+
+
+def join_compounds(
     groups: dict[str, list[int]], read: Values, duplicates: str
 ) -> tuple[dict[str, tuple[float, str]], list[dict[str, Any]]]:
     """One (value, relation) a compound, and the compounds whose rows contradict each other."""

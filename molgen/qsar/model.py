@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.base.whole_files import write_text
 from molgen.chem.parsing import MoleculeError, as_smiles_list, canonical, parse
 from molgen.qsar.calibration import PROBABILITY_GRID, conformal_factor, metric_table, venn_abers
 from molgen.qsar.data import QsarError, TrainingSet, clean_training_set, parent
@@ -336,9 +336,7 @@ class QsarModel:
         }
         if isinstance(self._learner, MessagePassingLearner):
             self._learner.save_weights(folder / "weights.safetensors")
-        temporary = folder / "model.json.tmp"
-        temporary.write_text(json.dumps(payload), encoding="utf-8")
-        os.replace(temporary, folder / "model.json")
+        write_text(folder / "model.json", json.dumps(payload))
         self.path = folder
 
 

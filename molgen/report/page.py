@@ -158,6 +158,11 @@ def _complete(
         if "smiles" not in molecules.columns:
             raise ValueError("The table to report on has no column 'smiles'.")
         table = molecules.reset_index(drop=True)
+        if "passed" in table and not set(table["passed"]) <= {True, False}:
+            raise ValueError(
+                f"Column 'passed' holds {list(dict.fromkeys(table['passed']))[:3]}; expected True "
+                "and False."
+            )
         table.attrs = dict(molecules.attrs)
     else:
         table = pd.DataFrame({"smiles": pd.Series(as_smiles_list(molecules), dtype=object)})
@@ -224,8 +229,14 @@ def _row(
 
 
 def _cell(value: Any) -> dict[str, str]:
-    """A cell's text, and the value that sorting compares."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+    """A cell's text, and the value that sorting compares; text and whole numbers stay as given."""
+    import pandas as pd
+
+    if value is None or value is pd.NA or value is pd.NaT:
+        return {"text": "", "sort": ""}
+    if isinstance(value, str | bool | np.bool_ | int | np.integer) or not isinstance(
+        value, float | np.floating
+    ):
         return {"text": str(value), "sort": str(value)}
     number = float(value)
     if math.isnan(number):
@@ -260,6 +271,7 @@ def _card(candidate: Candidate, table: pd.DataFrame) -> dict[str, Any]:
     texts += [t for t in said if isinstance(t, str)]
     return {
         "number": candidate.row + 1,
+        "name": _cell(row[title])["text"] if (title := table.attrs.get("titles")) else "",
         "smiles": row["smiles"],
         "svg": jinja2.filters.Markup(picture),
         "score": candidate.score,

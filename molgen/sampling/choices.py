@@ -1,4 +1,4 @@
-"""Choices by given random numbers, from the decoder's logits."""
+"""Picks from the decoder's logits by random numbers that are given."""
 
 from __future__ import annotations
 

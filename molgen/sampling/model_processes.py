@@ -32,15 +32,15 @@ _model: Sampler | None = None
 
 
 def draw_blocks(
-    model: Sampler, n_blocks: int, seed: int, temperature: float, n_workers: int
+    model: Sampler, n_blocks: int, seed: int, temperature: float, n_jobs: int
 ) -> list[Block]:
     """Blocks 0 to ``n_blocks - 1`` of ``model.sample_block``, in order.
 
     Args:
-        n_workers: processes, this one among them; the others read the model from its folder, so
+        n_jobs: processes, this one among them; the others read the model from its folder, so
             that a model without one is drawn from here alone.
     """
-    helpers = min(n_workers, n_blocks) - 1
+    helpers = min(n_jobs, n_blocks) - 1
     if helpers < 1 or model.folder is None:
         return [model.sample_block(b, seed, temperature) for b in range(n_blocks)]
     blocks: dict[int, Block] = {}

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from rdkit import Chem
 
-from molgen.base.arguments import check_count, check_temperature
+from molgen.base.arguments import check_count, check_temperature, renamed
+from molgen.base.parallel import count_workers
 from molgen.base.random_streams import seeded
 from molgen.chem.parsing import abbreviate, as_smiles_list, parse_whole, refusal_reason
 from molgen.chem.refusals import Refusal
@@ -107,19 +108,18 @@ class Sampler:
         """The decoder, ready to write."""
         return Writer(self.network)
 
-    def sample(
-        self, n: int, seed: int = 0, temperature: float = 1.0, n_workers: int = 1
-    ) -> Molecules:
+    @renamed(n_workers="n_jobs")
+    def sample(self, n: int, seed: int = 0, temperature: float = 1.0, n_jobs: int = 1) -> Molecules:
         """Draw ``n`` molecules from the model (``Molecules``: a list of SMILES).
 
         Args:
             temperature: below 1 more typical, above 1 more varied molecules.
-            n_workers: processes, this one included; worth their start from some thousands of
-                molecules on.
+            n_jobs: processes, this one included, -1 for all cores; worth their start from some
+                thousands of molecules on.
         """
         check_count(n)
         check_temperature(temperature)
-        parts = draw_blocks(self, -(-n // BLOCK), seed, temperature, n_workers)
+        parts = draw_blocks(self, -(-n // BLOCK), seed, temperature, count_workers(n_jobs))
         smiles = [s for part, _ in parts for s in part]
         dropped = [d for _, part in parts for d in part]
         return Molecules(smiles[:n], dropped)

@@ -27,6 +27,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 import molgen
+from molgen.base.arguments import renamed
+from molgen.base.parallel import count_workers
 from molgen.model.checkpoints import read_model, save_model
 from molgen.model.graph_vae import GraphVAE, ModelConfig
 from molgen.motifs.atom_graphs import motif_numbers, writable
@@ -99,6 +101,7 @@ class PrivacyReport:
         )
 
 
+@renamed(n_workers="n_jobs")
 def train_privately(
     smiles: Iterable[str],
     output: str | os.PathLike,
@@ -109,7 +112,7 @@ def train_privately(
     seed: int | None = None,
     config: PrivateConfig | None = None,
     model_config: ModelConfig | None = None,
-    n_workers: int = 1,
+    n_jobs: int = 1,
     progress: bool = True,
 ) -> PrivacyReport:
     """Train with differential privacy and write the model to ``output``.
@@ -125,7 +128,7 @@ def train_privately(
             one is drawn that is written nowhere.
         config: see :class:`PrivateConfig`.
         model_config: sizes, where the weights begin afresh; the public model's by default.
-        n_workers: processes that make motif trees.
+        n_jobs: processes that make motif trees; -1 for all cores.
         progress: show a bar on standard error.
 
     Returns:
@@ -159,7 +162,7 @@ def train_privately(
     elif model_config is not None:
         raise ValueError("model_config is for fresh weights: set public_weights to False")
     distinct = thin(smiles, by="inchikey")
-    table, refused, _ = build_table(distinct, n_workers, stereo=network.has_stereo)
+    table, refused, _ = build_table(distinct, count_workers(n_jobs), stereo=network.has_stereo)
     can = writable(table, network.vocabulary, network.config.max_motifs)
     usable = np.flatnonzero(can) if len(table) else np.zeros(0, dtype=np.int64)
     if len(usable) < 2 * config.batch_size:

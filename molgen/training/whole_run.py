@@ -21,7 +21,9 @@ import torch
 from tqdm.auto import tqdm
 
 import molgen
-from molgen.base.whole_files import file_hash, write_text
+from molgen.base.arguments import renamed
+from molgen.base.parallel import count_workers
+from molgen.base.whole_files import hash_file, write_text
 from molgen.chem.refusals import Refusal
 from molgen.files.datasets import read_molecules
 from molgen.model.checkpoints import read_config, read_model, save_model
@@ -67,6 +69,7 @@ class TrainingReport:
     stopped: str
 
 
+@renamed(n_workers="n_jobs")
 def train(
     smiles: Iterable[str] | str | os.PathLike,
     output: str | os.PathLike,
@@ -77,7 +80,7 @@ def train(
     start_from: str | os.PathLike | None = None,
     config: TrainingConfig | None = None,
     model_config: ModelConfig | None = None,
-    n_workers: int = 1,
+    n_jobs: int = 1,
     checkpoint_minutes: float = 5.0,
     progress: bool = True,
 ) -> TrainingReport:
@@ -100,9 +103,9 @@ def train(
             molecules that it cannot write are set aside, each with the motif that it lacks.
         config: by default ``TrainingConfig()``, or ``training_config.FINE_TUNING`` where the run
             starts from a model. model_config: sizes of a new model.
-        n_workers: processes that make motif trees and, on a CPU, share each step's molecules (call
-            from under ``if __name__ == "__main__"`` then). What is drawn does not depend on it;
-            sums of gradients do in their last bits.
+        n_jobs: processes that make motif trees and, on a CPU, share each step's molecules, -1 for
+            all cores (call from under ``if __name__ == "__main__"`` then). What is drawn does not
+            depend on it; sums of gradients do in their last bits.
         checkpoint_minutes: how often the state is written.
         progress: show a bar on a terminal or in a notebook, elsewhere a line every 50 steps.
 
@@ -141,14 +144,13 @@ def train(
     # no two batches have the same shapes; oneDNN would keep a kernel for each of the last 1,024
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     begun = time.monotonic()
+    n_jobs = count_workers(n_jobs)
     config = config or usual_config(start_from is not None)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     mark_secret(output)
     stereo = _learns_stereo(output, start_from, model_config, resume)
-    table, refused, flattened, data_hash = _trees(
-        smiles, output, n_workers, resume, progress, stereo
-    )
+    table, refused, flattened, data_hash = _trees(smiles, output, n_jobs, resume, progress, stereo)
     network = _network(output, table, start_from, config, model_config, resume, seed)
     network.written = vocabulary_for(network, table)
     usable = np.flatnonzero(writable(table, network.written, network.config.max_motifs))
@@ -177,7 +179,7 @@ def train(
         "started_from": None if start_from is None else str(start_from),
     }
     logger.info("training begins at step %d, with %d molecules", run.step, len(usable))
-    with GradientProcesses(run.network, n_workers, config.kl_weight, run.half) as processes:
+    with GradientProcesses(run.network, n_jobs, config.kl_weight, run.half) as processes:
         left = None
         if max_minutes is not None:
             kept = _PRIOR_SHARE * max_minutes if config.prior_steps else 0.0
@@ -211,7 +213,7 @@ def _learns_stereo(output: Path, start_from, model_config, resume: bool) -> bool
 
 
 def _trees(
-    smiles, output: Path, n_workers: int, resume: bool, progress: bool, stereo: bool
+    smiles, output: Path, n_jobs: int, resume: bool, progress: bool, stereo: bool
 ) -> tuple[TreeTable, list[Refusal], int, str]:
     folder = output / "trees"
     if resume and (folder / "motifs.json").is_file():
@@ -222,10 +224,10 @@ def _trees(
         table = TreeTable.load(Path(smiles))
         if stereo and table.stereo is None:
             raise ValueError(f"the trees in {smiles} hold no stereo, which the model learns")
-        return table, [], 0, file_hash(Path(smiles) / "motif.npy")
+        return table, [], 0, hash_file(Path(smiles) / "motif.npy")
     if isinstance(smiles, str | os.PathLike):
         smiles = list(read_molecules(Path(smiles)).smiles)
-    table, refused, flattened = build_table(smiles, n_workers, progress, stereo)
+    table, refused, flattened = build_table(smiles, n_jobs, progress, stereo)
     if flattened:
         logger.warning(
             "%d molecules have stereo that the model does not learn, the first is row %d (%s): %s",
@@ -235,7 +237,7 @@ def _trees(
     note = {
         "refused": [asdict(r) for r in refused],
         "flattened": len(flattened),
-        "sha256": file_hash(folder / "motif.npy"),
+        "sha256": hash_file(folder / "motif.npy"),
     }
     write_text(folder / "note.json", json.dumps(note))
     return TreeTable.load(folder), refused, len(flattened), note["sha256"]

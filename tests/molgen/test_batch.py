@@ -20,7 +20,14 @@ from molgen.batch.chunk import compute_chunk, draw_again, read_chunk
 from molgen.batch.folder import BatchFolder
 from molgen.batch.jobs import Job
 from molgen.batch.plan import resolve
-from molgen.batch.running import BatchError, BatchEstimate, RunPlan, estimate_batch, run_batch
+from molgen.batch.running import (
+    BatchError,
+    BatchEstimate,
+    RunPlan,
+    estimate_batch,
+    merge_batch,
+    run_batch,
+)
 from molgen.batch.workers import WorkerPool
 from molgen.cli import app
 from molgen.provenance import load_table, save_table, verify
@@ -399,8 +406,8 @@ def test_without_filters_by_smiles_with_report_and_selection(small_folder, tmp_p
         ({}, "needs the key 'n'"),
         ({"n": 0}, "n must be a whole number of at least 1, got 0"),
         ({"n": "many"}, "n must be a whole number"),
-        ({"n": 5, "chunksize": 3}, "unknown key of a run file 'chunksize'; did you mean 'chunk_si"),
-        ({"n": 5, "output": "/etc"}, "unknown key of a run file 'output'"),
+        ({"n": 5, "chunksize": 3}, "Unknown key of a run file 'chunksize'; did you mean 'chunk_si"),
+        ({"n": 5, "output": "/etc"}, "Unknown key of a run file 'output'"),
         ({"n": 5, "format": 99}, "format 99, this version of molgen reads up to 1"),
         ({"n": 5, "format": "new"}, "format must be a whole number"),
         ({"n": 5, "workers": -3}, "workers must be"),
@@ -536,3 +543,75 @@ def test_the_estimate_says_what_cannot_be(small_folder, tmp_path):
     run_file.write_text(yaml.safe_dump(plan))
     refused = CliRunner().invoke(app, ["batch", str(run_file), "-o", "x", "--dry-run"])
     assert refused.exit_code == 1 and "Warning: select asks for 1,000" in refused.output
+
+
+# --- In pieces --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_shards_give_the_bytes_of_one_run(whole, small_folder, tmp_path, count):
+    """Computed in any order, each in a place of its own; one is killed, and run again."""
+    plan = plan_for(small_folder)
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(yaml.safe_dump(plan))
+    for number in range(count, 0, -1):
+        home = tmp_path / f"node{number}"
+        if number == 2:
+            code = "import sys, molgen; molgen.run_batch(*sys.argv[1:3], shard=sys.argv[3])"
+            command = [sys.executable, "-c", code, run_file, home, f"2/{count}"]
+            killed = subprocess.Popen(command)
+            while not (home / f"shard-2-of-{count}" / "run.json").exists():
+                time.sleep(0.002)
+            killed.kill()
+            killed.wait()
+            with pytest.raises(BatchError, match=f"shard 2/{count} .* is not done"):
+                merge_batch(plan, tmp_path / "early", [home / f"shard-2-of-{count}"])
+        run_batch(run_file, home, shard=(number, count))
+    shards = sorted(tmp_path.glob("node*/shard-*"))
+    if count > 1:
+        with pytest.raises(BatchError, match=rf"shard 1/{count} is not there"):
+            merge_batch(plan, tmp_path / "b", shards[1:])
+    command = ["merge", str(run_file), *map(str, shards), "-o", str(tmp_path / "b")]
+    outcome = CliRunner().invoke(app, command)
+    assert outcome.exit_code == 0, outcome.output
+    assert contents(tmp_path / "b") == contents(whole)
+
+
+def test_shards_are_of_one_run_and_may_be_completed(whole, small_folder, tmp_path):
+    run_batch(plan_for(small_folder), tmp_path, shard="2/3")
+    again = run_batch(plan_for(small_folder), tmp_path, shard="2/3")
+    assert again.already_done and "Shard 2/3 was done before" in str(again)
+    with pytest.raises(BatchError, match="is of another run: there seed is 5, here it is 6"):
+        merge_batch(plan_for(small_folder, seed=6), tmp_path / "o", [tmp_path / "shard-2-of-3"])
+    with pytest.raises(BatchError, match="shard is '4'; expected for example 3/8"):
+        run_batch(plan_for(small_folder), tmp_path, shard="4")
+    with pytest.raises(BatchError, match="shard is 4/3"):
+        run_batch(plan_for(small_folder), tmp_path, shard="4/3")
+    merge_batch(plan_for(small_folder), tmp_path, complete=True)
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_what_a_shard_scored_is_not_scored_again(small_folder, tmp_path, monkeypatch):
+    log = tmp_path / "scored.txt"
+    objective = _objective(
+        tmp_path, monkeypatch, f"open({str(log)!r}, 'a').write(smiles + chr(10)); return 1.0"
+    )
+    plan = plan_for(small_folder, n=600, objective=objective)
+    for shard in ("1/2", "2/2"):
+        run_batch(plan, tmp_path / "b", shard=shard)
+    once = log.read_text()
+    merge_batch(plan, tmp_path / "b")
+    more = log.read_text().removeprefix(once).split()
+    assert not set(more) & set(once.split()) and len(more) < 100
+    run_batch(plan, tmp_path / "whole")
+    assert contents(tmp_path / "b") == contents(tmp_path / "whole")
+
+
+def test_a_cluster_that_is_not_there_is_one_line_at_once(small_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    slurm = {"kind": "slurm", "workers": 2, "memory": "2GB"}
+    with pytest.raises(BatchError, match="needs the command sbatch, which is not here"):
+        run_batch(plan_for(small_folder, cluster=slurm), tmp_path / "b")
+    address = {"kind": "address", "address": "tcp://127.0.0.1:9"}
+    with pytest.raises(BatchError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        run_batch(plan_for(small_folder, cluster=address), tmp_path / "b")

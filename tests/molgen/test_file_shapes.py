@@ -8,19 +8,23 @@ import gzip
 import io
 import lzma
 import os
+import re
 import sys
 import warnings
 from dataclasses import dataclass
+from html import unescape
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 from typer.testing import CliRunner
 
 from molgen.cli import app
 from molgen.files.molecule_files import read_molecules
+from molgen.qsar.model import fit_qsar
+from molgen.qsar.saved import load_qsar
 
 #: `SHAPES=5000 pytest tests/molgen/test_file_shapes.py` tries so many files.
 N_SHAPES = int(os.environ.get("SHAPES", "0"))
@@ -31,6 +35,7 @@ GOOD = [
     "OC(=O)/C=C\\C(=O)O.C1CCNCC1",
 ]  # fmt: skip
 BAD = ["C1CC", "c1cccc1", "[Pt](Cl)Cl.N", "*CC", "n.d.", "C(C)(C)(C)(C)C"]
+MEASURED = [f"{'C' * i}{end}" for i in range(3, 13) for end in ("O", "N", "c1ccccc1")]
 NAMES = st.text(st.sampled_from("abcXYZ019-_.,;'\"|()[]{} µéαß#\\/"), min_size=1, max_size=9).map(
     lambda text: "k" + text.strip()
 )
@@ -48,18 +53,23 @@ class Shape:
 
 
 @st.composite
-def shapes(draw) -> Shape:
-    kind = draw(st.sampled_from(["smi", "csv", "csv", "tsv", "sdf", "parquet"]))
+def shapes(draw, measured: bool = False) -> Shape:
+    """A file; ``measured``: with thirty further molecules and a column of numbers."""
+    kinds = ["smi", "csv", "csv", "tsv", "sdf", "parquet"]
+    kind = draw(st.sampled_from(kinds[measured:]))
     n = draw(st.integers(1, 7))
     smiles = draw(st.lists(st.sampled_from(GOOD + BAD), min_size=n, max_size=n))
+    if measured:
+        smiles = draw(st.permutations(smiles + MEASURED))
+        n = len(smiles)
     if kind in ("csv", "tsv") and smiles[0] in BAD:  # without a header nothing tells what it holds
         smiles[0] = "CCO"
     ids = [f"{i}-{name}" for i, name in enumerate(draw(st.lists(NAMES, min_size=n, max_size=n)))]
     has_ids = draw(st.booleans()) or kind in ("csv", "tsv")
     pack = draw(st.sampled_from(["", "", ".gz", ".xz", ".bz2"]))
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"]))
-    if encoding == "cp1252":
-        ids = [name.replace("α", "a") for name in ids]
+    if encoding == "cp1252":  # ßµ would be a letter of UTF-8, too
+        ids = [name.replace("α", "a").replace("ßµ", "ß") for name in ids]
     end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     rows: list[tuple[int, str, str]] = []
     if kind == "parquet":
@@ -108,9 +118,11 @@ def _sdf(draw, smiles, ids, end) -> tuple[bytes, list[tuple[int, str, str]]]:
 def _table(draw, kind, smiles, ids, end, encoding):
     """Content, rows, and whether anything tells which column holds the identifiers."""
     delimiter = "\t" if kind == "tsv" else draw(st.sampled_from([",", ";", "\t"]))
-    header = draw(st.booleans())
+    header = len(ids) > 7 or draw(st.booleans())
     quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
     extra = draw(st.sampled_from([[], ["pIC50"], ["mw", "note"]]))
+    if len(ids) > 7:
+        extra = ["pIC50"]
     named = draw(st.sampled_from(["smiles", "SMILES", "Canonical Smiles", "isomeric_smiles"]))
     names = ["Molecule ChEMBL ID", *extra, named]
     columns = [ids, *[[f"5{i},{k}" for i in range(len(ids))] for k in range(len(extra))], smiles]
@@ -176,38 +188,139 @@ def test_every_row_is_read_or_rejected(tmp_path, monkeypatch, shape, as_stream):
     assert set(found) | set(rejected) == {line for line, _, _ in shape.rows}, shape.what
 
 
+@pytest.fixture(scope="session")
+def qsar_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("qsar") / "model"
+    values = [float(len(s)) for s in MEASURED]
+    fit_qsar(MEASURED, values, model="random_forest", n_folds=2).save(folder)
+    return folder
+
+
+def table_of(path) -> tuple[int, set[str]]:
+    """Rows of a table, and their cells."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return len(table), {cell for column in table.columns for cell in table[column]}
+
+
+def latents_of(path) -> tuple[int, set[str]]:
+    table = pd.read_parquet(path)
+    own = [c for c in table.columns if not c.startswith("z")]
+    return len(table), {str(cell) for column in own for cell in table[column]}
+
+
+def picture_of(path) -> tuple[int, set[str]]:
+    text = path.read_text("utf-8")
+    return text.count("<g transform"), {unescape(t) for t in re.findall(r">([^<>]+)</text>", text)}
+
+
+def page_of(path) -> tuple[int, set[str]]:
+    text = path.read_text("utf-8")
+    cells = {unescape(t).strip() for t in re.findall(r">([^<>]+)<", text)}
+    return text.count('<td class="left s"'), cells
+
+
+#: Verb: its arguments, the ending of what it writes, how that is counted.
 VERBS = {
-    "standardize": [],
-    "describe": ["-p", "mw,rings"],
-    "filter": ["-f", "veber", "--all"],
-    "score": ["-g", "maximise qed"],
+    "standardize": ([], ".csv", table_of),
+    "describe": (["-p", "mw,rings"], ".csv", table_of),
+    "filter": (["-f", "veber", "--all"], ".csv", table_of),
+    "score": (["-g", "maximise qed"], ".csv", table_of),
+    "draw": ([], ".svg", picture_of),
+    "report": (["-r", "none"], ".html", page_of),
+    "encode": (["-m", "{model}"], ".parquet", latents_of),
+    "near": (["-m", "{model}", "-n", "1", "--radius", "1", "--filters", "none"], ".csv", table_of),
+    "scaffold": (["-m", "{model}", "-n", "1"], ".csv", table_of),
+    "qsar predict": (["{qsar}"], ".csv", table_of),
 }
 
 
 @given(shape=shapes(), verb=st.sampled_from(sorted(VERBS)), as_stream=st.booleans())
 @settings(
-    max_examples=N_SHAPES or 10,
+    max_examples=N_SHAPES or 20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],
 )
-def test_every_verb_accounts_for_every_row(tmp_path, shape, verb, as_stream):
-    path, rejects, output = (tmp_path / f"{n}" for n in (f"in{shape.suffix}", "bad.csv", "out.csv"))
+def test_every_verb_accounts_for_every_row(
+    tmp_path, small_folder, qsar_folder, shape, verb, as_stream
+):
+    options, suffix, count = VERBS[verb]
+    path, rejects = tmp_path / f"in{shape.suffix}", tmp_path / "bad.csv"
+    output = tmp_path / f"out{suffix}"
     path.write_bytes(shape.content)
     output.unlink(missing_ok=True)
+    filled = [o.format(model=small_folder, qsar=qsar_folder) for o in options]
     source, stdin = ("-", shape.content) if as_stream else (str(path), None)
-    arguments = [verb, source, *VERBS[verb], "--rejects", str(rejects), "-o", str(output)]
+    lead = [*filled, source] if verb == "qsar predict" else [source, *filled]
+    arguments = [*verb.split(), *lead, "--rejects", str(rejects), "-o", str(output)]
     outcome = CliRunner().invoke(app, arguments, input=stdin)
-    assert outcome.exit_code in (0, 1), outcome.output
-    kept = pd.read_csv(output, dtype=str, keep_default_na=False) if output.exists() else []
+    whole = outcome.exit_code in (0, 1)
+    assert isinstance(outcome.exception, SystemExit | None), outcome.exc_info
+    assert whole or "Error: " in outcome.output, (outcome.output, outcome.exception)
+    n_kept, cells = count(output) if output.exists() else (0, set())
     bad = pd.read_csv(rejects, dtype=str, keep_default_na=False)
-    assert len(kept) + len(bad) == len(shape.rows), (shape.what, outcome.output)
+    assert n_kept + len(bad) == len(shape.rows), (shape.what, outcome.output)
+    assert whole or not n_kept
     assert set(bad["line"].astype(int)) <= {line for line, _, _ in shape.rows}
     assert all(bad["reason"]) and all(bad["smiles"])
-    if shape.has_ids and len(kept):
-        cells = {cell for column in kept.columns for cell in kept[column]}
+    if shape.has_ids and n_kept:
         cells |= set(bad["name"]) | set(bad["smiles"])
         for _, _, name in shape.rows:
             assert any(name in cell or cell in name for cell in cells if cell), (name, shape.what)
+
+
+@given(shape=shapes(measured=True), as_stream=st.booleans())
+@settings(
+    max_examples=N_SHAPES or 2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],
+)
+def test_fitting_accounts_for_every_row(tmp_path, shape, as_stream):
+    path, rejects = tmp_path / f"in{shape.suffix}", tmp_path / "bad.csv"
+    path.write_bytes(shape.content)
+    source, stdin = ("-", shape.content) if as_stream else (str(path), None)
+    target = "pIC50" if shape.suffix[:4] in (".csv", ".tsv") else "value"
+    arguments = ["qsar", "fit", source, "--target", target, "--model", "random_forest"]
+    arguments += ["--folds", "2", "--rejects", str(rejects), "-o", str(tmp_path / "model")]
+    outcome = CliRunner().invoke(app, arguments, input=stdin)
+    assert outcome.exit_code == 0, (shape.what, outcome.output)
+    data = load_qsar(tmp_path / "model").training_set
+    bad = set(pd.read_csv(rejects)["line"])
+    assert bad <= {line for line, _, _ in shape.rows}
+    assert len(data.smiles) + data.n_joined + len(bad) == len(shape.rows), outcome.output
+
+
+@given(shape=shapes())
+@settings(
+    max_examples=N_SHAPES or 3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],
+)
+def test_evaluating_and_training_account_for_every_row(tmp_path, small_folder, shape):
+    path, rejects = tmp_path / f"in{shape.suffix}", tmp_path / "bad.csv"
+    path.write_bytes(shape.content)
+    lines = {line for line, _, _ in shape.rows}
+    known = tmp_path / "known.smi"
+    known.write_text("CCO\nCCN\n")
+    arguments = ["evaluate", str(path), "-r", str(known), "-m", "valid", "--rejects", str(rejects)]
+    outcome = CliRunner().invoke(app, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    bad = pd.read_csv(rejects)
+    if len(bad) < len(lines):
+        valid = 1 - len(bad) / len(lines)
+        assert f"valid  {valid:.4f}" in outcome.output, shape.what
+    folder = tmp_path / "trained"
+    arguments = ["train", str(path), "-o", str(folder), "--from", str(small_folder)]
+    arguments += ["--steps", "1", "--prior-steps", "0", "--rejects", str(rejects)]
+    outcome = CliRunner().invoke(app, arguments)
+    if outcome.exit_code == 2:
+        assert "can be used; the first: " in outcome.output
+        return
+    used = re.search(r"([0-9,]+) molecules used", outcome.output)
+    bad = pd.read_csv(rejects)
+    assert used and int(used[1]) + len(bad) == len(lines), (shape.what, outcome.output)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_columns_are_found_or_asked_for(tmp_path):
     pd.DataFrame({"canonical_smiles": ["C"], "other": ["CC"]}).to_csv(path, index=False)
     assert read_molecules(path).smiles == ("C",)
     assert read_molecules(path, column="other").smiles == ("CC",)
-    with pytest.raises(ValueError, match=r"no column 'othr'; did you mean 'other'\?"):
+    with pytest.raises(ValueError, match=r"no column 'othr'. Did you mean 'other'\?"):
         read_molecules(path, column="othr")
     pd.DataFrame({"a": ["C"], "b": ["CC"]}).to_csv(path, index=False)
     with pytest.raises(ValueError, match=r"Cannot tell which column .* one of a, b"):
@@ -134,7 +134,7 @@ def test_truncated_gzip(tmp_path):
 def test_missing_files_and_folders(tmp_path):
     (tmp_path / "library.smi").write_text("C\n")
     with pytest.raises(
-        ValueError, match=r"There is no file .*librray.smi. Did you mean library.smi"
+        ValueError, match=r"There is no file .*librray.smi. Did you mean 'library.smi'"
     ):
         read_molecules(tmp_path / "librray.smi")
     (tmp_path / "folder.smi").mkdir()

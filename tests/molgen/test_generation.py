@@ -32,7 +32,9 @@ def test_the_same_seed_gives_the_same_list(small_model, small_folder) -> None:
     sample = small_model.sample(1_100, seed=3)
     assert small_model.sample(30, seed=3) == sample[:30]
     assert small_model.sample(30, seed=4) != sample[:30]
-    assert molgen.load_model(small_folder).sample(1_100, seed=3, n_workers=2) == sample
+    assert molgen.load_model(small_folder).sample(1_100, seed=3, n_jobs=2) == sample
+    with pytest.warns(DeprecationWarning, match="n_workers is called n_jobs now"):
+        assert molgen.load_model(small_folder).sample(5, seed=3, n_workers=1) == sample[:5]
 
 
 def test_temperature_zero_repeats_the_likeliest_choice(small_model) -> None:

@@ -87,7 +87,7 @@ def test_training_in_two_processes_ends_near_training_in_one(tmp_path) -> None:
     for n in (1, 2):
         train(
             read("moses_sample")[:200], tmp_path / str(n), config=config, model_config=SMALL,
-            n_workers=n, progress=False,
+            n_jobs=n, progress=False,
         )  # fmt: skip
     one, two = state_of(tmp_path / "1"), state_of(tmp_path / "2")
     for name, value in one.items():

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import trial_sim as ts
 from trial_sim.adaptive.rules import RANGES, Condition
-from trial_sim.design.milestones import NotSimulated
 from trial_sim.sequential.plain_bounds import Bounds
 
 PLANNED = ts.group_sequential((0.5, 1))  # made once
@@ -62,26 +61,32 @@ def interim(*rules, when=None):
 
 
 Z = ts.Quantity("z")
-TEST = ts.ClosedTest()
+TEST = ts.ClosedTest(intersection="bonferroni")
+CONVENTIONAL = ts.ClosedTest("conventional", "bonferroni")
+LATER = [ts.Arm("high", opens=3, dose=20.0)]
 ACTIONS = [
     ts.Stop("efficacy"), ts.Stop("futility"), ts.DropArm("treatment"), ts.DropArm(),
-    ts.AddArm("high"), ts.Resize(n=400), ts.Resize(events=300, by=0.3, target=0.9),
+    ts.AddArm("high"), ts.Resize(n=400), ts.Resize(events=180, by=-0.3, target=0.9),
+    ts.Resize(n=400, by="most"), ts.Reallocate(by="thompson", tuning="n/2N", least=0.1),
     ts.Restrict("positive"), ts.Reallocate({"control": 1, "treatment": 2.5}), ts.Pause(2.5),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=repr)
-def test_actions_go_to_yaml_and_back_and_what_is_not_simulated_is_named(action):
+def test_actions_go_to_yaml_and_back_and_are_simulated(action):
     adaptive = ts.AdaptiveDesign(
-        design(), interim(ts.Rule(Z >= 2.5, action)), TEST, [ts.Arm("high", opens=6, dose=20.0)]
+        design(strata={"marker": {"positive": 0.6, "negative": 0.4}}),
+        interim(ts.Rule(ts.Quantity("estimate") >= -0.5, action)),
+        CONVENTIONAL if action == ts.Stop("efficacy") else TEST,
+        LATER,
     )
     assert ts.AdaptiveDesign.from_yaml(adaptive.to_yaml()) == adaptive
     assert ts.AdaptiveDesign.from_json(adaptive.to_json()) == adaptive
-    if isinstance(action, ts.Stop) and action.reason == "efficacy":
-        return
     outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.6)
-    with pytest.raises(NotSimulated, match="milestone 'interim'"):
-        ts.simulate(adaptive, outcomes, n_trials=10)
+    result = ts.simulate(adaptive, outcomes, n_trials=10)
+    fired = result.conducted.fired[:, 0]
+    assert fired.any()
+    assert result.adaptations["rule"][0].startswith("if estimate >= -0.5: ")
 
 
 comparisons = st.builds(
@@ -215,6 +220,7 @@ def test_what_makes_no_adaptive_trial_is_said_in_one_sentence(make, sentence):
 
 
 def test_a_blinded_adaptation_needs_no_closed_test():
-    rule = ts.Rule(ts.Quantity("pooled_sd") > 12, ts.Resize(n=400))
+    rule = ts.Rule(ts.Quantity("pooled_sd") > 12, ts.Resize(n=400, by="blinded", effect=5))
     assert rule.blinded
+    assert not ts.Rule(ts.Quantity("pooled_sd") > 12, ts.Resize(n=400)).blinded
     assert ts.AdaptiveDesign(design(), interim(rule)).closed_test is None

@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 import trial_sim as ts
 from trial_sim import statistics
-from trial_sim.design.tests import ADJUSTED, STRATIFIED, TESTS
+from trial_sim.design.tests import TESTS
 from trial_sim.scenarios import (
     BinaryResponse,
     ContinuousResponse,
@@ -191,10 +191,10 @@ PARAMETERS = {
 def test_every_test_stratifies_and_adjusts_or_refuses(name):
     test = (name, *PARAMETERS[name]) if name in PARAMETERS else name
     for options, known, what in (
-        ({"stratified": True}, STRATIFIED, "stratified"),
-        ({"adjust": ["nonsense"]}, ADJUSTED, "adjusted"),
+        ({"stratified": True}, TESTS[name].stratified, "stratified"),
+        ({"adjust": ["nonsense"]}, TESTS[name].adjusted, "adjusted"),
     ):
-        if name in known:
+        if known is True:
             make(test=test, **options)
         else:
             with pytest.raises(ValueError, match=rf"does not go with test '{name}'.*not {what}"):

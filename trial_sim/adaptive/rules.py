@@ -1,13 +1,13 @@
 """The words of adaptive designs: quantities, comparisons of them, and what a rule does.
 
 All are frozen records that go to YAML and back. ``trial_sim.design.milestones`` says when rules are
-looked at, and which of them are simulated.
+looked at, ``trial_sim.engine.adapting`` does what they say to simulated trials.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "ClosedTest",
     "Comparison",
     "Condition",
+    "Difference",
     "DropArm",
     "NotSo",
     "Pause",
@@ -45,13 +46,21 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "predictive_power": (0.0, 1.0),
     "posterior": (0.0, 1.0),
     "rank": (1.0, np.inf),
+    "below_best": (0.0, np.inf),
+    "best": (0.0, 1.0),
+    "rejected": (0.0, 1.0),
     "n": (0.0, np.inf),
     "events": (0.0, np.inf),
     "pooled_rate": (0.0, 1.0),
     "pooled_sd": (0.0, np.inf),
 }
 BLINDED = ("n", "events", "pooled_rate", "pooled_sd")
-COMBINATIONS = ("inverse_normal", "fisher", "conditional_error")
+OF_ONE_NUMBER = ("n", "events", "pooled_rate", "pooled_sd")  # of a trial, not of a comparison
+COMBINATIONS = ("inverse_normal", "fisher", "conditional_error", "conventional")
+UNADJUSTED = "unadjusted"
+ALLOCATIONS = ("thompson", "neyman", "rsihr")
+SIZES = ("conditional_power", "blinded", "most")
+STOPS = ("all", "any", "each")
 SIGNS = (">=", ">", "<=", "<")
 
 
@@ -101,12 +110,12 @@ class Condition(Record):
 def _possible(case: list[Comparison]) -> bool:
     # per quantity the least and the largest value left, each with whether it is itself excluded:
     # as pairs that order themselves, since of two limits at one value the strict one is the tighter
-    least: dict[Quantity, tuple[float, bool]] = {}
-    largest: dict[Quantity, tuple[float, bool]] = {}
+    least: dict[Any, tuple[float, bool]] = {}
+    largest: dict[Any, tuple[float, bool]] = {}
     for one in case:
         value, strict = float(one.value), len(one.sign) == 1
-        low = least.get(one.quantity, (RANGES[one.quantity.name][0], False))
-        high = largest.get(one.quantity, (RANGES[one.quantity.name][1], False))
+        low = least.get(one.quantity, (one.quantity.limits[0], False))
+        high = largest.get(one.quantity, (one.quantity.limits[1], False))
         if one.sign[0] == ">":
             low = max(low, (value, strict))
         else:
@@ -122,11 +131,19 @@ class Quantity(Record):
     """A number that is computed at a milestone, compared by ``>=``, ``>``, ``<=`` or ``<``.
 
     Attributes:
-        name: "z", "p", "estimate", "conditional_power", "predictive_power", "posterior", "rank"
-            (1 is the best arm), "n", "events", "pooled_rate" or "pooled_sd" (the last
-            four are blinded).
+        name: of a comparison with the control: "z" (of the stages combined as the closed test
+            does, above 0 in favour of the arm), "p" (its one-sided p-value), "estimate" (of all
+            patients so far, on the test's own scale), "conditional_power", "predictive_power" (of
+            the last analysis at its planned size), "posterior" (chance that the arm is better by
+            more than ``at``, flat prior; Beta(1, 1) for rates), "best" (chance that the arm is the
+            best of those open, control included), "rank" (1 is the best estimate of the arms still
+            open), "below_best" (by how much the estimate is worse than that of the best one),
+            "rejected" (1 once the closed test has rejected). Of the whole trial, and blinded: "n"
+            (patients), "events" (or known responses), "pooled_rate", "pooled_sd".
         arm, population, endpoint: of which arm, population and endpoint; None for the only one, or
-            for each in turn.
+            for each arm in turn, and for all patients.
+        at: for "conditional_power" the effect that is assumed, on the scale of the estimate (None:
+            the observed one); for "posterior" the margin (None: 0).
 
     Examples:
         >>> import trial_sim as ts
@@ -135,6 +152,8 @@ class Quantity(Record):
         'z >= 2.8'
         >>> ts.Quantity("z", arm="high").in_words, ts.Quantity("n").blinded
         ("z of arm 'high'", True)
+        >>> ts.Quantity("rank").limits, len(ts.Quantity("rank").quantities)
+        ((1.0, inf), 1)
         >>> rule = ts.Rule(efficacious, ts.Stop("efficacy"))
         >>> ts.Rule.from_yaml(rule.to_yaml()).when == efficacious
         True
@@ -144,9 +163,29 @@ class Quantity(Record):
     arm: str | None = None
     population: str | None = None
     endpoint: str | None = None
+    at: float | None = None
 
     def __post_init__(self) -> None:
         one_of("quantity", self.name, tuple(RANGES))
+        if self.at is not None and self.name not in ("conditional_power", "posterior"):
+            raise ValueError(f"at goes with conditional_power and posterior, not with {self.name}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``at`` only where it is given."""
+        plain = super().to_dict()
+        if self.at is None:
+            del plain["at"]
+        return plain
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that it can have."""
+        return RANGES[self.name]
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """Itself."""
+        return (self,)
 
     @property
     def in_words(self) -> str:
@@ -156,12 +195,69 @@ class Quantity(Record):
             for what in ("arm", "population", "endpoint")
             if (value := getattr(self, what)) is not None
         ]
-        return self.name + "".join(parts)
+        assumed = "" if self.at is None else f" at {self.at:g}"
+        return self.name + assumed + "".join(parts)
 
     @property
     def blinded(self) -> bool:
         """Whether it can be known without knowing who is in which arm."""
         return self.name in BLINDED
+
+    def __ge__(self, value: float) -> Comparison:
+        return Comparison(self, ">=", value)
+
+    def __gt__(self, value: float) -> Comparison:
+        return Comparison(self, ">", value)
+
+    def __le__(self, value: float) -> Comparison:
+        return Comparison(self, "<=", value)
+
+    def __lt__(self, value: float) -> Comparison:
+        return Comparison(self, "<", value)
+
+    def __sub__(self, other: Quantity) -> Difference:
+        return Difference(self, other)
+
+
+@dataclass(frozen=True)
+class Difference(Record):
+    """One quantity minus another, such as the estimate in a stratum minus that in all patients.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> gap = ts.Quantity("estimate", population="S") - ts.Quantity("estimate")
+        >>> (gap > 0.15).in_words
+        "estimate of population 'S' minus estimate > 0.15"
+    """
+
+    first: Quantity
+    second: Quantity
+
+    def __post_init__(self) -> None:
+        for one in (self.first, self.second):
+            if not isinstance(one, Quantity):
+                raise TypeError(f"a difference is of two quantities, got {one!r}")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that it can have."""
+        (low, high), (least, most) = self.first.limits, self.second.limits
+        return low - most, high - least
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """Both of them."""
+        return self.first, self.second
+
+    @property
+    def in_words(self) -> str:
+        """The difference as one would say it."""
+        return f"{self.first.in_words} minus {self.second.in_words}"
+
+    @property
+    def blinded(self) -> bool:
+        """Whether both can be known without knowing who is in which arm."""
+        return self.first.blinded and self.second.blinded
 
     def __ge__(self, value: float) -> Comparison:
         return Comparison(self, ">=", value)
@@ -183,12 +279,12 @@ _OPPOSITE = {">=": "<", ">": "<=", "<=": ">", "<": ">="}
 class Comparison(Condition):
     """A quantity compared with a number. Written ``Quantity("z") >= 2.8``."""
 
-    quantity: Quantity
+    quantity: Quantity | Difference
     sign: str
     value: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.quantity, Quantity):
+        if not isinstance(self.quantity, Quantity | Difference):
             raise TypeError(f"quantity must be a Quantity, got {self.quantity!r}")
         one_of("sign", self.sign, SIGNS)
         number("value", self.value)
@@ -299,10 +395,30 @@ class Action(Record):
         """Whether doing it by an unblinded quantity raises the error unless a method holds it."""
         return True
 
+    @property
+    def looks_at_effect(self) -> bool:
+        """Whether how it is done depends on the effect seen, whatever the rule's condition."""
+        return False
+
+    @property
+    def in_words(self) -> str:
+        """The action with what is not as by default."""
+        given = [
+            f"{item.name}={value!r}"
+            for item in fields(self)
+            if (value := getattr(self, item.name)) is not None
+            and (value != item.default or item.name == "reason")
+        ]
+        return f"{type(self).__name__}({', '.join(given)})" if given else type(self).__name__
+
 
 @dataclass(frozen=True)
 class Stop(Action):
     """End the trial, or an arm's comparison, for "efficacy" or "futility".
+
+    With a condition of each arm in turn, in a trial of several, it ends those comparisons for which
+    it holds (the arm takes no patient any more); any other condition ends the trial.
+    ``Rule(Quantity("z") >= bound, Stop("efficacy"))`` is a bound of the closed test.
 
     Examples:
         >>> import trial_sim as ts
@@ -322,7 +438,9 @@ class Stop(Action):
 
 @dataclass(frozen=True)
 class DropArm(Action):
-    """Close an arm: the one named, or (None) that for which the rule's condition holds.
+    """Close an arm: the one named, or (None) each for which the rule's condition holds.
+
+    It takes no patient after the decision and nobody in it is followed any longer.
 
     Examples:
         >>> import trial_sim as ts
@@ -335,7 +453,7 @@ class DropArm(Action):
 
 @dataclass(frozen=True)
 class AddArm(Action):
-    """Open an arm that waited.
+    """Open an arm of ``later_arms`` that waited.
 
     Examples:
         >>> import trial_sim as ts
@@ -348,23 +466,31 @@ class AddArm(Action):
 
 @dataclass(frozen=True)
 class Resize(Action):
-    """Change the number of patients, or of events, up to the number given.
+    """Change the number of patients, or of events, up to the number given; never below the plan.
+
+    Later milestones that count what is changed move in proportion, and the last one to the new
+    number. Of several arms, the one with the best estimate is looked at.
 
     Attributes:
         n, events: the most; one of them. by: "conditional_power" (to reach ``target`` under the
-            observed effect), or an effect as a number, for which it is to be reached.
-        target: conditional power.
+            observed effect), an effect as a number on the scale of the estimate (to reach it under
+            that), "blinded" (the size of a fixed trial that has power ``target`` for ``effect``,
+            with the pooled standard deviation or rate), or "most" (the number itself).
+        target: conditional power; power, if blinded. effect: assumed one, if blinded.
 
     Examples:
         >>> import trial_sim as ts
-        >>> ts.Resize(n=884).target
-        0.8
+        >>> ts.Resize(n=884).target, ts.Resize(n=884).looks_at_effect
+        (0.8, True)
+        >>> ts.Resize(n=400, by="blinded", effect=5.0).looks_at_effect
+        False
     """
 
     n: float | None = None
     events: float | None = None
     by: Any = "conditional_power"
     target: float = 0.8
+    effect: float | None = None
 
     def __post_init__(self) -> None:
         if (self.n is None) == (self.events is None):
@@ -372,14 +498,34 @@ class Resize(Action):
         as_whole(self.n if self.events is None else self.events, "the most of Resize", 2)
         between("target", self.target, 0.0, 1.0)
         if isinstance(self.by, str):
-            one_of("by", self.by, ("conditional_power",))
-        else:
-            number("by", self.by)
+            one_of("by", self.by, SIZES)
+        elif number("by", self.by) == 0:
+            raise ValueError("by must not be 0: no size shows that effect")
+        if (self.by == "blinded") != (self.effect is not None):
+            raise ValueError("by='blinded' goes with the effect to be shown, and only that does")
+        if self.effect is not None and number("effect", self.effect) == 0:
+            raise ValueError("effect must not be 0: no size shows it")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``effect`` only where it is given."""
+        plain = super().to_dict()
+        if self.effect is None:
+            del plain["effect"]
+        return plain
+
+    @property
+    def looks_at_effect(self) -> bool:
+        return self.by not in ("blinded", "most")
 
 
 @dataclass(frozen=True)
 class Restrict(Action):
-    """Enrol only one population from now on.
+    """Enrol only one population from now on; only in it is the treatment tested from now on.
+
+    Patients arrive as before; those of other populations are turned away, so that enrolment slows.
+
+    Attributes:
+        population: a name of the design's ``populations``, or a level of one of its strata.
 
     Examples:
         >>> import trial_sim as ts
@@ -392,17 +538,45 @@ class Restrict(Action):
 
 @dataclass(frozen=True)
 class Reallocate(Action):
-    """Change the allocation of the patients to come: arm → weight.
+    """Change the allocation of the patients to come.
+
+    Attributes:
+        weights: arm → weight; arms that are not named keep theirs. Or
+        by: "thompson" (in proportion to a power of the posterior chance that the arm is the best),
+            "neyman" (to the standard deviation of a response in the arm) or "rsihr" (rates alone:
+            to the square root of the rate), from all data so far, drawn patient by patient.
+        tuning: of Thompson, the power: a number, or "n/2N" for patients so far over twice those
+            planned. least: smallest share of an open arm. control_share: fixed share of the
+            control; None if it is allocated like the others.
 
     Examples:
         >>> import trial_sim as ts
         >>> ts.Reallocate({"control": 1, "high": 2}).weights["high"]
         2
+        >>> ts.Reallocate(by="thompson", tuning="n/2N", least=0.1).looks_at_effect
+        True
     """
 
-    weights: Mapping[str, float]
+    weights: Any = None
+    by: str | None = None
+    tuning: Any = 1.0
+    least: float = 0.0
+    control_share: float | None = None
 
     def __post_init__(self) -> None:
+        if (self.weights is None) == (self.by is None):
+            raise ValueError("Reallocate needs weights of arms, or by, a rule: one of them")
+        if self.by is not None:
+            one_of("by", self.by, ALLOCATIONS)
+            if self.tuning != "n/2N":
+                if isinstance(self.tuning, str):
+                    raise ValueError(f"tuning must be a number or 'n/2N', got {self.tuning!r}")
+                positive("tuning", self.tuning)
+            if not 0 <= self.least < 0.5:
+                raise ValueError(f"least must be in [0, 0.5), got {self.least!r}")
+            if self.control_share is not None:
+                between("control_share", self.control_share, 0.0, 1.0)
+            return
         if not isinstance(self.weights, Mapping) or not self.weights:
             raise TypeError(f"weights must be arm → weight, got {self.weights!r}")
         as_floats(list(self.weights.values()), "weights")
@@ -411,10 +585,14 @@ class Reallocate(Action):
         ):
             raise ValueError(f"weights must be 0 or more, and one above, got {dict(self.weights)}")
 
+    @property
+    def looks_at_effect(self) -> bool:
+        return self.by is not None
+
 
 @dataclass(frozen=True)
 class Pause(Action):
-    """Enrol nobody for some months.
+    """Enrol nobody for some months: whoever would come after the decision comes so much later.
 
     Examples:
         >>> import trial_sim as ts
@@ -463,25 +641,36 @@ class Rule(Record):
     @property
     def blinded(self) -> bool:
         """Whether it looks at nothing that shows who is in which arm."""
+        if self.action.looks_at_effect:
+            return False
         return all(one.quantity.blinded for one in self.when.comparisons())
 
     @property
     def in_words(self) -> str:
         """The rule as one would say it."""
-        action = repr(self.action).replace("(arm=None)", "")
-        return f"if {self.when.in_words}: {action}"
+        return f"if {self.when.in_words}: {self.action.in_words}"
 
 
 @dataclass(frozen=True)
 class ClosedTest(Record):
     """How an adaptive trial holds the error of all its hypotheses together.
 
+    Each intersection of hypotheses is tested at each stage from the patients (for times, the
+    information) of that stage alone; the stages are combined with weights fixed beforehand.
+
     Attributes:
-        combine: the stages: "inverse_normal", "fisher" or "conditional_error".
-        intersection: the hypotheses: "dunnett", "simes", "bonferroni", "spiessens_debois", "sidak".
+        combine: the stages: "inverse_normal", "fisher", "conditional_error" (two milestones, no
+            rejection at the first: the conditional error of the planned Dunnett test), or
+            "conventional": the usual test of all patients so far at the same bounds, which holds no
+            error by itself; for promising zones, and to compare.
+        intersection: the hypotheses: "dunnett", "simes", "bonferroni", "spiessens_debois", "sidak";
+            "unadjusted" tests each hypothesis at full alpha, as platforms often do.
         weights: of the stages, planned, for "inverse_normal"; None for those that the information
             fractions of the design's boundaries give.
         graph: hypothesis → {other: share of alpha passed on}; None for equal hypotheses.
+        stop: when rejections end the trial: "each" (a rejected arm takes no patient any more, and
+            the trial ends when none is left), "all" (rejected arms go on until all that are still
+            followed are rejected), "any" (the first rejection ends it).
 
     Examples:
         >>> import trial_sim as ts
@@ -494,10 +683,12 @@ class ClosedTest(Record):
     intersection: str = "dunnett"
     weights: Any = None
     graph: Any = None
+    stop: str = "each"
 
     def __post_init__(self) -> None:
         one_of("combine", self.combine, COMBINATIONS)
-        one_of("intersection", self.intersection, INTERSECTIONS)
+        one_of("intersection", self.intersection, (*INTERSECTIONS, UNADJUSTED))
+        one_of("stop", self.stop, STOPS)
         if self.weights is not None:
             if self.combine != "inverse_normal":
                 raise ValueError(f"weights go with combine 'inverse_normal', not {self.combine!r}")
@@ -507,6 +698,14 @@ class ClosedTest(Record):
             object.__setattr__(self, "weights", weights)
         if self.graph is not None and not isinstance(self.graph, Mapping):
             raise TypeError(f"graph must be hypothesis → {{other: share}}, got {self.graph!r}")
+        if self.combine == "conditional_error" and self.intersection not in (
+            "dunnett",
+            UNADJUSTED,
+        ):
+            raise ValueError(
+                "combine='conditional_error' goes with intersection 'dunnett', got "
+                f"{self.intersection!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -514,8 +713,8 @@ class Arm(Record):
     """An arm of an adaptive trial.
 
     Attributes:
-        name: of the arm. opens: month at which it opens. dose: for information. share: of the
-            allocation while it is open.
+        name: of the arm. opens: month at which it opens, unless a rule adds it. dose: for
+            information. share: of the allocation while it is open, beside those of the design.
 
     Examples:
         >>> import trial_sim as ts

@@ -146,7 +146,7 @@ def sequential_graph_test(
 
 def _known(name: str, names: list[str], where: str) -> None:
     if name not in names:
-        raise ValueError(f"{where} names the hypothesis {name!r}: {nearest(str(name), names)}")
+        raise ValueError(f"{where} names the hypothesis {name!r}{nearest(str(name), names)}")
 
 
 def _graph(

@@ -20,9 +20,9 @@ import trial_sim.outcomes.times.stratified  # noqa: F401  (load_fitted reads the
 from trial_sim.arms.sampling import as_table, draw_codes
 from trial_sim.arms.scenario import FittedOutcomes
 from trial_sim.arms.settings import Settings, check_count
+from trial_sim.base.arguments import nearest
 from trial_sim.base.storage import read, storable, write
 from trial_sim.covariates.encoding import encode
-from trial_sim.data.column_checks import nearest
 from trial_sim.data.endpoints import Endpoint
 from trial_sim.data.schema import Column, TrialSchema
 from trial_sim.data.trial import Trial

@@ -6,7 +6,8 @@ Each raises one clear sentence that names the argument, what came and what was e
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,25 @@ from numpy.typing import NDArray
 MAX_LOOKS = 50
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint ", did you mean ...?" for a misspelt name, or the list of known names."""
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+def nearest(name: object, known: Iterable[object]) -> str:
+    """What follows a name that is not known: ``"; did you mean 'age'?"``, or the known names."""
+    names = [str(entry) for entry in known]
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names[:20])}" if names else ""
+
+
+def count_jobs(n_jobs: Any) -> int:
+    """The number of workers that ``n_jobs`` asks for; -1 means every core this process may use."""
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer):
+        raise TypeError(f"n_jobs must be a whole number, got {n_jobs!r}")
+    if n_jobs == -1:
+        affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs must be a positive number, or -1 for all cores, got {n_jobs}")
+    return int(n_jobs)
 
 
 def between(name: str, value: Any, low: float, high: float) -> float:
@@ -51,7 +67,7 @@ def number(name: str, value: Any) -> float:
 def one_of(name: str, value: Any, known: Sequence[str]) -> str:
     """One of the known names, or a sentence with the nearest."""
     if value not in known:
-        raise ValueError(f"unknown {name} {value!r}: {nearest(str(value), known)}")
+        raise ValueError(f"unknown {name} {value!r}{nearest(value, known)}")
     return str(value)
 
 

@@ -7,28 +7,19 @@ names the nearest known one, so that a misspelt YAML key is never silently ignor
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from trial_sim.base.arguments import nearest
 from trial_sim.base.written import Written
 
 _CLASSES: dict[str, type] = {}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` when a known name is close, otherwise the list of known names."""
-    known = list(known)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(map(repr, known))}" if known else ""
 
 
 def as_floats(value: Any, what: str) -> tuple[float, ...]:

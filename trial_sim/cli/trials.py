@@ -181,43 +181,133 @@ def predict_command(
     patients: Annotated[Path, typer.Argument(help="Patients so far (CSV).")],
     cutoff: Annotated[str | None, typer.Option(help="Data cut: month, or date.")] = None,
     opened: Annotated[str | None, typer.Option(help="Date on which the trial opened.")] = None,
-    model: Annotated[str, typer.Option(help="Event model.")] = "exponential",
-    n_draws: Annotated[int, typer.Option(help="Draws of the parameters.")] = 400,
+    model: Annotated[
+        str, typer.Option(help="Event model: average, or names with commas between.")
+    ] = "average",
+    breakpoints: Annotated[
+        str | None, typer.Option(help="Months of a piecewise exponential, with commas between.")
+    ] = None,
+    enrolment: Annotated[
+        str, typer.Option(help="Enrolment model: average, closed, or names with commas between.")
+    ] = "average",
+    enrolment_window: Annotated[
+        float | None, typer.Option(help="Months before the cut whose enrolment is looked at.")
+    ] = None,
+    prior_patients: Annotated[
+        float, typer.Option(help="Patients that the planned rate counts for.")
+    ] = 4.0,
+    columns: Annotated[
+        list[str] | None, typer.Option(help="Our column=yours, such as time=AVAL; repeatable.")
+    ] = None,
+    time_unit: Annotated[
+        str | None, typer.Option(help="days, weeks, months (default) or years.")
+    ] = None,
+    lag: Annotated[float | None, typer.Option(help="Months until an event is in the data.")] = None,
+    last_seen: Annotated[
+        str | None, typer.Option(help="Who was last seen before the cut: lost or followed.")
+    ] = None,
+    looks_held: Annotated[int | None, typer.Option(help="Looks that are over.")] = None,
+    level: Annotated[float, typer.Option(help="Level of the bands.")] = 0.9,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(help="From the cut on: enrolment_rate=2, hazard_ratio=.6 ...; repeatable."),
+    ] = None,
+    n_draws: Annotated[int, typer.Option(help="Continued trials.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     output: Output = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Prediction (JSON) to keep.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="Last month's saved prediction, to compare with.")
+    ] = None,
 ) -> None:
     """Predict the looks and the success of an ongoing trial from its patients so far.
 
-    Columns: enrolment (months or dates), dropout, arm, and the strata of a stratified test; time
-    and event, or response (empty until known), or visit_1, visit_2, …; baseline where adjusted for.
+    Columns: enrolment (dates or months), dropout, arm, site, and the strata of a stratified test;
+    time or end, and event, or response (empty until known), or visit_1, visit_2, …; baseline where
+    adjusted for. The table of numbers by month is written with --output (CSV).
     """
     import pandas as pd
 
     import trial_sim
 
-    try_place(output)
+    for place in (output, html, save):
+        try_place(place)
     loaded = _study(study)
     table = pd.read_csv(patients)
-    if "enrolment" in table and not pd.api.types.is_numeric_dtype(table["enrolment"]):
-        table["enrolment"] = pd.to_datetime(table["enrolment"])
-    cut: Any = cutoff
-    if cutoff is not None and cutoff.replace(".", "", 1).isdigit():
-        cut = float(cutoff)
     usable = hasattr(loaded.outcomes, "hazards") or loaded.outcomes.kind != "time_to_event"
-    planned = loaded.outcomes if usable else None
-    prediction = trial_sim.predict(
-        table, loaded.design, outcomes=planned, model=model, n_draws=n_draws, seed=seed,
-        cutoff=cut, opened=opened,
+    reading = _overrides(
+        cutoff=_number_or_text(cutoff), opened=opened, time_unit=time_unit, lag=lag,
+        last_seen=last_seen, columns=_pairs(columns, "columns") if columns else None,
     )  # fmt: skip
-    typer.echo(prediction.looks.T.to_string(header=False))
-    for name, value in prediction.enrolment.items():
-        typer.echo(f"enrolment complete, {name.replace('_', ' ')}: {value}")
-    if prediction.probability_of_success is not None:
-        success = prediction.probability_of_success
-        typer.echo(f"probability of success {success.estimate:.3f} (MCSE {success.mcse:.3f})")
-        for name, value in prediction.conditional_power.items():
-            typer.echo(f"conditional power, {name}: {value.estimate:.3f} (MCSE {value.mcse:.3f})")
+    changes = {k: _factor(k, v) for k, v in _pairs(what_if, "what-if").items()}
+    prediction = trial_sim.predict(
+        table, loaded.design, outcomes=loaded.outcomes if usable else None,
+        model=_names(model), breakpoints=_months(breakpoints), enrolment=_names(enrolment),
+        enrolment_window=enrolment_window, prior_patients=prior_patients, looks_held=looks_held,
+        change=changes, n_draws=n_draws, level=level, seed=seed, **reading,
+    )  # fmt: skip
+    typer.echo(repr(prediction))
+    shown = prediction.milestones()
+    dated = prediction.trial.opened is not None
+    kept = ["milestone", *(f"month_{k}" for k in ("median", "lower", "upper"))]
+    kept += [f"date_{k}" for k in ("median", "lower", "upper")] if dated else []
+    typer.echo(shown[[*kept, "mcse_median"]].to_string(index=False, float_format="%.1f"))
+    if compare is not None:
+        changed = prediction.compare(compare)
+        typer.echo(f"since {compare.name}:")
+        typer.echo(changed.to_string(index=False, float_format="%.1f"))
     if output is not None:
         with replacing(output) as made:
-            prediction.curve.to_csv(made, index=False)
+            prediction.curve.to_csv(made, index=False, float_format="%.4g")
         typer.echo(f"wrote {output}")
+    if html is not None:
+        prediction.to_html(html, earlier=compare)
+        typer.echo(f"wrote {html}")
+    if save is not None:
+        prediction.save(save)
+        typer.echo(f"wrote {save}")
+
+
+def _names(text: str) -> Any:
+    """One name, or several with commas between."""
+    names = [part.strip() for part in text.split(",")]
+    return names[0] if len(names) == 1 else names
+
+
+def _months(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--breakpoints must be months with commas between, got {text!r}"
+        ) from None
+
+
+def _number_or_text(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
+    """``name=value`` options as a mapping."""
+    found = {}
+    for pair in given or []:
+        name, sign, value = pair.partition("=")
+        if not sign or not name or not value:
+            raise ValueError(f"--{option} must be name=value, got {pair!r}")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _factor(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--what-if {name} must be a number, got {text!r}") from None

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.arguments import nearest
 from trial_sim.covariates.encoding import decode
-from trial_sim.data.column_checks import nearest
 from trial_sim.data.constraints import constraint_columns, holds
 from trial_sim.data.schema import Column
 

@@ -1,4 +1,4 @@
-"""The choice of a covariate generator: the most faithful one that betrays nobody."""
+"""Chooses the generator of covariates: of those that pass the privacy check, the most faithful."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.arguments import nearest
 from trial_sim.covariates.bootstrap import Bootstrap
 from trial_sim.covariates.cart import SMALL, SequentialCart
 from trial_sim.covariates.copula import GaussianCopula
 from trial_sim.covariates.relations import Related, find_relations
-from trial_sim.data.column_checks import nearest
 from trial_sim.data.schema import Column
 
 GENERATORS: dict[str, Any] = {

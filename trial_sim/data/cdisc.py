@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.data.column_checks import first_row, nearest, numbers, plain
+from trial_sim.base.arguments import nearest
+from trial_sim.data.column_checks import first_row, numbers, plain
 from trial_sim.data.endpoints import (
     Binary,
     Continuous,

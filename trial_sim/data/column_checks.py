@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
-
-def nearest(name: object, known: Sequence[object]) -> str:
-    """A hint for a misspelt name: ``"; did you mean 'age'?"``, or the known names."""
-    names = [str(k) for k in known]
-    close = get_close_matches(str(name), names, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(names[:20])}" if names else ""
 
 
 def first_row(mask: pd.Series | np.ndarray) -> int:

@@ -18,10 +18,10 @@ from typing import Any
 
 import pandas as pd
 
+from trial_sim.base.arguments import nearest
 from trial_sim.base.parquet import read_parquet
 from trial_sim.base.plain_yaml import read_plain
 from trial_sim.data import cdisc
-from trial_sim.data.column_checks import nearest
 from trial_sim.data.endpoints import Endpoint, endpoint_from_dict
 from trial_sim.data.trial import Trial
 

@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.arguments import nearest
 from trial_sim.base.storage import storable
 from trial_sim.data.column_checks import (
     check_counts,
     check_flag,
     check_time,
     first_row,
-    nearest,
     numbers,
     plain,
 )

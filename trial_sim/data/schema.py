@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.arguments import nearest
 from trial_sim.base.storage import storable
-from trial_sim.data.column_checks import nearest, plain, plain_series, type_name
+from trial_sim.data.column_checks import plain, plain_series, type_name
 from trial_sim.data.endpoints import Endpoint, endpoint_from_dict
 
 FEWEST_ON_GRID = 4  # distinct values from which a grid is read: three lie on one by chance

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.arguments import nearest
 from trial_sim.data.column_checks import (
     MOST_OWN,
     check_category,
     check_finite,
     first_row,
-    nearest,
     plain,
     plain_table,
 )

@@ -9,7 +9,8 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from trial_sim.base.records import Record, as_breakpoints, as_floats, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import Record, as_breakpoints, as_floats
 from trial_sim.numerics.piecewise_hazards import times_from_exponentials
 from trial_sim.numerics.random_streams import Streams
 
@@ -173,13 +174,21 @@ class Accrual(Record):
                 f"but n_patients is {n_patients}"
             )
 
-    def sample(self, streams: Streams, n_patients: int) -> np.ndarray:
-        """Enrolment times, (n_trials, n_patients) float64 months, ascending in each trial."""
+    def sample(self, streams: Streams, n_patients: int, planned: int | None = None) -> np.ndarray:
+        """Enrolment times, (n_trials, n_patients) float64 months, ascending in each trial.
+
+        planned: patients of the plan where more are drawn, of a trial that grows: the first so many
+            come as they would without the others, who follow at the same rate.
+        """
+        n = n_patients if planned is None else planned
         if self.process == "poisson":
             target = streams.exponential("accrual", n_patients)
         elif self.process == "uniform":
-            sums = np.cumsum(streams.exponential("accrual", n_patients + 1), axis=1)
-            target = sums[:, :-1] * (n_patients / sums[:, -1:])
+            sums = np.cumsum(streams.exponential("accrual", max(n_patients, n) + 1), axis=1)
+            target = sums[:, :n] * (n / sums[:, n : n + 1])
+            if n_patients > n:
+                later = n + sums[:, n + 1 :] - sums[:, n : n + 1]
+                target = np.concatenate([target, later], axis=1)
         else:
             target = np.tile(np.arange(n_patients) + 0.5, (streams.n_trials, 1))
         if self.rate_cv > 0:

@@ -12,15 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.base.records import (
-    Record,
-    as_floats,
-    as_number,
-    as_whole,
-    from_plain,
-    nearest,
-    to_plain,
-)
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import Record, as_floats, as_number, as_whole, from_plain, to_plain
 from trial_sim.design.accrual import Accrual, Dropout
 from trial_sim.design.look_rules import (
     CalendarLooks,
@@ -40,7 +33,7 @@ from trial_sim.design.randomization import (
     ResponseAdaptive,
     code_type,
 )
-from trial_sim.design.tests import TIME_TESTS, check_options, check_test
+from trial_sim.design.tests import TESTS, check_options, check_test, is_on_times
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.family_bounds import (
@@ -248,7 +241,7 @@ class Design(Record):
 
     def _warn_fractions(self) -> None:
         """Warn of boundaries made for other information fractions than the looks have."""
-        planned = self.looks.planned_fractions(self.test_name in TIME_TESTS)
+        planned = self.looks.planned_fractions(is_on_times(self.test_name))
         if planned is None or self.boundaries is None or self.max_information is not None:
             return
         made_for = np.atleast_1d(np.asarray(self.boundaries.information_fractions, dtype=float))
@@ -397,7 +390,7 @@ class Design(Record):
 
     def _warn_unreachable(self) -> None:
         missing = self.looks.unreachable(self.n_patients)
-        if missing and self.test_name != "lwyy":  # there a patient can have many events
+        if missing and "recurrent" not in TESTS[self.test_name].kinds:  # there events repeat
             which = ", ".join(map(str, missing))
             warnings.warn(
                 f"look(s) {which} cannot be reached with {self.n_patients} patients; simulated "
@@ -489,15 +482,18 @@ class Design(Record):
         """Parameters of the test."""
         return () if isinstance(self.test, str) else tuple(self.test[1:])
 
-    def draw_strata(self, streams: Streams) -> dict[str, np.ndarray]:
+    def draw_strata(self, streams: Streams, n_patients: int | None = None) -> dict[str, np.ndarray]:
         """Levels of each stratification factor, (n_trials, n_patients) codes from 0.
 
         int8, or int32 of a factor with more than 128 levels.
+
+        n_patients: other than the design's, of a trial that grows.
         """
+        n = self.n_patients if n_patients is None else n_patients
         drawn = {}
         for factor, levels in self.strata.items():
             edges = np.cumsum(np.array(list(levels.values()), dtype=float))[:-1]
-            u = streams.uniform(f"stratum {factor}", self.n_patients)
+            u = streams.uniform(f"stratum {factor}", n)
             drawn[factor] = np.searchsorted(edges, u, side="right").astype(code_type(len(levels)))
         return drawn
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
+from trial_sim.adaptive.closed_tests import MOST_HYPOTHESES
+from trial_sim.adaptive.combination_tests import FisherDesign, fisher_design
 from trial_sim.adaptive.rules import (
+    UNADJUSTED,
     Action,
     AddArm,
     Arm,
@@ -18,10 +26,13 @@ from trial_sim.adaptive.rules import (
     Quantity,
     Reallocate,
     Resize,
+    Restrict,
     Rule,
     Stop,
 )
-from trial_sim.base.records import Record, nearest
+from trial_sim.base.arguments import nearest, one_of
+from trial_sim.base.errors import TrialSimError
+from trial_sim.base.records import Record
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import (
     CalendarLooks,
@@ -29,7 +40,10 @@ from trial_sim.design.look_rules import (
     EventLooks,
     FollowUpLooks,
     Looks,
+    Observed,
 )
+from trial_sim.sequential.boundaries import exit_probabilities
+from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.plain_bounds import Bounds
 
 __all__ = ["AdaptiveDesign", "Milestone", "NotSimulated", "milestones_of"]
@@ -42,7 +56,7 @@ _COUNTED = {
 }
 
 
-class NotSimulated(ValueError):
+class NotSimulated(TrialSimError):
     """An adaptation that is declared and checked, but not simulated by this version."""
 
 
@@ -52,7 +66,8 @@ class Milestone(Record):
 
     Attributes:
         name: of the milestone. when: a rule of one look, such as ``EventLooks([120])``.
-        rules: looked at in order. arms, population: whose data; None for all.
+        rules: looked at in order.
+        arms, population: whose patients and events ``when`` counts; None for all.
 
     Examples:
         >>> import trial_sim as ts
@@ -107,11 +122,15 @@ def _contradiction(one: Action, other: Action) -> str:
     """Why two actions of one moment cannot both be done; empty if they can."""
     if isinstance(one, Stop) or isinstance(other, Stop):
         same = one == other
-        return "" if same else f"{one} and {other}, and nothing can be done after a stop"
+        words = f"{one.in_words} and {other.in_words}"
+        return "" if same else f"{words}, and nothing can be done after a stop"
     if {type(one), type(other)} == {DropArm, AddArm} and one.arm == other.arm:  # type: ignore[attr-defined]
         return f"arm {one.arm!r} is dropped and added"  # type: ignore[attr-defined]
-    if type(one) is type(other) and isinstance(one, Resize | Reallocate | Pause) and one != other:
-        return f"{one} and {other}"
+    several = Resize | Reallocate | Pause | Restrict
+    if type(one) is type(other) and isinstance(one, several) and one != other:
+        if isinstance(one, Resize) and (one.n is None) != (other.n is None):  # type: ignore[attr-defined]
+            return ""  # patients by one, events by the other
+        return f"{one.in_words} and {other.in_words}"
     return ""
 
 
@@ -119,17 +138,21 @@ def _contradiction(one: Action, other: Action) -> str:
 class AdaptiveDesign(Record):
     """A trial with milestones: a design, and the rules by which it changes while it runs.
 
-    ``simulate`` takes one whose rules are stops by z, and gives the bytes of the equal
-    :class:`Design` of looks and boundaries. Other actions and quantities are declared, checked and
-    written, and refused by ``simulate`` by name.
+    Where all rules are stops by z, ``simulate`` gives the bytes of the equal :class:`Design` of
+    looks and boundaries; otherwise an ``AdaptiveResult``.
 
     Attributes:
-        design: arms, patients, accrual, test and all else. Its looks and boundaries are replaced by
-            the milestones; information fractions of its boundaries are the weights of stages.
+        design: arms, patients, accrual, test and all else. Its looks are replaced by the
+            milestones. Its boundaries are those of the closed test, at milestones without a rule
+            ``Rule(Quantity("z") >= bound, Stop("efficacy"))``; without any of both there is one
+            test of level ``alpha``, at the last milestone.
         milestones: in order; the last ends the trial.
         closed_test: how the error is held; needed by every adaptation that shows the treatment's
             effect other than a stop.
-        later_arms: arms that ``AddArm`` may open, as :class:`Arm`.
+        later_arms: arms that ``AddArm`` may open, or that open at a month, as :class:`Arm`.
+        populations: name → {factor: level, or several}, for rules; a level's own name is one, too.
+        controls: of an arm that opens later: "concurrent" (patients of the control who came while
+            it was open) or "all".
 
     Examples:
         >>> import trial_sim as ts
@@ -145,14 +168,38 @@ class AdaptiveDesign(Record):
         True
         >>> [rule.in_words for rule in adaptive.milestones[1].rules]
         ["if z >= 1.97743: Stop(reason='efficacy')"]
-        >>> ts.AdaptiveDesign.from_yaml(adaptive.to_yaml()) == adaptive
-        True
+        >>> ts.AdaptiveDesign.from_yaml(adaptive.to_yaml()) == adaptive, adaptive.needs_engine
+        (True, False)
+        >>> grows = ts.Rule(ts.Quantity("conditional_power") < 0.8, ts.Resize(n=300))
+        >>> larger = ts.AdaptiveDesign(
+        ...     design,
+        ...     [
+        ...         ts.Milestone("interim", ts.EventLooks([60]), grows),
+        ...         ts.Milestone("final", ts.EventLooks([120])),
+        ...     ],
+        ...     ts.ClosedTest(),
+        ... )
+        >>> larger.needs_engine, larger.most_patients, larger.alpha
+        (True, 300, 0.025)
+        >>> larger.fractions.tolist(), larger.efficacy_bounds.round(3).tolist()
+        ([0.5, 1.0], [2.797, 1.977])
+        >>> larger.arms, larger.added_arms, larger.tested_populations, larger.hypotheses
+        ({'control': 1, 'treatment': 1}, (), (None,), (('treatment', None),))
+        >>> larger.whole_design.n_looks, larger.fisher.critical_values.round(4).tolist()
+        (2, [0.0158, 0.0022])
+        >>> by_marker = design.replace(strata={"marker": {"+": 0.4, "-": 0.6}})
+        >>> larger.replace(design=by_marker).members("+")
+        {'marker': (0,)}
+        >>> ts.simulate(larger, ts.PiecewiseExponential(12, hazard_ratio=0.7), 50).n_trials
+        50
     """
 
     design: Design
     milestones: Any
     closed_test: ClosedTest | None = None
     later_arms: Any = ()
+    populations: Mapping[str, Any] = field(default_factory=dict)
+    controls: str = "concurrent"
 
     def __post_init__(self) -> None:
         if not isinstance(self.design, Design):
@@ -171,9 +218,56 @@ class AdaptiveDesign(Record):
         object.__setattr__(self, "later_arms", later)
         if self.closed_test is not None and not isinstance(self.closed_test, ClosedTest):
             raise TypeError(f"closed_test must be a ClosedTest, got {self.closed_test!r}")
+        one_of("controls", self.controls, ("concurrent", "all"))
+        for arm in later:
+            if arm.name in self.design.arms:
+                raise ValueError(f"the later arm {arm.name!r} is an arm of the design already")
+        for name in self.populations:
+            self.members(name)
         for milestone in milestones:
             self._check(milestone)
         self._check_error()
+
+    def members(self, population: str) -> dict[str, tuple[int, ...]]:
+        """The levels, as codes, that a patient of a population has: factor → codes.
+
+        Raises:
+            ValueError: if neither ``populations`` nor the strata have it.
+        """
+        strata = self.design.strata
+        if population in self.populations:
+            given = self.populations[population]
+            if not isinstance(given, Mapping) or not given:
+                raise ValueError(
+                    f"population {population!r} must be {{factor: level}}, got {given!r}"
+                )
+        else:
+            having = [factor for factor, levels in strata.items() if population in levels]
+            if len(having) != 1:
+                known = [
+                    *self.populations,
+                    *(name for levels in strata.values() for name in levels),
+                ]
+                many = f": the strata {having} have it" if having else nearest(population, known)
+                raise ValueError(f"there is no population {population!r}{many}")
+            given = {having[0]: population}
+        found = {}
+        for factor, wanted in given.items():
+            if factor not in strata:
+                raise ValueError(
+                    f"population {population!r}: the design has no stratum {factor!r}"
+                    f"{nearest(factor, strata)}"
+                )
+            levels = list(strata[factor])
+            names = [wanted] if isinstance(wanted, str) else list(wanted)
+            for name in names:
+                if name not in levels:
+                    raise ValueError(
+                        f"population {population!r}: stratum {factor!r} has no level {name!r}"
+                        f"{nearest(name, levels)}"
+                    )
+            found[factor] = tuple(levels.index(name) for name in names)
+        return found
 
     def _check(self, milestone: Milestone) -> None:
         where = f"milestone {milestone.name!r}"
@@ -186,15 +280,30 @@ class AdaptiveDesign(Record):
         for rule in milestone.rules:
             action = rule.action
             for one in rule.when.comparisons():
-                if one.quantity.arm is not None:
-                    _known(one.quantity.arm, known, where)
+                for asked in one.quantity.quantities:
+                    if asked.arm is not None:
+                        _known(asked.arm, known, where)
+                    if asked.population is not None:
+                        self.members(asked.population)
+                    if asked.endpoint is not None:
+                        raise NotSimulated(
+                            f"{where}: quantities of another endpoint ({asked.endpoint!r}) are not "
+                            "simulated"
+                        )
+            if isinstance(action, Restrict):
+                self.members(action.population)
             if isinstance(action, DropArm) and action.arm is not None:
                 _known(action.arm, known, where)
                 if action.arm == next(iter(self.design.arms)):
                     raise ValueError(f"{where} drops the control {action.arm!r}: nothing is left")
             if isinstance(action, Reallocate):
-                for name in action.weights:
+                for name in action.weights or ():
                     _known(name, known, where)
+                if action.by is not None and action.least * len(known) >= 1:
+                    raise ValueError(
+                        f"{where}: a least share of {action.least:g} is too much for "
+                        f"{len(known)} arms"
+                    )
             if isinstance(action, AddArm):
                 if action.arm not in added:
                     raise ValueError(
@@ -213,6 +322,36 @@ class AdaptiveDesign(Record):
                         f"{where}: Resize to at most {action.n:g} patients is below the "
                         f"{planned} planned"
                     )
+            if isinstance(action, Resize) and action.events is not None:
+                counted = [
+                    m.when.events[0] for m in self.milestones if isinstance(m.when, EventLooks)
+                ]
+                if not counted:
+                    raise ValueError(
+                        f"{where}: Resize to {action.events:g} events, and no milestone counts "
+                        "events"
+                    )
+                if action.events < counted[-1]:
+                    raise ValueError(
+                        f"{where}: Resize to at most {action.events:g} events is below the "
+                        f"{counted[-1]} planned"
+                    )
+                if action.events > self.most_patients and self.design.test_name != "lwyy":
+                    raise ValueError(
+                        f"{where}: Resize to {action.events:g} events can never be reached with "
+                        f"{self.most_patients} patients"
+                    )
+
+    @property
+    def most_patients(self) -> int:
+        """Patients at most, after every rule that may add some."""
+        sizes = [
+            int(rule.action.n)
+            for milestone in self.milestones
+            for rule in milestone.rules
+            if isinstance(rule.action, Resize) and rule.action.n is not None
+        ]
+        return max([self.design.n_patients, *sizes])
 
     def _enrolment_is_over(self, milestone: Milestone) -> bool:
         when = milestone.when
@@ -234,28 +373,233 @@ class AdaptiveDesign(Record):
             for rule in milestone.rules
             if rule.action.unblinds and not rule.blinded
         ]
-        if not unblinded:
-            return
-        if self.closed_test is None:
+        test = self.closed_test
+        if test is None and self.needs_engine and len(self.arms) > 2:
+            raise ValueError(
+                f"{len(self.arms) - 1} arms are compared with the control, and the error of the "
+                "family is not controlled: give closed_test=ClosedTest(...), or "
+                "ClosedTest(intersection='unadjusted') to have all of alpha for each"
+            )
+        if unblinded and test is None:
             milestone, rule = unblinded[0]
             raise ValueError(
                 f"milestone {milestone.name!r}: {type(rule.action).__name__} by "
                 f"{rule.when.in_words} needs a method for the type I error, which is not "
                 "controlled otherwise: give closed_test=ClosedTest(...)"
             )
-        test = self.closed_test
-        if test.combine != "inverse_normal":
+        if test is None:
             return
-        if test.weights is None and self.design.boundaries is None:
-            raise ValueError(
-                "the closed test has no weights for its stages: give ClosedTest(weights=[...]), "
-                "or boundaries whose information fractions say them"
-            )
+        for milestone in self.milestones:
+            for rule in milestone.rules:
+                if test.combine == "conventional" or is_bound(rule):
+                    continue
+                names = {q.name for one in rule.when.comparisons() for q in one.quantity.quantities}
+                if rule.action == Stop("efficacy") and "rejected" not in names:
+                    raise ValueError(
+                        f"milestone {milestone.name!r}: a stop for efficacy by "
+                        f"{rule.when.in_words} is not controlled by the closed test: stop by "
+                        "Quantity('z') at or above a bound or by Quantity('rejected'), or name "
+                        "combine='conventional', which holds no error"
+                    )
+        if self.design.sided != 1:
+            raise ValueError("a closed test is one-sided: make the boundaries with sided=1")
         if test.weights is not None and len(test.weights) != len(self.milestones):
             raise ValueError(
                 f"the closed test has {len(test.weights)} weights for {len(self.milestones)} "
                 "milestones: one a stage is needed"
             )
+        weighted = test.weights is not None or self.design.boundaries is not None
+        if unblinded and test.combine == "inverse_normal" and not weighted:
+            raise ValueError(
+                "the closed test has no weights for its stages: give ClosedTest(weights=[...]), "
+                "or boundaries whose information fractions say them"
+            )
+        self._check_stages(test)
+
+    def _check_stages(self, test: ClosedTest) -> None:
+        n_stages, bounds = len(self.milestones), self.design.boundaries
+        given = n_stages if bounds is None else len(np.atleast_1d(bounds.efficacy_bounds))
+        if given != n_stages:
+            raise ValueError(f"boundaries have {given} look(s) for {n_stages} milestones")
+        several = len(self.arms) > 2 and len(self.tested_populations) > 1
+        nested = len(self.tested_populations) > 2
+        if test.intersection in ("dunnett", "spiessens_debois") and (several or nested):
+            raise ValueError(
+                f"intersection {test.intersection!r} is for several arms or for one population "
+                "within all patients, not for more: name 'simes', 'bonferroni' or 'sidak'"
+            )
+        if len(self.hypotheses) > MOST_HYPOTHESES and test.intersection != UNADJUSTED:
+            raise ValueError(
+                f"a closed test takes up to {MOST_HYPOTHESES} hypotheses, got "
+                f"{len(self.hypotheses)}"
+            )
+        if test.combine == "fisher":
+            if any(np.isfinite(_bounds_at(one)) for one in self.milestones):
+                raise ValueError(
+                    "Fisher's combination has bounds of its own: leave out the rules of z that "
+                    "stop for efficacy"
+                )
+            return
+        efficacy = self.efficacy_bounds
+        if test.combine == "conditional_error" and (n_stages != 2 or np.isfinite(efficacy[0])):
+            raise ValueError(
+                "combine='conditional_error' takes two milestones and no rejection at the first: "
+                "give no boundaries, or Bounds([None, 1.96])"
+            )
+        if not np.isfinite(efficacy).any() and not self._succeeds_by_rules:
+            raise ValueError("the closed test never rejects: no milestone has an efficacy bound")
+        level = self._level()
+        if level > self.alpha + 1e-4:
+            warnings.warn(
+                f"the bounds {np.round(efficacy, 4).tolist()} at information fractions "
+                f"{np.round(self.fractions, 4).tolist()} have a level of {level:.4f}, above alpha "
+                f"{self.alpha:g}: the error is not held at alpha",
+                stacklevel=6,
+            )
+        if test.combine == "conventional" and any(
+            rule.action.unblinds and not rule.blinded
+            for milestone in self.milestones
+            for rule in milestone.rules
+        ):
+            warnings.warn(
+                "combine='conventional' holds no error by itself: family_wise_error(...) shows it",
+                stacklevel=6,
+            )
+
+    def _level(self) -> float:
+        """Level of the efficacy bounds, futility ignored."""
+        none = np.full(len(self.milestones), -np.inf)
+        exits = exit_probabilities(self.fractions, self.efficacy_bounds, none, 0.0, 1)
+        return float(exits.rejection.sum())
+
+    @property
+    def alpha(self) -> float:
+        """One-sided level of the whole trial."""
+        bounds = self.design.boundaries
+        if isinstance(bounds, GroupSequential):
+            return float(bounds.alpha)
+        return float(self.design.alpha)
+
+    @cached_property
+    def fractions(self) -> np.ndarray:
+        """Planned information at each milestone, as a share of the last, (n_milestones,)."""
+        n = len(self.milestones)
+        test, bounds = self.closed_test, self.design.boundaries
+        if test is not None and test.weights is not None:
+            squares = np.square(np.asarray(test.weights, dtype=float))
+            return np.cumsum(squares) / squares.sum()
+        if bounds is not None:
+            given = np.atleast_1d(np.asarray(bounds.information_fractions, dtype=float))
+            if len(given) == n:
+                return given / given[-1]
+        counts = [
+            float(getattr(one.when, _COUNTED[type(one.when)])[0])
+            for one in self.milestones
+            if type(one.when) in _COUNTED
+        ]
+        if len(counts) == n and all(b > a for a, b in itertools.pairwise(counts)):
+            return np.array(counts) / counts[-1]
+        return (np.arange(n) + 1.0) / n
+
+    @cached_property
+    def efficacy_bounds(self) -> np.ndarray:
+        """Bounds of the combined z at the milestones, (n_milestones,); inf where there is none."""
+        n = len(self.milestones)
+        ruled = np.array([_bounds_at(one) for one in self.milestones])
+        planned = self.design.boundaries
+        if planned is not None:
+            given = np.atleast_1d(np.asarray(planned.efficacy_bounds, dtype=float)).copy()
+        else:
+            given = np.full(n, np.inf)
+        if np.isfinite(ruled[:-1]).any() or (planned is not None and np.isfinite(ruled).any()):
+            given[:-1] = np.inf  # rules say where there are bounds
+        if planned is None and not np.isfinite(ruled[-1]) and self._succeeds_by_rules:
+            pass
+        elif planned is None and not np.isfinite(ruled[-1]):
+            if np.isfinite(ruled).any():
+                raise ValueError(
+                    f"milestone {self.milestones[-1].name!r}, the last, has no bound, while "
+                    "earlier ones have: give it Rule(Quantity('z') >= bound, Stop())"
+                )
+            given[-1] = float(-ndtri(self.design.alpha))
+        return np.where(np.isfinite(ruled), ruled, given)
+
+    @property
+    def _succeeds_by_rules(self) -> bool:
+        """Whether a rule other than a bound of z declares success, as Bayesian designs do."""
+        return any(
+            rule.action == Stop("efficacy")
+            and not is_bound(rule)
+            and "rejected"
+            not in {q.name for one in rule.when.comparisons() for q in one.quantity.quantities}
+            for milestone in self.milestones
+            for rule in milestone.rules
+        )
+
+    @cached_property
+    def fisher(self) -> FisherDesign:
+        """Fisher's design, if the stages are so combined."""
+        return fisher_design(len(self.milestones), self.alpha)
+
+    @property
+    def added_arms(self) -> tuple[str, ...]:
+        """Arms that a rule may open."""
+        return tuple(
+            rule.action.arm
+            for milestone in self.milestones
+            for rule in milestone.rules
+            if isinstance(rule.action, AddArm)
+        )
+
+    @property
+    def arms(self) -> dict[str, float]:
+        """Arm → allocation while it is open, control first, later ones last."""
+        return {**self.design.arms, **{arm.name: arm.share for arm in self.later_arms}}
+
+    @cached_property
+    def tested_populations(self) -> tuple[str | None, ...]:
+        """Populations in which the treatment is tested: all patients (None), and those that
+        ``Restrict`` names."""
+        named = [
+            rule.action.population
+            for milestone in self.milestones
+            for rule in milestone.rules
+            if isinstance(rule.action, Restrict)
+        ]
+        return (None, *dict.fromkeys(named))
+
+    @cached_property
+    def hypotheses(self) -> tuple[tuple[str, str | None], ...]:
+        """(arm, population or None) of each hypothesis that the arm is no better than control."""
+        arms = list(self.arms)[1:]
+        return tuple((arm, population) for population in self.tested_populations for arm in arms)
+
+    @cached_property
+    def whole_design(self) -> Design:
+        """A design with all arms, and the milestones as its looks."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self.design.replace(
+                arms=self.arms,
+                looks=MilestoneLooks(tuple(one.when for one in self.milestones)),
+                boundaries=None,
+                multiplicity="unadjusted" if len(self.arms) > 2 else self.design.multiplicity,
+                max_information=None,
+            )
+
+    @property
+    def needs_engine(self) -> bool:
+        """Whether there is more to simulate than looks and boundaries."""
+        if self.closed_test is not None or self.later_arms:
+            return True
+        for milestone in self.milestones:
+            for rule in milestone.rules:
+                asked = rule.when
+                if not isinstance(rule.action, Stop):
+                    return True
+                if not isinstance(asked, Comparison) or asked.quantity != Quantity("z"):
+                    return True
+        return False
 
     def as_design(self) -> Design:
         """The equal design of looks and boundaries.
@@ -309,6 +653,43 @@ class AdaptiveDesign(Record):
 def _known(name: str, known: list[str], where: str) -> None:
     if name not in known:
         raise ValueError(f"{where} names the arm {name!r}{nearest(name, known)}")
+
+
+def _bounds_at(milestone: Milestone) -> float:
+    """The least z at which a rule of the milestone stops for efficacy; inf without such a rule."""
+    found = [
+        float(rule.when.value)
+        for rule in milestone.rules
+        if is_bound(rule)
+        if isinstance(rule.when, Comparison)
+    ]
+    return min(found, default=np.inf)
+
+
+def is_bound(rule: Rule) -> bool:
+    """Whether a rule is a bound of the closed test: a stop for efficacy if z reaches a number."""
+    asked = rule.when
+    return (
+        rule.action == Stop("efficacy")
+        and isinstance(asked, Comparison)
+        and asked.quantity == Quantity("z")
+        and asked.sign[0] == ">"
+    )
+
+
+@dataclass(frozen=True)
+class MilestoneLooks(Looks):
+    """Looks at milestones of any kinds, one after the other."""
+
+    rules: Any
+
+    @property
+    def n_looks(self) -> int:
+        return len(self.rules)
+
+    def times(self, observed: Observed) -> np.ndarray:
+        found = np.column_stack([rule.times(observed)[:, 0] for rule in self.rules])
+        return np.maximum.accumulate(found, axis=1)
 
 
 def _bounds_of(milestone: Milestone) -> tuple[float, float]:

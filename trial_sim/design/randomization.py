@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.base.records import Record, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import Record
 from trial_sim.design.randomization_kernels import (
     adapt,
     biased_coin,

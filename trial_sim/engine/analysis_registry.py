@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from trial_sim.design.design import Design
-from trial_sim.design.tests import TIME_TESTS
+from trial_sim.design.tests import TESTS, Statistic, tests_for
 from trial_sim.engine.analysis import Analysis
 from trial_sim.engine.response_analyses import (
     CountRatio,
     Gray,
+    KnownSpread,
     MeanDifference,
     MixedModel,
     Proportions,
@@ -17,7 +19,6 @@ from trial_sim.engine.response_analyses import (
     RateRatio,
 )
 from trial_sim.engine.survival_analyses import (
-    _WEIGHTS,
     Cox,
     CurveDifference,
     Logrank,
@@ -26,16 +27,85 @@ from trial_sim.engine.survival_analyses import (
     _weight_rows,
 )
 
-_KIND_TESTS = {
-    "time_to_event": TIME_TESTS,
-    "competing_risks": ("logrank", "gray", "cox"),
-    "recurrent": ("lwyy",),
-    "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
-    "continuous": ("t_test", "ancova"),
-    "ordinal": ("wilcoxon",),
-    "count": ("negative_binomial",),
-    "longitudinal": ("mmrm", "ancova", "t_test"),
+#: Builds a test's analysis from the design and the kind of outcomes.
+Builder = Callable[[Design, str], Any]
+
+
+def _better(design: Design) -> float:
+    """1 where higher values are better, -1 where lower ones are."""
+    better = design.better or ("lower" if design.test_name == "negative_binomial" else "higher")
+    return 1.0 if better == "higher" else -1.0
+
+
+def _weighted(design: Design, kind: str) -> WeightedLogrank:
+    weights = (
+        design.test_parameters[0]
+        if design.test_name == "max_combo"
+        else [(design.test_name, *design.test_parameters)]
+    )
+    return WeightedLogrank(_weight_rows(weights), design.stratified)
+
+
+def _curves(design: Design, kind: str) -> CurveDifference:
+    milestone = design.test_name == "milestone"
+    return CurveDifference(float(design.test_parameters[0]), milestone, design.stratified)
+
+
+def _proportions(design: Design, kind: str) -> Proportions:
+    margin = float(design.test_parameters[0]) if design.test_parameters else 0.0
+    return Proportions(design.test_name, margin, _better(design))
+
+
+def _mixed_model(design: Design, kind: str) -> MixedModel:
+    others = tuple(adjusted for adjusted in design.adjust if adjusted != "baseline")
+    return MixedModel(_better(design), others, design.stratified)
+
+
+_BUILDERS: dict[str, Builder] = {
+    "logrank": lambda design, kind: StratifiedLogrank() if design.stratified else Logrank(),
+    "fleming_harrington": _weighted,
+    "magirr_burman": _weighted,
+    "modestly_weighted": _weighted,
+    "max_combo": _weighted,
+    "cox": lambda design, kind: Cox(design.adjust, design.stratified),
+    "rmst": _curves,
+    "milestone": _curves,
+    "gray": lambda design, kind: Gray(),
+    "lwyy": lambda design, kind: RateRatio(),
+    "t_test": lambda design, kind: MeanDifference((), _better(design)),
+    "z_test": lambda design, kind: KnownSpread(float(design.test_parameters[0]), _better(design)),
+    "ancova": lambda design, kind: MeanDifference(
+        design.adjust or ("baseline",), _better(design), design.stratified
+    ),
+    "chi_square": _proportions,
+    "fisher": _proportions,
+    "farrington_manning": _proportions,
+    "cmh": _proportions,
+    "wilcoxon": lambda design, kind: Ranks(_better(design), design.stratified),
+    "negative_binomial": lambda design, kind: CountRatio(
+        _better(design), design.adjust, design.stratified
+    ),
+    "mmrm": _mixed_model,
 }
+
+
+def register_test(name: str, statistic: Statistic, build: Builder) -> None:
+    """Make a test statistic of one's own known by name to designs and to ``simulate``.
+
+    Args:
+        name: what ``Design(test=...)`` then takes.
+        statistic: for which kinds of outcomes, with how many parameters.
+        build: from design and kind of outcomes to an analysis
+            (:class:`trial_sim.engine.analysis.Analysis`).
+
+    Raises:
+        ValueError: there is such a test already. With ``backend="processes"`` each process must
+            register it, so do it in a module that they import.
+    """
+    if name in TESTS:
+        raise ValueError(f"there is a test {name!r} already")
+    TESTS[name] = statistic
+    _BUILDERS[name] = build
 
 
 def analysis_for(design: Design, kind: str) -> Analysis:
@@ -44,52 +114,13 @@ def analysis_for(design: Design, kind: str) -> Analysis:
     Raises:
         ValueError: if the design's test does not suit the outcomes.
     """
-    allowed = _KIND_TESTS.get(kind)
-    if allowed is None:
-        raise ValueError(f"outcomes are of unknown kind {kind!r}; known: {sorted(_KIND_TESTS)}")
-    if design.test_name not in allowed:
+    if kind not in TESTS[design.test_name].kinds:
+        allowed = tests_for(kind)
+        if not allowed:
+            kinds = sorted({k for statistic in TESTS.values() for k in statistic.kinds})
+            raise ValueError(f"outcomes are of unknown kind {kind!r}; known: {kinds}")
         raise ValueError(
             f"test {design.test_name!r} does not suit {kind} outcomes; use one of "
             f"{', '.join(map(repr, allowed))}"
         )
-    if kind == "time_to_event" or design.test_name in ("logrank", "cox"):
-        return survival_analysis(design)
-    return response_analysis(design, kind)
-
-
-def response_analysis(design: Design, kind: str) -> Any:
-    """The analysis that a design's test names, for endpoints that are not times."""
-    name, parameters = design.test_name, design.test_parameters
-    better = design.better or ("lower" if name == "negative_binomial" else "higher")
-    direction = 1.0 if better == "higher" else -1.0
-    if name in ("t_test", "ancova"):
-        if name == "t_test":
-            return MeanDifference((), direction)
-        return MeanDifference(design.adjust or ("baseline",), direction, design.stratified)
-    if name in ("chi_square", "fisher", "farrington_manning", "cmh"):
-        margin = float(parameters[0]) if parameters else 0.0
-        return Proportions(name, margin, direction)
-    if name == "wilcoxon":
-        return Ranks(direction, design.stratified)
-    if name == "negative_binomial":
-        return CountRatio(direction, design.adjust, design.stratified)
-    if name == "lwyy":
-        return RateRatio()
-    if name == "gray":
-        return Gray()
-    others = tuple(adjusted for adjusted in design.adjust if adjusted != "baseline")
-    return MixedModel(direction, others, design.stratified)
-
-
-def survival_analysis(design: Design) -> Analysis:
-    """The analysis that a design's test names, for time-to-event endpoints."""
-    name, parameters = design.test_name, design.test_parameters
-    if name == "logrank":
-        return StratifiedLogrank() if design.stratified else Logrank()
-    if name in _WEIGHTS:
-        return WeightedLogrank(_weight_rows([(name, *parameters)]), design.stratified)
-    if name == "max_combo":
-        return WeightedLogrank(_weight_rows(parameters[0]), design.stratified)
-    if name == "cox":
-        return Cox(design.adjust, design.stratified)
-    return CurveDifference(float(parameters[0]), name == "milestone", design.stratified)
+    return _BUILDERS[design.test_name](design, kind)  # type: ignore[no-any-return]

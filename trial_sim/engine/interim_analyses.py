@@ -19,8 +19,8 @@ from trial_sim.sequential.family_bounds import intersections
 from trial_sim.sequential.observed_spending import ObservedSpending
 
 # Decisions about one arm at one look.
-NOT_HELD, CONTINUE, EFFICACY, FUTILITY, NOT_REJECTED = 0, 1, 2, 3, 4
-DECISIONS = ("not held", "continue", "efficacy", "futility", "not rejected")
+NOT_HELD, CONTINUE, EFFICACY, FUTILITY, NOT_REJECTED, DROPPED = 0, 1, 2, 3, 4, 5
+DECISIONS = ("not held", "continue", "efficacy", "futility", "not rejected", "dropped")
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,10 @@ class Conducted:
     def join(cls, parts: list[Conducted]) -> Conducted:
         """Several batches as one, in the order of the trials."""
         order = np.argsort(np.concatenate([p.trial for p in parts]), kind="stable")
-        return cls(
+        kind = type(parts[0])
+        return kind(
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts])[order]
-               for f in fields(cls)}
+               for f in fields(kind)}
         )  # fmt: skip
 
 

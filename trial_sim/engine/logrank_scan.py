@@ -87,7 +87,7 @@ def _risk_sets(
         code = ended_code[a]
         group = running_one[b] + takes * ((code >> 1) - running_one[b])
         seen = np.uintp(takes & code)
-        place = spare + seen * (event_front - spare)  # what is no event is written to no avail
+        place = spare + seen * (event_front - spare)  # censored ones go to a spare row
         risk[place, 0] = at_front - one_front
         risk[place, 1] = one_front
         hit[place] = group

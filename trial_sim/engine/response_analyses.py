@@ -102,6 +102,33 @@ class MeanDifference:
         return z, effect, se
 
 
+@dataclass(frozen=True)
+class KnownSpread(_Wald):
+    """Difference of means whose standard deviation is known, as formulas of planning take it.
+
+    Attributes:
+        sd: standard deviation in both arms. direction: 1 if higher is better, else -1.
+    """
+
+    sd: float
+    direction: float
+    scale = "mean difference"
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Effect:
+        response = final_response(batch)
+        known = known_by(batch, look) & np.isfinite(response)
+        means, rest = [], 0.0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for code in (0, treated):
+                mine = known & (batch.arm == code)
+                n = mine.sum(axis=1)
+                means.append(np.where(mine, response, 0.0).sum(axis=1) / n)
+                rest = rest + 1.0 / n
+        return means[1] - means[0], self.sd * np.sqrt(rest)
+
+
 def t_to_z(t: np.ndarray, df: np.ndarray) -> np.ndarray:
     """Normal quantile with the same tail probability as a t statistic; 0 where it is NaN."""
     from scipy.special import ndtri, stdtr

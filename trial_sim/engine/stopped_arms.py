@@ -46,14 +46,14 @@ def close_arms(
     arm = _allocated(design, before, batch.scenario, at, month)
     if batch.redraw is not None:
         return _cut(batch.redraw(_put(batch.arm, rows, arm)), closed)
-    outcome = _rows_of(batch.outcome, rows)
+    outcome = rows_of(batch.outcome, rows)
     patients = replace(before, arm=arm)
     changed = arm != before.arm
     if changed.any():
-        outcome = _where(changed, batch.scenario.sample(patients), outcome)
+        outcome = where_changed(changed, batch.scenario.sample(patients), outcome)
     limit = np.take_along_axis(at, arm.astype(np.int64), axis=1) - patients.enrolment
     followed = follow(design, patients, outcome, np.maximum(limit, 0.0))
-    everything = _put_outcome(batch.outcome, rows, outcome)
+    everything = put_outcome(batch.outcome, rows, outcome)
     calendar = batch.calendar_event
     if everything.recurrences is not None:  # a patient may have more events in another arm
         calendar = calendar.reshape(*batch.arm.shape, -1)
@@ -113,7 +113,7 @@ def _allocated(
         place = first[mine, None] + np.arange(n)
         after = place < n
         place = np.minimum(place, n - 1)
-        streams = _Later(
+        streams = Later(
             Streams(
                 patients.streams.seed, patients.streams.scenario, patients.streams.trials[mine]
             ),
@@ -125,21 +125,21 @@ def _allocated(
             if len(codes)
             else codes[:, mine]
         )
-        rule = _rule_for(design.randomization, quota)
+        rule = rule_for(design.randomization, quota)
         drawn = rule.allocate(streams, quota, here, n_levels)  # type: ignore[arg-type]
         row = np.broadcast_to(mine[:, None], place.shape)
         arm[row[after], place[after]] = left[drawn[after]]
     return arm
 
 
-def _rule_for(rule: RandomizationRule, quota: np.ndarray) -> RandomizationRule:
+def rule_for(rule: RandomizationRule, quota: np.ndarray) -> RandomizationRule:
     """The design's rule; blocks of its default size where the given one fits no more."""
     if isinstance(rule, PermutedBlocks) and rule.block_size is not None:
         return rule if rule.block_size % quota.sum() == 0 else PermutedBlocks()
     return rule
 
 
-class _Later:
+class Later:
     """Streams that begin with a later patient of each trial."""
 
     def __init__(self, streams: Streams, place: np.ndarray) -> None:
@@ -152,11 +152,11 @@ class _Later:
         return np.take_along_axis(drawn, self._place[:, :n], axis=1)
 
 
-def _rows_of(outcome: OutcomeBatch, rows: np.ndarray) -> OutcomeBatch:
-    return _each(outcome, lambda values: values[rows])
+def rows_of(outcome: OutcomeBatch, rows: np.ndarray) -> OutcomeBatch:
+    return each_array(outcome, lambda values: values[rows])
 
 
-def _each(outcome: OutcomeBatch, change: Any) -> OutcomeBatch:
+def each_array(outcome: OutcomeBatch, change: Any) -> OutcomeBatch:
     """The outcome with a change made to each of its arrays."""
     found: dict[str, Any] = {}
     for item in fields(OutcomeBatch):
@@ -169,7 +169,7 @@ def _each(outcome: OutcomeBatch, change: Any) -> OutcomeBatch:
     return OutcomeBatch(**found)
 
 
-def _where(changed: np.ndarray, new: OutcomeBatch, old: OutcomeBatch) -> OutcomeBatch:
+def where_changed(changed: np.ndarray, new: OutcomeBatch, old: OutcomeBatch) -> OutcomeBatch:
     """New values for the patients whose arm has changed, the old ones for the others."""
     found: dict[str, Any] = {}
     for item in fields(OutcomeBatch):
@@ -206,7 +206,7 @@ def _put(everybody: np.ndarray, rows: np.ndarray, some: np.ndarray) -> np.ndarra
     return out
 
 
-def _put_outcome(everybody: OutcomeBatch, rows: np.ndarray, some: OutcomeBatch) -> OutcomeBatch:
+def put_outcome(everybody: OutcomeBatch, rows: np.ndarray, some: OutcomeBatch) -> OutcomeBatch:
     found: dict[str, Any] = {}
     for item in fields(OutcomeBatch):
         value, new = getattr(everybody, item.name), getattr(some, item.name)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.design.design import Design
 from trial_sim.exploration.fields import find_field, get_field, set_fields
 from trial_sim.exploration.grid import latin_hypercube

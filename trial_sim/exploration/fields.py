@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.design.design import Design
 
 Path = tuple[str, ...]

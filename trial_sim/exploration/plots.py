@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 
 if TYPE_CHECKING:
     from trial_sim.exploration.grid import WhatIf

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 
 if TYPE_CHECKING:
     from trial_sim.exploration.grid import WhatIf

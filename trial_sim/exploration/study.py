@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from trial_sim.arms.fitting import load_fitted
+from trial_sim.base.arguments import nearest
 from trial_sim.base.plain_yaml import read_plain
-from trial_sim.base.records import Record, from_plain, nearest
+from trial_sim.base.records import Record, from_plain
 from trial_sim.design.design import Design
 from trial_sim.scenarios import OutcomeScenario
 

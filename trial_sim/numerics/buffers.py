@@ -1,4 +1,4 @@
-"""Memory that is used again: the large arrays of a chunk of trials are those of the chunk before.
+"""Recycles large arrays: memory that one chunk of trials has finished with goes to the next.
 
 The allocator gives arrays of this size back to the system when they are freed, and takes every page
 of the next ones from it anew, which costs a third of the time of a chunk of 256 trials of 500

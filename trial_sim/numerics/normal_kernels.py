@@ -95,6 +95,15 @@ def bivariate_normal_cdf(h, k, rho):
 
 
 @njit(cache=True, nogil=True)
+def bivariate_normal_cdfs(h, k, rho):
+    """:func:`bivariate_normal_cdf` of many limits, h and k (n,)."""
+    out = np.empty(h.shape[0])
+    for i in range(h.shape[0]):
+        out[i] = bivariate_normal_cdf(h[i], k[i], rho)
+    return out
+
+
+@njit(cache=True, nogil=True)
 def _path_integral(limit, correlation, path):
     """P(all Z ≤ limit) minus the same under independence, for 3 or 4 dimensions (Plackett 1954)."""
     k = limit.shape[0]

@@ -1,4 +1,4 @@
-"""An arm that did not exist: the effects of several arms put together on the model's own scale.
+"""Predicts an arm that the trial did not have, by adding effects of its arms on the model's scale.
 
 The assumption is no interaction: hazard and rate ratios multiply, log odds and differences of means
 add, given the covariates; censoring, drop-out, gaps and residuals are the control's.

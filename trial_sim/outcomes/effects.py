@@ -1,4 +1,4 @@
-"""The contrast of two arms that a synthetic trial must replicate, one estimator a kind.
+"""Estimates the effect between two arms of a trial, by one standard estimator a kind of endpoint.
 
 Unadjusted, except for the baseline of a continuous or longitudinal endpoint (ANCOVA). Positive
 means more of the outcome in the treated arm.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.arguments import nearest
 from trial_sim.covariates.encoding import decode_column
-from trial_sim.data.column_checks import nearest
 from trial_sim.data.endpoints import Binary, Continuous, Count, Endpoint, Longitudinal
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.effects import contrast

@@ -1,158 +1,362 @@
-"""Models of events and dropout of an ongoing trial: fitted by maximum likelihood, with uncertainty.
+"""Hazards of events and of drop-out: fitted by families, averaged by how well each fits, drawn.
 
-Every model is a cumulative hazard with an inverse, so that residual times given survival so far are
-exact: H(T) = H(now) + an exponential.
+A draw is a family (chosen with its posterior probability, the same for all groups) and parameters
+from its posterior law. Whatever the family, what is kept of a draw is its cumulative hazard at
+nodes of time, straight between them, so that survival, residual times and curves are one formula.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numba as nb
 import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import as_breakpoints, as_floats
+from trial_sim.prediction.hazard_families import FAMILIES, WEIGHTS, Family, family
+from trial_sim.prediction.posterior import Posterior, sample_posterior
 
-MODELS = ("exponential", "weibull", "piecewise_exponential")
+AVERAGE = "average"
+MODELS = (AVERAGE, *FAMILIES)
+SHORTEST = 0.5 / 30.4375  # half a day: what a time of 0 means
+_PROPOSALS = 1200
+_NODES = 60  # of a sample of times, in its likelihood: as many by quantiles and by ratios
+_HORIZON = 720.0  # months, up to which cumulative hazards are laid out
+_EVENTS_A_PIECE = 25
+_MOST_PIECES = 5
+_LEAST_FOR_SPLINE = 10
+_WORTH_A_WARNING = np.log(20.0)  # evidence against the model used, over the best
 
 
-@dataclass(frozen=True)
-class FittedHazard:
-    """A hazard with parameters on the log scale.
+@dataclass(frozen=True, eq=False)
+class DrawnHazards:
+    """Cumulative hazards of groups, a draw a row.
 
     Attributes:
-        model: one of :data:`MODELS`.
-        theta: (p,) log rates of the pieces; for Weibull (log scale, log of 1/shape), the
-            parameters of survreg.
-        covariance: (p, p).
-        breakpoints: of the pieces. n_events: events used. log_likelihood: at the maximum.
+        nodes: (t,) months, from 0. cumulative: (n_draws, n_groups, t) at the nodes; straight
+            between them, and after the last as before it.
     """
 
-    model: str
-    theta: np.ndarray
-    covariance: np.ndarray
-    breakpoints: tuple[float, ...]
-    n_events: int
-    log_likelihood: float
+    nodes: np.ndarray
+    cumulative: np.ndarray
+
+    def at(self, months: np.ndarray) -> np.ndarray:
+        """Cumulative hazard at months (m,), (n_draws, n_groups, m)."""
+        before = np.searchsorted(self.nodes, months, side="right") - 1
+        place = np.clip(before, 0, len(self.nodes) - 2)
+        share = (months - self.nodes[place]) / (self.nodes[place + 1] - self.nodes[place])
+        low, high = self.cumulative[..., place], self.cumulative[..., place + 1]
+        return np.asarray(low + (high - low) * share)
+
+    def scaled(self, factor: Any) -> DrawnHazards:
+        """The same, multiplied by a number, or an array that broadcasts over draws and groups."""
+        return DrawnHazards(self.nodes, self.cumulative * factor)
+
+    def repeated(self, n_draws: int, n_groups: int) -> DrawnHazards:
+        """One draw of one or all groups, as many times."""
+        shape = (n_draws, n_groups, len(self.nodes))
+        return DrawnHazards(self.nodes, np.broadcast_to(self.cumulative, shape))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedHazards:
+    """Hazards of groups by one family or several.
+
+    Attributes:
+        groups: (n_groups,) their names. n_events: (n_groups,) events used.
+        families: name → family. posteriors: name → one posterior a group. weights: name →
+            posterior probability of the family. log_evidence: name → log evidence, groups together.
+        month: length of one typical month ``u``. crude: cumulative hazard there.
+    """
+
+    groups: tuple[str, ...]
+    n_events: np.ndarray
+    families: dict[str, Family]
+    posteriors: dict[str, list[Posterior]]
+    weights: dict[str, float]
+    log_evidence: dict[str, float]
+    month: float
 
     @property
-    def aic(self) -> float:
-        """Akaike's criterion."""
-        return 2 * len(self.theta) - 2 * self.log_likelihood
+    def table(self) -> pd.DataFrame:
+        """One row a family: weight, log evidence, and estimates by group."""
+        rows = []
+        for name, posts in self.posteriors.items():
+            row: dict[str, Any] = {
+                "model": name,
+                "weight": self.weights[name],
+                "log_evidence": self.log_evidence[name],
+            }
+            for group, post in zip(self.groups, posts):
+                text = ", ".join(
+                    f"{label} {value:.3g} ({np.sqrt(spread):.2g})"
+                    for label, value, spread in zip(
+                        self.families[name].labels, post.mode, np.diag(post.covariance)
+                    )
+                )
+                row[group] = text
+            rows.append(row)
+        return pd.DataFrame(rows).sort_values("weight", ascending=False, ignore_index=True)
 
-    def draw(self, n_draws: int, random: np.random.Generator) -> np.ndarray:
-        """Parameters, (n_draws, p): multivariate normal around the estimate.
+    def nodes(self) -> np.ndarray:
+        """Months at which the cumulative hazards are laid out."""
+        points = [np.array(f.breakpoints) * self.month for f in self.families.values()]
+        return np.unique(np.concatenate([[0.0], np.geomspace(0.05, _HORIZON, 120), *points]))
 
-        A rate whose events number none is drawn from its Jeffreys gamma posterior (stored as the
-        log of its mean with an infinite variance), since it has no normal approximation.
-        """
-        finite = np.isfinite(np.diag(self.covariance))
-        out = np.tile(self.theta, (n_draws, 1))
-        if finite.any():
-            block = self.covariance[np.ix_(finite, finite)]
-            out[:, finite] = random.multivariate_normal(self.theta[finite], block, n_draws)
-        for k in np.flatnonzero(~finite):
-            mean = np.exp(self.theta[k])
-            out[:, k] = np.log(np.maximum(random.gamma(0.5, mean / 0.5, n_draws), 1e-300))
+    def draw(self, n_draws: int, random: np.random.Generator) -> DrawnHazards:
+        """Draws of family and parameters."""
+        nodes = self.nodes()
+        out = np.empty((n_draws, len(self.groups), len(nodes)))
+        names = list(self.weights)
+        share = np.cumsum([self.weights[n] for n in names])
+        points = (np.arange(n_draws) + random.random()) / n_draws
+        chosen = random.permutation(np.minimum(np.searchsorted(share, points), len(names) - 1))
+        for k, name in enumerate(names):
+            rows = np.flatnonzero(chosen == k)
+            if rows.size == 0:
+                continue
+            for g, post in enumerate(self.posteriors[name]):
+                parameters = post.resample(len(rows), random)
+                out[rows, g] = self._curve(name, parameters, nodes)
+        return DrawnHazards(nodes, out)
+
+    def estimate(self) -> DrawnHazards:
+        """One draw: the survival of the families at their modes, averaged by their weights."""
+        nodes = self.nodes()
+        survival = np.zeros((len(self.groups), len(nodes)))
+        for name, posts in self.posteriors.items():
+            for g, post in enumerate(posts):
+                curve = self._curve(name, post.mode[None], nodes)[0]
+                survival[g] += self.weights[name] * np.exp(-curve)
+        with np.errstate(divide="ignore"):
+            cumulative = -np.log(survival)
+        return DrawnHazards(nodes, np.minimum(cumulative, 700.0)[None])
+
+    def _curve(self, name: str, parameters: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(parameters), len(nodes)))
+        found = self.families[name].hazard(parameters, nodes[1:] / self.month)[0]
+        # A spline may turn down beyond the data: a cumulative hazard does not.
+        out[:, 1:] = np.maximum.accumulate(np.minimum(found, 700.0), axis=1)
         return out
 
+    def misfit(self) -> str:
+        """What to say if another family fits much better than those used; empty otherwise."""
+        used = max(self.log_evidence[n] for n, w in self.weights.items() if w > 0)
+        best = max(self.log_evidence, key=lambda n: self.log_evidence[n])
+        if self.log_evidence[best] - used < _WORTH_A_WARNING:
+            return ""
+        ratio = np.exp(min(self.log_evidence[best] - used, 50.0))
+        names = ", ".join(n for n, w in self.weights.items() if w > 0)
+        return (
+            f"model {names!r} does not fit the follow-up: {best!r} is {ratio:,.0f} times as likely "
+            "on the same data; model='average' weighs all families"
+        )
 
-def fit_hazard(
-    time: np.ndarray,
-    event: np.ndarray,
-    model: str = "exponential",
-    breakpoints: tuple[float, ...] = (),
-    relative: np.ndarray | None = None,
-) -> FittedHazard:
-    """Fit a hazard by maximum likelihood.
 
-    Args:
-        time: (n,) months at risk. event: (n,) bool. model: one of :data:`MODELS`.
-        breakpoints: months at which a piecewise exponential changes.
-        relative: (n,) known hazard of each over that of the group (not for Weibull); None for 1.
+def chosen_families(model: Any) -> tuple[str, ...]:
+    """Families that a model names: one, several, or all for ``"average"``.
 
     Raises:
-        ValueError: for an unknown model, or Weibull with fewer than two events.
+        ValueError, TypeError: for names that are not known.
     """
-    if model not in MODELS:
-        raise ValueError(f"model {model!r} is unknown{nearest(model, MODELS)}")
-    if model == "weibull":
-        return _fit_weibull(time, event)
-    starts = np.array([0.0, *(breakpoints if model == "piecewise_exponential" else ())])
-    ends = np.append(starts[1:], np.inf)
-    each = np.clip(time[:, None], starts, ends) - starts
-    exposure = each.sum(axis=0) if relative is None else relative @ each
-    piece = np.searchsorted(starts, time[event], side="left") - 1
-    counts = np.bincount(np.maximum(piece, 0), minlength=len(starts)).astype(float)
-    # No event in a piece: half an event (Jeffreys), over the exposure there, or overall if none.
-    spread = np.where(exposure > 0, exposure, max(exposure.sum(), 1e-12))
-    theta = np.log(np.where(counts > 0, counts, 0.5) / spread)
-    variance = np.where(counts > 0, 1 / np.maximum(counts, 1), np.inf)
-    covariance = np.zeros((len(starts), len(starts)))
-    np.fill_diagonal(covariance, variance)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(counts > 0, counts * np.log(counts / spread) - counts, 0.0)
-    return FittedHazard(
-        model, theta, covariance, tuple(starts[1:]), int(event.sum()), float(terms.sum())
-    )
+    names = (model,) if isinstance(model, str) else model
+    if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) for n in names):
+        raise TypeError(f"model must be a name or a list of names of {MODELS}, got {model!r}")
+    for name in names:
+        if name not in MODELS:
+            raise ValueError(f"model {name!r} is unknown{nearest(name, MODELS)}; known: {MODELS}")
+    return FAMILIES if AVERAGE in names else tuple(dict.fromkeys(names))
 
 
-def _fit_weibull(time: np.ndarray, event: np.ndarray) -> FittedHazard:
-    """Weibull by maximum likelihood in (log scale, log 1/shape), as R's survreg writes it."""
-    if event.sum() < 2:
-        raise ValueError(f"a Weibull model needs two events or more, got {int(event.sum())}")
-    from scipy.optimize import minimize
+def fit_hazards(
+    time: np.ndarray,
+    event: np.ndarray,
+    group: np.ndarray,
+    groups: Sequence[str],
+    random: np.random.Generator,
+    model: Any = AVERAGE,
+    breakpoints: Any = (),
+    relative: np.ndarray | None = None,
+    planned: float | None = None,
+    compare: Sequence[str] = FAMILIES,
+) -> FittedHazards:
+    """Fit hazards to months at risk, by family and group.
 
-    t = np.maximum(time, 1e-9)
-    log_t = np.log(t)
-    events = event.astype(float)
+    Args:
+        time: (n,) months at risk. event: (n,) bool. group: (n,) index into ``groups``.
+        model: ``"average"``, a family or several. breakpoints: months of the piecewise exponential;
+            by quantiles of the event times if none are given.
+        relative: (n,) known hazard of each over that of the group; None for 1.
+        planned: rate a month that the prior is centred at; the crude rate if None or 0.
+        compare: families whose evidence is found beside, to tell a misfit.
 
-    def minus_log_likelihood(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        sigma = np.exp(theta[1])
-        w = (log_t - theta[0]) / sigma
-        e = np.exp(np.minimum(w, 700))
-        value = -np.sum(events * (w - theta[1] - log_t) - e)
-        gradient = np.array([np.sum(events - e) / sigma, np.sum(events * (w + 1) - w * e)])
-        return float(value), gradient
+    Raises:
+        ValueError, TypeError: for an unknown model or unusable breakpoints.
+    """
+    wanted = chosen_families(model)
+    points = check_breakpoints(breakpoints, wanted, time)
+    time = np.maximum(time, SHORTEST)
+    ratio = np.ones(len(time)) if relative is None else relative
+    seen = np.sort(time[event])
+    exposure, n_events = float(ratio @ time), len(seen)
+    month = float(np.median(seen)) if n_events >= 3 else max(exposure / max(len(time), 1), 1.0)
+    rate = (n_events + 0.5) / max(exposure, 1e-9)
+    if planned:
+        rate = (n_events + 1.0) / (exposure + 1.0 / planned)
+    cuts = np.array(points) if points else _cuts(seen)
+    knots = np.quantile(seen, [0.05, 0.5, 0.95]) if n_events >= _LEAST_FOR_SPLINE else np.zeros(3)
+    bent = bool((np.diff(knots) > 1e-3).all()) and knots[0] > 0
+    families: dict[str, Family] = {}
+    for name in dict.fromkeys([*wanted, *compare]):
+        if name == "piecewise_exponential" and not len(cuts):
+            continue
+        if name == "spline" and not bent:
+            continue
+        crude = min(max(rate * month, 1e-12), 50.0)
+        families[name] = family(name, crude, cuts / month, knots / month)
+    if not set(families) & set(wanted):  # too few events for what was named
+        families["exponential"] = family("exponential", min(max(rate * month, 1e-12), 50.0))
+        wanted = ("exponential",)
+    masks = [group == g for g in range(len(groups))]
+    samples = [_Sample.of(time[m] / month, event[m], ratio[m]) for m in masks]
+    posteriors: dict[str, list[Posterior]] = {}
+    evidence: dict[str, float] = {}
+    for name, one in families.items():
+        found = [sample_posterior(_density(one, s), one.mean, _PROPOSALS, random) for s in samples]
+        posteriors[name] = found
+        evidence[name] = float(sum(post.log_evidence for post in found))
+    scores = {n: np.log(WEIGHTS[n]) + evidence[n] for n in families if n in wanted}
+    total = float(logsumexp(list(scores.values())))
+    weights = {n: float(np.exp(scores[n] - total)) if n in scores else 0.0 for n in families}
+    counts = np.array([int(event[m].sum()) for m in masks])
+    return FittedHazards(tuple(groups), counts, families, posteriors, weights, evidence, month)
 
-    start = np.array([np.log(t.sum() / events.sum()), 0.0])
-    found = minimize(minus_log_likelihood, start, jac=True, method="BFGS", options={"gtol": 1e-8})
-    theta = found.x
-    sigma = np.exp(theta[1])
-    w = (log_t - theta[0]) / sigma
-    e = np.exp(w)
-    information = np.array(
-        [
-            [np.sum(e), np.sum(w * e - (events - e))],
-            [np.sum(w * e - (events - e)), np.sum(w * w * e + w * e - events * w)],
-        ]
-    )
-    information[0, 0] /= sigma**2
-    information[0, 1] = information[1, 0] = information[0, 1] / sigma
-    return FittedHazard(
-        "weibull", theta, np.linalg.inv(information), (), int(events.sum()), -float(found.fun)
-    )
+
+def check_breakpoints(value: Any, wanted: tuple[str, ...], time: np.ndarray) -> tuple[float, ...]:
+    """Breakpoints that the model and the data can use.
+
+    Raises:
+        ValueError, TypeError: for some that are not increasing, positive and within the follow-up,
+            or for a model that has none.
+    """
+    points = as_floats(value, "breakpoints") if value is not None and np.size(value) else ()
+    if not points:
+        return ()
+    if "piecewise_exponential" not in wanted:
+        raise ValueError(
+            f"breakpoints {list(points)} are not used by model {', '.join(wanted)!r}, only by "
+            "'piecewise_exponential' and 'average'"
+        )
+    as_breakpoints(points, len(points) + 1, "the model")
+    longest = float(time.max(initial=0.0))
+    if points[-1] >= longest:
+        raise ValueError(
+            f"breakpoints must lie within the follow-up, whose longest is {longest:g} months: "
+            f"nothing is known of the hazard after {points[-1]:g}"
+        )
+    return points
 
 
-def cumulative(fit: FittedHazard, theta: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Cumulative hazard: ``theta`` (p,), ``time`` any shape."""
-    if fit.model == "weibull":
-        with np.errstate(divide="ignore"):
-            return np.exp((np.log(time) - theta[0]) / np.exp(theta[1]))
-    starts = np.array([0.0, *fit.breakpoints])
-    ends = np.append(starts[1:], np.inf)
-    total = np.zeros(np.shape(time))
-    for start, end, rate in zip(starts, ends, np.exp(theta)):
-        total = total + rate * (np.clip(time, start, end) - start)
-    return total
+def _cuts(seen: np.ndarray) -> np.ndarray:
+    """Breakpoints by the events themselves: equal numbers of events, more pieces for more."""
+    n = min(len(seen) // _EVENTS_A_PIECE + 1, _MOST_PIECES)
+    if n < 2:
+        return np.empty(0)
+    cuts = np.unique(np.quantile(seen, np.arange(1, n) / n))
+    return cuts[(cuts > SHORTEST) & (cuts < seen[-1])]
 
 
-def invert(fit: FittedHazard, theta: np.ndarray, hazard: np.ndarray) -> np.ndarray:
-    """Time at which the cumulative hazard is ``hazard`` (any shape)."""
-    if fit.model == "weibull":
-        with np.errstate(divide="ignore"):
-            return np.exp(theta[0] + np.exp(theta[1]) * np.log(hazard))
-    starts = np.array([0.0, *fit.breakpoints])
-    rates = np.exp(theta)
-    reached = np.concatenate([[0.0], np.cumsum(rates[:-1] * np.diff(starts))])
-    piece = np.maximum(np.searchsorted(reached, hazard, side="right") - 1, 0)
-    return starts[piece] + (hazard - reached[piece]) / rates[piece]
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Times of one group, in as few numbers as their likelihood needs.
+
+    Attributes:
+        nodes: (m,) shares u. at_risk: (m,) weights with which cumulative hazards at the nodes make
+            the sum over patients. events: (m,) the same of log hazards over events.
+    """
+
+    nodes: np.ndarray
+    at_risk: np.ndarray
+    events: np.ndarray
+
+    @classmethod
+    def of(cls, u: np.ndarray, event: np.ndarray, ratio: np.ndarray) -> _Sample:
+        nodes = np.unique(u)
+        if len(nodes) > 2 * _NODES:
+            even = np.geomspace(nodes[0], nodes[-1], _NODES)
+            even[[0, -1]] = nodes[[0, -1]]
+            nodes = np.union1d(np.quantile(nodes, np.linspace(0, 1, _NODES)), even)
+        if len(nodes) < 2:
+            nodes = np.array([1.0, 2.0]) if len(nodes) == 0 else np.append(nodes, 2 * nodes[0])
+        return cls(nodes, _spread(nodes, u, ratio), _spread(nodes, u[event], np.ones(event.sum())))
+
+
+def _spread(nodes: np.ndarray, u: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weights on nodes that stand for weighted points by linear interpolation."""
+    place = np.clip(np.searchsorted(nodes, u, side="right") - 1, 0, len(nodes) - 2)
+    share = np.clip((u - nodes[place]) / (nodes[place + 1] - nodes[place]), 0.0, 1.0)
+    out = np.bincount(place, weight * (1 - share), len(nodes))
+    return np.asarray(out + np.bincount(place + 1, weight * share, len(nodes)))
+
+
+def _density(one: Family, sample: _Sample) -> Any:
+    """Log posterior density of a family, for one group."""
+    used = sample.events > 0
+
+    def log_density(parameters: np.ndarray) -> np.ndarray:
+        cumulative, log_hazard = one.hazard(parameters, sample.nodes)
+        value = log_hazard[:, used] @ sample.events[used] - cumulative @ sample.at_risk
+        return np.asarray(value + one.log_prior(parameters))
+
+    return log_density
+
+
+def residual_times(
+    nodes: np.ndarray,
+    cumulative: np.ndarray,
+    group: np.ndarray,
+    now: np.ndarray,
+    exposure: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Months on study at which the hazard still to come is spent.
+
+    Args:
+        nodes: (t,) months. cumulative: (n_draws, n_groups, t). group: (n_draws, m).
+        now: (m,) months on study already. exposure: (n_draws, m) cumulative hazard to come.
+        out: (n_draws, m), filled; inf where it is never spent.
+    """
+    place = np.clip(np.searchsorted(nodes, now, side="right") - 1, 0, len(nodes) - 2)
+    _residual_times(nodes, cumulative, group, now, place, exposure, out)
+
+
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def _residual_times(nodes, cumulative, group, now, place, exposure, out):
+    n_draws, m = exposure.shape
+    last = nodes.shape[0] - 2
+    for d in range(n_draws):
+        for i in range(m):
+            g = group[d, i]
+            k = place[i]
+            start = cumulative[d, g, k]
+            slope = (cumulative[d, g, k + 1] - start) / (nodes[k + 1] - nodes[k])
+            wanted = start + slope * (now[i] - nodes[k]) + exposure[d, i]
+            low = k
+            high = last + 1
+            while high - low > 1:  # the last node whose hazard is not above the one wanted
+                middle = (low + high) // 2
+                if cumulative[d, g, middle] <= wanted:
+                    low = middle
+                else:
+                    high = middle
+            start = cumulative[d, g, low]
+            slope = (cumulative[d, g, low + 1] - start) / (nodes[low + 1] - nodes[low])
+            if slope > 1e-12:
+                out[d, i] = max(nodes[low] + (wanted - start) / slope, now[i])
+            else:
+                out[d, i] = np.inf

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.records import as_floats, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import as_floats
 from trial_sim.design.design import Design
-from trial_sim.prediction.ongoing import OngoingTrial, read_ongoing
-
-_COLUMNS = ("arm", "enrolment", "response", "dropout", "time", "baseline")
+from trial_sim.prediction.ongoing import OngoingTrial, indicator, our_columns, read_ongoing
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,16 +59,11 @@ def read_responses(
         ValueError: for missing columns, a response that cannot be known yet, or values that do not
             suit the kind.
     """
-    columns = dict(columns or {})
-    allowed = (*_COLUMNS, *design.strata)
-    for name in columns:
-        if name not in allowed:
-            raise ValueError(f"there is no column {name!r} to map{nearest(name, allowed)}")
-    table = patients.rename(columns={v: k for k, v in columns.items()}).copy()
+    table = our_columns(patients, design, columns, ("response", "baseline"))
     for name in ("enrolment", "response"):
         if name not in table:
-            raise ValueError(f"patients need a column {name!r}{nearest(name, table.columns)}")
-    response = table["response"].to_numpy(dtype=float)
+            raise ValueError(f"patients need a column {name!r}{nearest(name, patients.columns)}")
+    response = _numbers(table["response"], "response")
     known = ~np.isnan(response)
     if kind == "binary" and not np.isin(response[known], (0, 1)).all():
         raise ValueError("response must be 0, 1 or missing for every patient of a binary endpoint")
@@ -77,20 +71,24 @@ def read_responses(
         raise ValueError("response must be a whole number of 0 or more, or missing, for counts")
     if not np.isfinite(response[known]).all():
         raise ValueError("response must be a finite number or missing, got infinity")
-    lost = table["dropout"].to_numpy() == 1 if "dropout" in table else np.zeros(len(table), bool)
+    lost = np.zeros(len(table), bool)
+    if "dropout" in table:
+        lost = indicator(table["dropout"], "dropout")
     if (lost & known).any():
         raise ValueError("a patient cannot both have a response and have dropped out")
     readout = float(design.readout if readout is None else readout)
     # First as if only those who are settled were followed: that places the cut-off.
-    given = table["time"].to_numpy(dtype=float) if "time" in table else np.full(len(table), np.nan)
+    given = _numbers(table["time"], "time") if "time" in table else np.full(len(table), np.nan)
     given = np.where(known, readout, given)
     settled = known | lost
-    first = table.assign(
+    first = table.drop(columns=[c for c in ("status", "end") if c in table]).assign(
         time=np.where(settled & ~np.isnan(given), given, 0.0), event=known.astype(int),
         dropout=lost.astype(int),
     )  # fmt: skip
-    placed = read_ongoing(first, design, cutoff, opened)
-    order = np.argsort(first["enrolment"].to_numpy(), kind="stable")
+    unlimited = design if design.follow_up is None else design.replace(follow_up=None)
+    placed = read_ongoing(first, unlimited, cutoff=cutoff, opened=opened, last_seen="followed")
+    assert placed.rows is not None
+    order = placed.rows
     response, known, lost, given = (v[order] for v in (response, known, lost, given))
     passed = placed.cutoff - placed.enrolment
     overdue = ~known & ~lost & (passed >= readout - 1e-9)
@@ -101,7 +99,7 @@ def read_responses(
     time = np.where(lost, np.minimum(time, readout * (1 - 1e-9)), time)
     baseline = None
     if "baseline" in table:
-        baseline = table["baseline"].to_numpy(dtype=float)[order]
+        baseline = _numbers(table["baseline"], "baseline")[order]
         if not np.isfinite(baseline).all():
             raise ValueError("baseline must be a number for every patient, got NaN or infinity")
     base = {f.name: getattr(placed, f.name) for f in fields(OngoingTrial)}
@@ -142,14 +140,14 @@ def read_visits(
     for name in names:
         if name not in patients:
             raise ValueError(f"patients need a column {name!r}{nearest(name, patients.columns)}")
-    visits = patients[names].to_numpy(dtype=float)
+    visits = np.column_stack([_numbers(patients[name], name) for name in names])
     if np.isinf(visits).any():
         raise ValueError("visits must be finite numbers or missing, got infinity")
     last = max(float(design.readout), months[-1])
     table = patients.assign(response=visits[:, -1])
     read = read_responses(table, design, "continuous", cutoff, opened, columns, last)
-    entered = table[columns.get("enrolment", "enrolment")].to_numpy()
-    visits = visits[np.argsort(entered, kind="stable")]
+    assert read.rows is not None
+    visits = visits[read.rows]
     seen = ~np.isnan(visits)
     when = read.enrolment[:, None] + np.array(months)
     if (seen & (when > read.cutoff + 1e-6)).any():
@@ -163,3 +161,15 @@ def read_visits(
     return replace(
         read, visits=visits, visit_months=tuple(months), time=np.maximum(read.time, reached)
     )
+
+
+def _numbers(values: pd.Series, name: str) -> np.ndarray:
+    """A column as (n,) float64, NaN where missing; text that is no number is refused by name."""
+    found = pd.to_numeric(values, errors="coerce")
+    wrong = found.isna() & values.notna() & (values.astype(str).str.strip() != "")
+    if wrong.any():
+        raise ValueError(
+            f"{name} must be a number or missing, got {values[wrong].iloc[0]!r} in row "
+            f"{values.index[wrong][0]!r}"
+        )
+    return found.to_numpy(dtype=float, na_value=np.nan)

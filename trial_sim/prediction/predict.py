@@ -1,38 +1,40 @@
 """An ongoing trial: when will it end, and will it succeed?
 
-Parameters of the outcome, dropout and enrolment models are drawn. Given them and the future
-enrolment, each patient has a probability of an event (or a known response) by a given month of his
-own, so that their number is Poisson-binomial: it is computed exactly and averaged over the draws.
-Look dates and the probability of success come from the same draws, each trial carried on patient by
-patient.
+Models of events, drop-out and enrolment are fitted, averaged by how well each fits, and drawn with
+their parameters. Given a draw the trial is carried on patient by patient, by the design's own
+engine: every date, number and chance of a prediction comes from these continued trials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import as_whole
 from trial_sim.design.design import Design
-from trial_sim.design.tests import TIME_TESTS
+from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.design.tests import tests_for
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.interim_analyses import EFFICACY, conduct, look_schedule
 from trial_sim.engine.survival_analyses import MAX_ARMS
 from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.numerics.random_streams import Streams
-from trial_sim.prediction.event_forecast import Forecast
+from trial_sim.prediction.assumptions import Change, Settings, changes_of
 from trial_sim.prediction.event_prediction import rest_of_events
 from trial_sim.prediction.ongoing import OngoingTrial, from_trial, read_ongoing
 from trial_sim.prediction.ongoing_responses import OngoingResponses, read_responses, read_visits
-from trial_sim.prediction.prediction_tables import curve, date_of, look_table, summary
+from trial_sim.prediction.prediction import Prediction
+from trial_sim.prediction.prediction_tables import curve, look_table, summary
 from trial_sim.prediction.response_forecast import rest_of_responses
 
 _KINDS = {
-    "time_to_event": TIME_TESTS,
+    "time_to_event": tests_for("time_to_event"),
     "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
     "continuous": ("t_test", "ancova"),
     "ordinal": ("wilcoxon",),
@@ -41,155 +43,19 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Prediction:
-    """What is expected of an ongoing trial.
-
-    Attributes:
-        trial, design: what was predicted from.
-        looks: one row a look still to come: look, probability that it is held, month (median,
-            lower, upper), days from the cut-off, calendar dates if known.
-        enrolment: month at which enrolment completes: median, lower, upper (and dates).
-        curve: month, and mean, median, lower, upper of patients and events (for endpoints that
-            are not times, here and below: known responses).
-        probability_of_success: share of continued trials that reject, parameters drawn.
-        conditional_power: the same with parameters fixed, by assumption: ``trend`` (estimates),
-            ``null`` (no difference, pooled), ``design`` (if design outcomes were given).
-        fits: fitted models by arm, dropout and enrolment. level: of the bands.
-
-    Examples:
-        >>> import numpy as np
-        >>> import pandas as pd
-        >>> import trial_sim as ts
-        >>> design = ts.Design(
-        ...     arms={"control": 1, "treatment": 1},
-        ...     n_patients=200,
-        ...     accrual=ts.Accrual(rate=20),
-        ...     looks=ts.EventLooks([60, 120]),
-        ... )
-        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.6)
-        >>> rng = np.random.default_rng(0)
-        >>> entered = np.sort(rng.uniform(0, 10, 150))
-        >>> followed = 12 - entered
-        >>> time = rng.exponential(17.0, 150)
-        >>> so_far = pd.DataFrame(
-        ...     {
-        ...         "enrolment": entered,
-        ...         "time": np.minimum(time, followed),
-        ...         "event": time <= followed,
-        ...         "arm": ["control", "treatment"] * 75,
-        ...     }
-        ... )
-        >>> expected = ts.predict(so_far, design, cutoff=12.0, opened="2026-01-01", n_draws=50)
-        >>> 0 <= expected.probability_of_events(60, month=20.0) <= 1
-        True
-        >>> sorted(expected.month_of_events(60)), expected.date(12.0).year
-        (['lower', 'median', 'upper'], 2027)
-        >>> expected.plot().get_ylabel()
-        'number'
-    """
-
-    trial: OngoingTrial
-    design: Design
-    looks: pd.DataFrame
-    enrolment: dict[str, Any]
-    curve: pd.DataFrame
-    probability_of_success: Estimate | None
-    conditional_power: dict[str, Estimate]
-    fits: dict[str, Any]
-    level: float
-    _events: Forecast
-
-    def __repr__(self) -> str:
-        """Looks, enrolment and chances of success in a screenful; nobody's arm."""
-        percent = f"{100 * self.level:g} %"
-        known = "events" if self.design.test_name in TIME_TESTS else "known responses"
-        lines = [
-            f"Prediction at month {self.trial.cutoff:.2f}: {len(self.trial.time)} of "
-            f"{self.design.n_patients} patients, {int(self.trial.event.sum())} {known}"
-            + (", blinded" if self.trial.blinded else "")
-        ]
-        if len(self.trial.time) < self.design.n_patients:
-            lines.append(f"  enrolment complete: {self._when(self.enrolment)}")
-        for row in self.looks.to_dict("records"):
-            lines.append(
-                f"  look {row['look']}: {self._when(row)}; reached in "
-                f"{100 * row['probability_reached']:.0f} % of the draws"
-            )
-        lines.append(f"  in brackets: {percent} bands")
-        if self.probability_of_success is not None:
-            chance = self.probability_of_success
-            lines.append(
-                f"  probability of success {chance.estimate:.3f} (Monte-Carlo error "
-                f"{chance.mcse:.3f})"
-            )
-        for name, value in self.conditional_power.items():
-            lines.append(f"  conditional power, {name}: {value.estimate:.3f}")
-        return "\n".join(lines)
-
-    def _when(self, row: Mapping[Any, Any]) -> str:
-        """Median and band of a month, as dates where the opening is known."""
-        median, lower, upper = (row[f"month_{name}"] for name in ("median", "lower", "upper"))
-        text = f"month {median:.1f} ({lower:.1f} to {upper:.1f})"
-        if self.trial.opened is None or not np.isfinite(median):
-            return text
-        dates = [date_of(self.trial, month) for month in (median, lower, upper)]
-        days = [f"{date:%Y-%m-%d}" for date in dates if date is not None]
-        return f"{text}, {days[0]} ({' to '.join(days[1:])})"
-
-    def probability_of_events(self, events: int, month: float) -> float:
-        """Chance of at least ``events`` events (or known responses) in all by ``month``.
-
-        Exact given the draws.
-
-        Args:
-            events: total, those seen included. month: since opening, at or after the cut-off.
-        """
-        return float(self._events.reach(int(events), np.array([month]))[0])
-
-    def month_of_events(self, events: int) -> dict[str, float]:
-        """Month by which ``events`` events are there: median, lower, upper of the exact law.
-
-        NaN where the chance of ever getting there is too small for the quantile.
-        """
-        return self._events.quantiles(int(events), self.level)
-
-    def date(self, month: float) -> pd.Timestamp | None:
-        """Calendar date of a month, if the trial's opening date is known."""
-        return date_of(self.trial, month)
-
-    def plot(self, ax: Any = None) -> Any:
-        """Enrolment and events, observed and predicted with bands; returns the Axes."""
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-        trial, curve = self.trial, self.curve
-        seen = np.sort((trial.enrolment + trial.time)[trial.event])
-        for name, past, colour in (
-            ("patients", trial.enrolment, "tab:blue"), ("events", seen, "tab:red"),
-        ):  # fmt: skip
-            ax.step(past, np.arange(1, len(past) + 1), where="post", color=colour, label=name)
-            ax.plot(curve["month"], curve[f"{name}_median"], color=colour, ls="--")
-            band = curve[f"{name}_lower"], curve[f"{name}_upper"]
-            ax.fill_between(curve["month"], *band, color=colour, alpha=0.2, lw=0)
-        ax.axvline(trial.cutoff, color="grey", lw=1)
-        ax.set_xlabel("months since opening")
-        ax.set_ylabel("number")
-        ax.legend(frameon=False)
-        return ax
-
-
 def predict(
     trial_so_far: Any,
-    design: Design,
+    design: Design | AdaptiveDesign,
     *,
     outcomes: Any = None,
-    model: str = "exponential",
-    breakpoints: tuple[float, ...] = (),
+    model: Any = "average",
+    breakpoints: Any = (),
+    enrolment: Any = "average",
     enrolment_window: float | None = None,
+    prior_patients: float = 4.0,
     looks_held: int | None = None,
-    n_draws: int = 400,
+    change: Mapping[str, Any] | Change | None = None,
+    n_draws: int = 1000,
     level: float = 0.9,
     seed: int = 0,
     **data: Any,
@@ -197,27 +63,40 @@ def predict(
     """Predict the rest of an ongoing trial: times to an event, responses, repeated measurements.
 
     Args:
-        trial_so_far: patients so far, as :func:`read_ongoing` (times),
+        trial_so_far: a table of the patients so far, as :func:`read_ongoing` (times),
             :func:`trial_sim.prediction.ongoing_responses.read_responses` or ``read_visits`` (for an
-            MMRM) takes them, or a ``Trial`` whose patients have a column ``enrolment``. A
-            stratified test needs the columns of the strata.
-        design: the design; its looks, boundaries, test, follow-up and accrual are obeyed.
+            MMRM) takes them; what they or ``ongoing_from_adam`` return; or a ``Trial`` with an
+            entry. A stratified test needs the columns of the strata.
+        design: the design; its looks, boundaries, test, follow-up and accrual are obeyed. An
+            ``AdaptiveDesign`` whose rules are stops by z is taken; other rules are refused.
         outcomes: the scenario the trial was planned with (with ``hazards``, such as
             PiecewiseExponential, or of the endpoint's kind), for conditional power under the
             design.
-        model: ``"exponential"``, ``"weibull"`` or ``"piecewise_exponential"`` with ``breakpoints``
-            within the follow-up; of times only.
-        enrolment_window: months before the cut-off whose accrual is taken to go on; all by default.
+        model: of times to the event: ``"average"`` over all by how well each fits, or
+            ``"exponential"``, ``"weibull"``, ``"log_logistic"``, ``"log_normal"``,
+            ``"piecewise_exponential"``, ``"spline"``, ``"cure"``, or a list of these.
+        breakpoints: months within the follow-up at which the piecewise exponential changes; by
+            numbers of events if none are given.
+        enrolment: ``"average"``, ``"constant"``, ``"plan"``, ``"ramp"``, ``"decay"``, ``"step"``,
+            ``"sites"``, a list of these, or ``"closed"`` if nobody comes any more.
+        enrolment_window: months before the cut-off whose enrolment is looked at; all by default.
+        prior_patients: patients that the planned rate of enrolment counts for.
         looks_held: looks that are over; by default those whose number of events has been seen.
-        n_draws: draws of the parameters. level: of the bands. seed: of the random numbers.
-        **data: ``cutoff``, ``opened``, ``columns`` for :func:`read_ongoing`; ``visit_months`` for
-            an MMRM (the months of the planned outcomes if not given).
+        change: what is supposed to change at the cut-off, as ``Prediction.what_if`` takes it.
+        n_draws: continued trials. level: of the bands. seed: of the random numbers.
+        **data: how the table is read: ``cutoff``, ``opened``, ``columns``, ``time_unit``, ``lag``,
+            ``last_seen`` of :func:`read_ongoing`; ``visit_months`` for an MMRM (the months of the
+            planned outcomes if not given).
 
     Returns:
         a :class:`Prediction`; success and conditional power only where the arms are known.
 
     Raises:
-        ValueError, TypeError: for unsuitable data, design or model.
+        ValueError, TypeError: for unsuitable data, design, model or keyword.
+
+    Warns:
+        UserWarning: of a named model that another fits much better, of strata without columns, of
+            patients who were last seen long before the cut-off.
 
     Examples:
         >>> import trial_sim as ts
@@ -242,45 +121,82 @@ def predict(
         >>> found.month_of_events(60)["median"] > 12
         True
     """
+    design = _fixed(design)
     kind = _kind(design)
     if len(design.arm_names) > MAX_ARMS:
         raise ValueError(f"at most {MAX_ARMS} arms can be predicted, got {len(design.arm_names)}")
-    if not 0 < level < 1:
+    if not isinstance(level, int | float) or not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level!r}")
-    if n_draws != int(n_draws) or n_draws < 2:
-        raise ValueError(f"n_draws must be a whole number of at least 2, got {n_draws!r}")
-    if kind == "longitudinal":
-        data = {"visit_months": getattr(outcomes, "months", None), **data}
-    trial = _read(trial_so_far, design, kind, data)
+    n_draws = as_whole(n_draws, "n_draws", 2)
+    seed = as_whole(seed, "seed", 0)
+    changed = change if isinstance(change, Change) else changes_of(change or {})
+    settings = Settings(model, breakpoints, enrolment, enrolment_window, prior_patients, changed)
+    trial = _read(trial_so_far, design, kind, outcomes, data, enrolment == "closed")
+    if enrolment == "closed" and len(trial.time) != design.n_patients:
+        design = _closed(design, trial)
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x9ED1])))
     streams = Streams.span(seed, 0, n_draws)
     if isinstance(trial, OngoingResponses):
-        rest = rest_of_responses(trial, design, kind, outcomes, enrolment_window, random, streams)
+        rest = rest_of_responses(trial, design, kind, outcomes, settings, random, streams)
     else:
-        rest = rest_of_events(
-            trial, design, outcomes, model, breakpoints, enrolment_window, random, streams
-        )
+        rest = rest_of_events(trial, design, outcomes, settings, random, streams)
+    drawn = rest.drawn
+    look_time, triggered, _ = look_schedule(drawn)
     if looks_held is None:
-        looks_held = looks_already_held(trial, design, rest.drawn)
-    look_time, triggered, final = look_schedule(rest.drawn)
-    success = None
+        looks_held = looks_already_held(trial, look_time, triggered)
+    looks_held = as_whole(looks_held, "looks_held", 0)
+    if looks_held > design.n_looks:
+        raise ValueError(
+            f"looks_held must be 0 to {design.n_looks}, the looks of the design, got {looks_held}"
+        )
+    events = np.sort(drawn.calendar_event, axis=1)
+    success, power = None, {}
     if not trial.blinded:
-        success = success_of(rest.drawn, design, kind, looks_held)
+        success = success_of(drawn, design, kind, looks_held)
+        for name, carry in rest.assumed.items():
+            power[name] = success_of(carry(), design, kind, looks_held)
+
+    def again(other: Change) -> Prediction:
+        return predict(
+            trial, design, outcomes=outcomes, model=model, breakpoints=breakpoints,
+            enrolment="average" if enrolment == "closed" else enrolment,
+            enrolment_window=enrolment_window, prior_patients=prior_patients, looks_held=looks_held,
+            change=other, n_draws=n_draws, level=level, seed=seed,
+        )  # fmt: skip
+
     return Prediction(
         trial=trial,
         design=design,
-        looks=look_table(trial, design, look_time, triggered, final, looks_held, level),
-        enrolment=summary(trial, rest.drawn.enrolment[:, -1], level),
-        curve=curve(trial, rest.drawn, look_time, final, level),
+        settings=settings,
+        looks=look_table(trial, design, look_time, triggered, looks_held, level),
+        enrolment=summary(trial, drawn.enrolment[:, -1], level),
+        curve=curve(trial, drawn, events, look_time, triggered, level),
         probability_of_success=success,
-        conditional_power={
-            name: success_of(batch, design, kind, looks_held)
-            for name, batch in rest.assumed.items()
-        },
+        conditional_power=power,
         fits=rest.fits,
-        level=level,
-        _events=rest.forecast,
+        level=float(level),
+        _patients=drawn.enrolment,
+        _events=events,
+        _again=again,
     )
+
+
+def _fixed(design: Any) -> Design:
+    """A design without adaptations, or an adaptive one whose rules are stops by z as one.
+
+    Raises:
+        TypeError, ValueError: for something else, or rules that change more than when it stops.
+    """
+    if isinstance(design, AdaptiveDesign):
+        if design.needs_engine:
+            raise ValueError(
+                "predict carries on a Design, or an AdaptiveDesign whose rules stop by z: rules "
+                "that drop or add arms, resize or restrict a trial are not predicted"
+            )
+        return design.as_design()
+    if not isinstance(design, Design):
+        raise TypeError(f"design must be a Design, got {type(design).__name__}")
+    return design
 
 
 def _kind(design: Design) -> str:
@@ -293,15 +209,45 @@ def _kind(design: Design) -> str:
     )
 
 
-def _read(trial_so_far: Any, design: Design, kind: str, data: dict[str, Any]) -> OngoingTrial:
+def _read(
+    trial_so_far: Any,
+    design: Design,
+    kind: str,
+    outcomes: Any,
+    data: dict[str, Any],
+    closed: bool,
+) -> OngoingTrial:
     """The data checked, whatever form they come in."""
     wanted = OngoingTrial if kind == "time_to_event" else OngoingResponses
+    reader: Callable[..., OngoingTrial] = read_ongoing
+    if kind != "time_to_event":
+        reader = read_visits if kind == "longitudinal" else read_responses
+    known = [
+        n for n in inspect.signature(reader).parameters if n not in ("patients", "design", "kind")
+    ]
+    for name in data:
+        if name not in known:
+            raise TypeError(f"predict does not know {name!r}{nearest(name, known)}")
     if isinstance(trial_so_far, OngoingTrial):
         if not isinstance(trial_so_far, wanted):
             raise TypeError(f"test {design.test_name!r} needs patients with responses, got times")
+        if data:
+            raise TypeError(
+                f"{', '.join(data)} say how a table is read, and these patients have been read: "
+                "give them to read_ongoing"
+            )
+        if len(trial_so_far.time) > design.n_patients and not closed:
+            raise ValueError(
+                f"{len(trial_so_far.time)} patients are enrolled, more than the design's "
+                f"{design.n_patients}"
+            )
         return trial_so_far
+    if kind == "longitudinal":
+        data = {"visit_months": getattr(outcomes, "months", None), **data}
     if not isinstance(trial_so_far, pd.DataFrame):
-        trial_so_far, data = from_trial(trial_so_far, data, kind)
+        trial_so_far, data = from_trial(trial_so_far, data, kind, design.endpoint)
+    if closed and len(trial_so_far) > design.n_patients:
+        design = design.replace(n_patients=len(trial_so_far))
     if kind == "time_to_event":
         return read_ongoing(trial_so_far, design, **data)
     if kind != "longitudinal":
@@ -311,10 +257,17 @@ def _read(trial_so_far: Any, design: Design, kind: str, data: dict[str, Any]) ->
     return read_visits(trial_so_far, design, **data)
 
 
-def looks_already_held(trial: OngoingTrial, design: Design, continued: TrialBatch) -> int:
-    """Looks whose time lies at or before the cut-off in every continuation."""
-    look_time, _, _ = look_schedule(continued)
-    return int((look_time <= trial.cutoff + 1e-9).all(axis=0).sum())
+def _closed(design: Design, trial: OngoingTrial) -> Design:
+    """The design with as many patients as have come."""
+    if len(trial.time) < 2:
+        raise ValueError("enrolment is closed, and fewer than 2 patients have come")
+    return design.replace(n_patients=len(trial.time))
+
+
+def looks_already_held(trial: OngoingTrial, look_time: np.ndarray, triggered: np.ndarray) -> int:
+    """Looks whose trigger is met at or before the cut-off in every continuation."""
+    met = triggered & (look_time <= trial.cutoff + 1e-9)
+    return int(met.all(axis=0).sum())
 
 
 def success_of(batch: TrialBatch, design: Design, kind: str, looks_held: int) -> Estimate:

@@ -12,13 +12,15 @@ from trial_sim.design.design import Design
 from trial_sim.design.randomization import ResponseAdaptive
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
-from trial_sim.prediction.event_forecast import ResponseForecast, Rest
-from trial_sim.prediction.event_models import fit_hazard
+from trial_sim.prediction.assumptions import Settings
+from trial_sim.prediction.event_models import DrawnHazards, residual_times
+from trial_sim.prediction.event_prediction import fit_dropout
 from trial_sim.prediction.ongoing import strata_of, stratified_test
 from trial_sim.prediction.ongoing_responses import OngoingResponses
 from trial_sim.prediction.response_models import fit_responses
 from trial_sim.prediction.rest_of_trial import (
     Future,
+    Rest,
     all_arms,
     all_factors,
     followed,
@@ -33,7 +35,7 @@ def rest_of_responses(
     design: Design,
     kind: str,
     outcomes: Any,
-    window: float | None,
+    settings: Settings,
     random: np.random.Generator,
     streams: Streams,
 ) -> Rest:
@@ -54,33 +56,26 @@ def rest_of_responses(
             f"prediction under a stratified test is for times and binary responses, got test "
             f"{design.test_name!r}: predict with stratified=False"
         )
-    dropout = fit_hazard(trial.time, trial.dropout)
-    leaving = np.exp(dropout.draw(n_draws, random)[:, 0])
-    future = future_patients(trial, design, window, random, streams)
+    change = settings.change
+    if change.hazard_ratio is not None or change.event_rate != 1.0:
+        raise ValueError("hazard_ratio and event_rate are for times to an event, not responses")
+    dropout = fit_dropout(trial, design, random)
+    leaving = dropout.draw(n_draws, random).scaled(change.dropout_rate)
+    future = future_patients(trial, design, settings, random, streams)
     predicted = _Predicted(trial, design, kind, future, streams, adjust)
     fitted = predicted.fit(pooled=trial.blinded)
-    fixed = np.exp(dropout.theta[0]) * np.ones(n_draws)
-    assumed = {}
+    fixed = dropout.estimate().scaled(change.dropout_rate).repeated(n_draws, 1)
+    assumed: dict[str, Callable[[], TrialBatch]] = {}
     if not trial.blinded:
         pooled = predicted.fit(pooled=True)
-        assumed["trend"] = predicted.batch(fitted, fitted.fixed(n_draws), False, fixed)
-        assumed["null"] = predicted.batch(pooled, pooled.fixed(n_draws), True, fixed)
+        assumed["trend"] = lambda: predicted.batch(fitted, fitted.fixed(n_draws), False, fixed)
+        assumed["null"] = lambda: predicted.batch(pooled, pooled.fixed(n_draws), True, fixed)
         if outcomes is not None:
-            assumed["design"] = predicted.planned(outcomes, fixed)
+            predicted.check_planned(outcomes)
+            assumed["design"] = lambda: predicted.planned(outcomes, fixed)
     drawn = predicted.batch(fitted, fitted.draw(n_draws, random), trial.blinded, leaving)
-    risk = trial.at_risk
-    entered = np.tile(trial.enrolment[risk], (n_draws, 1))
-    since = np.tile(trial.time[risk], (n_draws, 1))
-    forecast = ResponseForecast(
-        seen=int(trial.event.sum()),
-        cutoff=trial.cutoff,
-        readout=predicted.readout,
-        dropout=leaving,
-        entry=np.hstack([entered, future.enrolment]),
-        now=np.hstack([since, np.zeros(future.enrolment.shape)]),
-    )
     fits = {"responses": fitted, "dropout": dropout, "enrolment": future.fit}
-    return Rest(drawn, assumed, forecast, fits)
+    return Rest(drawn, assumed, fits)
 
 
 class _Predicted:
@@ -120,8 +115,8 @@ class _Predicted:
             self.trial, self.kind, group, labels, self.adjust, stratum, self.n_strata
         )
 
-    def batch(self, model: Any, parameters: Any, pooled: bool, leaving: np.ndarray) -> TrialBatch:
-        """The trial carried on with these parameters and rates (n_draws,) of dropout."""
+    def batch(self, model: Any, parameters: Any, pooled: bool, leaving: DrawnHazards) -> TrialBatch:
+        """The trial carried on with these parameters and hazards of drop-out."""
         stratum = None
         if self.by_stratum:
             factors = all_factors(self.trial, self.design, self.future)
@@ -139,12 +134,15 @@ class _Predicted:
 
         return self._carried_on(respond, leaving)
 
-    def planned(self, outcomes: Any, leaving: np.ndarray) -> TrialBatch:
-        """The trial carried on with the scenario that it was planned with."""
+    def check_planned(self, outcomes: Any) -> None:
+        """Raise TypeError for a scenario of another kind."""
         if getattr(outcomes, "kind", None) != self.kind:
             raise TypeError(
                 f"outcomes must be a scenario of {self.kind} responses, got {outcomes!r}"
             )
+
+    def planned(self, outcomes: Any, leaving: DrawnHazards) -> TrialBatch:
+        """The trial carried on with the scenario that it was planned with."""
         shape = self.arm.shape
         if self.kind == "longitudinal":
             assert self.trial.baseline is not None
@@ -211,7 +209,7 @@ class _Predicted:
         )
 
     def _carried_on(
-        self, respond: Callable[[np.ndarray], OutcomeBatch], leaving: np.ndarray
+        self, respond: Callable[[np.ndarray], OutcomeBatch], leaving: DrawnHazards
     ) -> TrialBatch:
         """The trial with the outcomes that ``respond`` gives for arms (n_draws, n)."""
 
@@ -224,14 +222,17 @@ class _Predicted:
         self,
         arm: np.ndarray,
         outcome: OutcomeBatch,
-        leaving: np.ndarray,
+        leaving: DrawnHazards,
         redraw: Callable[[np.ndarray], TrialBatch],
     ) -> TrialBatch:
         trial, (n_draws, n) = self.trial, self.arm.shape
         old = len(trial.enrolment)
         latent = np.full((n_draws, n), self.readout)
-        lost = self.streams.exponential("dropout", n) / leaving[:, None]
-        lost[:, :old] += trial.time
+        now = np.concatenate([trial.time, np.zeros(n - old)])
+        to_leave = np.array(self.streams.exponential("dropout", n))
+        lost = np.empty((n_draws, n))
+        everyone = np.zeros((n_draws, n), np.int64)
+        residual_times(leaving.nodes, leaving.cumulative, everyone, now, to_leave, lost)
         lost[:, :old][:, trial.event] = np.inf
         lost[:, :old][:, trial.dropout] = trial.time[trial.dropout]
         future = replace(self.future, arm=arm[:, old:].astype(np.int8))

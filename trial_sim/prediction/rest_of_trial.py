@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +14,12 @@ from trial_sim.design.randomization import PermutedBlocks, stacked_codes
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.kernels import observe
 from trial_sim.numerics.random_streams import Streams
+from trial_sim.prediction.assumptions import Settings
+from trial_sim.prediction.enrolment_models import EnrolmentFit, fit_enrolment
 from trial_sim.prediction.ongoing import OngoingTrial
 from trial_sim.scenarios.protocol import OutcomeBatch
+
+_NEXT = 1e-6  # months after the cut-off at which what is late in the data comes to be known
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,45 +30,63 @@ class Future:
         enrolment: (n_draws, m) months. arm: (n_draws, m) int8.
         factors: (n_draws, m) integer codes of each stratification factor; empty where not known.
         donor: (n_draws, n + m) int, for each patient the one so far whose baseline is taken over.
-        fit: log rate of enrolment and its variance.
+        fit: of enrolment; None where nobody comes any more.
     """
 
     enrolment: np.ndarray
     arm: np.ndarray
     factors: dict[str, np.ndarray]
     donor: np.ndarray
-    fit: dict[str, float]
+    fit: EnrolmentFit | None
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """The rest of a trial: carried on with drawn parameters, and under fixed assumptions.
+
+    Attributes:
+        drawn: parameters drawn. assumed: by assumption, what carries the trial on, parameters
+            fixed. fits: the fitted models.
+    """
+
+    drawn: TrialBatch
+    assumed: dict[str, Callable[[], TrialBatch]]
+    fits: dict[str, Any]
 
 
 def future_patients(
     trial: OngoingTrial,
     design: Design,
-    window: float | None,
+    settings: Settings,
     random: np.random.Generator,
     streams: Streams,
 ) -> Future:
-    """Who still comes: at a drawn Poisson rate, strata as those so far, arms by the design's rule.
-
-    The log rate is normal with variance 1/n, n the patients it was estimated from, as in eventPred.
-    """
+    """Who still comes: at drawn rates, strata as those so far, arms by the design's rule."""
     n_draws, old = streams.n_trials, len(trial.enrolment)
-    span = trial.cutoff if window is None else min(window, trial.cutoff)
-    recent = int((trial.enrolment > trial.cutoff - span).sum())
     remaining = design.n_patients - old
-    if remaining and (recent == 0 or span <= 0):
-        raise ValueError("nobody was enrolled in the window that is taken to go on")
-    fit = {
-        "log_rate": float(np.log(max(recent, 1) / max(span, 1e-12))),
-        "variance": 1 / max(recent, 1),
-    }
-    rate = np.exp(random.normal(fit["log_rate"], np.sqrt(fit["variance"]), (n_draws, 1)))
-    gaps = random.exponential(1.0, (n_draws, remaining)) / rate
+    fit = None
+    entered = np.empty((n_draws, 0))
+    if remaining:
+        if trial.cutoff <= 0:
+            raise ValueError("nothing is known of enrolment at a cut-off of month 0")
+        fit = fit_enrolment(
+            trial.enrolment, trial.cutoff, design.accrual, settings.enrolment, settings.window,
+            settings.prior_patients, trial.sites,
+        )  # fmt: skip
+        if settings.window is not None and fit.n_seen == 0:
+            raise ValueError(
+                f"nobody was enrolled in the window of {settings.window:g} months that is taken to "
+                "go on: give a longer one, or enrolment='closed' if enrolment is over"
+            )
+        n_sites = None if trial.sites is None else len(trial.sites)
+        factor = settings.change.enrolment_factor(fit, n_sites)
+        entered = fit.draw(n_draws, remaining, random, factor)
     donor = np.empty((n_draws, design.n_patients), int)
     donor[:, :old] = np.arange(old)
     donor[:, old:] = (streams.uniform("baseline", design.n_patients) * old).astype(int)[:, old:]
     factors = {name: codes[donor[:, old:]] for name, codes in trial.factors.items()}
     return Future(
-        enrolment=trial.cutoff + np.cumsum(gaps, axis=1),
+        enrolment=entered,
         arm=_future_arms(design, remaining, factors, streams, trial.blinded),
         factors=factors,
         donor=donor,
@@ -115,6 +139,22 @@ def all_factors(trial: OngoingTrial, design: Design, future: Future) -> dict[str
     }
 
 
+def _not_before_the_cut(
+    trial: OngoingTrial, event: np.ndarray, exit_: np.ndarray, calendar: np.ndarray
+) -> None:
+    """Date what is not known at the cut-off after it; what is known, not after it."""
+    late, open_ = trial.cutoff + _NEXT, trial.at_risk
+    # Who is followed to the cut-off has no event before it.
+    behind = trial.enrolment + trial.time < trial.cutoff - 1e-9
+    for i in np.flatnonzero(behind | ~open_):
+        happens = event[:, i] == 1
+        for months in (exit_[:, i], calendar[:, i]):
+            if open_[i]:
+                months[happens & (months < late)] = late
+            else:
+                months[happens & (months > trial.cutoff)] = trial.cutoff
+
+
 def followed(
     trial: OngoingTrial,
     design: Design,
@@ -134,6 +174,7 @@ def followed(
     event = np.empty(latent.shape, np.int8)
     limit = np.inf if design.follow_up is None else float(design.follow_up)
     observe(latent, lost, limit, enrolment, time, event, exit_, calendar)
+    _not_before_the_cut(trial, event, exit_, calendar)
     if outcome.visits is not None:
         event &= np.isfinite(outcome.visits[:, :, -1])
         calendar[event == 0] = np.inf

@@ -92,7 +92,7 @@ class SampleSize(Written):
         known = [item.name for item in fields(cls)]
         for key in plain:
             if key not in known:
-                raise ValueError(f"unknown key {key!r} of a sample size: {nearest(key, known)}")
+                raise ValueError(f"unknown key {key!r} of a sample size{nearest(key, known)}")
         return cls(**plain)
 
     def __repr__(self) -> str:

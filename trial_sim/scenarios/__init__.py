@@ -6,12 +6,12 @@ multistate     IllnessDeath (PFS and OS), CompetingRisks
 responses      BinaryResponse, ContinuousResponse, CountResponse, OrdinalResponse
 recurrent      RecurrentEvents
 longitudinal   LongitudinalResponse, with drop-out at random or not
-populations    WithCovariates, BySubgroup: covariates, subgroups and their prevalence
+populations    WithCovariates, BySubgroup, WithDrift: covariates, subgroups, the calendar
 """
 
 from trial_sim.scenarios.longitudinal import LongitudinalResponse
 from trial_sim.scenarios.multistate import CompetingRisks, IllnessDeath
-from trial_sim.scenarios.populations import BySubgroup, WithCovariates
+from trial_sim.scenarios.populations import BySubgroup, WithCovariates, WithDrift
 from trial_sim.scenarios.protocol import OutcomeBatch, OutcomeScenario, PatientBatch
 from trial_sim.scenarios.recurrent import RecurrentEvents
 from trial_sim.scenarios.responses import (
@@ -40,4 +40,5 @@ __all__ = [
     "SurvivalTable",
     "Weibull",
     "WithCovariates",
+    "WithDrift",
 ]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.base.records import Record, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import Record
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
 
@@ -225,3 +226,71 @@ class BySubgroup(Record):
                 values[codes == code] = covariates[code][name][codes == code]
             merged.setdefault("covariates", {})[name] = values
         return OutcomeBatch(**merged)
+
+
+@dataclass(frozen=True)
+class WithDrift(Record):
+    """Outcomes that change with the calendar, in all arms alike: another scenario with a drift.
+
+    Attributes:
+        base: a scenario of times (PiecewiseExponential, Weibull, SurvivalTable), of a continuous
+            response, or of a binary one.
+        per_month: change a month of enrolment of the log hazard, of the mean, or of the log odds.
+
+    Examples:
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=200,
+        ...     accrual=ts.Accrual(rate=20),
+        ...     looks=ts.EnrolmentLooks([200]),
+        ...     test="t_test",
+        ... )
+        >>> outcomes = ts.WithDrift(ts.ContinuousResponse(0.4), per_month=0.05)
+        >>> 0 <= ts.simulate(design, outcomes, n_trials=50, seed=1).power <= 1
+        True
+    """
+
+    base: Any
+    per_month: float
+
+    def __post_init__(self) -> None:
+        if self.base.kind not in ("time_to_event", "continuous", "binary"):
+            raise ValueError(
+                f"a drift acts on times, continuous or binary outcomes, got {self.base.kind}"
+            )
+        if not np.isfinite(self.per_month):
+            raise ValueError(f"per_month must be a number, got {self.per_month!r}")
+
+    @property
+    def kind(self) -> str:
+        """That of the base."""
+        return self.base.kind
+
+    def sample(self, batch: PatientBatch) -> OutcomeBatch:
+        """Outcomes of the base, moved by each patient's month of enrolment."""
+        month = np.where(np.isfinite(batch.enrolment), batch.enrolment, 0.0)
+        shift = self.per_month * month
+        if self.kind == "continuous":
+            outcome = self.base.sample(batch)
+            return _replace(outcome, response=outcome.response + shift)
+        if self.kind == "time_to_event":
+            return self.base.sample(_with_streams(batch, _Scaled(batch.streams, np.exp(-shift))))
+        return self.base.sample(_with_streams(batch, _Shifted(batch.streams, shift)))
+
+
+class _Shifted:
+    """Streams whose uniform of the response is moved, patient by patient, on the logit scale."""
+
+    def __init__(self, streams: Any, shift: np.ndarray) -> None:
+        self._streams = streams
+        self._shift = shift
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._streams, name)
+
+    def uniform(self, quantity: str, n: int, draw: int = 0) -> np.ndarray:
+        drawn = self._streams.uniform(quantity, n, draw)
+        if quantity != "response":
+            return drawn
+        return drawn / (drawn + (1.0 - drawn) * np.exp(self._shift))

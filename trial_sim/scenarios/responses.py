@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.base.records import Record, as_floats, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import Record, as_floats
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
 

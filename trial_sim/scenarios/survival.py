@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.base.records import Record, as_breakpoints, as_floats, nearest
+from trial_sim.base.arguments import nearest
+from trial_sim.base.records import Record, as_breakpoints, as_floats
 from trial_sim.numerics.piecewise_hazards import times_from_exponentials
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 

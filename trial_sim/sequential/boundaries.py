@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from trial_sim.base.errors import TrialSimError
 from trial_sim.numerics.roots import find_root
 from trial_sim.sequential.integration import (
     FloatArray,
@@ -253,7 +254,7 @@ def _sequential(
     return bounds
 
 
-class NoErrorLeft(ValueError):
+class NoErrorLeft(TrialSimError):
     """Binding futility has stopped so many paths that alpha can no longer be spent."""
 
 

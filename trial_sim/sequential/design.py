@@ -314,7 +314,7 @@ class GroupSequential(DuringTrial, Written):
         known = [*(item.name for item in fields(cls) if item.name != "solved_drift"), "drift"]
         for key in plain:
             if key not in known:
-                raise ValueError(f"unknown key {key!r} of a design: {nearest(key, known)}")
+                raise ValueError(f"unknown key {key!r} of a design{nearest(key, known)}")
         if "efficacy_bounds" not in plain or "drift" not in plain:
             given = {k: v for k, v in plain.items() if k in ARGUMENTS}
             left = sorted(set(plain) - set(given))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.numerics.roots import find_root
 from trial_sim.sequential.boundaries import efficacy_alone, exit_probabilities
 from trial_sim.sequential.design import GroupSequential

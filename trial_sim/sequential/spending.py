@@ -146,7 +146,7 @@ def parse_rule(spec: Any, what: str = "efficacy") -> BoundaryRule:
             f"{what} must be a name, a (name, parameter) pair or a list of z-values, got {spec!r}"
         )
     if name not in RULE_NAMES:
-        raise ValueError(f"unknown {what} rule {name!r}: {nearest(name, RULE_NAMES)}")
+        raise ValueError(f"unknown {what} rule {name!r}{nearest(name, RULE_NAMES)}")
     if parameter is None and name in _NEEDS_PARAMETER:
         raise ValueError(f"{what} rule {name!r} needs a parameter, e.g. ({name!r}, value)")
     if name == "custom":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trial_sim.base.records import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.design.design import Design
 from trial_sim.engine.interim_analyses import DECISIONS, EFFICACY, FUTILITY, Conducted
 from trial_sim.numerics.monte_carlo import Estimate, average, quantile, share

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trial_sim.design.design import Design
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch, draw_batch
 from trial_sim.engine.interim_analyses import conduct_batch
@@ -42,17 +43,28 @@ def replay(result: SimulationResult, trial: int) -> TrialReplay:
     Raises:
         ValueError: if the result has no such trial.
     """
-    import pandas as pd
-
     if trial not in result.conducted.trial:
         raise ValueError(f"trial {trial!r} is not among the {result.n_trials} trials of the result")
     design = result.design
     streams = Streams(result.seed, result.scenario, np.array([trial], dtype=np.int64))
     batch = draw_batch(design, result.outcomes, streams)
     again, batch = conduct_batch(batch, analysis_for(design, result.outcomes.kind))
+    patients = patient_table(design, batch)
+    mine = result.trials.loc[result.trials["trial"] == trial].copy()
+    last = int(again.last_look[0])
+    data = tuple(
+        snapshot(batch, patients, float(month)) for month in again.look_time[0, : last + 1]
+    )
+    return TrialReplay(trial, patients, mine.reset_index(drop=True), data)
+
+
+def patient_table(design: Design, batch: TrialBatch) -> pd.DataFrame:
+    """One row a patient of the first trial of a batch."""
+    import pandas as pd
+
     names = np.array(design.arm_names, dtype=object)
     columns: dict[str, Any] = {
-        "patient": np.arange(design.n_patients),
+        "patient": np.arange(batch.arm.shape[1]),
         "arm": names[batch.arm[0]],
     }
     for factor, codes in batch.factors.items():
@@ -75,16 +87,10 @@ def replay(result: SimulationResult, trial: int) -> TrialReplay:
     if batch.outcome.cause is not None and batch.outcome.time is not None:
         failed = batch.outcome.time[0] <= batch.time[0]
         columns["cause"] = np.where(failed, batch.outcome.cause[0], 0)
-    patients = pd.DataFrame(columns)
-    mine = result.trials.loc[result.trials["trial"] == trial].copy()
-    last = int(again.last_look[0])
-    data = tuple(
-        _snapshot(batch, patients, float(month)) for month in again.look_time[0, : last + 1]
-    )
-    return TrialReplay(trial, patients, mine.reset_index(drop=True), data)
+    return pd.DataFrame(columns)
 
 
-def _snapshot(batch: TrialBatch, patients: pd.DataFrame, month: float) -> pd.DataFrame:
+def snapshot(batch: TrialBatch, patients: pd.DataFrame, month: float) -> pd.DataFrame:
     """The patients enrolled by ``month``, censored at it."""
     shown = patients.loc[batch.enrolment[0] <= month].copy()
     entered = shown.index.to_numpy()

@@ -21,13 +21,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from trial_sim.base.records import as_whole, nearest
+from trial_sim.base.arguments import count_jobs, nearest
+from trial_sim.base.records import as_whole
 from trial_sim.design.design import Design
 from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.engine.adapting.conduct import Decide, run_adaptive_trials
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.interim_analyses import Conducted, run_trials
 from trial_sim.engine.survival_analyses import MAX_ARMS
 from trial_sim.numerics.buffers import release
+from trial_sim.simulation.adaptive_result import AdaptiveResult
 from trial_sim.simulation.operating_characteristics import SimulationResult
 
 logger = logging.getLogger(__name__)
@@ -51,30 +54,36 @@ def simulate(
     backend: str = "threads",
     client: Any = None,
     progress: bool = False,
+    decide: Decide | None = None,
 ) -> SimulationResult:
     """Simulate whole trials.
 
     Args:
-        design: the trial. An :class:`AdaptiveDesign` whose rules are stops by z is simulated as
-            the equal design of looks and boundaries.
+        design: the trial. An :class:`AdaptiveDesign` whose rules are stops by z, without a closed
+            test, is simulated as the equal design of looks and boundaries.
         outcomes: what happens to its patients: a scenario of ``trial_sim.scenarios`` or anything
             with ``kind`` and ``sample``.
         n_trials: number of trials.
         seed: any whole number of 0 or more. scenario: index that separates random numbers of
             scenarios that should not share them.
-        n_jobs: workers. first_trial: number of the first trial, to go on where another run ended.
+        n_jobs: workers, -1 for all cores. first_trial: number of the first trial, to go on
+            where another run ended.
         chunk_trials: trials a chunk; chosen by size of the trial when None.
         backend: ``"threads"`` (the loops are compiled and release the lock) or ``"processes"``,
             which suits scenarios written in plain Python.
         client: a ``dask.distributed`` client to work on instead; chunks lost with a worker are
             run again.
         progress: show a progress bar.
+        decide: for an adaptive design, a function of the ``State`` of all trials at a milestone
+            that returns pairs of a mask, (n,) or (n, comparisons) bool, and an action, done after
+            the declared rules. It must look at nothing but the state.
 
     Returns:
-        a :class:`SimulationResult`; if interrupted (Ctrl-C), with the trials done so far.
+        a :class:`SimulationResult`, an ``AdaptiveResult`` of an adaptive design; if interrupted
+        (Ctrl-C), with the trials done so far.
 
     Raises:
-        NotSimulated: naming the adaptation that is declared but not simulated.
+        NotSimulated: naming an adaptation that is declared but not simulated.
         ValueError, TypeError: for a design and outcomes that do not fit each other, or bad counts.
         KeyboardInterrupt: if interrupted before any chunk was done.
 
@@ -92,20 +101,22 @@ def simulate(
     >>> result.expected_events
     331.0
     """
-    if isinstance(design, AdaptiveDesign):
+    if isinstance(design, AdaptiveDesign) and not design.needs_engine and decide is None:
         design = design.as_design()
+    if decide is not None:
+        check_decide(design)
     check_inputs(design, outcomes)
     for name, value, least in (
-        ("n_trials", n_trials, 1), ("seed", seed, 0), ("n_jobs", n_jobs, 1),
+        ("n_trials", n_trials, 1), ("seed", seed, 0),
         ("scenario", scenario, 0), ("first_trial", first_trial, 0),
         ("chunk_trials", 1 if chunk_trials is None else chunk_trials, 1),
     ):  # fmt: skip
         as_whole(value, name, least)
     if backend not in _BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown{nearest(backend, _BACKENDS)}")
-    job = Job(design, outcomes, int(scenario))
+    job = Job(design, outcomes, int(scenario), decide)
     results = run_jobs(
-        [job], int(n_trials), int(seed), int(n_jobs), int(first_trial), chunk_trials, backend,
+        [job], int(n_trials), int(seed), n_jobs, int(first_trial), chunk_trials, backend,
         client, progress,
     )  # fmt: skip
     return next(iter(results))[1]
@@ -115,9 +126,28 @@ def simulate(
 class Job:
     """One scenario of a grid: a design, its outcomes, and the index of its random numbers."""
 
-    design: Design
+    design: Design | AdaptiveDesign
     outcomes: Any
     scenario: int = 0
+    decide: Decide | None = None
+
+    @property
+    def n_patients(self) -> int:
+        """Patients at most."""
+        if isinstance(self.design, AdaptiveDesign):
+            return self.design.most_patients
+        return self.design.n_patients
+
+
+def check_decide(design: Any) -> None:
+    """Raise TypeError or ValueError unless a design may be changed by a user's function."""
+    if not isinstance(design, AdaptiveDesign):
+        raise TypeError("decide goes with an AdaptiveDesign, whose milestones it is called at")
+    if design.closed_test is None:
+        raise ValueError(
+            "decide may change the trial by what it sees, and no method holds the type I error: "
+            "give closed_test=ClosedTest(...)"
+        )
 
 
 def run_jobs(
@@ -140,15 +170,17 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: if interrupted before any chunk was done.
     """
+    n_jobs = count_jobs(n_jobs)
     last = first_trial + n_trials
     tasks: list[tuple] = []
     open_chunks = [0] * len(jobs)
     for index, job in enumerate(jobs):
-        size = chunk_trials or max(1, min(1024, CHUNK_PATIENTS // job.design.n_patients))
+        size = chunk_trials or max(1, min(1024, CHUNK_PATIENTS // job.n_patients))
         size = min(size, max(1, -(-n_trials // n_jobs)))
         for start in range(first_trial, last, size):
             stop = min(start + size, last)
-            tasks.append((index, job.design, job.outcomes, seed, job.scenario, start, stop))
+            chunk: tuple = (job.design, job.outcomes, seed, job.scenario, start, stop)
+            tasks.append((index, *chunk, job.decide))
             open_chunks[index] += 1
     started = time.perf_counter()
     done: list[list[Conducted]] = [[] for _ in jobs]
@@ -156,21 +188,26 @@ def run_jobs(
     def result(index: int) -> SimulationResult:
         job, parts = jobs[index], done[index]
         done[index] = []
-        analysis = analysis_for(job.design, job.outcomes.kind)
+        adaptive = job.design if isinstance(job.design, AdaptiveDesign) else None
+        plain = job.design if isinstance(job.design, Design) else job.design.whole_design
+        analysis = analysis_for(plain, job.outcomes.kind)
         conducted = Conducted.join(parts)
         if hasattr(job.outcomes, "check_looks"):
             job.outcomes.check_looks(conducted.look_time)
-        return SimulationResult(
-            design=job.design,
-            outcomes=job.outcomes,
-            conducted=conducted,
-            seed=seed,
-            scenario=job.scenario,
-            n_requested=n_trials,
-            seconds=time.perf_counter() - started,
-            scale=analysis.scale,
-            direction=analysis.direction,
-        )
+        made: dict[str, Any] = {
+            "design": plain,
+            "outcomes": job.outcomes,
+            "conducted": conducted,
+            "seed": seed,
+            "scenario": job.scenario,
+            "n_requested": n_trials,
+            "seconds": time.perf_counter() - started,
+            "scale": analysis.scale,
+            "direction": analysis.direction,
+        }
+        if adaptive is None:
+            return SimulationResult(**made)
+        return AdaptiveResult(**made, adaptive=adaptive, decide=job.decide)
 
     n_done = 0
     total = n_trials * len(jobs)
@@ -192,12 +229,16 @@ def run_jobs(
                 yield index, result(index)
 
 
-def _run_task(index: int, *chunk: Any) -> tuple[int, Conducted]:
-    return index, run_trials(*chunk)
+def _run_task(index: int, design: Any, *chunk: Any) -> tuple[int, Conducted]:
+    if isinstance(design, AdaptiveDesign):
+        return index, run_adaptive_trials(design, *chunk)
+    return index, run_trials(design, *chunk[:-1])
 
 
 def check_inputs(design: Any, outcomes: Any) -> None:
     """Raise TypeError or ValueError unless design and outcomes can be simulated together."""
+    if isinstance(design, AdaptiveDesign):
+        design = design.whole_design
     if not isinstance(design, Design):
         raise TypeError(f"design must be a Design, got {design!r}")
     if not (hasattr(outcomes, "kind") and callable(getattr(outcomes, "sample", None))):

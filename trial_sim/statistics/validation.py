@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trial_sim.base.arguments import nearest
 from trial_sim.statistics.kernels.logrank import (
     FLEMING_HARRINGTON,
     LOGRANK,
@@ -206,9 +206,7 @@ def matrix(values: ArrayLike, name: str, n: int) -> NDArray[np.float64]:
 def choice(value: str, name: str, allowed: tuple[str, ...]) -> str:
     """The value if it is one of those allowed."""
     if value not in allowed:
-        near = get_close_matches(str(value), allowed, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")
+        raise ValueError(f"unknown {name} {value!r}{nearest(value, allowed)}")
     return value
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from trial_sim.auditing.compared.paired_outcomes import Outcome, read_outcome
 from trial_sim.auditing.compared.patients import patient_frame, patient_schema
 from trial_sim.auditing.compared.tables import MixedTable, Schema, as_text
-from trial_sim.data.column_checks import nearest
+from trial_sim.base.arguments import nearest
 from trial_sim.data.trial import Ordinal, Trial, plain_trial
 
 MAX_ROWS = 2000  # rows of each table that distances are computed on

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trial_sim.base.arguments import nearest
 from trial_sim.base.storage import storable
-from trial_sim.data.column_checks import nearest
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters, later_than

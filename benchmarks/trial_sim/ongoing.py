@@ -1,0 +1,333 @@
+"""Calibration of `predict` on ongoing trials: coverage of 80 and 95 % intervals, bias, speed.
+
+    python -m benchmarks ongoing enrolment --n-trials 200    end of enrolment, by shape of the truth
+    python -m benchmarks ongoing events --n-trials 200       200th and 300th event, by hazard
+    python -m benchmarks ongoing success --n-trials 5        success against brute force
+    python -m benchmarks ongoing speed                       seconds a call
+    python -m benchmarks ongoing fuzz --n-calls 1000         answered, or refused in words
+Trials come from a simulator of numpy alone; predictions are default calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import trial_sim as ts
+from benchmarks import stored
+
+LEVELS = (0.8, 0.95)
+CONTROL_MEDIAN, RATIO = 12.0, 0.7
+
+
+def accrual(rates: list[float], breakpoints: list[float]) -> ts.Accrual:
+    return ts.Accrual(rate=rates, breakpoints=breakpoints)
+
+
+# name: (truth, plan in the design, month of the data cut), 400 patients
+ENROLMENT = {
+    "constant": (ts.Accrual(rate=20), ts.Accrual(rate=20), 10.0),
+    "constant, plan too fast": (ts.Accrual(rate=20), ts.Accrual(rate=30), 10.0),
+    "ramp, as planned": (accrual([5, 10, 20, 30], [3, 6, 9]), None, 8.0),
+    "ramp, plan constant": (accrual([5, 10, 15, 20, 25], [3, 6, 9, 12]), ts.Accrual(rate=25), 13.0),
+    "slow-down": (accrual([35, 28, 22, 18, 15], [2, 4, 6, 8]), ts.Accrual(rate=25), 10.0),
+    "sites closing": (accrual([30, 20], [7]), ts.Accrual(rate=30), 10.0),
+    "sites closing, as planned": (accrual([30, 20], [12]), None, 8.0),
+}  # fmt: skip
+
+
+def exponential(u: np.ndarray, arm: np.ndarray) -> np.ndarray:
+    return u * CONTROL_MEDIAN / np.log(2) / np.where(arm == 1, RATIO, 1.0)
+
+
+def weibull(shape: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    scale = CONTROL_MEDIAN / np.log(2) ** (1 / shape)
+    return lambda u, arm: scale * (u / np.where(arm == 1, RATIO, 1.0)) ** (1 / shape)
+
+
+def delayed(u: np.ndarray, arm: np.ndarray) -> np.ndarray:
+    rate, late = np.log(2) / CONTROL_MEDIAN, 4.0
+    after = late + (u - rate * late) / (rate * np.where(arm == 1, 0.6, 1.0))
+    return np.where(u < rate * late, u / rate, after)
+
+
+def cured(u: np.ndarray, arm: np.ndarray) -> np.ndarray:
+    """A share of .3 never has the event; the median of the others is 10 months."""
+    shared = np.exp(-u)
+    rest = (shared - 0.3) / 0.7
+    with np.errstate(invalid="ignore", divide="ignore"):
+        times = -np.log(rest) * 10.0 / np.log(2) / np.where(arm == 1, RATIO, 1.0)
+    return np.where(rest > 0, times, np.inf)
+
+
+# name: (times of unit exponentials, drop-out a month, events seen at the cut, blinded, patients)
+EVENTS = {
+    "exponential": (exponential, 0.005, 100, False, 500),
+    "weibull .7": (weibull(0.7), 0.005, 100, False, 500),
+    "weibull 1.4": (weibull(1.4), 0.005, 100, False, 500),
+    "delayed effect": (delayed, 0.005, 100, False, 500),
+    "cure 30 %": (cured, 0.005, 100, False, 600),
+    "heavy drop-out": (exponential, 0.03, 100, False, 600),
+    "10 events": (exponential, 0.005, 10, False, 500),
+    "blinded": (exponential, 0.005, 100, True, 500),
+    "blinded weibull 1.4": (weibull(1.4), 0.005, 100, True, 500),
+    "45 events, weibull 1.4": (weibull(1.4), 0.005, 45, False, 500),
+    "late, 150 events": (exponential, 0.005, 150, False, 500),
+}
+
+
+def arrivals(plan: ts.Accrual, n: int, random: np.random.Generator) -> np.ndarray:
+    starts, rates = plan.pieces()
+    reached = np.concatenate([[0.0], np.cumsum(rates[:-1] * np.diff(starts))])
+    target = np.cumsum(random.exponential(1.0, n))
+    k = np.searchsorted(reached, target, side="right") - 1
+    return starts[k] + (target - reached[k]) / rates[k]
+
+
+def simulated(
+    random: np.random.Generator, n: int, plan: ts.Accrual, times: Any, dropout: float
+) -> pd.DataFrame:
+    """A whole trial: arm, month of enrolment, months to event and to drop-out."""
+    arm = np.arange(n) % 2
+    leaves = random.exponential(1 / dropout, n) if dropout else np.full(n, np.inf)
+    latent = times(random.exponential(1.0, n), arm)
+    entered = arrivals(plan, n, random)
+    return pd.DataFrame({"code": arm, "enrolment": entered, "latent": latent, "leaves": leaves})
+
+
+def cut_at(trial: pd.DataFrame, month: float, blinded: bool = False) -> pd.DataFrame:
+    """What is known of a trial at a month."""
+    seen = trial[trial["enrolment"] <= month]
+    followed = month - seen["enrolment"]
+    event = (seen["latent"] <= seen["leaves"]) & (seen["latent"] <= followed)
+    gone = ~event & (seen["leaves"] <= followed)
+    table = pd.DataFrame(
+        {
+            "enrolment": seen["enrolment"],
+            "time": np.minimum(np.minimum(seen["latent"], seen["leaves"]), followed),
+            "event": event.astype(int),
+            "dropout": gone.astype(int),
+        }
+    )
+    if not blinded:
+        table["arm"] = np.where(seen["code"] == 1, "treatment", "control")
+    return table
+
+
+def events_of(trial: pd.DataFrame) -> np.ndarray:
+    """Calendar months of all events, ascending."""
+    happen = trial["latent"] <= trial["leaves"]
+    return np.sort((trial["enrolment"] + trial["latent"])[happen])
+
+
+def design_of(n: int, plan: ts.Accrual, events: tuple[int, ...]) -> ts.Design:
+    return ts.Design(
+        arms={"control": 1, "treatment": 1}, n_patients=n, accrual=plan,
+        dropout=ts.Dropout(rate=0.005), looks=ts.EventLooks(list(events)),
+    )  # fmt: skip
+
+
+def judged(months: np.ndarray, truth: float) -> dict[str, float]:
+    """Whether intervals of draws hold the truth; error of the median; interval score at 95 %."""
+    row = {"error": float(np.quantile(months, 0.5, method="inverted_cdf")) - truth}
+    for level in LEVELS:
+        tail = (1 - level) / 2
+        low, high = np.quantile(months, [tail, 1 - tail], method="inverted_cdf")
+        row[f"in_{level:g}"] = float(low <= truth <= high)
+        miss = max(low - truth, 0.0) + max(truth - high, 0.0)
+        row[f"score_{level:g}"] = min(high, 600.0) - low + miss / tail
+    return row
+
+
+def summarised(rows: list[dict[str, float]], **key: Any) -> dict[str, Any]:
+    table = pd.DataFrame(rows)
+    out = {**key, "n_trials": len(table), "bias": table["error"].median()}
+    for level in LEVELS:
+        out[f"coverage_{level:g}"] = table[f"in_{level:g}"].mean()
+        out[f"score_{level:g}"] = table[f"score_{level:g}"].median()
+    return out
+
+
+def enrolment(run: str, n_trials: int, only: str | None = None) -> pd.DataFrame:
+    rows = []
+    for name, (truth, plan, month) in ENROLMENT.items():
+        if only and only not in name:
+            continue
+        design = design_of(400, plan or truth, (150, 300))
+        found = []
+        for i in range(n_trials):
+            random = np.random.default_rng([i, 25])
+            trial = simulated(random, 400, truth, exponential, 0.005)
+            guess = ts.predict(cut_at(trial, month, True), design, cutoff=month, seed=i)
+            found.append(judged(guess._patients[:, -1], float(trial["enrolment"].max())))
+        rows.append(summarised(found, run=run, part="enrolment", variant=name))
+        stored.append("ongoing", rows[-1])
+        print(pd.DataFrame(rows[-1:]).drop(columns="run").round(3).to_string(header=len(rows) == 1))
+    return pd.DataFrame(rows)
+
+
+def events(run: str, n_trials: int, only: str | None = None) -> pd.DataFrame:
+    rows = []
+    for name, (times, dropout, seen, blinded, n) in EVENTS.items():
+        if only and only not in name:
+            continue
+        plan = ts.Accrual(rate=25)
+        design = design_of(n, plan, (200, 300))
+        found: dict[int, list] = {200: [], 300: []}
+        for i in range(n_trials):
+            random = np.random.default_rng([i, 26])
+            trial = simulated(random, n, plan, times, dropout)
+            happened = events_of(trial)
+            month = float(happened[seen - 1]) + 1e-6
+            guess = ts.predict(cut_at(trial, month, blinded), design, cutoff=month, seed=i)
+            for k, list_ in found.items():
+                if len(happened) >= k:
+                    list_.append(judged(guess._events[:, k - 1], float(happened[k - 1])))
+        for k, list_ in found.items():
+            rows.append(summarised(list_, run=run, part=f"event {k}", variant=name))
+            stored.append("ongoing", rows[-1])
+            print(
+                pd.DataFrame(rows[-1:])
+                .drop(columns="run")
+                .round(3)
+                .to_string(header=len(rows) == 1),
+                flush=True,
+            )
+    return pd.DataFrame(rows)
+
+
+def success(n_trials: int, n_continued: int = 2000) -> None:
+    """Probability of success beside trials carried on by numpy with the same fixed hazards."""
+    design = ts.Design(
+        arms={"control": 1, "treatment": 1}, n_patients=400, accrual=ts.Accrual(rate=20),
+        looks=ts.EventLooks([100, 200]),
+        boundaries=ts.group_sequential((0.5, 1), efficacy="lan_demets_obrien_fleming"),
+    )  # fmt: skip
+    outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=RATIO)
+    for i in range(n_trials):
+        random = np.random.default_rng([i, 27])
+        trial = simulated(random, 400, ts.Accrual(rate=20), exponential, 0.0)
+        month = float(events_of(trial)[119])
+        seen = cut_at(trial, month)
+        found = ts.predict(
+            seen, design, cutoff=month, outcomes=outcomes, n_draws=n_continued, seed=i
+        )
+        rates = np.log(2) / 12 * np.array([1.0, RATIO])
+        hits = 0
+        for _ in range(n_continued):
+            hits += _carried_on(random, seen, month, rates, design)
+        power = found.conditional_power["design"]
+        share = hits / n_continued
+        error = np.sqrt(power.mcse**2 + share * (1 - share) / n_continued)
+        print(f"trial {i}: predicted {power.estimate:.4f}, brute force {share:.4f}, "
+              f"z {(power.estimate - share) / max(error, 1e-9):+.2f}", flush=True)  # fmt: skip
+
+
+def _carried_on(
+    random: np.random.Generator, seen: pd.DataFrame, month: float, rates: np.ndarray, design: Any
+) -> bool:
+    """One trial carried on to its 200th event, tested by the log-rank test."""
+    left = design.n_patients - len(seen)
+    now = len(seen)
+    speed = random.gamma(now + 0.5, 1 / month)
+    arm = np.r_[(seen["arm"] == "treatment").to_numpy(int), (now + np.arange(left)) % 2]
+    entry = np.r_[seen["enrolment"], month + np.cumsum(random.exponential(1 / speed, left))]
+    extra = random.exponential(1.0, len(arm)) / rates[arm]
+    done = np.r_[seen["event"].to_numpy(bool), np.zeros(left, bool)]
+    latent = np.where(
+        done, np.r_[seen["time"], np.zeros(left)], extra + np.r_[seen["time"], np.zeros(left)]
+    )
+    calendar = entry + latent
+    end = np.sort(calendar)[199]
+    inside = entry <= end
+    time = np.minimum(latent, end - entry)[inside]
+    event = (calendar <= end)[inside]
+    z = ts.logrank(time, event.astype(int), arm[inside]).z
+    return bool(z >= design.efficacy_bounds[-1])
+
+
+def speed() -> None:
+    """Seconds of processor time a call, after one that compiles."""
+    for n in (500, 1000, 5000):
+        plan = ts.Accrual(rate=n / 20)
+        events = (n // 5, 2 * n // 5, 3 * n // 5)
+        design = design_of(n, plan, events)
+        trial = simulated(np.random.default_rng(1), n, plan, exponential, 0.005)
+        seen = cut_at(trial, 14.0)
+        if n == 500:
+            ts.predict(seen, design, cutoff=14.0, n_draws=20)
+        start = time.process_time()
+        found = ts.predict(seen, design, cutoff=14.0)
+        found.milestones(events=list(range(10, n // 2, 10)))
+        print(f"{n} patients: {time.process_time() - start:.2f} s of processor time", flush=True)
+
+
+def fuzz(n_calls: int, seed: int = 0) -> None:
+    """Calls with broken tables and arguments: each must answer, or say what is wrong."""
+    random = np.random.default_rng(seed)
+    plan = ts.Accrual(rate=10)
+    design = design_of(60, plan, (15, 30))
+    base = cut_at(simulated(random, 60, plan, exponential, 0.01), 5.0)
+    odd: list[Any] = [None, np.nan, np.inf, -1, 0, 1e9, "x", "", "2026-02-30", "2026-01-05", True,
+                      pd.NaT, 3, -0.5, (), (3.0, 1.0), (np.nan,), ("a",), [], {}, b"1"]  # fmt: skip
+    keys = ["cutoff", "opened", "columns", "time_unit", "lag", "last_seen", "model", "breakpoints",
+            "enrolment", "enrolment_window", "prior_patients", "looks_held", "change", "n_draws",
+            "level", "seed"]  # fmt: skip
+    answered = refused = 0
+    other: dict[str, int] = {}
+    for _ in range(n_calls):
+        table = base.copy().astype(object)
+        for _ in range(random.integers(0, 4)):
+            row, column = random.integers(len(table)), random.integers(table.shape[1])
+            table.iat[row, column] = odd[random.integers(len(odd))]
+        arguments: dict[str, Any] = {"cutoff": 5.0, "n_draws": 20}
+        for _ in range(random.integers(0, 3)):
+            arguments[keys[random.integers(len(keys))]] = odd[random.integers(len(odd))]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                if isinstance(arguments.get("n_draws"), int | float) and arguments["n_draws"] > 1e6:
+                    continue
+                ts.predict(table, design, **arguments)
+                answered += 1
+            except (ValueError, TypeError) as error:
+                refused += 1
+                if len(str(error)) < 15:
+                    other[str(error)] = other.get(str(error), 0) + 1
+            except Exception as error:  # what the fuzzing looks for
+                what = f"{type(error).__name__}: {error}"[:100]
+                other[what] = other.get(what, 0) + 1
+    print(
+        f"{n_calls} calls: {answered} answered, {refused} refused in words, {other or 'no other'}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks ongoing", description=__doc__.split("\n")[0])
+    parser.add_argument("part", choices=["enrolment", "events", "success", "speed", "fuzz"])
+    parser.add_argument("--n-trials", type=int, default=200)
+    parser.add_argument("--n-calls", type=int, default=1000)
+    parser.add_argument("--run", default=stored.today())
+    parser.add_argument("--only", default=None, help="variants whose name holds this")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if given.part == "enrolment":
+        enrolment(given.run, given.n_trials, given.only)
+    elif given.part == "events":
+        events(given.run, given.n_trials, given.only)
+    elif given.part == "success":
+        success(min(given.n_trials, 20))
+    elif given.part == "speed":
+        speed()
+    else:
+        fuzz(given.n_calls)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Reading a series of measured compounds: R-groups, Free-Wilson, matched pairs, cliffs."""

@@ -1,0 +1,1 @@
+"""Trials that change while they run: patients who may come, statistics by stage, rules, actions."""

@@ -1,0 +1,660 @@
+"""Run a batch of adaptive trials: milestone, data cut, quantities, rules, changes for those later.
+
+Every step works on arrays over the trials of the batch; what one trial does depends on nothing but
+its own number, so that results have the same bytes whatever the chunks and workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trial_sim.adaptive.rules import (
+    Action,
+    AddArm,
+    ClosedTest,
+    DropArm,
+    Pause,
+    Reallocate,
+    Resize,
+    Restrict,
+    Stop,
+)
+from trial_sim.design.look_rules import (
+    CalendarLooks,
+    EnrolmentLooks,
+    EventLooks,
+    FirstOf,
+    FollowUpLooks,
+    LastOf,
+    Looks,
+)
+from trial_sim.design.milestones import AdaptiveDesign, Milestone, NotSimulated, is_bound
+from trial_sim.engine.adapting.closed_testing import ClosedTesting
+from trial_sim.engine.adapting.patients import Patients, among, small_blocks
+from trial_sim.engine.adapting.quantities import State
+from trial_sim.engine.adapting.scores import count_arms, kth_smallest_by_row
+from trial_sim.engine.adapting.sizes import blinded_size, more_information, new_shares
+from trial_sim.engine.adapting.stages import Stages
+from trial_sim.engine.analysis_registry import analysis_for
+from trial_sim.engine.batch import TrialBatch
+from trial_sim.engine.interim_analyses import (
+    CONTINUE,
+    DROPPED,
+    EFFICACY,
+    FUTILITY,
+    NOT_REJECTED,
+    Conducted,
+)
+from trial_sim.engine.kernels import count_looks
+from trial_sim.numerics.buffers import recycling
+from trial_sim.numerics.random_streams import Streams
+
+Decide = Callable[[State], Iterable[tuple[np.ndarray, Action]]]
+
+
+@dataclass(frozen=True)
+class AdaptiveConducted(Conducted):
+    """What came of a batch of adaptive trials; beside ``Conducted``, for H hypotheses, R rules and
+    V comparisons of quantities in them (rules and comparisons of all milestones in their order):
+
+    Attributes:
+        decision_time: (n, L) month of the decision of each look; NaN where not held.
+        patients_by_arm: (n, L, A) patients enrolled by the decision. target: (n, L) patients to
+            enrol in all after it. population: (n, L) int8, index of the population enrolled after
+            it, 0 for all. shares: (n, L, A) allocation after it, 0 for an arm that takes nobody.
+        rejected_at: (n, H) int8 look at which the hypothesis was rejected, from 1; 0 for none.
+        stage_z, stage_estimate, stage_se: (n, L, H) of each stage alone; NaN where not followed.
+        fired: (n, R, C) bool, whether the rule fired for the comparison (the first column if it is
+            not of single comparisons). value: (n, V, C) float32 what it looked at; NaN if it did
+            not.
+    """
+
+    decision_time: np.ndarray
+    patients_by_arm: np.ndarray
+    target: np.ndarray
+    population: np.ndarray
+    shares: np.ndarray
+    rejected_at: np.ndarray
+    stage_z: np.ndarray
+    stage_estimate: np.ndarray
+    stage_se: np.ndarray
+    fired: np.ndarray
+    value: np.ndarray
+
+
+def run_adaptive_trials(
+    adaptive: AdaptiveDesign,
+    outcomes: Any,
+    seed: int,
+    scenario: int,
+    first: int,
+    stop: int,
+    decide: Decide | None = None,
+) -> AdaptiveConducted:
+    """Simulate trials ``first`` to ``stop - 1`` of an adaptive design."""
+    streams = Streams.span(seed, first, stop, scenario)
+    with recycling((stop - first, adaptive.most_patients)):
+        return Course(adaptive, outcomes, streams, decide).run()
+
+
+class Course:
+    """The course of a batch of trials, from the first milestone to the last decision."""
+
+    def __init__(
+        self,
+        adaptive: AdaptiveDesign,
+        outcomes: Any,
+        streams: Streams,
+        decide: Decide | None = None,
+    ) -> None:
+        self.adaptive, self.decide = adaptive, decide
+        self.design = adaptive.whole_design
+        if self.design.randomization.needs_outcomes:
+            raise NotSimulated(
+                "a rule of randomisation that looks at outcomes does not go with milestones that "
+                "change the trial: use Reallocate(by='neyman') or another rule at milestones"
+            )
+        if adaptive.closed_test is not None and adaptive.closed_test.graph is not None:
+            raise NotSimulated(
+                "a closed test with a graph is not simulated: leave the graph out, or test the "
+                "hypotheses of data in hand with sequential_graph_test"
+            )
+        self.test = adaptive.closed_test or ClosedTest("conventional", "unadjusted")
+        self.outcomes, self.streams = outcomes, streams
+        n, arms = streams.n_trials, len(adaptive.arms)
+        self.n, self.n_arms, self.n_tests = n, arms, arms - 1
+        self.milestones = adaptive.milestones
+        n_looks, m = len(self.milestones), len(adaptive.hypotheses)
+        self.analysis = analysis_for(self.design, outcomes.kind)
+        self.patients = Patients(adaptive, outcomes, streams)
+        self.batch = self.patients.batch()
+        self.stages = Stages(adaptive, self.analysis, outcomes.kind, n)
+        self.testing = ClosedTesting(adaptive, self.test, n)
+        self.rules = [
+            (k, rule)
+            for k, milestone in enumerate(self.milestones)
+            for rule in milestone.rules
+            if not is_bound(rule)
+        ]
+        looked_at = sum(len(list(rule.when.comparisons())) for _, rule in self.rules)
+        self.counts = np.tile([_count(one.when) for one in self.milestones], (n, 1))
+        self.running = np.ones(n, bool)
+        self.settled = np.zeros((n, self.n_tests), bool)
+        self.dropped = np.zeros((n, self.n_tests), bool)
+        self.population = np.zeros(n, np.int8)
+        self.last_time = np.zeros(n)
+        shape = (n, n_looks)
+        self.look_time = np.full(shape, np.nan)
+        self.decision_time = np.full(shape, np.nan)
+        self.triggered = np.zeros(shape, bool)
+        self.events = np.full((*shape, arms), -1, np.int64)
+        self.enrolled = np.full(shape, -1, np.int64)
+        self.by_arm = np.full((*shape, arms), -1, np.int64)
+        self.z = np.full((*shape, self.n_tests), np.nan)
+        self.decision = np.zeros((*shape, self.n_tests), np.int8)
+        self.last_look = np.zeros(n, np.int64)
+        self.efficacy, self.futility = np.full(shape, np.nan), np.full(shape, -np.inf)
+        self.estimate = np.full((n, self.n_tests), np.nan)
+        self.se = np.full((n, self.n_tests), np.nan)
+        self.target = np.full(shape, -1, np.int64)
+        self.populations = np.zeros(shape, np.int8)
+        self.shares = np.full((*shape, arms), np.nan)
+        self.stage_z, self.stage_estimate, self.stage_se = (
+            np.full((*shape, m), np.nan) for _ in range(3)
+        )
+        self.fired = np.zeros((n, len(self.rules), self.n_tests), bool)
+        self.value = np.full((n, looked_at, self.n_tests), np.nan, np.float32)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def run(self) -> AdaptiveConducted:
+        """Hold milestone after milestone until every trial has ended."""
+        rule_at = value_at = 0
+        for k, milestone in enumerate(self.milestones):
+            if not self.running.any():
+                break
+            rule_at, value_at = self._hold(k, milestone, rule_at, value_at)
+        held = np.isfinite(self.look_time)
+        return AdaptiveConducted(
+            trial=self.streams.trials.copy(),
+            look_time=self.look_time,
+            triggered=self.triggered & held,
+            events=self.events,
+            patients=self.enrolled,
+            z=self.z,
+            decision=self.decision,
+            last_look=self.last_look,
+            efficacy=self.efficacy,
+            futility=np.where(held, self.futility, np.nan),
+            estimate=self.estimate,
+            se=self.se,
+            decision_time=self.decision_time,
+            patients_by_arm=self.by_arm,
+            target=self.target,
+            population=self.populations,
+            shares=self.shares,
+            rejected_at=self.testing.at.copy(),
+            stage_z=self.stage_z,
+            stage_estimate=self.stage_estimate,
+            stage_se=self.stage_se,
+            fired=self.fired,
+            value=self.value,
+        )
+
+    def _open(self, month: np.ndarray) -> np.ndarray:
+        """Comparisons still followed: opened by the month, not closed, not settled, (n, C)."""
+        opened = self.patients.opened[:, 1:] < month[:, None]
+        return opened & ~self.dropped & ~self.settled
+
+    def _hold(self, k: int, milestone: Milestone, rule_at: int, value_at: int) -> tuple[int, int]:
+        n, now, is_last = self.n, *self._times(k, milestone)
+        lag = float(getattr(milestone.when, "lag", 0.0))
+        month = now + lag
+        running = self.running.copy()
+        self.look_time[running, k] = now[running]
+        self.decision_time[running, k] = month[running]
+        self.last_look[running] = k
+        batch = self.batch
+        events, patients = np.zeros((n, self.n_arms), np.int64), np.zeros(n, np.int64)
+        count_looks(
+            batch.enrolment, batch.calendar_event, batch.event_arm, now, month, running, events,
+            patients,
+        )  # fmt: skip
+        self.events[running, k] = events[running]
+        self.enrolled[running, k] = patients[running]
+        came = np.zeros((n, 2, self.n_arms), np.int64)
+        count_arms(batch.enrolment, batch.enrolment, batch.arm, month, month, came)
+        self.by_arm[running, k] = came[running, 0]
+        bound = np.where(is_last, self.testing.bounds[-1], self.testing.bounds[k])
+        self.efficacy[running, k] = bound[running]
+
+        comparing = self._open(now) & running[:, None]
+        followed = np.concatenate(
+            [
+                comparing & ((self.population == 0) | (self.population == at))[:, None]
+                for at in range(len(self.adaptive.tested_populations))
+            ],
+            axis=1,
+        )
+        followed &= (self.testing.at == 0) | (self.test.stop == "all")
+        stage = self.stages.at(batch, now, followed, self.patients.opened)
+        for name in ("z", "estimate", "se"):
+            getattr(self, f"stage_{name}")[running, k] = getattr(stage, f"stage_{name}")[running]
+        rows = np.flatnonzero(running)
+        sizes = stage.sizes if self.stages.of_patients else stage.all_sizes
+        new = np.zeros(followed.shape, bool)
+        new[rows] = self.testing.look(
+            k, is_last[rows], np.where(followed, stage.stage_z, np.nan)[rows],
+            np.where(followed, stage.z, np.nan)[rows], sizes[rows], stage.all_sizes[rows], rows,
+        )  # fmt: skip
+        combined = self.testing.combined
+        if self.test.combine == "conventional":
+            combined = np.where(followed, stage.z, combined)
+        state = State(
+            self.adaptive, milestone.name, k, self.streams.trials, now, running, comparing,
+            patients, events, self.population, stage, combined, self.testing.at > 0,
+            self.analysis.direction, self.outcomes.kind, batch, self.patients.target.copy(),
+        )  # fmt: skip
+        self._note_z(k, state, comparing)
+        reached = self._by_arm(new)
+        here = self.decision[:, k]
+        here[comparing] = CONTINUE
+        here[comparing & reached] = EFFICACY
+
+        plan = _Plan(n, self.n_tests)
+        for rule in milestone.rules:
+            if is_bound(rule):
+                continue
+            asked = list(rule.when.comparisons())
+            idle = (k + 1 == len(self.milestones)) and not isinstance(rule.action, Stop)
+            if not idle:
+                for v, one in enumerate(asked):
+                    seen = state.of(one.quantity)
+                    seen = seen if seen.ndim == 2 else seen[:, None]
+                    width = seen.shape[1]
+                    self.value[running, value_at + v, :width] = seen[running]
+                hits = state.holds(rule.when)
+                names = {q.name for one in asked for q in one.quantity.quantities}
+                declares = self.test.combine == "conventional" and names != {"rejected"}
+                done = self._act(k, state, plan, hits, rule.action, is_last, declares)
+                self.fired[:, rule_at, : done.shape[1]] = done
+            rule_at, value_at = rule_at + 1, value_at + len(asked)
+        if self.decide is not None:
+            for mask, action in self.decide(state) or ():
+                hits = np.asarray(mask)
+                if hits.dtype != bool or hits.shape not in ((n,), (n, self.n_tests)):
+                    raise ValueError(
+                        f"decide must return masks of shape ({n},) or ({n}, {self.n_tests}) bool, "
+                        f"got {hits.dtype} of shape {hits.shape}"
+                    )
+                declares = self.test.combine == "conventional"
+                self._act(k, state, plan, hits, action, is_last, declares)
+        self._settle(k, state, plan, reached, is_last, comparing)
+        self._change(k, plan, month, lag)
+        self.target[running, k] = self.patients.target[running]
+        self.populations[running, k] = self.population[running]
+        open_now = (self.patients.opened <= month[:, None]) & np.isinf(self.patients.closed)
+        weights = np.where(open_now, self.patients.weights, 0.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.shares[running, k] = (weights / weights.sum(axis=1, keepdims=True))[running]
+        return rule_at, value_at
+
+    def _note_z(self, k: int, state: State, comparing: np.ndarray) -> None:
+        z = state._by_comparison(state.combined, None)
+        self.z[:, k][comparing] = z[comparing]
+
+    def _by_arm(self, by_hypothesis: np.ndarray) -> np.ndarray:
+        """Whether any hypothesis of an arm is meant, (n, C)."""
+        return np.asarray(by_hypothesis.reshape(self.n, -1, self.n_tests).any(axis=1))
+
+    # -- when -----------------------------------------------------------------------------------
+
+    def _times(self, k: int, milestone: Milestone) -> tuple[np.ndarray, np.ndarray]:
+        """Month of the data cut, and whether it is the trial's last, (n,) each."""
+        mine = None
+        batch = self.batch
+        if milestone.arms is not None:
+            names = list(self.adaptive.arms)
+            mine = np.isin(batch.arm, [names.index(arm) for arm in milestone.arms])
+        if milestone.population is not None:
+            inside = np.ones(batch.arm.shape, bool)
+            for factor, codes in self.adaptive.members(milestone.population).items():
+                inside &= among(batch.factors[factor], codes)
+            mine = inside if mine is None else mine & inside
+        planned = np.maximum(_times_of(milestone.when, batch, self.counts[:, k], mine), 0.0)
+        planned = np.maximum(planned, self.last_time)
+        end = np.full(self.n, np.inf)
+        waiting = np.isinf(planned)
+        if waiting.any():
+            exits = batch.exit[waiting]
+            last = np.where(np.isfinite(exits), exits, 0.0).max(axis=1)
+            end[waiting] = np.maximum(last, self.last_time[waiting])
+        if self.design.max_duration is not None:
+            end = np.minimum(end, np.maximum(self.design.max_duration, self.last_time))
+        met = planned <= end
+        now = np.minimum(planned, end)
+        self.triggered[self.running, k] = met[self.running]
+        self.last_time = np.where(self.running, now, self.last_time)
+        return now, ~met | (k + 1 == len(self.milestones))
+
+    # -- rules ----------------------------------------------------------------------------------
+
+    def _act(
+        self,
+        k: int,
+        state: State,
+        plan: _Plan,
+        hits: np.ndarray,
+        action: Action,
+        is_last: np.ndarray,
+        declares: bool,
+    ) -> np.ndarray:
+        """Note what an action changes; (n, C) or (n, 1) bool, for whom it was done.
+
+        declares: whether a stop for efficacy is itself a rejection, not only the end of the trial.
+        """
+        single = hits.ndim == 2
+        going = state.running & ~plan.stopped
+        on = (hits & state.open if single else hits[:, None]) & going[:, None]
+        any_on = on.any(axis=1)
+        if isinstance(action, Stop):
+            if action.reason == "futility":
+                plan.futile |= on & state.open
+            elif declares:
+                plan.success |= on & state.open
+            if single:
+                state.open = state.open & ~on
+            else:
+                plan.stopped |= any_on
+            return on
+        on = on & ~is_last[:, None]
+        any_on = on.any(axis=1)
+        if isinstance(action, DropArm):
+            if action.arm is not None:
+                column = self._column(action.arm)
+                on = any_on[:, None] & state.open[:, [column]]
+                plan.drop[:, column] |= on[:, 0]
+                state.open = state.open.copy()
+                state.open[on[:, 0], column] = False
+            elif single or self.n_tests == 1:
+                on = on & state.open
+                plan.drop |= on
+                state.open = state.open & ~on
+            else:
+                raise ValueError(
+                    f"milestone {state.milestone!r}: DropArm() without a name needs a condition of "
+                    "each arm in turn"
+                )
+        elif isinstance(action, AddArm):
+            column = self._column(action.arm)
+            fresh = any_on & np.isinf(self.patients.opened[:, column + 1])
+            on = fresh[:, None]
+            plan.add[:, column] |= fresh
+        elif isinstance(action, Resize):
+            on = self._resize(k, state, plan, any_on, action)[:, None]
+        elif isinstance(action, Restrict):
+            at = self.adaptive.tested_populations.index(action.population)
+            fresh = any_on & (self.population != at)
+            plan.population[fresh] = at
+            on = fresh[:, None]
+        elif isinstance(action, Reallocate):
+            self._reallocate(state, plan, any_on, action)
+            on = any_on[:, None]
+        elif isinstance(action, Pause):
+            plan.pause[any_on] += float(action.months)
+            on = any_on[:, None]
+        else:
+            raise NotSimulated(f"{action.in_words} is not simulated")
+        return on
+
+    def _column(self, arm: str) -> int:
+        names = list(self.adaptive.arms)[1:]
+        if arm not in names:
+            raise ValueError(f"there is no arm {arm!r} beside the control; arms: {names}")
+        return names.index(arm)
+
+    def _resize(
+        self, k: int, state: State, plan: _Plan, on: np.ndarray, action: Resize
+    ) -> np.ndarray:
+        """New sizes; (n,) bool, whose changed."""
+        if not on.any():
+            return on
+        counted_events = action.events is not None
+        most = float(action.events if counted_events else action.n)  # type: ignore[arg-type]
+        here = np.column_stack([np.ones(self.n, bool), state.open])
+        if counted_events:
+            so_far = np.where(here, state.events, 0).sum(axis=1)
+            reached = state.events.sum(axis=1).astype(float)
+            last = self.counts[:, self._last_of(EventLooks)]
+        else:
+            known = state.events if self.stages.of_patients else self.by_arm[:, k]
+            so_far = np.where(here, known, 0).sum(axis=1)
+            counting = isinstance(self.milestones[k].when, EnrolmentLooks | FollowUpLooks)
+            reached = self.counts[:, k] if counting else state.patients.astype(float)
+            last = self.patients.target.astype(float)
+        if action.by == "most":
+            wanted = np.full(self.n, most)
+        elif action.by == "blinded":
+            if counted_events:
+                raise NotSimulated("a blinded Resize of events is not simulated")
+            wanted = blinded_size(state, action)
+        else:
+            wanted = reached + so_far * more_information(state, action)
+        wanted = np.where(np.isnan(wanted), last, np.ceil(wanted - 1e-9))
+        wanted = np.clip(wanted, last, np.maximum(most, last))
+        changed = on & (wanted > last)
+        kinds: Any = EventLooks if counted_events else EnrolmentLooks | FollowUpLooks
+        for later in range(k + 1, len(self.milestones)):
+            if isinstance(self.milestones[later].when, FirstOf | LastOf):
+                raise NotSimulated(
+                    f"milestone {self.milestones[later].name!r} joins several rules, whose counts "
+                    "are not changed by a Resize"
+                )
+            if not isinstance(self.milestones[later].when, kinds):
+                continue
+            old = self.counts[:, later]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                part = np.where(last > reached, (old - reached) / (last - reached), 1.0)
+            moved = np.round(reached + np.clip(part, 0.0, 1.0) * (wanted - reached))
+            self.counts[changed, later] = np.maximum(moved, old)[changed]
+        if not counted_events:
+            plan.target[changed] = wanted[changed].astype(np.int64)
+        return changed
+
+    def _last_of(self, kind: type) -> int:
+        found = [i for i, one in enumerate(self.milestones) if isinstance(one.when, kind)]
+        if not found:
+            raise ValueError("a Resize of events needs a milestone that counts events")
+        return found[-1]
+
+    def _reallocate(self, state: State, plan: _Plan, on: np.ndarray, action: Reallocate) -> None:
+        if not on.any():
+            return
+        plan.reallocated |= on
+        if action.by is None:
+            names = list(self.adaptive.arms)
+            weights = self.patients.weights.copy()
+            for name, weight in action.weights.items():
+                weights[on, names.index(name)] = float(weight)
+            row = weights[np.flatnonzero(on)[0]]
+            if not small_blocks(self.design, row[row > 0]):
+                plan.freely |= on
+            plan.weights = np.where(on[:, None], weights, _or(plan.weights, weights))
+            return
+        shares = new_shares(state, action)
+        old = self.patients.weights
+        plan.weights = np.where(on[:, None], shares, _or(plan.weights, old))
+        plan.freely |= on
+
+    # -- what follows ---------------------------------------------------------------------------
+
+    def _settle(
+        self,
+        k: int,
+        state: State,
+        plan: _Plan,
+        reached: np.ndarray,
+        is_last: np.ndarray,
+        comparing: np.ndarray,
+    ) -> None:
+        """Which comparisons and which trials end here."""
+        running = state.running
+        here = self.decision[:, k]
+        success = plan.success & comparing & ~reached
+        here[success] = EFFICACY
+        self.testing.at[:, : self.n_tests][success & (self.testing.at[:, : self.n_tests] == 0)] = (
+            k + 1
+        )
+        won = reached | success
+        # rejected once every hypothesis of the arm that is still followed is
+        pops = len(self.adaptive.tested_populations)
+        at = self.testing.at.reshape(self.n, pops, self.n_tests) > 0
+        now = np.where(plan.population > 0, plan.population, self.population)
+        current = np.where(
+            (now == 0)[:, None, None], True, np.arange(pops)[None, :, None] == now[:, None, None]
+        )
+        all_of_arm = (at | ~current).all(axis=1) & at.any(axis=1)
+        futile = plan.futile & comparing & ~won
+        drop = plan.drop & comparing
+        left = comparing & ~futile & ~drop
+        # also arms that wait to be opened, now or later, keep a trial going
+        waiting = np.zeros(self.n, bool)
+        if self.adaptive.later_arms and k + 1 < len(self.milestones):
+            waiting = (plan.add.any(axis=1)) | self._still_to_open(k)
+        over = is_last | plan.stopped
+        if self.test.stop == "any":
+            over = over | won.any(axis=1)
+        over |= (~(left & ~all_of_arm)).all(axis=1) & ~waiting
+        over &= running
+        settled = futile | drop | (comparing & over[:, None])
+        if self.test.stop == "each":
+            settled |= comparing & all_of_arm
+        here[futile] = FUTILITY
+        here[drop & ~won] = DROPPED
+        ended = settled & comparing & ~won & ~futile & ~drop & ~all_of_arm
+        here[ended] = NOT_REJECTED
+        self.dropped |= drop | futile
+        # of the population in which it is tested now
+        estimate = state._by_comparison(state.stage.estimate, None)
+        se = state._by_comparison(state.stage.se, None)
+        self.estimate[settled], self.se[settled] = estimate[settled], se[settled]
+        self.settled |= settled
+        self.running = running & ~over
+
+    def _still_to_open(self, k: int) -> np.ndarray:
+        """Trials in which an arm opens by the calendar after now."""
+        later = self.patients.opened > self.look_time[:, [k]]
+        return (later & np.isfinite(self.patients.opened)).any(axis=1)
+
+    def _change(self, k: int, plan: _Plan, month: np.ndarray, lag: float) -> None:
+        """Make the changes of the trials that go on, for whoever comes after the decision."""
+        on = self.running
+        patients = self.patients
+        closing = np.zeros((self.n, self.n_arms), bool)
+        closing[:, 1:] = (self.dropped | self.settled) & np.isinf(patients.closed[:, 1:])
+        closing &= (patients.opened <= month[:, None]) & on[:, None]
+        adding = np.zeros((self.n, self.n_arms), bool)
+        adding[:, 1:] = plan.add & on[:, None]
+        narrowed = on & (plan.population > 0) & (plan.population != self.population)
+        paused = on & (plan.pause > 0)
+        grown = on & (plan.target > patients.target)
+        moved = on & plan.reallocated
+        redrawn = closing.any(axis=1) | adding.any(axis=1) | narrowed | moved
+        touched = redrawn | paused | grown
+        if not touched.any():
+            return
+        rows = np.flatnonzero(touched)
+        before, arrival = patients.arm[rows].copy(), patients.arrival[rows].copy()
+        patients.closed = np.where(closing, month[:, None], patients.closed)
+        patients.opened = np.where(adding, month[:, None], patients.opened)
+        if plan.weights is not None:
+            patients.weights = np.where(moved[:, None], plan.weights, patients.weights)
+            patients.randomized_freely |= moved & plan.freely
+            patients.randomized_freely &= ~(moved & ~plan.freely)
+        patients.target = np.where(grown, plan.target, patients.target)
+        for months in np.unique(plan.pause[paused]):
+            mine = np.flatnonzero(paused & (plan.pause == months))
+            patients.pause(mine, month[mine], float(months))
+        for at in np.unique(plan.population[narrowed]):
+            mine = np.flatnonzero(narrowed & (plan.population == at))
+            name = self.adaptive.tested_populations[at]
+            assert name is not None
+            patients.restrict(mine, month[mine], name)
+            self.population[mine] = at
+        again = np.flatnonzero(redrawn)
+        if again.size:
+            patients.last_change[again] = month[again]
+            patients.allocate(again)
+        if patients.lengthen():
+            self.batch = patients.batch()
+            return
+        patients.update(rows, before, arrival)
+        self.batch = patients.batch(self.batch, rows)
+
+
+class _Plan:
+    """What the rules of one milestone ask of each trial, before it is done."""
+
+    def __init__(self, n: int, n_tests: int) -> None:
+        self.stopped = np.zeros(n, bool)
+        self.success, self.futile, self.drop, self.add = (
+            np.zeros((n, n_tests), bool) for _ in range(4)
+        )
+        self.population = np.zeros(n, np.int8)
+        self.pause = np.zeros(n)
+        self.target = np.zeros(n, np.int64)
+        self.reallocated, self.freely = np.zeros(n, bool), np.zeros(n, bool)
+        self.weights: np.ndarray | None = None
+
+
+def _or(values: np.ndarray | None, other: np.ndarray) -> np.ndarray:
+    return other if values is None else values
+
+
+def _count(rule: Looks) -> float:
+    """What a rule of one look counts; NaN for the calendar and for joined rules."""
+    if isinstance(rule, EventLooks):
+        return float(rule.events[0])
+    if isinstance(rule, EnrolmentLooks | FollowUpLooks):
+        return float(rule.patients[0])
+    return np.nan
+
+
+def _times_of(
+    rule: Looks, batch: TrialBatch, counts: np.ndarray, mine: np.ndarray | None
+) -> np.ndarray:
+    """Calendar month at which a rule of one look is met, (n,), with each trial's own count."""
+    n = batch.n_trials
+    if isinstance(rule, FirstOf | LastOf):
+        parts = [_times_of(one, batch, np.full(n, _count(one)), mine) for one in rule.rules]
+        return (np.minimum if isinstance(rule, FirstOf) else np.maximum).reduce(parts)
+    if isinstance(rule, CalendarLooks):
+        return np.full(n, float(rule.months[0]))
+    whole = np.nan_to_num(counts).astype(np.int64)
+    if isinstance(rule, EnrolmentLooks) and mine is None:
+        width = batch.enrolment.shape[1]
+        at = np.minimum(whole, width) - 1
+        found = np.where(whole <= width, batch.enrolment[np.arange(n), at], np.inf)
+        return found + rule.follow_up
+    if isinstance(rule, EnrolmentLooks):
+        values = batch.enrolment + rule.follow_up
+    elif isinstance(rule, FollowUpLooks):
+        complete = batch.enrolment + rule.months
+        counted = (batch.exit >= complete) | (batch.event == 1)
+        values = np.where(counted, complete, np.inf)
+    elif isinstance(rule, EventLooks):
+        values = batch.calendar_event
+        if mine is not None:
+            repeats = values.shape[1] // mine.shape[1]
+            mine = mine if repeats == 1 else np.repeat(mine, repeats, axis=1)
+    else:
+        raise NotSimulated(f"milestones of kind {type(rule).__name__} are not simulated")
+    if mine is not None:
+        values = np.where(mine, values, np.inf)
+    out = np.empty(n)
+    kth_smallest_by_row(np.ascontiguousarray(values), whole, out)
+    return out

@@ -1,0 +1,260 @@
+"""What a milestone shows of each hypothesis: all data so far, and those of the last stage alone.
+
+The stages of responses are of different patients: a stage has those whose response became known in
+it. Those of times are increments of the log-rank score, or of an estimate's information, which are
+independent of what was seen before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from trial_sim.design.milestones import AdaptiveDesign, NotSimulated
+from trial_sim.engine.adapting.patients import among
+from trial_sim.engine.adapting.scores import (
+    count_arms,
+    score_looks,
+    stratified_score_looks,
+    tally_looks,
+)
+from trial_sim.engine.analysis import Analysis
+from trial_sim.engine.batch import TrialBatch
+from trial_sim.engine.response_analyses import final_response, t_to_z
+
+# Outcomes that are known at once: a stage is its patients'.
+_AT_ONCE = ("binary", "continuous", "ordinal", "count")
+_BY_INFORMATION = ("cox", "rmst", "milestone", "mmrm", "lwyy")
+
+
+@dataclass
+class Stage:
+    """Statistics of each hypothesis at one milestone, (n_trials, n_hypotheses) each; NaN where
+    it is not followed. ``z``, ``estimate``, ``se``: of all patients so far; ``stage_…``: of the
+    stage alone. ``sizes``: patients of the stage by hypothesis in treated arm and control,
+    (n_trials, n_hypotheses, 2); ``all_sizes``: the same of all patients so far."""
+
+    z: np.ndarray
+    estimate: np.ndarray
+    se: np.ndarray
+    stage_z: np.ndarray
+    stage_estimate: np.ndarray
+    stage_se: np.ndarray
+    sizes: np.ndarray
+    all_sizes: np.ndarray
+
+
+class Stages:
+    """Statistics of the hypotheses of a batch, milestone by milestone.
+
+    Raises:
+        NotSimulated: for a test whose stages have no independent increments here.
+    """
+
+    def __init__(self, adaptive: AdaptiveDesign, analysis: Analysis, kind: str, n: int) -> None:
+        self.adaptive, self.analysis = adaptive, analysis
+        design = adaptive.whole_design
+        self.name = design.test_name
+        self.of_patients = kind in _AT_ONCE
+        self.scores = self.name == "logrank"
+        self.by_sums = self.name in ("t_test", "z_test") and kind == "continuous"
+        several = len(adaptive.milestones) > 1
+        if several and not (
+            self.of_patients
+            or self.scores
+            or self.name in _BY_INFORMATION
+            or kind == "longitudinal"
+        ):
+            raise NotSimulated(
+                f"test {self.name!r} has no stages with independent increments here: "
+                "name 'logrank', 'cox', 'rmst' or 'milestone' for times"
+            )
+        names = list(adaptive.arms)
+        self.hypotheses = [(names.index(arm), pop) for arm, pop in adaptive.hypotheses]
+        self.nobody = len(names)
+        shape = (n, len(self.hypotheses))
+        self.before = np.zeros((*shape, 2))  # score and information, or z, at the last milestone
+        self.look_before = np.full(n, -np.inf)
+
+    def outsiders(self, batch: TrialBatch, arm: int, population: str | None, opened: Any) -> Any:
+        """Who is no patient of a hypothesis, (n_trials, n) bool; None where all are."""
+        out = None
+        if population is not None:
+            out = np.zeros(batch.arm.shape, bool)
+            for factor, codes in self.adaptive.members(population).items():
+                out |= ~among(batch.factors[factor], codes)
+        if self.adaptive.controls == "concurrent" and (opened[:, arm] > 0).any():
+            early = batch.enrolment <= opened[:, arm][:, None]
+            early &= (opened[:, arm] > 0)[:, None]
+            out = early if out is None else out | early
+        return out
+
+    def at(
+        self, batch: TrialBatch, look: np.ndarray, followed: np.ndarray, opened: np.ndarray
+    ) -> Stage:
+        """Statistics at each trial's look of the hypotheses it follows, (n_trials, m) bool."""
+        n, m = followed.shape
+        z, estimate, se, alone, part_of, error = (np.full((n, m), np.nan) for _ in range(6))
+        sizes, all_sizes = np.zeros((n, m, 2)), np.zeros((n, m, 2))
+        stage = Stage(z, estimate, se, alone, part_of, error, sizes, all_sizes)
+        first = np.isneginf(self.look_before).all()
+        counted: dict[Any, Any] = {}
+        for h, (arm, population) in enumerate(self.hypotheses):
+            active = followed[:, h]
+            if not active.any():
+                continue
+            outside = self.outsiders(batch, arm, population, opened)
+            mine = batch
+            if outside is not None:
+                mine = with_arms(batch, np.where(outside, np.int8(self.nobody), batch.arm))
+            key = None if outside is None else h
+            if key not in counted:
+                counted[key] = self._counts(mine, look, np.asarray(followed.any(axis=1)))
+            known, tallies = counted[key]
+            for s, code in enumerate((arm, 0)):
+                stage.sizes[:, h, s] = known[:, 1, code]
+                stage.all_sizes[:, h, s] = known[:, 0, code]
+            if self.scores:
+                self._scores(stage, mine, h, arm, look, active)
+                continue
+            if tallies is not None:
+                self._from_sums(stage, "", tallies.sum(axis=1), h, arm, active)
+                self._from_sums(stage, "stage_", tallies[:, 1], h, arm, active)
+                continue
+            self._fill(stage, "", mine, h, arm, look, active)
+            if first and not self.before[:, h].any():
+                for name in ("z", "estimate", "se"):
+                    getattr(stage, f"stage_{name}")[:, h] = getattr(stage, name)[:, h]
+                self._remember(stage, h, active)
+            elif self.of_patients:
+                old = mine.calendar_event <= self.look_before[:, None]
+                part = replace(mine, arm=np.where(old, np.int8(self.nobody), mine.arm))
+                self._fill(stage, "stage_", part, h, arm, look, active)
+            else:
+                self._increments(stage, h, active)
+        self.look_before = np.where(followed.any(axis=1), look, self.look_before)
+        return stage
+
+    def _counts(self, batch: TrialBatch, look: np.ndarray, active: np.ndarray) -> tuple[Any, Any]:
+        """Patients by arm, of all and of the stage, (n, 2, n_arms); sums of responses or None."""
+        n = batch.n_trials
+        known = np.zeros((n, 2, self.nobody), np.int64)
+        calendar = batch.calendar_event if self.of_patients else batch.enrolment
+        if not self.by_sums:
+            count_arms(batch.enrolment, calendar, batch.arm, look, self.look_before, known)
+            return known, None
+        sums = np.zeros((n, 2, self.nobody, 3))
+        tally_looks(
+            final_response(batch), batch.calendar_event, batch.enrolment, batch.arm,
+            self.look_before, look, active, sums,
+        )  # fmt: skip
+        known[:, 0] = sums[..., 0].sum(axis=1)
+        known[:, 1] = sums[:, 1, :, 0]
+        return known, sums
+
+    def _from_sums(
+        self, stage: Stage, prefix: str, sums: np.ndarray, h: int, arm: int, active: np.ndarray
+    ) -> None:
+        """Means and rates of two arms, from numbers, sums and squares (n, n_arms, 3)."""
+        (n0, s0, q0), (n1, s1, q1) = sums[:, 0].T, sums[:, arm].T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            effect = s1 / n1 - s0 / n0
+            if self.name == "z_test":
+                se = self.analysis.sd * np.sqrt(1 / n0 + 1 / n1)  # type: ignore[attr-defined]
+                z = self.analysis.direction * effect / se
+            else:
+                df = n0 + n1 - 2
+                rest = np.maximum(q0 - s0 * s0 / n0, 0.0) + np.maximum(q1 - s1 * s1 / n1, 0.0)
+                se = np.sqrt(rest / df * (1 / n0 + 1 / n1))
+                usable = (df > 0) & (se > 0)
+                se = np.where(usable, se, np.nan)
+                z = t_to_z(
+                    np.where(usable, self.analysis.direction * effect / se, np.nan),
+                    np.where(usable, df, 1.0),
+                )
+            z = np.where(np.isfinite(z), z, 0.0)
+        for name, values in (("z", z), ("estimate", effect), ("se", se)):
+            getattr(stage, prefix + name)[active, h] = values[active]
+
+    def _fill(
+        self, stage: Stage, prefix: str, batch: TrialBatch, h: int, arm: int, look: Any, active: Any
+    ) -> None:
+        z, effect, error = self.analysis.evaluate(batch, arm, look, active)
+        if effect is None or error is None:
+            effect, error = self.analysis.estimate(batch, arm, look, active)
+        for name, values in (("z", z), ("estimate", effect), ("se", error)):
+            getattr(stage, prefix + name)[active, h] = values[active]
+
+    def _scores(
+        self, stage: Stage, batch: TrialBatch, h: int, arm: int, look: Any, active: Any
+    ) -> None:
+        n = batch.n_trials
+        score, variance = np.zeros(n), np.zeros(n)
+        beta, se = np.full(n, np.nan), np.full(n, np.nan)
+        if batch.design.stratified:
+            stratified_score_looks(
+                *batch.sorted, batch.enrolment, batch.exit, batch.arm, batch.stratum,
+                batch.n_strata, arm, look, active, score, variance,
+            )  # fmt: skip
+            beta, se = self.analysis.estimate(batch, arm, look, active)
+        else:
+            time, exit_, code, _ = batch.sorted
+            score_looks(
+                time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, arm, look,
+                active, score, variance, beta, se,
+            )  # fmt: skip
+        old = self.before[:, h]
+        gain, information = score - old[:, 0], variance - old[:, 1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            stage.z[active, h] = np.where(variance > 0, score / np.sqrt(variance), 0.0)[active]
+            more = information > 1e-12
+            alone = np.where(more, gain / np.sqrt(information), 0.0)
+            stage.stage_z[active, h] = alone[active]
+            estimate = np.where(more, -gain / information, np.nan)
+            stage.stage_estimate[active, h] = estimate[active]
+            stage.stage_se[active, h] = np.where(more, 1 / np.sqrt(information), np.nan)[active]
+        stage.estimate[active, h], stage.se[active, h] = beta[active], se[active]
+        old[active, 0], old[active, 1] = score[active], variance[active]
+
+    def _information(self, stage: Stage, h: int) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = stage.se[:, h] ** -2.0
+        return np.where(np.isfinite(found), found, 0.0)
+
+    def _remember(self, stage: Stage, h: int, active: np.ndarray) -> None:
+        information = self._information(stage, h)
+        score = np.nan_to_num(stage.z[:, h]) * np.sqrt(information)
+        self.before[active, h, 0], self.before[active, h, 1] = score[active], information[active]
+
+    def _increments(self, stage: Stage, h: int, active: np.ndarray) -> None:
+        """z of the stage from the growth of score and information (1 / se²) of the estimate."""
+        information = self._information(stage, h)
+        score = np.nan_to_num(stage.z[:, h]) * np.sqrt(information)
+        gain, more = score - self.before[:, h, 0], information - self.before[:, h, 1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            enough = more > 1e-12
+            alone = np.where(enough, gain / np.sqrt(more), 0.0)
+            estimate = np.where(enough, self.analysis.direction * gain / more, np.nan)
+            error = np.where(enough, 1 / np.sqrt(more), np.nan)
+        stage.stage_z[active, h] = alone[active]
+        stage.stage_estimate[active, h] = estimate[active]
+        stage.stage_se[active, h] = error[active]
+        self.before[active, h, 0], self.before[active, h, 1] = score[active], information[active]
+
+
+def with_arms(batch: TrialBatch, arm: np.ndarray) -> TrialBatch:
+    """The batch with other arm codes, its order in time kept."""
+    made = replace(batch, arm=arm)
+    if "_sorted" in batch.__dict__:
+        time, exit_, code, patient, tied = batch._sorted
+        moved = np.take_along_axis(arm, patient.astype(np.int64), axis=1)
+        made.__dict__["_sorted"] = (
+            time,
+            exit_,
+            (2 * moved + (code & 1)).astype(np.int8),
+            patient,
+            tied,
+        )
+    return made
