@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from rdkit import Chem
@@ -30,7 +31,7 @@ def exit_geometry(core: str) -> np.ndarray | None:
         atom.SetNoImplicit(False)
     Chem.SanitizeMol(mol)
     mol = Chem.AddHs(mol)
-    settings = rdDistGeom.ETKDGv3()
+    settings: Any = rdDistGeom.ETKDGv3()
     settings.randomSeed = _SEED
     settings.maxIterations = 50
     if not list(rdDistGeom.EmbedMultipleConfs(mol, _CONFORMERS, settings)):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from molgen.base.whole_files import file_hash, replacing
+from molgen.base.whole_files import hash_file, replacing
 from molgen.precedent.fragment_counts import Contexts, Section
 from molgen.precedent.fragment_cuts import MOST_MARKS, RADII
 from molgen.precedent.tables import Lookup
@@ -68,7 +68,7 @@ class PrecedentTable:
     @cached_property
     def sha256(self) -> str:
         """The file's hash, by which a record names the table."""
-        return file_hash(self.path)
+        return hash_file(self.path)
 
     def parts(self, k: int) -> Lookup:
         """All parts with ``k`` marks: groups (1), linkers (2), cores (3 to 6)."""
