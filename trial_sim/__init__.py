@@ -19,6 +19,7 @@ The rooms, from the ground up; each imports only from those above it in this lis
     simulation      simulate, operating characteristics, replay, files of results
     exploration     what_if: grids, search, assurance by simulation, report
     prediction      an ongoing trial
+    qualification   the kit of independent values: qualify
     cli             parses, calls one public function, prints
 
 Names are imported on first use, so that ``import trial_sim`` stays fast.
@@ -155,8 +156,10 @@ _HOMES = {
     "what_if": "exploration.grid",
     "simulate_assurance": "exploration.assurance",
     "worst_case_type_one_error": "exploration.worst_case",
+    "family_wise_error": "exploration.family_error",
     "simulation_report": "exploration.report",
     "predict": "prediction.predict",
+    "qualify": "qualification",
     "read_ongoing": "prediction.ongoing",
     "OngoingTrial": "prediction.ongoing",
     "ongoing_from_adam": "prediction.adam",

@@ -5,7 +5,8 @@
     python -m benchmarks ongoing success --n-trials 5        success against brute force
     python -m benchmarks ongoing speed                       seconds a call
     python -m benchmarks ongoing fuzz --n-calls 1000         answered, or refused in words
-Trials come from a simulator of numpy alone; predictions are default calls.
+Trials come from a simulator of numpy alone; predictions are default calls. With ``--quick`` the
+same models are drawn 400 times, and neither success nor conditional power is found.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ import pandas as pd
 
 import trial_sim as ts
 from benchmarks import stored
+from trial_sim.numerics.random_streams import Streams
+from trial_sim.prediction.assumptions import Settings
+from trial_sim.prediction.event_prediction import rest_of_events
+from trial_sim.prediction.ongoing import read_ongoing
 
 LEVELS = (0.8, 0.95)
 CONTROL_MEDIAN, RATIO = 12.0, 0.7
@@ -154,7 +159,20 @@ def summarised(rows: list[dict[str, float]], **key: Any) -> dict[str, Any]:
     return out
 
 
-def enrolment(run: str, n_trials: int, only: str | None = None) -> pd.DataFrame:
+def predicted(
+    seen: pd.DataFrame, design: ts.Design, month: float, seed: int, quick: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of the months of patients and of events, each (n_draws, n) and ascending."""
+    if not quick:
+        found = ts.predict(seen, design, cutoff=month, seed=seed)
+        return found._patients, found._events
+    trial = read_ongoing(seen, design, cutoff=month)
+    random, streams = np.random.default_rng(seed), Streams.span(seed, 0, 400)
+    drawn = rest_of_events(trial, design, None, Settings(), random, streams).drawn
+    return drawn.enrolment, np.sort(drawn.calendar_event, axis=1)
+
+
+def enrolment(run: str, n_trials: int, only: str | None, quick: bool) -> pd.DataFrame:
     rows = []
     for name, (truth, plan, month) in ENROLMENT.items():
         if only and only not in name:
@@ -164,15 +182,16 @@ def enrolment(run: str, n_trials: int, only: str | None = None) -> pd.DataFrame:
         for i in range(n_trials):
             random = np.random.default_rng([i, 25])
             trial = simulated(random, 400, truth, exponential, 0.005)
-            guess = ts.predict(cut_at(trial, month, True), design, cutoff=month, seed=i)
-            found.append(judged(guess._patients[:, -1], float(trial["enrolment"].max())))
-        rows.append(summarised(found, run=run, part="enrolment", variant=name))
+            months, _ = predicted(cut_at(trial, month, True), design, month, i, quick)
+            found.append(judged(months[:, -1], float(trial["enrolment"].max())))
+        rows.append(summarised(found, run=run, part="enrolment", variant=name, quick=quick))
         stored.append("ongoing", rows[-1])
-        print(pd.DataFrame(rows[-1:]).drop(columns="run").round(3).to_string(header=len(rows) == 1))
+        shown = pd.DataFrame(rows[-1:]).drop(columns="run").round(3)
+        print(shown.to_string(header=len(rows) == 1), flush=True)
     return pd.DataFrame(rows)
 
 
-def events(run: str, n_trials: int, only: str | None = None) -> pd.DataFrame:
+def events(run: str, n_trials: int, only: str | None, quick: bool) -> pd.DataFrame:
     rows = []
     for name, (times, dropout, seen, blinded, n) in EVENTS.items():
         if only and only not in name:
@@ -185,12 +204,12 @@ def events(run: str, n_trials: int, only: str | None = None) -> pd.DataFrame:
             trial = simulated(random, n, plan, times, dropout)
             happened = events_of(trial)
             month = float(happened[seen - 1]) + 1e-6
-            guess = ts.predict(cut_at(trial, month, blinded), design, cutoff=month, seed=i)
+            _, months = predicted(cut_at(trial, month, blinded), design, month, i, quick)
             for k, list_ in found.items():
                 if len(happened) >= k:
-                    list_.append(judged(guess._events[:, k - 1], float(happened[k - 1])))
+                    list_.append(judged(months[:, k - 1], float(happened[k - 1])))
         for k, list_ in found.items():
-            rows.append(summarised(list_, run=run, part=f"event {k}", variant=name))
+            rows.append(summarised(list_, run=run, part=f"event {k}", variant=name, quick=quick))
             stored.append("ongoing", rows[-1])
             print(
                 pd.DataFrame(rows[-1:])
@@ -314,13 +333,14 @@ def main() -> None:
     parser.add_argument("--n-trials", type=int, default=200)
     parser.add_argument("--n-calls", type=int, default=1000)
     parser.add_argument("--run", default=stored.today())
+    parser.add_argument("--quick", action="store_true", help="400 draws, no success")
     parser.add_argument("--only", default=None, help="variants whose name holds this")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     if given.part == "enrolment":
-        enrolment(given.run, given.n_trials, given.only)
+        enrolment(given.run, given.n_trials, given.only, given.quick)
     elif given.part == "events":
-        events(given.run, given.n_trials, given.only)
+        events(given.run, given.n_trials, given.only, given.quick)
     elif given.part == "success":
         success(min(given.n_trials, 20))
     elif given.part == "speed":

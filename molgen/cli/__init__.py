@@ -10,9 +10,10 @@ from molgen.cli import (
     objectives,
     optimize,
     reporting,
+    trust,
 )
 from molgen.cli.app import app
-from molgen.cli.common import with_quiet
+from molgen.cli.common import with_manners
 
 __all__ = [
     "app",
@@ -25,9 +26,10 @@ __all__ = [
     "objectives",
     "optimize",
     "reporting",
+    "trust",
 ]
 
 for _group in (app, objectives.qsar_app):
     for _command in _group.registered_commands:
         if _command.callback is not None:
-            _command.callback = with_quiet(_command.callback)
+            _command.callback = with_manners(_command.callback)

@@ -1,46 +1,10 @@
 """Real data in the shape that the statistics take, for the tests of trial_sim.statistics."""
 
-from functools import cache
-
 import numpy as np
-import pandas as pd
 
-import trial_sim
+from trial_sim.qualification.real_data import colon, gehan, table, veteran
 
-
-def colon(etype: str = "death") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Obs (0) against Lev+5FU (1), 619 patients: duration, event, group."""
-    data = colon_two_arms()
-    return (
-        data[f"{etype}_time"].to_numpy(),
-        data[etype].to_numpy(),
-        (data.rx == "Lev+5FU").to_numpy().astype(int),
-    )
-
-
-@cache
-def colon_two_arms() -> pd.DataFrame:
-    data = trial_sim.load_trial("colon").patients
-    return data[data.rx != "Lev"].reset_index(drop=True)
-
-
-@cache
-def table(name: str) -> pd.DataFrame:
-    return trial_sim.load_trial(name).patients
-
-
-def veteran() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    data = table("veteran")
-    return data.time.to_numpy(), data.status.to_numpy(), (data.trt == "test").to_numpy().astype(int)
-
-
-def gehan() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    data = table("gehan")
-    return (
-        data.time.to_numpy(),
-        data.event.to_numpy(),
-        (data.treat == "6-MP").to_numpy().astype(int),
-    )
+__all__ = ["colon", "gehan", "survival_trials", "table", "veteran", "within"]
 
 
 def survival_trials(

@@ -1,8 +1,6 @@
 """The engine: invariants, agreement with the single-trial tests and with published simulations."""
 
-import json
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +19,7 @@ from trial_sim.design.design import (
 from trial_sim.engine.batch import draw_batch
 from trial_sim.engine.interim_analyses import Conducted
 from trial_sim.numerics.random_streams import Streams
+from trial_sim.qualification.reference import VALUES
 from trial_sim.scenarios import (
     BinaryResponse,
     CompetingRisks,
@@ -36,12 +35,6 @@ from trial_sim.scenarios import (
 )
 from trial_sim.simulation.simulate import run_jobs
 
-GOLDEN = {
-    row["id"]: row
-    for row in json.loads(
-        (Path(__file__).parents[1] / "golden" / "trial_reference_values.json").read_text()
-    )
-}
 ARMS = {"control": 1, "treatment": 1}
 OUTCOMES = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
 FH = "fleming_harrington"
@@ -500,7 +493,7 @@ def close(observed, expected, tolerance):
 
 
 def test_lrstat_nonproportional_design():
-    expected = GOLDEN["lrstat_nph_design"]["expected"]
+    expected = VALUES["lrstat_nph_design"]["expected"]
     gs = ts.group_sequential(
         information_fractions=(0.8, 1), alpha=0.025, efficacy="lan_demets_obrien_fleming"
     )

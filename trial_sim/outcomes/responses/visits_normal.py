@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from trial_sim.base.storage import storable
-from trial_sim.data.schema import Column, numbers_of
+from trial_sim.covariates.encoding import told_numbers
+from trial_sim.data.schema import Column
+from trial_sim.numerics.told import told_range
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import standardised
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.outcomes.responses.mmrm import fit_mmrm, structured
-from trial_sim.outcomes.responses.visits import VisitParameters, overridden, wishart
+from trial_sim.outcomes.responses.visits import VisitParameters, overridden, unmixed, wishart
 
 
 @storable
@@ -99,6 +101,12 @@ class MmrmModel:
         y = self.dropout.apply(y, parameters.acts_as[arm], features, rng, parameters.dropout)
         return {name: y[:, k] for k, name in enumerate(self.columns)}
 
+    def scores(
+        self, y: np.ndarray, codes: np.ndarray, arm: np.ndarray, p: VisitParameters
+    ) -> np.ndarray:
+        """Standard normals (n, V) that `complete` would make visits ``y`` (n, V) from."""
+        return unmixed(y - self.predicted(codes, arm, p), p.factor)
+
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
         """Normal log density (n,) of the visits seen."""
         y = patients[list(self.columns)].to_numpy(dtype=float)
@@ -159,8 +167,8 @@ def fit_normal(
         found.sigma * n / degrees,
         kind,
         degrees,
-        (float(np.nanmin(y)), float(np.nanmax(y))),
-        numbers_of(name, y),
+        told_range(y[~np.isnan(y)]),
+        told_numbers(name, y),
         dropout,
         data.reference,
         data.features.notes,
