@@ -57,6 +57,7 @@ class Provenance:
         arguments: its arguments, as plain data; enough to call it again.
         seed: the seed, or None where nothing is random.
         checkpoint_sha256: hash of the model's weights, or an empty string.
+        precedent_sha256: hash of the table of precedent that was asked, or an empty string.
         data_sha256: hash of the molecules put in, or an empty string.
         version: of this package.
         created: time of writing, UTC, ISO 8601.
@@ -77,6 +78,7 @@ class Provenance:
     environment: Mapping[str, str] = field(default_factory=dict)
     row_digests: Sequence[str] = ()
     notes: Sequence[str] = ()
+    precedent_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not self.function:
@@ -123,6 +125,7 @@ def record(
     checkpoint_sha256: str = "",
     data_sha256: str = "",
     notes: Sequence[str] = (),
+    precedent_sha256: str = "",
 ) -> Provenance:
     """A provenance record of this moment and this environment."""
     from molgen import __version__
@@ -144,6 +147,7 @@ def record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=environment,
         notes=tuple(notes),
+        precedent_sha256=precedent_sha256,
     )
 
 
