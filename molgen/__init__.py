@@ -19,7 +19,7 @@ The rooms, from the ground up; each imports only from those above it in this lis
     optimization    moves, proposers, oracle, search, optimize
     batch           long runs: plan, chunks, workers, cluster, results
     auditing        what a generator gives away, and what it is worth
-    provenance      verify: stands above what it makes again
+    provenance      verify and qualify: stand above what they make again
     cli             parses, calls one public function, prints
 
 Names are imported on first use, so that ``import molgen`` stays fast.
@@ -50,6 +50,8 @@ _HOMES = {
     "Objective": "scoring.objectives",
     "Component": "scoring.objectives",
     "score": "scoring.objectives",
+    "Docking": "scoring.docking",
+    "Receptor": "scoring.docking",
     "fit_qsar": "qsar.model",
     "load_qsar": "qsar.saved",
     "optimize": "optimization.goal_directed",
@@ -63,7 +65,9 @@ _HOMES = {
     "draw": "report.drawing",
     "run_batch": "batch.running",
     "sar": "report.sar_desk",
+    "Campaign": "optimization.campaign",
     "verify": "provenance",
+    "qualify": "provenance",
     "MolgenError": "base.errors",
 }
 

@@ -48,7 +48,12 @@ INTRODUCTIONS = {
     "balance": "Are rare chemotypes still there, or has the model kept only what is common?",
 }
 
-_RULES = {"limit": "upper end at most", "excess": "not above", "least": "at least", "": ""}
+_RULES = {
+    "limit": "upper end at most",
+    "excess": "99.9 % interval not above",
+    "least": "99.9 % interval not below",
+    "": "",
+}
 
 
 @dataclass(frozen=True)

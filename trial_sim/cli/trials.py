@@ -39,15 +39,15 @@ def design_command(study: StudyFile, output: Output = None) -> None:
 
     try_place(output)
     loaded = _study(study)
-    design = loaded.design
-    quick = trial_sim.simulate(design, loaded.outcomes, n_trials=200, seed=0)
+    quick = trial_sim.simulate(loaded.design, loaded.outcomes, n_trials=200, seed=0)
+    design = quick.design
     typer.echo(f"{loaded.title}: {design.n_patients} patients, arms {dict(design.arms)}")
     enrolled = design.accrual.expected_time(design.n_patients)
     typer.echo(f"test {design.test}; enrolled by month {enrolled:.1f}")
     typer.echo(pd.DataFrame(look_rows(quick)).to_string(index=False))
     if output is not None:
         with replacing(output) as made:
-            made.write_text(design.to_yaml(), encoding="utf-8")
+            made.write_text(loaded.design.to_yaml(), encoding="utf-8")
         tell(f"wrote {output}")
 
 
