@@ -291,6 +291,16 @@ def test_allocation_follows_the_responses():
     assert null.power <= 0.025 + 4 * np.sqrt(0.025 / 1_500)
 
 
+def test_the_share_of_the_control_is_kept_whatever_is_rejected():
+    rule = ts.Rule("n >= 0", ts.Reallocate(by="thompson", control_share=0.3))
+    adaptive = arms_trial("simes", rule, stop="each")
+    effects = {"a": 0.0, "b": 5.0, "c": 14.0}  # c is often rejected at the interim look
+    done = ts.simulate(adaptive, ts.ContinuousResponse(effects, sd=15), 200, seed=3).conducted
+    went_on = done.last_look == 1
+    assert (done.decision[went_on, 0, 2] == 2).mean() > 0.3
+    assert done.shares[went_on, 0, 0] == pytest.approx(0.3)
+
+
 def test_weights_that_are_given_are_kept_from_the_decision_on():
     rule = ts.Rule(Q("n") >= 0, ts.Reallocate({"control": 1, "treatment": 3}))
     adaptive = ts.AdaptiveDesign(
