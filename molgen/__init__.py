@@ -63,6 +63,7 @@ _HOMES = {
     "audit": "auditing",
     "audit_samples": "auditing",
     "draw": "report.drawing",
+    "view": "report.viewer",
     "run_batch": "batch.running",
     "sar": "report.sar_desk",
     "Campaign": "optimization.campaign",

@@ -19,7 +19,7 @@ The rooms, from the ground up; each imports only from those above it in this lis
     simulation      simulate, operating characteristics, replay, files of results
     exploration     what_if: grids, search, assurance by simulation, report
     prediction      an ongoing trial
-    qualification   the kit of independent values: qualify
+    qualification   the kit of independent values, saved results made again: qualify, verify
     cli             parses, calls one public function, prints
 
 Names are imported on first use, so that ``import trial_sim`` stays fast.
@@ -157,9 +157,11 @@ _HOMES = {
     "simulate_assurance": "exploration.assurance",
     "worst_case_type_one_error": "exploration.worst_case",
     "family_wise_error": "exploration.family_error",
+    "compare_designs": "exploration.compare",
     "simulation_report": "exploration.report",
     "predict": "prediction.predict",
     "qualify": "qualification",
+    "verify": "qualification",
     "read_ongoing": "prediction.ongoing",
     "OngoingTrial": "prediction.ongoing",
     "ongoing_from_adam": "prediction.adam",
