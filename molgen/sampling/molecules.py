@@ -20,6 +20,7 @@ class Molecules(list[str]):
     acceptance: share of proposals that met the conditions asked for.
     precedent: for each molecule of a verb that puts parts together, how often training molecules
         have the part (the rarest of several); 0 for what only the model proposes. Else empty.
+    parts: of each such molecule the part that was put in, with its marks; several joined by dots.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Molecules(list[str]):
         self.notes = tuple(notes)
         self.acceptance = 1.0
         self.precedent: tuple[int, ...] = ()
+        self.parts: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         """The first 24 molecules drawn, for a notebook."""
