@@ -84,6 +84,25 @@ def test_a_look_that_is_never_reached_has_no_month():
     assert rows.loc[1, "probability_reached"] > 0
 
 
+def test_an_adaptive_design_that_only_stops_is_its_design(prediction):
+    stops = ts.AdaptiveDesign(DESIGN, ts.milestones_of(DESIGN))
+    same = found(design=stops)
+    pd.testing.assert_frame_equal(same.looks, prediction.looks)
+    assert same.probability_of_success == prediction.probability_of_success
+    rules = [ts.Rule(ts.Quantity("conditional_power") <= 0.5, ts.Resize(n=400))]
+    two = DESIGN.replace(looks=ts.EventLooks([60, 200]), boundaries=None)
+    changes = ts.AdaptiveDesign(
+        two,
+        [ts.Milestone("interim", ts.EventLooks([60]), rules),
+         ts.Milestone("final", ts.EventLooks([200]))],
+        closed_test=ts.ClosedTest(weights=[0.5, 0.5]),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="are not predicted"):
+        found(design=changes)
+    with pytest.raises(TypeError, match="must be a Design"):
+        found(design=None)
+
+
 def test_looks_that_are_over(prediction):
     done = DESIGN.replace(looks=ts.EventLooks([10, 20]), boundaries=None)
     held = found(design=done, n_draws=20)
