@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint coverage bench fuzz-trials licences docs notebook clean
+.PHONY: demo test test-long lint coverage bench fuzz-trials licences docs notebook clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -23,13 +23,17 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: lint
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
+
+# The tests that `make test` leaves out for their length.
+test-long: $(STAMP)
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 # Branches that the quick tests reach; the slow ones start processes that are not followed.
 coverage: $(STAMP)
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 \
-	    --dist worksteal -m "not slow" --cov=molgen --cov=trial_sim --cov-branch \
+	    --dist worksteal -m "not slow and not long" --cov=molgen --cov=trial_sim --cov-branch \
 	    --cov-report=term-missing:skip-covered --cov-report=html
 
 licences: $(STAMP)

@@ -50,6 +50,8 @@ _HOMES = {
     "Objective": "scoring.objectives",
     "Component": "scoring.objectives",
     "score": "scoring.objectives",
+    "Docking": "scoring.docking",
+    "Receptor": "scoring.docking",
     "fit_qsar": "qsar.model",
     "load_qsar": "qsar.saved",
     "optimize": "optimization.goal_directed",
@@ -63,6 +65,7 @@ _HOMES = {
     "draw": "report.drawing",
     "run_batch": "batch.running",
     "sar": "report.sar_desk",
+    "Campaign": "optimization.campaign",
     "verify": "provenance",
     "MolgenError": "base.errors",
 }

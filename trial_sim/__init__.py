@@ -156,6 +156,7 @@ _HOMES = {
     "what_if": "exploration.grid",
     "simulate_assurance": "exploration.assurance",
     "worst_case_type_one_error": "exploration.worst_case",
+    "family_wise_error": "exploration.family_error",
     "simulation_report": "exploration.report",
     "predict": "prediction.predict",
     "qualify": "qualification",

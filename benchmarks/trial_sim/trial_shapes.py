@@ -12,16 +12,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.trial_sim.trial_shapes import Shape, faults, shape_of
-
-
-def judged(number: int) -> tuple[Shape, list[str]]:
-    """A shape and its faults; an exception is one."""
-    shape = shape_of(number)
-    try:
-        return shape, faults(shape)
-    except Exception as error:  # the fuzzer counts every failure
-        return shape, [f"{type(error).__name__}: {error}"]
+from tests.trial_sim.trial_shapes import judged
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from molgen.base.errors import BatchError
 from molgen.base.parallel import single_thread
 from molgen.base.parquet import parquet_bytes, read_parquet
 from molgen.batch.plan import BLOCK, Task
+from molgen.batch.starts import Starts, draws_from
 from molgen.chem.fast_descriptors import describe_fast, quick_values
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.parsing import parse, quiet_rdkit
@@ -64,7 +65,8 @@ def compute_chunk(task: Task, number: int) -> bytes:
         table = table.iloc[first].reset_index(drop=True)
     table["passed"] = np.ones(len(table), dtype=bool)
     lead = ["smiles", *(["inchikey"] if "inchikey" in table else []), "draw"]
-    table = table[[*lead, *task.properties, "passed"]]
+    begun = [c for c in ("start", "start_name") if c in table]
+    table = table[[*lead, *begun, *task.properties, "passed"]]
     hidden = {
         "key": np.array([hash_key(k) for k in keys], dtype=np.uint64),
         "digest": np.array(row_digests(table), dtype=object),
@@ -93,7 +95,8 @@ def _draw_and_filter(
     seen: set[str] = set()
     mols: list[Chem.Mol] = []
     rows: list[tuple[Any, ...]] = []
-    for draw, smiles in draws(_model(task.model_folder), task, number, counts):
+    starts = None if task.start is None else Starts.from_dict(task.start)
+    for draw, smiles, which in draws(_model(task.model_folder), task, number, counts):
         if smiles in seen:
             counts["duplicates"] += 1
             continue
@@ -107,21 +110,46 @@ def _draw_and_filter(
             continue
         described = describe_fast(molecule, task.properties, values)
         mols.append(molecule.mol)
-        rows.append((smiles, draw, *described.values()))
-    table = pd.DataFrame(rows, columns=["smiles", "draw", *task.properties])
-    types = {"smiles": object, "draw": np.int64, **dict.fromkeys(task.properties, float)}
+        rows.append((smiles, draw, *_start(starts, which), *described.values()))
+    begun = _start_columns(starts)
+    table = pd.DataFrame(rows, columns=["smiles", "draw", *begun, *task.properties])
+    types = {
+        "smiles": object,
+        "draw": np.int64,
+        **dict.fromkeys(begun, object),
+        **dict.fromkeys(task.properties, float),
+    }
     return mols, whole_counts(table.astype(types)), counts
+
+
+def _start_columns(starts: Starts | None) -> list[str]:
+    """The columns that say what a molecule was started from."""
+    if starts is None:
+        return []
+    return ["start", "start_name"] if starts.names else ["start"]
+
+
+def _start(starts: Starts | None, which: int) -> tuple[str, ...]:
+    if starts is None:
+        return ()
+    return (starts.texts[which], starts.names[which]) if starts.names else (starts.texts[which],)
 
 
 def draws(
     model: Generator, task: Task, number: int, counts: dict[str, Any]
-) -> Iterator[tuple[int, str]]:
-    """(place, SMILES) of the draws of a chunk; ``counts`` is brought up to date."""
-    for block in range(number * task.blocks_per_chunk, (number + 1) * task.blocks_per_chunk):
+) -> Iterator[tuple[int, str, int]]:
+    """(place, SMILES, which start) of the draws of a chunk; ``counts`` is brought up to date."""
+    blocks = range(number * task.blocks_per_chunk, (number + 1) * task.blocks_per_chunk)
+    if task.start is not None:
+        starts = Starts.from_dict(task.start)
+        yield from draws_from(starts, model, blocks, task.seed, task.temperature, counts)
+        return
+    for block in blocks:
         smiles, dropped = model.sample_block(block, task.seed, task.temperature)
         counts["drawn"] += len(smiles)
         counts["unreadable"] += len(dropped)
-        yield from enumerate(smiles, start=block * BLOCK)
+        for draw, text in enumerate(smiles, start=block * BLOCK):
+            yield draw, text, -1
 
 
 def hash_key(text: str) -> int:
@@ -187,16 +215,23 @@ def draw_again(
     if "draw" not in table.columns or not provenance.function.startswith("run_batch"):
         raise ValueError("Only a table that a batch wrote, with its column draw, is drawn again.")
     draws = table["draw"].astype("int64").to_numpy()
-    blocks = list(dict.fromkeys(int(draws[row]) // BLOCK for row in rows))[:max_blocks]
     temperature = float(provenance.arguments.get("temperature", 1.0))
     compared, different = 0, []
+    start = provenance.arguments.get("start")
+    starts = None if start is None else Starts.from_dict(start)
+    size = BLOCK if starts is None else starts.turns * starts.each
+    blocks = list(dict.fromkeys(int(draws[row]) // size for row in rows))[:max_blocks]
     for block in blocks:
         with single_thread():
-            smiles, _ = model.sample_block(block, provenance.seed or 0, temperature)
-        for row in (draws // BLOCK == block).nonzero()[0].tolist():
+            if starts is None:
+                drawn = model.sample_block(block, provenance.seed or 0, temperature)[0]
+                smiles = dict(enumerate(drawn, start=block * BLOCK))
+            else:
+                found, _, _ = starts.block(model, block, provenance.seed or 0, temperature)
+                smiles = {place: text for place, text, _ in found}
+        for row in (draws // size == block).nonzero()[0].tolist():
             compared += 1
-            place = int(draws[row]) - block * BLOCK
-            new = smiles[place] if place < len(smiles) else "nothing"
+            new = smiles.get(int(draws[row]), "nothing")
             if str(table["smiles"].iloc[row]) != new:
                 old = table["smiles"].iloc[row]
                 different.append((row, f"draw {int(draws[row])} is {old}, drawn again it is {new}"))

@@ -15,7 +15,7 @@ from molgen.batch.cluster import DaskPool
 from molgen.batch.folder import BatchFolder
 from molgen.batch.jobs import Job, read_scores
 from molgen.batch.known import keys_of_drawn, known_keys
-from molgen.batch.plan import BLOCK, RunPlan, Task
+from molgen.batch.plan import RunPlan, Task
 from molgen.batch.results import (
     MoleculeWriter,
     choose,
@@ -59,7 +59,7 @@ class Run:
         self._stereo = writes_stereo(read_card(task.model_folder))
         known = known_keys(folder, plan.known, hashes, n_jobs, progress, self._stereo)
         self._store: SeenStore = SeenStore(folder.work, plan.memory_limit, known)
-        self._chunk_draws = task.blocks_per_chunk * BLOCK
+        self._chunk_draws = task.blocks_per_chunk * task.block
         n_chunks = math.ceil(plan.draws_allowed / self._chunk_draws)
         self._last = len(range(self._shard.chunk(0), n_chunks, self._shard.count))
         self._there = set(folder.chunk_numbers())
@@ -191,6 +191,8 @@ class Run:
                 self.counts[key] += counts[key]
             for name, fell in counts["fell"].items():
                 self.counts["fell"][name] = self.counts["fell"].get(name, 0) + fell
+            if counts.get("refused"):
+                self.counts.setdefault("refused", {}).update(counts["refused"])
             self.counts["duplicates"] += repeated
             self.counts["known"] += known
             self.counts["surplus"] += len(keys) - int(new.sum()) - repeated - known
@@ -287,6 +289,8 @@ class Run:
             "select": None if plan.select is None else asdict(plan.select),
             "max_draws": plan.draws_allowed,
         }
+        if task.start is not None:
+            arguments["start"] = task.start
         made = record(
             "run_batch", arguments, seed=plan.seed, checkpoint_sha256=task.checkpoint,
             data_sha256=",".join(self._hashes), notes=self._notes(),

@@ -13,6 +13,7 @@ from typing import Any
 from molgen.base.arguments import between, texts, unknown, whole
 from molgen.base.errors import BatchError
 from molgen.base.plain_yaml import read_plain
+from molgen.batch.starts import Starts, read_starts, resolved_path
 from molgen.chem.properties import check_descriptors
 from molgen.filters.filter_sets import as_filter_set
 from molgen.model.config import BLOCK
@@ -93,6 +94,9 @@ class RunPlan:
         retries: how often a chunk is tried again after its worker died or hung.
         memory_limit: of the deduplication, as DuckDB writes it; beyond it the disk is used.
         cluster: run on Dask; see :mod:`molgen.batch.cluster`.
+        start: where the draws start from: a mapping with ``verb`` (near, scaffold, link,
+            replace_core or where), ``from`` (one start, many, or a file of molecules) and what
+            the verb takes; None for the model's own draws. See :mod:`molgen.batch.starts`.
     """
 
     n: int
@@ -113,6 +117,7 @@ class RunPlan:
     retries: int = 2
     memory_limit: str = "1GB"
     cluster: Mapping[str, Any] | None = None
+    start: Any = None
 
     def __post_init__(self) -> None:
         whole("n", self.n, 1)
@@ -144,6 +149,8 @@ class RunPlan:
             raise BatchError("select.min_score needs an objective, and there is none.")
         if self.cluster is not None:
             check_cluster(self.cluster)
+        if self.start is not None:
+            read_starts(self.start, self.n)
 
     @property
     def contradictions(self) -> tuple[str, ...]:
@@ -210,6 +217,8 @@ class RunPlan:
                 f"the run file has format {version}, this version of molgen reads up to {FORMAT}; "
                 "install a newer one."
             )
+        if beside is not None and "start" in values:
+            values["start"] = resolved_path(values["start"], beside)
         plan: RunPlan = _from_mapping(cls, values, "a run file", ("n",))
         return plan if beside is None else plan._found_beside(beside)
 
@@ -247,6 +256,7 @@ class Task:
         objective: the objective as plain data, or None.
         fingerprints: whether to keep fingerprints for a selection.
         blocks_per_chunk: blocks in a chunk.
+        start: :class:`molgen.batch.starts.Starts` as plain data, or None.
     """
 
     model_folder: str
@@ -259,6 +269,7 @@ class Task:
     objective: Any
     fingerprints: bool
     blocks_per_chunk: int
+    start: Any = None
 
     def to_json(self) -> str:
         """The task as JSON text."""
@@ -274,9 +285,19 @@ class Task:
         return cls(**values)
 
     @property
+    def block(self) -> int:
+        """Draws in a block."""
+        if self.start is None:
+            return BLOCK
+        starts = Starts.from_dict(self.start)
+        return starts.turns * starts.each
+
+    @property
     def identity(self) -> str:
         """A hash of all that decides what a chunk holds (not where the model lies)."""
         values = {**asdict(self), "model_folder": ""}
+        if self.start is None:  # as it was before there were any
+            del values["start"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -307,6 +328,7 @@ def resolve(plan: RunPlan) -> Task:
         objective,
         plan.select is not None,
         plan.blocks_per_chunk,
+        None if plan.start is None else read_starts(plan.start, plan.n).to_dict(),
     )
 
 

@@ -9,6 +9,7 @@ on, and the output is the same, byte for byte.
     chunk, jobs         one chunk, drawn, computed again and compared; its scores
     gathering           chunks come in, are taken in, and become results
     workers, cluster    who computes chunks: processes here, or Dask
+    starts              leads, scaffolds, links and windows that draws start from
     shards              a batch in pieces, and the pieces put together
     folder              lock, journal, chunks, whole files
     known, seen         molecules that are not wanted, and those seen before
@@ -44,6 +45,7 @@ from molgen.batch.plan import (
     resolve,
 )
 from molgen.batch.shards import Shard, find_shards, take_chunks
+from molgen.batch.starts import Starts, check_starts
 from molgen.files.provenance_records import record
 
 __all__ = [
@@ -95,6 +97,10 @@ class BatchResult:
                 f"; {self.n_wanted:,} were wanted, but max_draws was reached: "
                 f"{where_they_fell(self.counts)}"
             )
+        refused = self.counts.get("refused", {})
+        if refused:
+            first = next(iter(refused))
+            text += f"; {len(refused):,} starts gave nothing, the first {first}: {refused[first]}"
         return text + "."
 
 
@@ -198,6 +204,7 @@ def _run_shard(plan: RunPlan, output: Path, shard: Shard, progress: bool) -> Bat
         done = journal["state"] == "shard done"
         if not done:
             folder.prepare()
+            _try_start(task, folder)
             with disk_errors(folder.path):
                 run = Run(plan, task, folder, hashes, progress, shard)
                 try:
@@ -237,6 +244,7 @@ def _run_whole(
             n, selected, counts = journal["n"], journal["n_selected"], journal["counts"]
             return BatchResult(folder.path, n, wanted.n, selected, counts, 0.0, True)
         folder.prepare()
+        _try_start(task, folder)
         with disk_errors(folder.path):
             if shards is not None:
                 take_chunks(shards, folder, decisive, complete)
@@ -260,12 +268,24 @@ def _run_whole(
     return BatchResult(folder.path, run.n_admitted, wanted.n, n_selected, run.counts, seconds)
 
 
+def _try_start(task: Task, folder: BatchFolder) -> None:
+    """Refuse starts of which nothing can be made before any work is handed out."""
+    if task.start is None or folder.chunk_numbers():
+        return
+    from molgen.generation.generator import load_model
+
+    starts = Starts.from_dict(task.start)
+    with single_thread():
+        check_starts(starts, load_model(task.model_folder), task.seed, task.temperature)
+
+
 def _decisive(plan: RunPlan, task: Task, hashes: list[str]) -> dict[str, Any]:
     """Everything that the results depend on."""
     import torch  # isort: skip  (so that its version is in the record)
 
     made = record("run_batch")
     return {
+        **({} if task.start is None else {"start": task.start}),
         "n": plan.n,
         "model": task.checkpoint,
         "seed": task.seed,
@@ -392,8 +412,8 @@ def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
         table, _ = read_chunk(content, task, 1)
         if task.objective is not None:
             content += compute_scores(task, 1, tuple(table["smiles"]))
-        seconds = (time.perf_counter() - began) / BLOCK
-    share = len(table) / BLOCK
+        seconds = (time.perf_counter() - began) / task.block
+    share = len(table) / task.block
     draws = wanted.draws_allowed
     if share:
         draws = min(draws, math.ceil(wanted.n / share))
@@ -405,7 +425,7 @@ def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
         folder = folder.parent
     return BatchEstimate(
         draws,
-        math.ceil(draws / (wanted.blocks_per_chunk * BLOCK)),
+        math.ceil(draws / (wanted.blocks_per_chunk * task.block)),
         share,
         draws * seconds / max(workers, 1),
         seconds,
@@ -424,7 +444,7 @@ def _contradictions(plan: RunPlan, share: float) -> list[str]:
     except BatchError as error:
         found.append(str(error).rstrip("."))
     if not share:
-        found.append(f"none of {BLOCK} draws passed the filters and the other conditions")
+        found.append("none of the first draws passed the filters and the other conditions")
     elif plan.n / share > plan.draws_allowed:
         found.append(
             f"{plan.n:,} molecules need about {math.ceil(plan.n / share):,} draws, and the plan "

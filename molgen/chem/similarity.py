@@ -90,6 +90,21 @@ def _moments(queries, references, query_bits, reference_bits, first, second):  #
         second[i] = squares / references.shape[0]
 
 
+@numba.njit(cache=True, nogil=True)
+def _weighted(queries, references, query_bits, reference_bits, weights, sums):  # type: ignore[no-untyped-def]
+    n_words = queries.shape[1]
+    for i in range(queries.shape[0]):
+        total = 0.0
+        a = query_bits[i]
+        for j in range(references.shape[0]):
+            both = np.int64(0)
+            for k in range(n_words):
+                both += np.int64(_popcount(queries[i, k] & references[j, k]))  # type: ignore[call-arg]
+            if both > 0:
+                total += weights[j] * both / (a + reference_bits[j] - both)
+        sums[i] = total
+
+
 _PART = 1_024
 
 
@@ -150,6 +165,26 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
     index = np.empty(len(q), dtype=np.int64)
     _over_queries(_nearest, q, r, (similarity, index))
     return similarity, index
+
+
+def weighted_similarity(
+    queries: np.ndarray, references: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Sum of the similarities of each query to all references, each times its weight.
+
+    Args:
+        queries: (n, words) uint64, from :func:`pack`.
+        references: (m, words) uint64.
+        weights: (m,) float64.
+
+    Returns:
+        (n,) float64; two empty fingerprints are not alike here.
+    """
+    q, r = _check(queries, references)
+    sums = np.zeros(len(q))
+    w = np.ascontiguousarray(weights, dtype=np.float64)
+    _weighted(q, r, _count_bits(q), _count_bits(r), w, sums)
+    return sums
 
 
 def similarity_moments(

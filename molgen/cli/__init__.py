@@ -12,7 +12,7 @@ from molgen.cli import (
     reporting,
 )
 from molgen.cli.app import app
-from molgen.cli.common import with_quiet
+from molgen.cli.common import with_manners
 
 __all__ = [
     "app",
@@ -30,4 +30,4 @@ __all__ = [
 for _group in (app, objectives.qsar_app):
     for _command in _group.registered_commands:
         if _command.callback is not None:
-            _command.callback = with_quiet(_command.callback)
+            _command.callback = with_manners(_command.callback)

@@ -40,7 +40,8 @@ def batch(
 
     Keys of the run file, all but n with defaults: n, model, seed, chunk_size, filters, workers,
     temperature, properties, deduplicate, known, objective, select, report, max_draws, timeout,
-    retries, memory_limit, cluster. The same command goes on with an interrupted run, and does
+    retries, memory_limit, cluster, and start: the scaffolds, leads, links or windows to draw from.
+    The same command goes on with an interrupted run, and does
     nothing when all is done.
 
     Examples:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import json
+import logging
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
@@ -26,11 +29,11 @@ if TYPE_CHECKING:
 
     from molgen.files.molecule_files import MoleculeFile
 
-_QUIET = False
+_QUIET = _JSON = False
 
 
 def _fail(message: object) -> NoReturn:
-    typer.echo(f"Error: {message}", err=True)
+    _say("error", str(message), "Error: ")
     raise typer.Exit(2)
 
 
@@ -117,14 +120,26 @@ DropoutShare = Annotated[
 Jobs = Annotated[int, typer.Option("--jobs", "-j", help="Processes; -1 for all cores.")]
 
 
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="Nothing on standard error but warnings and errors."),
-]
+#: What every command takes beside its own options: name, kind, help.
+_MANNERS = {
+    "quiet": ("-q", "Nothing on standard error but warnings and errors."),
+    "verbose": ("-v", "Say on standard error what is being done."),
+    "log_json": (None, "What goes to standard error as JSON, an object a line."),
+}
 
 
-def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the option ``--quiet`` behind its own."""
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _as_json(record.levelname.lower(), record.getMessage())
+
+
+def _as_json(level: str, message: str) -> str:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return json.dumps({"time": now, "level": level, "message": message}, ensure_ascii=False)
+
+
+def with_manners(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with ``--quiet``, ``--verbose`` and ``--log-json`` behind its own options."""
     parameters = [
         p.replace(annotation=hint)
         for p, hint in zip(
@@ -133,12 +148,28 @@ def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
         )
     ]
     keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters.append(inspect.Parameter("quiet", keyword, default=False, annotation=Quiet))
+    for name, (letter, what) in _MANNERS.items():
+        words = [f"--{name.replace('_', '-')}", *([letter] if letter else [])]
+        hint = Annotated[bool, typer.Option(*words, help=what)]
+        parameters.append(inspect.Parameter(name, keyword, default=False, annotation=hint))
 
-    def run(*arguments: Any, quiet: bool, **options: Any) -> None:
-        global _QUIET
-        _QUIET = quiet
-        command(*arguments, **options)
+    def run(*arguments: Any, quiet: bool, verbose: bool, log_json: bool, **options: Any) -> None:
+        global _QUIET, _JSON
+        _QUIET, _JSON = quiet, log_json
+        handler = logging.StreamHandler()
+        handler.setFormatter(_JsonLines() if log_json else logging.Formatter("%(message)s"))
+        logger = logging.getLogger("molgen")
+        before = logger.level, logger.propagate
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO if verbose else logging.WARNING)
+        logger.propagate = False
+        try:
+            command(*arguments, **options)
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before[0])
+            logger.propagate = before[1]
+            _QUIET, _JSON = False, False
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -149,12 +180,17 @@ def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
 def tell(message: object = "") -> None:
     """A note on standard error, unless ``--quiet`` was given."""
     if not _QUIET:
-        typer.echo(str(message), err=True)
+        _say("info", str(message))
 
 
 def warn(message: object) -> None:
     """A line on standard error that ``--quiet`` does not silence."""
-    typer.echo(str(message), err=True)
+    _say("warning", str(message))
+
+
+def _say(level: str, message: str, mark: str = "") -> None:
+    """A line on standard error, ``mark`` in front of it, or an object of JSON."""
+    typer.echo(_as_json(level, message) if _JSON else f"{mark}{message}", err=True)
 
 
 def show(message: object = "") -> None:
@@ -201,15 +237,15 @@ def plain_errors() -> Iterator[None]:
             raise typer.Exit(0) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"Error: {where}{error.strerror or error}", err=True)
+            _say("error", f"{where}{error.strerror or error}", "Error: ")
             raise typer.Exit(2) from error
         except (ValueError, TypeError) as error:
-            typer.echo(f"Error: {error}", err=True)
+            _say("error", str(error), "Error: ")
             raise typer.Exit(2) from error
         finally:
             for warning in caught:
                 if issubclass(warning.category, UserWarning):
-                    typer.echo(f"Warning: {warning.message}", err=True)
+                    _say("warning", str(warning.message), "Warning: ")
 
 
 def _leave_pipe() -> None:

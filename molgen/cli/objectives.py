@@ -15,6 +15,7 @@ from molgen.cli.common import (
     Column,
     Format,
     Input,
+    Jobs,
     Output,
     Rejects,
     check_folder,
@@ -70,6 +71,7 @@ def score(
     format: Format = None,
     output: Output = None,
     rejects: Rejects = None,
+    jobs: Jobs = 1,
 ) -> None:
     """Score molecules: one column a component, raw and transformed, and "score" in [0, 1].
 
@@ -86,7 +88,7 @@ def score(
         if save is not None:
             wanted.save(save)
         read = read_input(molecules, column, format)
-        table = score_molecules(list(read.smiles), wanted)
+        table = score_molecules(list(read.smiles), wanted, n_jobs=jobs)
         refused = not_molecules(read)
         table = with_columns(table, read, refused)
         broken = table.loc[table["problems"] != "", "problems"]

@@ -21,6 +21,7 @@ from molgen.cli.common import (
     write_table,
 )
 from molgen.cli.objectives import Goals, read_objective
+from molgen.optimization.curve_plot import plot_search
 from molgen.report.page import report as write_report
 
 
@@ -46,8 +47,22 @@ def optimize(
         typer.Option(help="File of every call; resumed if there.", callback=check_place),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after this time.")] = None,
+    target: Annotated[float | None, typer.Option(help="Stop when a molecule scores this.")] = None,
+    plateau: Annotated[
+        int | None, typer.Option(help="Stop when the ten best stood still for so many calls.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Start afresh after so many calls without progress; 1500.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same search.")] = 0,
     output: Output = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the best score so far, call by call, here (.svg .png .pdf).",
+            callback=check_place,
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -63,6 +78,8 @@ def optimize(
         molgen optimize objective.yaml -n 2000 --log calls.jsonl -o best.csv --report best.html
 
         molgen optimize -g "maximise qed" -g "logp within 1 3" -n 500 -o best.csv
+
+        molgen optimize -g "maximise qed" --target 0.94 --plateau 1000 --curve curve.svg -o best.csv
     """
     with plain_errors():
         from molgen.optimization.goal_directed import optimize as search
@@ -78,6 +95,9 @@ def optimize(
                 filters=None if filters == "none" else filters,
                 diverse=diverse,
                 log=log,
+                target=target,
+                plateau=plateau,
+                patience=patience,
                 time_limit=None if minutes is None else 60 * minutes,
                 on_progress=_tell_progress(calls),
             )
@@ -90,6 +110,9 @@ def optimize(
             tell(f"Note: {event}")
         arguments = {"objective": wanted.to_dict(), "model": model, "n_calls": calls}
         write_table(table, output, "optimize", arguments, "")
+        if curve is not None:
+            plot_search(table, curve)
+            tell(f"Curve in {curve}")
         if report is not None:
             write_report(table, report, title=f"Search: {wanted.name}")
             tell(f"Report in {report}")

@@ -53,7 +53,7 @@ def evaluate(
         str | None, typer.Option(help="File of training molecules that novelty is counted against.")
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option("--metrics", "-m", help="Comma-separated; all by default.")
+        str | None, typer.Option("--metrics", help="Comma-separated; all by default.")
     ] = None,
     column: Column = None,
     format: Format = None,
@@ -77,7 +77,7 @@ def evaluate(
 
       molgen sample -n 30000 | molgen evaluate - -j -1 -o metrics.json
 
-      molgen evaluate mine.smi -r house.csv -m FCD,SNN,Novelty
+      molgen evaluate mine.smi -r house.csv --metrics FCD,SNN,Novelty
     """
     with plain_errors():
         read = read_input(molecules, column, format)

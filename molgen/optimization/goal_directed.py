@@ -64,6 +64,9 @@ def optimize(
     n_diverse: int = 50,
     diverse: bool = False,
     moves: Mapping[str, Proposer | tuple[Proposer, float]] | Sequence[Proposer] = (),
+    target: float | None = None,
+    plateau: int | None = None,
+    patience: int | None = None,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> pd.DataFrame:
     """Search for molecules that score high.
@@ -90,6 +93,9 @@ def optimize(
             until there is nothing of another.
         moves: further search moves, ``propose(parents, n, rng) -> SMILES``, by name, with the
             share of the children (default ``MOVE_SHARE``) that they make.
+        target: end when a molecule scores this.
+        plateau: end when the best ten have not got better for so many calls.
+        patience: calls without progress after which the search starts afresh; 1,500 by default.
         on_progress: called after every generation with the calls paid and the mean of the ten best.
 
     Returns:
@@ -98,8 +104,8 @@ def optimize(
         and ``upper``), ``call``, ``origin`` and ``problem``. Where many share the highest score
         new molecules come before those of the library and the start, then easy syntheses.
         ``attrs`` holds ``calls``, ``auc_top10`` (NaN for scores outside [0, 1]), ``reason`` (why
-        it ended: budget, time, exhausted, no proposals, failures, interrupted), ``restarts``,
-        ``events``, ``filters`` and ``log``.
+        it ended: budget, time, target, plateau, exhausted, no proposals, failures, interrupted),
+        ``restarts``, ``events``, ``filters`` and ``log``.
 
     Raises:
         ValueError: a budget below 1, a log of another objective, nothing to start from, or a score
@@ -126,6 +132,8 @@ def optimize(
     kept = _kept_calls() if path is None else None
     if settings is None:
         settings = SearchSettings(screen_until=0) if _is_cheap(scorer) else SearchSettings()
+    asked: dict[str, Any] = {"target": target, "plateau": plateau, "patience": patience}
+    settings = replace(settings, **{k: v for k, v in asked.items() if v is not None})
     if diverse and settings.crowd_limit is None:
         settings = replace(settings, crowd_limit=max(10, n_calls // 50))
     whole = True

@@ -123,6 +123,8 @@ class _Search:
         self.since = 0  # first call of the present restart
         self.progress_at = 0
         self.progress_value = -np.inf
+        self.plateau_at = 0
+        self.plateau_value = -np.inf
         self.saturated = False
         self.chemotypes = Chemotypes()
         self.homes: list[int] = []  # the chemotype of each call
@@ -198,6 +200,8 @@ class _Search:
         best = float(np.mean(np.sort(scores)[::-1][:10])) if len(scores) else 0.0
         # a thousandth of [0, 1], or of the range that raw scores have shown
         spread = float(np.ptp(everything)) if everything.min() < 0 or everything.max() > 1 else 1.0
+        if self._is_over(everything, 1e-3 * spread):
+            return False
         if best > self.progress_value + 1e-3 * spread:
             self.progress_value, self.progress_at = best, used
         if used - self.progress_at < self.settings.patience:
@@ -220,6 +224,26 @@ class _Search:
         self.since = used if len(self.outcome.restarts) % 2 else 0
         self.progress_at, self.progress_value = used, -np.inf
         return True
+
+    def _is_over(self, scores: np.ndarray, step: float) -> bool:
+        """Whether the target is reached, or the best ten of all calls stood still too long."""
+        used, settings = len(scores), self.settings
+        highest = float(np.max(scores, initial=-np.inf))
+        if settings.target is not None and highest >= settings.target:
+            self.outcome.reason = "target"
+            self.outcome.events.append(f"call {used}: the score {highest:.4g} reaches the target")
+            return True
+        ten = float(np.mean(np.sort(scores)[::-1][:10]))
+        if ten > self.plateau_value + step:
+            self.plateau_value, self.plateau_at = ten, used
+        if settings.plateau is not None and used - self.plateau_at >= settings.plateau:
+            self.outcome.reason = "plateau"
+            self.outcome.events.append(
+                f"call {used}: the best ten stood at {self.plateau_value:.4g} for "
+                f"{settings.plateau} calls"
+            )
+            return True
+        return False
 
     def _notice_saturation(self, scores: np.ndarray) -> None:
         """Say once that many molecules share the highest score, so that it ranks them no more."""

@@ -31,6 +31,9 @@ class SearchSettings:
         crowd_limit: Calls that one chemotype (:mod:`molgen.chem.chemotypes`) may take while there
             are children of others; None for no limit. A limit makes a search of many chemotypes.
         failures_in_a_row: So many failed calls one after the other end the search.
+        target: A score that ends the search when a molecule reaches it; None for none.
+        plateau: Calls without progress of the best ten, restarts included, that end the search;
+            None for none.
     """
 
     n_initial: int = 100
@@ -52,6 +55,8 @@ class SearchSettings:
     screen_until: int = 600
     crowd_limit: int | None = None
     failures_in_a_row: int = 100
+    target: float | None = None
+    plateau: int | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -66,6 +71,10 @@ class SearchSettings:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1; got {getattr(self, name)}")
+        for name in ("plateau", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 10:
+                raise ValueError(f"{name} is at least 10 calls; got {value}")
         if self.crowd_limit is not None and self.crowd_limit < 1:
             raise ValueError(f"crowd_limit is at least 1, or None; got {self.crowd_limit}")
         if not 0 <= self.batch_share <= 1:
@@ -83,7 +92,8 @@ class SearchOutcome:
     """Why and how a search ended.
 
     Attributes:
-        reason: "budget", "time", "exhausted", "no proposals", "failures" or "interrupted".
+        reason: "budget", "time", "target", "plateau", "exhausted", "no proposals", "failures" or
+            "interrupted".
         restarts: Call numbers at which the search restarted.
         events: What was noticed on the way, one sentence each.
     """

@@ -116,7 +116,7 @@ def read_values(
     given = [_plain(value) for value in y]
     signs = _signs(relation, len(given))
     plus = any(isinstance(v, str) and v.strip() == "+" for v in given)
-    missing = [_is_missing(v, plus) for v in given]
+    missing = [is_missing(v, plus) for v in given]
     if all(missing):
         raise QsarError("y has no value: every entry is missing")
     present = [v for v, gone in zip(given, missing) if not gone]
@@ -133,7 +133,8 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _is_missing(value: Any, plus: bool) -> bool:
+def is_missing(value: Any, plus: bool = False) -> bool:
+    """Whether a cell says that there is no value; "-" does not where the column has "+"."""
     if value is None:
         return True
     if isinstance(value, str):
@@ -287,7 +288,7 @@ def _known_positive(one: str, other: str) -> str | None:
 def _signs(relation: Iterable[Any] | None, n: int) -> list[str]:
     if relation is None:
         return [""] * n
-    texts = ["" if _is_missing(_plain(sign), True) else str(sign) for sign in relation]
+    texts = ["" if is_missing(_plain(sign), True) else str(sign) for sign in relation]
     signs = [text.strip().strip("'\"").strip().casefold() for text in texts]
     if len(signs) != n:
         raise QsarError(f"relation has {len(signs)} rows, y has {n}")

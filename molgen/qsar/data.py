@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,11 @@ def parent(smiles: str) -> str:
     """
     if not isinstance(smiles, str):
         raise MoleculeError("Not a string.", f"not a string ({type(smiles).__name__})")
+    return _parent(smiles)
+
+
+@lru_cache(maxsize=100_000)  # a table, a library and each plate ask for the same molecules
+def _parent(smiles: str) -> str:
     mol = parse(smiles)
     if any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms()):
         raise MoleculeError("Not a whole molecule.", "an open mark (*), not a whole molecule")

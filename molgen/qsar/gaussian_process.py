@@ -23,6 +23,8 @@ from rdkit.Chem.Crippen import MolLogP  # type: ignore[attr-defined]
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.stats import norm, rankdata
 
+from molgen.chem.similarity import pack, weighted_similarity
+
 N_BITS = 2048
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=3)
 _ATOM_PAIRS = rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10)
@@ -274,6 +276,10 @@ class Surrogate:
         settings: Hyper-parameters, from :func:`choose_settings`.
         overlaps: (n, n) Tanimoto similarities of the training molecules on Morgan and on
             atom-pair counts, where they are at hand (:class:`Overlaps`).
+        repeats: (n,) measurements behind each score, which divide its noise; one each by default.
+
+    Attributes:
+        amplitude: Variance of the process in units of its kernel.
     """
 
     def __init__(
@@ -282,6 +288,7 @@ class Surrogate:
         scores: np.ndarray,
         settings: Settings,
         overlaps: tuple[np.ndarray, np.ndarray] | None = None,
+        repeats: np.ndarray | None = None,
     ) -> None:
         self.settings = settings
         # Converted once: every prediction compares with all of them.
@@ -290,6 +297,7 @@ class Surrogate:
             features.pairs.astype(np.float32),
             features.descriptors,
         )
+        self._packed: tuple[np.ndarray, np.ndarray] | None = None  # until means are asked for
         self._features = features
         self._centre, self._scale = standard(features)
         warped = _warp(scores, settings.warp)
@@ -300,11 +308,24 @@ class Surrogate:
             squared = _squared_distances(features, features, *standardised)
             kernels = (*overlaps, squared)
         gram = _mixed(kernels, settings)
-        gram[np.diag_indices_from(gram)] += settings.noise
+        gram[np.diag_indices_from(gram)] += settings.noise / (1 if repeats is None else repeats)
         self._factor = cholesky(gram, lower=True)
         self._alpha = cho_solve((self._factor, True), warped)
-        self._amplitude = float(max(warped @ self._alpha / len(warped), 1e-6))
+        self.amplitude = float(max(warped @ self._alpha / len(warped), 1e-6))
         self.best = float(warped.max())
+
+    def mean(self, features: Features) -> np.ndarray:
+        """(n,) float64 means alone, which cost a part of what :meth:`predict` costs."""
+        if self._packed is None:
+            self._packed = (pack(self._features.morgan), pack(self._features.pairs))
+        weights = self.settings.mix
+        squared = _squared_distances(features, self._features, self._centre, self._scale)
+        total = weights[2] * (np.exp(-0.5 * squared / self.settings.length**2) @ self._alpha)
+        for view, known, weight in zip(
+            (features.morgan, features.pairs), self._packed, weights[:2], strict=True
+        ):
+            total += weight * weighted_similarity(pack(view), known, self._alpha)
+        return total
 
     def predict(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, (n,) float64 each, on the warped scale."""
@@ -312,4 +333,4 @@ class Surrogate:
         mean = cross @ self._alpha
         solved = solve_triangular(self._factor, cross.T, lower=True)
         variance = np.maximum(sum(self.settings.mix) - (solved**2).sum(0), 1e-9)
-        return mean, np.sqrt(variance * self._amplitude)
+        return mean, np.sqrt(variance * self.amplitude)

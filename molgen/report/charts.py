@@ -101,7 +101,7 @@ def trajectory_svg(calls: np.ndarray, scores: np.ndarray, k: int = 10) -> str:
     def y(score: float) -> float:
         return _TALL - _BOTTOM - (_TALL - _TOP - _BOTTOM) * (score - low) / (high - low)
 
-    best, top = _running_best(scores, k)
+    best, top = running_best(scores, k)
     shown = np.unique(np.linspace(0, len(calls) - 1, min(len(calls), 1_500)).astype(int))
     parts = [_opening("Score by oracle call"), *_grid(ticks(low, high), y)]
     parts += [
@@ -117,7 +117,7 @@ def trajectory_svg(calls: np.ndarray, scores: np.ndarray, k: int = 10) -> str:
     return "".join(parts)
 
 
-def _running_best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def running_best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The best score so far and the mean of the ``k`` best so far, (n,) each."""
     from bisect import insort
 

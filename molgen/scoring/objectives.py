@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molgen.base.arguments import nearest_name
+from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, read_plain_json, write_plain
 from molgen.chem.parsing import (
     as_smiles_list,
@@ -342,12 +343,13 @@ def as_objective(objective: Any) -> Objective:
     return Objective(objective)
 
 
-def score(smiles: str | Iterable[str], objective: Any) -> pd.DataFrame:
+def score(smiles: str | Iterable[str], objective: Any, *, n_jobs: int = 1) -> pd.DataFrame:
     """Score molecules by an objective.
 
     Args:
         smiles: One SMILES or many.
         objective: An :class:`Objective`, a file of one, statements or components.
+        n_jobs: Processes, -1 for all cores; more than one for what a file of an objective can hold.
 
     Returns:
         One row a molecule in the order given: ``smiles``; for each component ``name``
@@ -368,16 +370,29 @@ def score(smiles: str | Iterable[str], objective: Any) -> pd.DataFrame:
     wanted = as_objective(objective)
     texts = as_smiles_list(smiles)
     names = [part.name for part in wanted.components]
+    if n_jobs == 1:
+        scored = _scored(texts, wanted)
+    else:
+        scored = map_chunks(_scored_chunk, texts, (wanted.to_dict(),), n_jobs=n_jobs)
+    further = dict.fromkeys(name for _, beside in scored for name in beside)
+    rows = [row | beside for row, beside in scored]
+    columns = ["smiles", *(c for n in names for c in (n, f"{n} (raw)")), *further]
+    return pd.DataFrame(rows, columns=[*columns, "score", "passed", "problems", "notes"])
+
+
+def _scored_chunk(texts: Sequence[str], plain: Mapping[str, Any]) -> list[tuple[dict, dict]]:
+    return _scored(texts, Objective.from_dict(dict(plain)))
+
+
+def _scored(texts: Sequence[str], wanted: Objective) -> list[tuple[dict, dict]]:
+    """A row of the table for each molecule, and what a model says beside the score."""
+    names = [part.name for part in wanted.components]
     rows = []
-    further: dict[str, None] = {}
     for text, (_, entry) in zip(texts, wanted._entries(texts)):
         row: dict[str, Any] = {"smiles": text}
         for index, name in enumerate(names):
             row[name] = math.nan if entry is None else entry.transformed[index]
             row[f"{name} (raw)"] = math.nan if entry is None else entry.raw[index]
-        beside = {} if entry is None else entry.beside
-        further |= dict.fromkeys(beside)
-        row |= beside
         row["score"] = 0.0 if entry is None else entry.score
         row["passed"] = entry is not None and entry.passed
         row["problems"] = (
@@ -386,6 +401,5 @@ def score(smiles: str | Iterable[str], objective: Any) -> pd.DataFrame:
             else "; ".join(entry.problems)
         )
         row["notes"] = "" if entry is None else "; ".join(entry.notes)
-        rows.append(row)
-    columns = ["smiles", *(c for n in names for c in (n, f"{n} (raw)")), *further]
-    return pd.DataFrame(rows, columns=[*columns, "score", "passed", "problems", "notes"])
+        rows.append((row, {} if entry is None else dict(entry.beside)))
+    return rows

@@ -84,6 +84,7 @@ def odd():
     return [(text, mol) for text, mol in pairs if mol is not None and mol.GetNumAtoms()]
 
 
+@pytest.mark.long
 def test_fast_values_are_rdkits_on_odd_molecules_too(odd):
     catalog, names = alert_catalog("pains"), ["logp", "qed", "sa_score", "np_score", "rings"]
     assert len(odd) > 380

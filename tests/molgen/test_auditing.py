@@ -251,6 +251,7 @@ def test_report_of_samples_is_whole_offline_and_names_no_member(moses, tmp_path)
         report.to_html(tmp_path / "audit.html" / "below.html")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_real_hold_out_passes_as_a_sample(moses) -> None:
     """Real molecules that are neither: the best generator there can be."""

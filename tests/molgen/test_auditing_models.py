@@ -64,6 +64,7 @@ def test_swapped_labels_are_caught_by_likelihood(overfitted, moses) -> None:
     assert all(m.verdict == "fail" for m in measures if m.measure == "AUC with labels swapped")
 
 
+@pytest.mark.long
 def test_molecules_that_the_model_never_saw_cannot_be_told_apart(small_model, moses) -> None:
     """Both halves unseen: a sound attack is a coin, on the posterior that learns labels too."""
     inside, outside, _ = read_sets(moses[1000:1600], moses[1600:2200])
@@ -252,6 +253,7 @@ def test_inversion_compares_secret_with_unseen_series(small_model) -> None:
     assert measure.interval.lower <= measure.interval.estimate <= measure.interval.upper
 
 
+@pytest.mark.long
 def test_inversion_brings_out_what_a_model_has_learned_by_heart(moses, tmp_path) -> None:
     """Three secret series, seen 150 times: their scaffold, or their range of weight, logP and
     TPSA alone, brings members out. Series that were never seen stay in: their substituents are

@@ -197,6 +197,7 @@ def _run_with_failing_disk(plan, folder, after):
         run_batch(plan, folder)
 
 
+@pytest.mark.long
 def test_a_full_disk_is_told_and_nothing_is_lost(whole, small_folder, tmp_path):
     """A real one: a small file system in memory."""
     folder = tmp_path / "full"
@@ -343,6 +344,7 @@ def test_dask_gives_the_same_bytes_though_a_worker_is_killed(whole, small_folder
     assert contents(tmp_path / "d") == contents(whole)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_on_dask_too_a_scorer_that_hangs_is_reported(small_folder, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
@@ -615,3 +617,52 @@ def test_a_cluster_that_is_not_there_is_one_line_at_once(small_folder, tmp_path,
     address = {"kind": "address", "address": "tcp://127.0.0.1:9"}
     with pytest.raises(BatchError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run_batch(plan_for(small_folder, cluster=address), tmp_path / "b")
+
+
+# --- From scaffolds, leads, links and windows -------------------------------------------------
+
+STARTS = {
+    "scaffold": {"verb": "scaffold", "from": ["c1ccc([*:1])cc1", "O=C(N[*:1])C1CC1", "CC1"]},
+    "near": {"verb": "near", "from": "Cc1ccc(C(=O)NC2CC2)cc1Cl", "radius": 0.5},
+    "link": {"verb": "link", "from": ["c1ccccc1[*:1]", "[*:1]N1CCOCC1"], "atoms": [1, 6]},
+    "where": {"verb": "where", "from": {"mw": [None, 350]}},
+}
+
+
+@pytest.mark.parametrize("verb", STARTS)
+def test_a_batch_starts_from_what_the_verbs_take(small_folder, small_model, tmp_path, verb):
+    keys = {"n": 8, "start": STARTS[verb], "filters": None}
+    result = run_batch(plan_for(small_folder, **keys), tmp_path / "a")
+    table = pd.read_csv(tmp_path / "a" / "molecules.csv")
+    assert 0 < len(table) <= 8 and table["draw"].is_monotonic_increasing
+    assert verify(tmp_path / "a" / "molecules.csv", model=small_model).passed
+    if verb == "scaffold":
+        assert set(table["start"]) == set(STARTS[verb]["from"][:2]) and len(table) == 8
+        for start, group in table.groupby("start"):
+            core = Chem.MolFromSmiles(start.replace("[*:1]", "[H]").replace("(N[H])", "(N)"))
+            assert all(Chem.MolFromSmiles(s).HasSubstructMatch(core) for s in group["smiles"])
+        assert list(result.counts["refused"]) == ["CC1"] and "CC1" in str(result)
+        first = small_model.sample_scaffold(STARTS[verb]["from"][0], 3, seed=5)
+        assert list(table["smiles"])[:3] == list(first)
+        for part in ("1/2", "2/2"):
+            run_batch(plan_for(small_folder, **keys), tmp_path / "b", shard=part)
+        merge_batch(plan_for(small_folder, **keys), tmp_path / "b")
+        assert contents(tmp_path / "b") == contents(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ({"verb": "scafold", "from": "C"}, "did you mean 'scaffold'"),
+        ({"verb": "near"}, "start.from is None; expected a molecule, or many"),
+        ({"verb": "link", "from": ["C[*:1]"]}, "expected a pair of fragments"),
+        ({"verb": "near", "from": "nofile.csv"}, "There is no file nofile.csv"),
+        ({"verb": "near", "from": "C", "each": 600}, "expected at most 512"),
+        ({"verb": "near", "from": "CCO", "radios": 1}, "radios"),
+        ({"verb": "near", "from": "CC1"}, "ring closure 1 is never closed"),
+        ("c1ccccc1", "must be a mapping"),
+    ],
+)
+def test_starts_that_cannot_be_are_refused(small_folder, tmp_path, start, told):
+    with pytest.raises(BatchError, match=told):
+        run_batch(plan_for(small_folder, n=4, start=start), tmp_path / "a")

@@ -84,7 +84,7 @@ def test_atom_graphs_are_rdkits(smiles, table, vocabulary) -> None:
 
 
 def test_workers_do_not_change_the_table(smiles, table) -> None:
-    parallel = build_table(smiles, n_workers=2)[0]
+    parallel = build_table(smiles, n_jobs=2)[0]
     assert parallel.motifs == table.motifs
     for name in ("offsets", "motif", "parent", "parent_atom", "child_atom", "row"):
         assert (getattr(parallel, name) == getattr(table, name)).all()

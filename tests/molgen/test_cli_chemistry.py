@@ -124,7 +124,16 @@ def test_evaluate_against_a_file(tmp_path):
     reference.write_text("\n".join(rows[:30]))
     train.write_text("\n".join(rows[:10]))
     text = "\n".join([*rows[:20], "C1CC"])
-    arguments = ["evaluate", "-", "-r", reference, "--train", train, "-m", "valid,Novelty,SNN"]
+    arguments = [
+        "evaluate",
+        "-",
+        "-r",
+        reference,
+        "--train",
+        train,
+        "--metrics",
+        "valid,Novelty,SNN",
+    ]
     outcome = run(*arguments, stdin=text)
     values = dict(line.split() for line in outcome.stdout.splitlines())
     assert float(values["valid"]) == pytest.approx(20 / 21, abs=1e-4)
@@ -161,14 +170,14 @@ def test_verify_finds_a_tampered_row(molecules, tmp_path):
     [
         (["describe", "missing.smi"], "There is no file missing.smi"),
         (["describe", "{molecules}", "-p", "weight"], "Unknown property 'weight'"),
-        (["describe", "{molecules}", "-c", "smile"], "did you mean 'smiles'"),
+        (["describe", "{molecules}", "-c", "smile"], "Did you mean 'smiles'"),
         (["describe", "{molecules}", "-o", "out.docx"], "Cannot tell how to write out.docx"),
         (["describe", "{molecules}", "-o", "{molecules}/x.csv"], "Cannot write"),
         (["describe", "{molecules}", "-j", "0"], "n_jobs must be"),
         (["filter", "{molecules}", "-f", "lipinsky"], "did you mean 'lipinski"),
         (["filter", "{molecules}", "-f", "no.yaml"], "There is no filter file no.yaml"),
         (["filter", "{molecules}", "--rejects", "{molecules}/x"], "Cannot write"),
-        (["evaluate", "{molecules}", "-m", "FDC"], "Unknown metric 'FDC'"),
+        (["evaluate", "{molecules}", "--metrics", "FDC"], "Unknown metric 'FDC'"),
         (["evaluate", "{molecules}", "-r", "no.smi"], "There is no file no.smi"),
         (["draw", "{molecules}", "-o", "{molecules}/x.svg"], "Cannot write"),
         (["report", "{molecules}", "-o", "r.html", "--metrics", "no.json"], "Cannot read no.json"),

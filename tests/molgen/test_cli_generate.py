@@ -203,6 +203,7 @@ def test_a_reader_that_stops_early_is_no_error(small_folder) -> None:
     process.stderr.close()
 
 
+@pytest.mark.long
 def test_optimize_resumes_and_its_table_makes_a_report(model, tmp_path) -> None:
     objective, log, output = (tmp_path / n for n in ("o.yaml", "calls.jsonl", "best.csv"))
     objective.write_text("components:\n- maximise qed\n- logp within 1 3\n")

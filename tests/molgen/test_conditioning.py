@@ -17,6 +17,7 @@ def test_molecules_are_inside_the_window(small_model) -> None:
         assert 1 <= Crippen.MolLogP(mol) <= 3 and 40 <= rdMolDescriptors.CalcTPSA(mol) <= 90
 
 
+@pytest.mark.long
 def test_a_narrow_window_is_as_diverse_as_plain_samples_unless_the_likely_are_asked_for(
     small_model,
 ) -> None:
@@ -53,6 +54,7 @@ def test_substructures_on_demand(small_model) -> None:
     assert all(Chem.MolFromSmiles(s).HasSubstructMatch(pattern) for s in found)
 
 
+@pytest.mark.long
 def test_a_class_that_was_never_seen_is_grown_from_its_cores(small_model) -> None:
     found = small_model.sample_where({"chemotype": "boron", "mw": (None, 450)}, 9, seed=1)
     assert len(set(found)) == 9 and found.acceptance > 0

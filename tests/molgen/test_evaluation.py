@@ -71,6 +71,7 @@ def test_published_values_of_training_molecules(moses, tmp_path_factory, monkeyp
     assert 1 - np.sqrt(second).mean() == pytest.approx(0.8508, abs=0.002)  # IntDiv2
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_fcd_of_training_molecules():
     """Published for samples of the training set with fcd_torch: .213 for 6,000 molecules."""

@@ -304,7 +304,8 @@ def test_evaluating_and_training_account_for_every_row(tmp_path, small_folder, s
     lines = {line for line, _, _ in shape.rows}
     known = tmp_path / "known.smi"
     known.write_text("CCO\nCCN\n")
-    arguments = ["evaluate", str(path), "-r", str(known), "-m", "valid", "--rejects", str(rejects)]
+    arguments = ["evaluate", str(path), "-r", str(known), "--metrics", "valid"]
+    arguments += ["--rejects", str(rejects)]
     outcome = CliRunner().invoke(app, arguments)
     assert outcome.exit_code == 0, outcome.output
     bad = pd.read_csv(rejects)

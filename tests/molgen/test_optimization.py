@@ -22,6 +22,7 @@ def test_search_climbs_and_counts_every_call(small_model) -> None:
     assert all(Chem.CanonSmiles(s) == s for s in found["smiles"])
 
 
+@pytest.mark.long
 def test_a_resumed_search_is_the_same_search(small_model, tmp_path) -> None:
     objective = molgen.Objective(["maximise qed"])
     options = {"model": small_model, "seed": 2, "settings": QUICK, "filters": None}

@@ -19,7 +19,7 @@ from molgen.filters.filter_sets import filter_molecules
 from molgen.provenance import record
 from molgen.report import page as report_module
 from molgen.report.candidates import Bar, chemical_space, choose_candidates
-from molgen.report.charts import _running_best, histogram_svg, trajectory_svg
+from molgen.report.charts import histogram_svg, running_best, trajectory_svg
 from molgen.report.page import provenance_of_report, report
 
 DATA = Path(__file__).parents[1] / "data"
@@ -228,7 +228,7 @@ def test_the_map_tells_two_chemistries_apart():
 
 def test_a_search_brings_its_trajectory(tmp_path):
     scores = np.random.default_rng(0).random(60)
-    best, top = _running_best(scores, 10)
+    best, top = running_best(scores, 10)
     for i in (0, 3, 9, 30, 59):
         assert best[i] == scores[: i + 1].max()
         assert top[i] == pytest.approx(np.sort(scores[: i + 1])[-10:].mean())

@@ -29,6 +29,7 @@ def task_oracle(name, n_calls, **options):
     return Oracle(lambda smiles: [task.score_smiles(s) for s in smiles], n_calls, **options)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_surrogate_beats_random_and_plain_search():
     """300 calls of celecoxib rediscovery: the mean of the ten best, three ways."""
@@ -184,3 +185,22 @@ def test_the_surrogate_is_the_textbook_formula():
     expected = kernel(b, a) @ np.linalg.solve(gram, target)
     assert model.predict(b)[0] == pytest.approx(expected, abs=1e-5)
     assert centre.shape == (17,)
+
+
+def test_a_search_stops_at_its_target_or_on_a_plateau(tmp_path):
+    import molgen
+    from molgen.optimization.curve_plot import plot_search
+
+    common = {"model": None, "n_calls": 200, "start": ["CCO"], "seed": 0}
+    found = molgen.optimize(lambda smiles: [len(s) / 1e3 for s in smiles], target=0.01, **common)
+    assert found.attrs["reason"] == "target" and found.attrs["calls"] < 200
+    assert found["score"].max() >= 0.01
+    flat = molgen.optimize(lambda smiles: [0.5 for _ in smiles], plateau=60, **common)
+    assert flat.attrs["reason"] == "plateau" and 60 <= flat.attrs["calls"] < 200
+    assert any("stood at 0.5 for 60 calls" in event for event in flat.attrs["events"])
+    with pytest.raises(ValueError, match="plateau is at least 10 calls; got 1"):
+        molgen.optimize(["maximise qed"], plateau=1, **common)
+    plot_search(found, tmp_path / "curve.svg")
+    assert (tmp_path / "curve.svg").stat().st_size > 1_000
+    with pytest.raises(ValueError, match="not of a search"):
+        plot_search(found[["smiles"]])

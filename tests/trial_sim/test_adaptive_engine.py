@@ -1,13 +1,18 @@
 """Adaptive trials as they run: against independent programs, today's engine, their own rules."""
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import trial_sim as ts
+from trial_sim.cli import app
 from trial_sim.design.milestones import NotSimulated
 from trial_sim.engine.adapting.conduct import Course
+from trial_sim.exploration.study import read_study
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.plain_bounds import Bounds
 
@@ -69,7 +74,7 @@ BEST = ts.Rule(Q("rank") > 1, ts.DropArm())
     ],
 )
 def test_selection_of_arms_with_closed_tests(intersection, rules, effects, wanted, patients):
-    n = 4_000
+    n = 2_500
     adaptive = arms_trial(intersection, *rules)
     result = ts.simulate(adaptive, ts.ContinuousResponse(effects, sd=15), n, seed=24)
     assert near([result.power, *result.rejected.mean(axis=0)], wanted, n)
@@ -88,7 +93,7 @@ def test_nobody_joins_a_dropped_arm_and_none_of_its_later_events_count():
         ts.ClosedTest(intersection="simes"),
     )
     outcomes = ts.PiecewiseExponential(12, hazard_ratio={"a": 0.9, "b": 0.8, "c": 0.7})
-    course = Course(adaptive, outcomes, Streams.span(1, 0, 300))
+    course = Course(adaptive, outcomes, Streams.span(1, 0, 150))
     done = course.run()
     batch = course.batch
     both = done.last_look == 1
@@ -329,6 +334,7 @@ def test_an_arm_that_enters_is_compared_with_concurrent_controls():
     everybody, outcomes = platform("all", drift=0.1)
     biased = ts.simulate(everybody, outcomes, 300, seed=11)
     assert biased.conducted.estimate[:, 1].mean() > 0.1
+    assert biased.rejected[:, 1].mean() > 0.06
     assert abs(result.conducted.estimate[:, 1].mean()) < 0.05
 
 
@@ -457,6 +463,102 @@ def test_estimates_after_an_adaptation():
     assert table[unbiased, "coverage"] == pytest.approx(0.95, abs=4 * mcse[unbiased, "coverage"])
 
 
+# -- around it -------------------------------------------------------------------------------------
+
+STUDY = """
+title: The best of three doses
+design:
+  design:
+    arms: {control: 1, a: 1, b: 1, c: 1}
+    n_patients: 180
+    accrual: {rate: 20}
+    looks: {type: EnrolmentLooks, patients: [120, 180]}
+    test: t_test
+    multiplicity: unadjusted
+    boundaries: {type: Bounds, efficacy_bounds: [2.7965, 1.9774], information_fractions: [0.5, 1]}
+  milestones:
+    - name: interim
+      when: {type: EnrolmentLooks, patients: [120]}
+      rules: [{when: rank > 1, action: DropArm}]
+    - {name: final, when: {type: EnrolmentLooks, patients: [180]}}
+  closed_test: {intersection: dunnett}
+outcomes: {type: ContinuousResponse, difference: {a: 0.2, b: 0.4, c: 0.7}}
+simulation: {n_trials: 40, seed: 1}
+what_if: {variations: {interim.rules.1.when.value: [1, 2]}, n_trials: 40}
+"""
+
+
+def test_a_study_file_runs_an_adaptive_trial(tmp_path):
+    (tmp_path / "study.yml").write_text(STUDY)
+    runner = CliRunner()
+    told = runner.invoke(app, ["design", str(tmp_path / "study.yml")])
+    assert told.exit_code == 0, told.output
+    assert "2.7965" in told.output
+    report = tmp_path / "report.md"
+    told = runner.invoke(
+        app, ["simulate", str(tmp_path / "study.yml"), "--no-progress", "--report", str(report)]
+    )
+    assert told.exit_code == 0, told.output
+    text = report.read_text()
+    assert "| if rank > 1: DropArm | a |" in text
+    assert "inverse normal combination of the stages; closed test" in text
+    assert "Held at 120 patients." in text
+    told = runner.invoke(app, ["what-if", str(tmp_path / "study.yml"), "--no-progress"])
+    assert told.exit_code == 0, told.output
+    study = read_study(tmp_path / "study.yml")
+    assert ts.AdaptiveDesign.from_yaml(study.design.to_yaml()) == study.design
+
+
+def test_any_field_of_a_rule_is_varied():
+    power = Q("conditional_power")
+    rule = ts.Rule((power >= 0.3) & (power < 0.8), ts.Resize(n=300))
+    adaptive = sized(rule, 0.5, 200, OBF)
+    table = ts.what_if(
+        adaptive, ts.ContinuousResponse(2.5, sd=7.5),
+        {"interim.rules.1.action.n": [240, 400],
+         "interim.rules.1.when.conditions.1.value": [0.05, 0.5]}, 60, seed=1,
+    )  # fmt: skip
+    patients = table["expected_patients"].tolist()
+    assert patients[2] > patients[0] > patients[1]
+    with pytest.raises(ValueError, match="nor outcomes have a field"):
+        ts.what_if(adaptive, ts.ContinuousResponse(2.5), {"interim.rules.2.action.n": [1]}, 5)
+
+
+@pytest.mark.parametrize("intersection", ["dunnett", "simes"])
+def test_the_error_of_every_configuration_of_nulls(intersection):
+    n = 1_200
+    table = ts.family_wise_error(
+        arms_trial(intersection, BEST), ts.ContinuousResponse(EFFECTS, sd=15), n, seed=5
+    )
+    assert len(table) == 7
+    assert (table["error"] <= 0.025 + 4 * np.sqrt(0.025 * 0.975 / n)).all()
+    assert table.attrs["worst"]["error"] == table["error"].max()
+    stratum = ts.BySubgroup(
+        "marker", {"S": ts.ContinuousResponse(0.4), "not S": ts.ContinuousResponse(0.4)}
+    )
+    table = ts.family_wise_error(enrichment(), stratum, 300, seed=5)
+    assert table["true_nulls"].tolist() == [
+        "treatment, treatment in S", "treatment in S"
+    ]  # fmt: skip
+    assert (table["error"] <= 0.025 + 4 * np.sqrt(0.025 * 0.975 / 300)).all()
+    with pytest.raises(ValueError, match="what no effect is in SampledTimes is not known"):
+        ts.family_wise_error(design(), ts.SampledTimes(lambda batch: batch.enrolment), 5)
+
+
+PAGES = sorted(Path(__file__).parents[2].glob("docs/how-to/adaptive*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.filterwarnings("ignore:success is declared by rules")
+def test_the_pages_on_adaptive_trials_run(page, capsys):
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        fewer = re.sub(r"n_trials=([\d_]+)", "n_trials=60", code)
+        run = compile(fewer, page.name, "exec")
+        exec(run, names)
+    assert capsys.readouterr().out
+
+
 # -- what cannot be -------------------------------------------------------------------------------
 
 
@@ -519,6 +621,54 @@ def test_a_test_without_independent_stages_is_named():
     )  # fmt: skip
     with pytest.raises(NotSimulated, match="'fleming_harrington' has no stages"):
         ts.simulate(adaptive, ts.PiecewiseExponential(12), 5)
+
+
+def test_milestones_of_several_kinds_and_of_some_patients():
+    mixed = ts.AdaptiveDesign(
+        design(strata={"marker": {"S": 0.5, "not S": 0.5}}),
+        [
+            ts.Milestone("early", ts.EventLooks([30]), ts.Rule("z <= -1", ts.Stop("futility")),
+                         population="S"),
+            ts.Milestone("year", ts.CalendarLooks([14])),
+        ],
+    )  # fmt: skip
+    course = Course(mixed, ts.PiecewiseExponential(12), Streams.span(1, 0, 40))
+    done = course.run()
+    batch = course.batch
+    seen = (batch.calendar_event <= done.look_time[:, [0]]) & (batch.factors["marker"] == 0)
+    assert (seen.sum(axis=1) == 30).all()
+    assert set(done.look_time[done.last_look == 1, 1]) == {14.0}
+    assert ts.simulate(mixed, ts.PiecewiseExponential(12), 40, seed=1).n_trials == 40
+
+
+def test_an_arm_that_opens_when_all_have_come_is_told():
+    adaptive = ts.AdaptiveDesign(
+        design(),
+        milestones(ts.EventLooks([100]), ts.EventLooks([140]), ts.Rule("n >= 0", ts.AddArm("b"))),
+        ts.ClosedTest(intersection="simes"),
+        [ts.Arm("b")],
+    )
+    with pytest.warns(UserWarning, match="opens the arm 'b' in simulated trials whose patients"):
+        result = ts.simulate(adaptive, ts.PiecewiseExponential(12, hazard_ratio=0.6), 20, seed=1)
+    assert not result.rejected[:, 1].any()
+
+
+def test_an_arm_opens_by_the_calendar():
+    adaptive = ts.AdaptiveDesign(
+        design(arms={"control": 1, "a": 1}, looks=ts.EnrolmentLooks([120, 240]), n_patients=240,
+               test="t_test"),
+        milestones(ts.EnrolmentLooks([120]), ts.EnrolmentLooks([240])),
+        ts.ClosedTest(intersection="simes"),
+        [ts.Arm("b", opens=3), ts.Arm("c", opens=8, share=2)],
+    )  # fmt: skip
+    course = Course(adaptive, ts.ContinuousResponse(0.0), Streams.span(1, 0, 30))
+    course.run()
+    batch = course.batch
+    for code, month in ((2, 3.0), (3, 8.0)):
+        assert batch.enrolment[batch.arm == code].min() > month
+    late = batch.enrolment > 8
+    shares = [(late & (batch.arm == code)).sum() for code in range(4)]
+    assert shares[3] / shares[0] == pytest.approx(2, rel=0.15)
 
 
 def test_bounds_above_alpha_are_said():

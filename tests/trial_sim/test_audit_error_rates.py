@@ -65,6 +65,7 @@ def test_without_an_effect_trials_reject_at_the_nominal_rate(name, endpoint):
             assert abs(rate - 0.025) < 3 * (0.025 * 0.975 / n) ** 0.5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "endpoint"), [("gehan", "relapse"), ("btheb", "bdi_2m")])
 def test_over_500_trials_the_effect_spreads_by_both_errors(name, endpoint):
     """Standard deviation of the effect = sqrt(SE² + sampling²), within 3 Monte-Carlo errors."""

@@ -101,8 +101,12 @@ def test_conditional_dunnett_test():
     z = DIFFERENCE / errors
     error, p = ts.conditional_dunnett(z[0], z[1], 0.4, correlation, alpha=0.02)
     assert error == pytest.approx([0.061352937, 0.03744742, 0.086511764], abs=1e-6)
+    # rpact conditions the second stage on the first; its root is found to about 1e-6
     assert p[0] == pytest.approx(0.017445576, abs=1e-6)
     assert p[1] is None
+    assert p[2] == pytest.approx(0.0019493527, abs=1e-6)
+    _, alone = ts.conditional_dunnett(z[0], z[1], 0.4, correlation, 0.02, conditioned=False)
+    assert p[2] < alone[2] == pytest.approx(0.00254028, abs=1e-8)
 
 
 @pytest.mark.parametrize("correlation", [0.5, 0.3, 0.0])

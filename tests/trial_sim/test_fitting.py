@@ -174,9 +174,12 @@ def test_illness_and_death_are_consistent():
         synthetic, mcse = contrast(table, *args)
         estimate, error = contrast(real.patients, *args)
         assert abs(synthetic - estimate) < 0.25 * error + 3 * mcse
-    swapped = ("death", "recurrence")
-    with pytest.raises(ValueError, match=r"'death_time' must not exceed 'recurrence_time'"):
-        ts.fit(ts.load_trial("colon"), endpoint=swapped)
+    swapped = ts.fit(real, ("death", "recurrence"), covariate_model="cart")
+    assert swapped.endpoint == made.endpoint  # the order of the times, not of the names
+    wrong = real.patients.copy()
+    wrong.loc[7, "recurrence_time"] = wrong.loc[7, "death_time"] + 1
+    with pytest.raises(ValueError, match=r"'recurrence_time' must not exceed .* row 7"):
+        ts.fit(real.with_patients(wrong), ("recurrence", "death"))
 
 
 def test_a_cohort_has_one_arm():

@@ -134,7 +134,11 @@ def test_conditions_can_hold_just_when_some_values_meet_them(condition):
     met = any(holds(condition, dict(zip(names, point))) for point in points)
     assert condition.can_hold() == met
     assert Condition.from_yaml(condition.to_yaml()) == condition
-    assert condition.in_words
+    if met:  # words are read to a condition that says the same
+        again = ts.Rule(condition.in_words, ts.Stop()).when
+        for point in points:
+            values = dict(zip(names, point))
+            assert holds(again, values) == holds(condition, values)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +211,13 @@ def test_conditions_can_hold_just_when_some_values_meet_them(condition):
         (lambda: ts.Resize(n=100, events=100), "one of them"),
         (lambda: ts.Reallocate({"a": -1}), "weights must be 0 or more"),
         (lambda: ts.Pause(0), "months must be above 0"),
+        (lambda: ts.Rule("z >>= 2", "Stop"), "a number was expected, not '>='"),
+        (lambda: ts.Rule("z >= 2 and", "Stop"), "a quantity was expected, not its end"),
+        (lambda: ts.Rule("(z >= 2", "Stop"), "a bracket is not closed"),
+        (lambda: ts.Rule("z of arms 'a' >= 2", "Stop"), "arm, population or endpoint"),
+        (lambda: ts.Rule("z >= 2 ; p < 1", "Stop"), "cannot be read at '; p < 1'"),
+        (lambda: ts.Rule("z >= 2 n", "Stop"), "nothing more was expected before 'n'"),
+        (lambda: ts.Rule("z >= 2", "DropArms"), "there is no record 'DropArms'"),
         (lambda: ts.Arm("a", opens=-1), "must open at month 0 or later"),
         (lambda: ts.Rule.from_yaml("when: {type: Comparson}\naction: {type: Stop}"), "Comparison"),
     ],
@@ -224,3 +235,15 @@ def test_a_blinded_adaptation_needs_no_closed_test():
     assert rule.blinded
     assert not ts.Rule(ts.Quantity("pooled_sd") > 12, ts.Resize(n=400)).blinded
     assert ts.AdaptiveDesign(design(), interim(rule)).closed_test is None
+
+
+def test_every_quantity_is_read_from_its_words():
+    gap = ts.Quantity("estimate", population="S +") - ts.Quantity("z", arm="a b")
+    for condition in (
+        gap > -0.15,
+        ts.Quantity("conditional_power", arm="high", at=-0.3) < 1e-3,
+        ts.Quantity("posterior", at=2.0) >= 0.975,
+    ):
+        rule = ts.Rule(condition, ts.DropArm())
+        assert ts.Rule(condition.in_words, "DropArm") == rule
+        assert ts.Rule.from_yaml(rule.to_yaml()) == rule

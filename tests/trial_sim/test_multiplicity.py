@@ -120,7 +120,7 @@ def test_graph_of_holm_is_holm():
     assert found.order == (0, 2, 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
 def test_adjusted_p_values_equal_statsmodels(p):
     names = {"bonferroni": "bonferroni", "holm": "holm", "hochberg": "simes-hochberg"}

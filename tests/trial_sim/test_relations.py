@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import trial_sim as ts
@@ -123,8 +123,8 @@ def test_conditions_reach_columns_that_others_determine(model, where, test):
     assert predicates(columns, where)
 
 
-# derandomised: with gaps in the later column CART overshoots by one step at rare seeds (1048576)
-@settings(max_examples=MANY, deadline=None, derandomize=True)
+@settings(max_examples=MANY, deadline=None)
+@example(seed=1048576, kind="age", rule="{a} <= {b}", gaps="b", names=("a", "b"), model="cart")
 @given(
     seed=st.integers(0, 2**20),
     kind=st.sampled_from(["age", "date", "Int64", "unrounded"]),

@@ -183,7 +183,8 @@ def test_subgroups_keep_their_covariates():
 
 PARAMETERS = {
     "fleming_harrington": (0, 1), "magirr_burman": (6,), "modestly_weighted": (0.5,),
-    "max_combo": (["logrank"],), "rmst": (9,), "milestone": (9,), "farrington_manning": (0.1,),
+    "max_combo": (["logrank"],), "z_test": (1.0,), "rmst": (9,), "milestone": (9,),
+    "farrington_manning": (0.1,),
 }  # fmt: skip
 
 

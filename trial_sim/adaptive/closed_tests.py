@@ -480,16 +480,19 @@ def conditional_dunnett(
     information: float,
     correlation: ArrayLike,
     alpha: float = 0.025,
+    conditioned: bool = True,
 ) -> tuple[list[float], list[float | None]]:
     """Conditional errors and adjusted p-values of Dunnett's test with selection between its stages.
 
     One interim look, no early rejection (Koenig et al. 2008). Each intersection's conditional error
-    is that of its planned Dunnett test; the intersection is rejected when Dunnett's p-value of the
-    second stage, of the arms still followed, is at most that error.
+    is that of its planned Dunnett test; the intersection is rejected when the p-value of the second
+    stage, of the arms still followed, is at most that error.
 
     first_z, second_z: (m,) of the stages alone; NaN in the second for an arm that was dropped.
     information: share of the planned information in the first stage. correlation: (m, m), as
         planned, or one for each stage.
+    conditioned: the second stage's p-value is the chance, given the first stage, of a larger
+        maximum of the statistics of both stages; False: Dunnett's, of the second stage alone.
 
     Returns the smallest conditional error of each hypothesis over its intersections, and its
     adjusted p-value: the smallest alpha at which all of them are rejected; None for a dropped one.
@@ -500,6 +503,10 @@ def conditional_dunnett(
         >>> error, p = ts.conditional_dunnett([1.0, 1.8], [float("nan"), 2.0], 0.5, half)
         >>> [round(e, 4) for e in error], round(p[1], 4)
         ([0.0382, 0.101], 0.0065)
+        >>> _, both = ts.conditional_dunnett([1.0, 1.8], [1.5, 2.0], 0.5, half)
+        >>> _, alone = ts.conditional_dunnett([1.0, 1.8], [1.5, 2.0], 0.5, half, conditioned=False)
+        >>> round(both[1], 4), round(alone[1], 4)
+        (0.0069, 0.0109)
     """
     one, two = np.asarray(first_z, dtype=float), np.asarray(second_z, dtype=float)
     t = between("information", information, 0.0, 1.0)
@@ -525,9 +532,15 @@ def conditional_dunnett(
             return 1.0 - normal_orthant((c - np.sqrt(t) * one[at]) / np.sqrt(1.0 - t), part)
 
         error[at] = np.minimum(error[at], left(equicoordinate_critical_value(part, alpha)))
-        here = intersection_p_value(two[at], "dunnett", later[np.ix_(at, at)])
-        if np.isnan(here):
+        left_in = [i for i in at if not np.isnan(two[i])]
+        if not left_in:
             continue
+        if conditioned:
+            total = np.sqrt(t) * one[left_in] + np.sqrt(1.0 - t) * two[left_in]
+            limits = (total.max() - np.sqrt(t) * one[left_in]) / np.sqrt(1.0 - t)
+            here = 1.0 - normal_orthant(limits, later[np.ix_(left_in, left_in)])
+        else:
+            here = float(intersection_p_value(two[at], "dunnett", later[np.ix_(at, at)]))
         if here <= 1e-12:
             level = 0.0
         elif here >= 1 - 1e-12:

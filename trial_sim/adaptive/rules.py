@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.adaptive.closed_tests import INTERSECTIONS
+from trial_sim.adaptive.condition_words import Reader
 from trial_sim.base.arguments import between, number, one_of, positive
 from trial_sim.base.records import Record, as_floats, as_number, as_whole
 
@@ -442,6 +443,11 @@ class DropArm(Action):
 
     It takes no patient after the decision and nobody in it is followed any longer.
 
+    Attributes:
+        arm: its name; None for each for which the condition holds.
+        keep_size: whether the patients that it would still have had go to the other arms. False:
+            the trial becomes smaller by them, and later milestones that count patients with it.
+
     Examples:
         >>> import trial_sim as ts
         >>> ts.Rule(ts.Quantity("rank") > 1, ts.DropArm()).in_words
@@ -449,6 +455,18 @@ class DropArm(Action):
     """
 
     arm: str | None = None
+    keep_size: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keep_size, bool):
+            raise TypeError(f"keep_size must be True or False, got {self.keep_size!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``keep_size`` only where it is not as by default."""
+        plain = super().to_dict()
+        if self.keep_size:
+            del plain["keep_size"]
+        return plain
 
 
 @dataclass(frozen=True)
@@ -614,8 +632,14 @@ class Pause(Action):
 class Rule(Record):
     """When a condition holds at a milestone, do something.
 
+    Attributes:
+        when: a condition, or its words: ``"conditional_power >= 0.3 and z of arm 'high' < 2"``.
+        action: what is done, or the name of an action that needs nothing more: ``"DropArm"``.
+
     Examples:
         >>> import trial_sim as ts
+        >>> ts.Rule("rank > 1", "DropArm") == ts.Rule(ts.Quantity("rank") > 1, ts.DropArm())
+        True
         >>> rule = ts.Rule(ts.Quantity("z") <= 0.0, ts.Stop("futility"))
         >>> rule.in_words
         "if z <= 0: Stop(reason='futility')"
@@ -625,10 +649,14 @@ class Rule(Record):
         True
     """
 
-    when: Condition
-    action: Action
+    when: Any
+    action: Any
 
     def __post_init__(self) -> None:
+        if isinstance(self.when, str):
+            object.__setattr__(self, "when", Condition.from_dict(Reader(self.when).read()))
+        if isinstance(self.action, str):
+            object.__setattr__(self, "action", Action.from_dict({"type": self.action}))
         if not isinstance(self.when, Condition):
             raise TypeError(
                 f"when must be a condition such as Quantity('z') >= 2.8, got {self.when!r}"

@@ -7,6 +7,7 @@ parameters, so that synthetic trials spread as much as a real repetition predict
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from trial_sim.data.schema import Column, TrialSchema
 from trial_sim.data.trial import Trial
 from trial_sim.numerics.random_streams import stream
 from trial_sim.outcomes.combine import ASSUMPTION, combined
+from trial_sim.outcomes.risk_gaps import RiskGaps
+
+STRATA_DRAWS = 20_000  # patients that tell the shares of levels
 
 
 @storable
@@ -77,6 +81,8 @@ class FittedTrial:
         ... )
         >>> len(colon.sample_combined(["Lev", "Lev+5FU"], 20, name="both", seed=0))
         20
+        >>> list(colon.strata("sex", "obstruct"))
+        ['sex', 'obstruct']
     """
 
     trial_schema: TrialSchema
@@ -95,7 +101,7 @@ class FittedTrial:
 
     @property
     def endpoint(self) -> Endpoint:
-        """The fitted endpoint (an `IllnessDeath` record for two fitted jointly)."""
+        """The fitted endpoint (an `IllnessDeath` or `Joint` record of several)."""
         return self.record
 
     @property
@@ -128,7 +134,7 @@ class FittedTrial:
         raise ValueError(f"no arm {arm!r}{nearest(arm, self.arms)}")
 
     def parameters(
-        self, seed: int, uncertainty: bool, effects: Mapping[int, float] | None = None
+        self, seed: int, uncertainty: bool, effects: Mapping[int, Any] | None = None
     ) -> tuple[Any, Any]:
         """Parameters of generator and outcome model for one synthetic trial."""
         drawn_x = self.covariate_model.draw(stream(seed, 1) if uncertainty else None)
@@ -147,7 +153,7 @@ class FittedTrial:
         shift: Mapping[str, float] | None = None,
         uncertainty: bool = True,
         hazard_ratio: float | None = None,
-        effect: float | None = None,
+        effect: float | Mapping[str, float] | None = None,
         patients: pd.DataFrame | None = None,
     ) -> pd.DataFrame:
         """Synthetic patients of one arm.
@@ -160,7 +166,7 @@ class FittedTrial:
             uncertainty: draw the parameters first (else: the estimates).
             hazard_ratio, effect: the arm's effect against the control in place of the fitted one
                 (``effect``: a ratio, or a difference of means; ``hazard_ratio`` is its name for
-                survival).
+                survival; of several endpoints a mapping from their names).
             patients: baseline table to give outcomes to, in place of generated covariates (an
                 external control arm for patients in hand); ``n`` is then ignored.
 
@@ -171,7 +177,7 @@ class FittedTrial:
             ValueError: unknown arm, ``n`` below 1, a condition that nobody satisfies.
         """
         index = self.arm_index(arm)
-        effects = self._effects(index, hazard_ratio, effect)
+        effects = self.overridden(index, hazard_ratio, effect)
         drawn_x, drawn_y = self.parameters(seed, uncertainty, effects)
         rng = stream(seed, 4, index)
         if patients is not None:
@@ -200,6 +206,8 @@ class FittedTrial:
         Raises:
             ValueError: fewer than two parts, the control among them, an unknown arm.
         """
+        if self.endpoint.kind == "joint":
+            raise ValueError("sample_combined serves fits of one endpoint, not of several")
         indices = tuple(self.arm_index(a) for a in parts)
         if len(indices) < 2 or 0 in indices:
             raise ValueError(
@@ -228,14 +236,15 @@ class FittedTrial:
         balance: Mapping[str, Mapping[Any, float]] | None = None,
         shift: Mapping[str, float] | None = None,
         uncertainty: bool = True,
-        effects: Mapping[Any, float] | None = None,
+        effects: Mapping[Any, Any] | None = None,
     ) -> Trial:
         """A synthetic trial: patients first, then a fresh random allocation, then outcomes.
 
         Args:
             sizes: patients by arm (default: the real sizes); for a cohort, ``{None: n}``.
             effects: effect by arm against the control in place of the fitted one; ``1`` (or ``0``
-                for a difference) makes a trial under the null hypothesis.
+                for a difference) makes a trial under the null hypothesis. Of several endpoints a
+                mapping from their names by arm; those not named keep their fitted effect.
 
         Returns:
             A `Trial` with this endpoint only.
@@ -245,7 +254,7 @@ class FittedTrial:
             sizes = dict(zip(schema.arms or (None,), schema.arm_sizes))
         order = [self.arm_index(a) for a in sizes]
         counts = [check_count(c) for c in sizes.values()]
-        override = {self.arm_index(a): float(e) for a, e in (effects or {}).items()}
+        override = {self.arm_index(a): self._effect(e) for a, e in (effects or {}).items()}
         for a in override:
             self._check_override(a)
         drawn_x, drawn_y = self.parameters(seed, uncertainty, override)
@@ -292,7 +301,7 @@ class FittedTrial:
         return fit(
             trial,
             s.endpoint,
-            model=self.outcome_model.name,
+            model=getattr(self.outcome_model, "choice", self.outcome_model.name),
             covariate_model=self.covariate_model.name,
             seed=s.seed if seed is None else seed,
             treatment_by=s.treatment_by,
@@ -318,15 +327,57 @@ class FittedTrial:
         name = names[0] if len(names) == 1 else None
         return audit(only, self, endpoint=name, seed=seed, **options)
 
-    def outcomes(self, control: Any, treatment: Any, uncertainty: bool = False) -> Any:
+    def outcomes(
+        self,
+        control: Any,
+        treatment: Any,
+        uncertainty: bool = False,
+        hazard_ratio: float | None = None,
+        effect: float | Mapping[str, float] | None = None,
+        where: Mapping[str, Any] | None = None,
+        balance: Mapping[str, Mapping[Any, float]] | None = None,
+        shift: Mapping[str, float] | None = None,
+    ) -> Any:
         """Outcome scenario of two fitted arms for `trial_sim.simulate` (times in months).
+
+        Its covariates serve a design's ``adjust``; a stratum of the design that is named like one
+        of the categorical ones is that covariate (see `strata`). All but the arms may be varied by
+        `trial_sim.what_if`.
 
         Args:
             control, treatment: fitted arms that the design's first and second arm stand for.
             uncertainty: draw parameters afresh for every simulated trial.
+            hazard_ratio, effect, where, balance, shift: as in `sample_arm`: effects in place of
+                the fitted ones, and who is enrolled.
+
+        Raises:
+            ValueError: an unknown arm, delayed entry, or what `sample_arm` refuses.
         """
         pair = (self.arm_index(control), self.arm_index(treatment))
-        return FittedOutcomes.of(self, pair, uncertainty)
+        gaps = getattr(self.outcome_model, "gaps", None)
+        if isinstance(gaps, RiskGaps) and (gaps.any_gap or gaps.any_entry):
+            warnings.warn(
+                "the fitted patients have time not at risk or late entries; simulated ones are at "
+                "risk from time 0 to the end, at the same rates per time at risk",
+                stacklevel=2,
+            )
+        told = hazard_ratio, effect, where, balance, shift
+        return FittedOutcomes(self, pair, uncertainty, *told)
+
+    def strata(self, *names: str) -> dict[str, dict[str, float]]:
+        """Shares of the levels of categorical covariates, as ``Design(strata=...)`` takes them."""
+        drawn = self.covariate_model.draw(None)
+        codes = draw_codes(self, STRATA_DRAWS, stream(0, 7), drawn, None, None, None)
+        out = {}
+        for name in names:
+            column = self.trial_schema[name]
+            if not column.discrete:
+                raise ValueError(f"a stratum has levels; column {name!r} is {column.kind}")
+            at = codes[:, [c.name for c in self.trial_schema.columns].index(name)]
+            known = at[~np.isnan(at)].astype(int)
+            share = np.bincount(known, minlength=len(column.levels)) / len(known)
+            out[name] = {str(v): float(s) for v, s in zip(column.levels, share) if s > 0}
+        return out
 
     def save(self, path: str | Path, allow_copies: bool = False) -> Path:
         """Save to one file, without rows of patients (and without pickle).
@@ -343,19 +394,32 @@ class FittedTrial:
             )
         return write(path, replace(self, real=None))
 
-    def _effects(
-        self, index: int, hazard_ratio: float | None, effect: float | None
-    ) -> dict[int, float]:
+    def overridden(self, index: int, hazard_ratio: float | None, effect: Any) -> dict[int, Any]:
+        """The effect of an arm in place of the fitted one, by its index (none: empty)."""
         if hazard_ratio is not None and effect is not None:
             raise ValueError("give hazard_ratio or effect, not both")
         if hazard_ratio is not None:
-            if self.endpoint.kind not in ("time_to_event", "competing_risks"):
+            if self.endpoint.kind == "joint":
+                first = self.endpoint_names[0]
+                raise ValueError(
+                    "the fit has several endpoints: say which the hazard ratio is of, as in "
+                    f"effect={{{first!r}: {hazard_ratio!r}}}"
+                )
+            if self.endpoint.kind not in ("time_to_event", "competing_risks", "illness_death"):
                 raise ValueError(f"hazard_ratio does not apply to a {self.endpoint.kind} endpoint")
             effect = hazard_ratio
         if effect is None:
             return {}
         self._check_override(index)
-        return {index: float(effect)}
+        return {index: self._effect(effect)}
+
+    def _effect(self, told: Any) -> Any:
+        """A number, or of several endpoints a mapping."""
+        if not isinstance(told, Mapping):
+            return float(told)
+        if self.endpoint.kind != "joint":
+            raise ValueError(f"the effect on one endpoint is a number, received {told!r}")
+        return dict(told)
 
     def _check_override(self, index: int) -> None:
         if index == 0:

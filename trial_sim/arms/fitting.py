@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,23 +18,24 @@ from trial_sim.data.column_checks import plain, type_name
 from trial_sim.data.endpoints import CompetingRisks, Endpoint, TimeToEvent
 from trial_sim.data.schema import Column, TrialSchema
 from trial_sim.data.trial import Trial, plain_trial
-from trial_sim.outcomes import registry
+from trial_sim.outcomes import joint, registry
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.data_cutoff import find_cutoff
 from trial_sim.outcomes.features import FeatureMap
+from trial_sim.outcomes.joint import Joint, joint_of
 from trial_sim.outcomes.times import stratified
-from trial_sim.outcomes.times.multistate import IllnessDeath
 
 __all__ = ["FittedTrial", "Settings", "fit", "load_fitted", "stream"]
 
 FEWEST = 10  # patients that a fit needs
+LARGEST_PAIR, PAIRED = 4, 0.9  # size of clusters that are pairs, and the share that has it
 REFERENCE = 600  # synthetic patients over whom margins are calibrated
 
 
 def fit(
     trial: Trial,
     endpoint: str | Sequence[str],
-    model: str = "auto",
+    model: str | Mapping[str, str] = "auto",
     covariate_model: str = "auto",
     seed: int = 0,
     treatment_by: Sequence[str] = (),
@@ -47,10 +49,12 @@ def fit(
 
     Args:
         trial: a randomised trial, or a cohort (``arm=None``).
-        endpoint: name of the endpoint; or two time-to-event endpoints, progression and death,
-            which are then fitted jointly (illness and death) and stay consistent.
+        endpoint: name of the endpoint, or of several, which are then fitted jointly: every
+            synthetic patient has them all, with their association, and a time that never exceeds
+            another (progression and death) does not do so in synthetic patients.
         model: outcome model, or "auto": the best by cross-validated score among those that
-            replicate the effect (see ``.selection``).
+            replicate the effect (see ``.selection``). Of several endpoints "auto", or a mapping
+            from those that are no times to their models.
         covariate_model: "cart", "copula", "bootstrap" (copies patients) or "auto".
         treatment_by: covariates that modify the treatment effect.
         stratify_by: a categorical covariate whose levels have baseline hazards of their own (time
@@ -88,13 +92,14 @@ def fit(
         raise ValueError(
             f"a fit needs at least {FEWEST} patients; this trial has {trial.n_patients}"
         )
+    check_pairs(trial)
     schema = trial.schema()
     for modifier in treatment_by:
         _ = schema[modifier]  # refuses an unknown covariate
     given, trial = trial, plain_trial(trial)
     settings = Settings(
         name,
-        model,
+        model if isinstance(model, str) else dict(model),
         covariate_model,
         tuple(treatment_by),
         stratify_by,
@@ -103,6 +108,10 @@ def fit(
         epsilon,
         delta,
     )
+    if isinstance(record, Joint) and (epsilon is not None or stratify_by is not None):
+        raise ValueError("epsilon= and stratify_by= serve fits of one endpoint, not of several")
+    if not isinstance(record, Joint) and not isinstance(model, str):
+        raise ValueError(f"model= of one endpoint is one name, received {model!r}")
     if epsilon is not None:
         told = {"model": model != "auto", "covariate_model": covariate_model != "auto"}
         told |= {"treatment_by": bool(treatment_by), "stratify_by": stratify_by is not None}
@@ -113,8 +122,8 @@ def fit(
                 "cannot be kept; leave them out"
             )
         return _private(given, record, schema, settings, noise_seed)
-    if stratify_by is None:
-        registry.check(record, model)
+    if stratify_by is None and not isinstance(record, Joint):
+        registry.check(record, str(model))
     base = trial.baseline
     columns = schema.columns
     codes = encode(base, columns)
@@ -133,7 +142,8 @@ def fit(
     elif trial.entry is not None:
         noted = (f"entry times are sampled; a {record.kind} endpoint takes no data cutoff",)
     # what says how long a patient is followed is no covariate of what happens then
-    left_out = {getattr(record, "exposure", None), getattr(record, "entry", None)}
+    parts = record.parts if isinstance(record, Joint) else (record,)
+    left_out = {getattr(r, name, None) for r in parts for name in ("exposure", "entry")}
     if cutoff is not None:
         left_out.add(trial.entry)
     use = [n for n in trial.baseline_columns if n not in left_out]
@@ -153,10 +163,14 @@ def fit(
         cutoff,
         at_cutoff,
     )
-    if stratify_by is not None:
-        outcome, selection = stratified.fit(data, model, stratify_by), pd.DataFrame()
+    outcome: Any
+    selection: pd.DataFrame
+    if isinstance(record, Joint):
+        outcome, selection = joint.fit(data, model, int(seed))
+    elif stratify_by is not None:
+        outcome, selection = stratified.fit(data, str(model), stratify_by), pd.DataFrame()
     else:
-        outcome, selection = registry.choose(data, model, int(seed))
+        outcome, selection = registry.choose(data, str(model), int(seed))
     names, types = layout(given, schema, record)
     return FittedTrial(
         trial_schema=schema,
@@ -172,6 +186,26 @@ def fit(
         covariate_selection=compared,
         real=given,
     )
+
+
+def check_pairs(trial: Trial) -> None:
+    """Refuse rows that belong together in twos to fours (both eyes of a patient).
+
+    Raises:
+        ValueError: nearly all clusters of the site column have one such size.
+    """
+    if trial.site is None:
+        return
+    sizes = trial.baseline[trial.site].value_counts()
+    sizes = sizes[sizes > 0]
+    usual = int(sizes.mode().iloc[0])
+    if 2 <= usual <= LARGEST_PAIR and (sizes == usual).mean() >= PAIRED:
+        raise ValueError(
+            f"column {trial.site!r} (the site) groups rows in clusters of {usual}, as both eyes of "
+            "a patient; synthetic rows are drawn one by one and would break them. Fit one row a "
+            "patient (the mean of the eyes, or one of them), or leave site= out if the rows are "
+            "independent"
+        )
 
 
 def check_modifiers(features: FeatureMap, treatment_by: Sequence[str]) -> None:
@@ -237,18 +271,22 @@ def _private(
 
 
 def endpoint_of(trial: Trial, endpoint: str | Sequence[str]) -> Endpoint:
-    """The record of one endpoint, or of two that are fitted jointly."""
+    """The record of one endpoint, or of several that are fitted jointly."""
     if isinstance(endpoint, str):
         return trial.endpoint(endpoint)
-    records = [trial.endpoint(name) for name in endpoint]
-    if len(records) != 2 or not all(isinstance(r, TimeToEvent) for r in records):
+    names = list(endpoint)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"endpoint takes one name, or several different ones; received {names}")
+    records = {name: trial.endpoint(name) for name in names}
+    if len(names) == 1:
+        return records[names[0]]
+    if trial.is_long:
         raise ValueError(
-            "endpoint takes one name, or two time-to-event endpoints (progression, death); "
-            f"received {list(endpoint)}"
+            "this trial has several rows a patient; a joint fit takes endpoints of one row each"
         )
-    joint = IllnessDeath(records[0], records[1])  # type: ignore[arg-type]
-    joint.check(trial.patients)
-    return joint
+    found = joint_of(plain_trial(trial).patients, records)
+    found.check(trial.patients)
+    return found
 
 
 def produced(schema: TrialSchema, record: Endpoint) -> list[str]:

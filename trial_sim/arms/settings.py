@@ -18,7 +18,7 @@ class Settings:
     """Everything that `fit` was told, so that `FittedTrial.refit` can repeat it."""
 
     endpoint: str | tuple[str, ...]
-    model: str = "auto"
+    model: str | dict[str, str] = "auto"
     covariate_model: str = "auto"
     treatment_by: tuple[str, ...] = ()
     stratify_by: str | None = None

@@ -1,6 +1,13 @@
-"""The Typer application on which every module of commands registers its own."""
+"""The Typer application on which every module of commands registers its own, and its manners."""
 
-from typing import Annotated
+import inspect
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -23,3 +30,77 @@ def main(
     ] = False,
 ) -> None:
     """Synthetic patient arms, and whole trials in silico."""
+
+
+#: What every command takes beside its own options: letter and help.
+_MANNERS = {
+    "quiet": ("-q", "Only results, warnings and errors."),
+    "verbose": ("-v", "Say on standard error what is being done."),
+    "log_json": (None, "What goes to standard error as JSON, an object a line."),
+}
+_STATE = {"quiet": False, "log_json": False}
+
+
+def say(level: str, message: object, mark: str = "") -> None:
+    """A line on standard error, ``mark`` in front of it, or an object of JSON."""
+    text = f"{mark}{message}"
+    if _STATE["log_json"]:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = {"time": now, "level": level, "message": str(message)}
+        text = json.dumps(entry, ensure_ascii=False)
+    typer.echo(text, err=True)
+
+
+def tell(message: object) -> None:
+    """That something was done, unless ``--quiet`` was given."""
+    if not _STATE["quiet"]:
+        typer.echo(message)
+
+
+def watched(asked: bool) -> bool:
+    """Whether a progress bar was asked for and would be seen."""
+    return asked and sys.stderr.isatty() and not _STATE["quiet"] and not _STATE["log_json"]
+
+
+def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with ``--quiet``, ``--verbose`` and ``--log-json`` behind its own options.
+
+    Bad input is one sentence and exit status 2, without a traceback.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    parameters = [
+        p.replace(annotation=hints[name])
+        for name, p in inspect.signature(command).parameters.items()
+    ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    for name, (letter, what) in _MANNERS.items():
+        words = [f"--{name.replace('_', '-')}", *([letter] if letter else [])]
+        hint = Annotated[bool, typer.Option(*words, help=what)]
+        parameters.append(inspect.Parameter(name, keyword, default=False, annotation=hint))
+
+    @wraps(command)
+    def guarded(*args: Any, quiet: bool, verbose: bool, log_json: bool, **kwargs: Any) -> None:
+        _STATE.update(quiet=quiet, log_json=log_json)
+        plain = warnings.showwarning
+
+        def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
+            if log_json:
+                say("warning", message)
+            else:
+                plain(message, category, *where, **more)
+
+        warnings.showwarning = show
+        if verbose:
+            say("info", f"{command.__name__.removesuffix('_command')}: {kwargs}")
+        try:
+            command(*args, **kwargs)
+        except (ValueError, TypeError, OSError) as error:
+            say("error", error, "error: ")
+            raise typer.Exit(2) from error
+        finally:
+            warnings.showwarning = plain
+            _STATE.update(quiet=False, log_json=False)
+
+    guarded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    guarded.__annotations__ = {p.name: p.annotation for p in parameters}
+    return guarded

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +13,7 @@ from trial_sim.arms.fitting import load_fitted
 from trial_sim.auditing import audit as audit_trials
 from trial_sim.base.output_places import replacing, try_place
 from trial_sim.base.parquet import write_parquet
-from trial_sim.cli.app import app
+from trial_sim.cli.app import app, plain_errors, tell
 from trial_sim.data.datasets import load_trial, read_table, read_trial
 
 TRIAL_HELP = "A built-in trial (colon, veteran, ...), a YAML description, or a CSV with --spec."
@@ -23,20 +21,6 @@ SpecOption = Annotated[
     Path | None, typer.Option("--spec", help="YAML that says what the columns of the table are.")
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.")]
-
-
-def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Bad input as one sentence and exit status 2, without a traceback."""
-
-    @wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except (ValueError, TypeError, OSError) as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from error
-
-    return guarded
 
 
 def read(source: str, spec: Path | None) -> Any:
@@ -74,7 +58,12 @@ def fit(
     ] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Fit a real trial and save the model (a file as secret as the trial)."""
+    """Fit a real trial and save the model (a file as secret as the trial).
+
+    Example:
+
+      trial-sim fit colon -o colon.model --endpoint death
+    """
     try_place(output, make_folder=True)
     real = read(trial, spec)
     names = endpoint or [next(iter(real.endpoints))]
@@ -121,7 +110,12 @@ def sample(
     uncertainty: Annotated[bool, typer.Option(help="Draw the parameters first.")] = True,
     seed: SeedOption = 0,
 ) -> None:
-    """Sample synthetic patients of one arm, or a whole synthetic trial."""
+    """Sample synthetic patients of one arm, or a whole synthetic trial.
+
+    Example:
+
+      trial-sim sample colon.model -o arm.csv --arm Obs --n 500
+    """
     try_place(output)
     fitted = load_fitted(model)
     options: dict[str, Any] = {
@@ -145,7 +139,7 @@ def sample(
             write_parquet(table, made)
         else:
             table.to_csv(made, index=False)
-    typer.echo(f"{len(table)} rows written to {output}")
+    tell(f"{len(table)} rows written to {output}")
 
 
 @app.command()
@@ -166,7 +160,12 @@ def audit(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML report.")] = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Audit a fitted model, or a synthetic table, against the real trial."""
+    """Audit a fitted model, or a synthetic table, against the real trial. Exit code 1: not passed.
+
+    Example:
+
+      trial-sim audit colon --model colon.model -o audit.html
+    """
     try_place(output)
     real = read(trial, spec)
     if (model is None) == (synthetic is None):
@@ -183,7 +182,7 @@ def audit(
     if output is not None:
         with replacing(output) as made_report:
             report.to_html(made_report)
-        typer.echo(f"report written to {output}")
+        tell(f"report written to {output}")
     if not report.passed:
         raise typer.Exit(1)
 

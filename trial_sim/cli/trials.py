@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from trial_sim.base.output_places import replacing, try_place
-from trial_sim.cli.app import app
-from trial_sim.cli.arms import plain_errors
+from trial_sim.cli.app import app, plain_errors, tell, watched
 from trial_sim.exploration.report import look_rows, short_table, simulation_report
 from trial_sim.exploration.study import read_study
 
@@ -28,23 +27,28 @@ def _overrides(**options: Any) -> dict[str, Any]:
 @app.command("design")
 @plain_errors
 def design_command(study: StudyFile, output: Output = None) -> None:
-    """Check a study file; print its looks and boundaries, and when they are expected."""
+    """Check a study file; print its looks and boundaries, and when they are expected.
+
+    Example:
+
+      trial-sim design study.yaml
+    """
     import pandas as pd
 
     import trial_sim
 
     try_place(output)
     loaded = _study(study)
-    design = loaded.design
-    quick = trial_sim.simulate(design, loaded.outcomes, n_trials=200, seed=0)
+    quick = trial_sim.simulate(loaded.design, loaded.outcomes, n_trials=200, seed=0)
+    design = quick.design
     typer.echo(f"{loaded.title}: {design.n_patients} patients, arms {dict(design.arms)}")
     enrolled = design.accrual.expected_time(design.n_patients)
     typer.echo(f"test {design.test}; enrolled by month {enrolled:.1f}")
     typer.echo(pd.DataFrame(look_rows(quick)).to_string(index=False))
     if output is not None:
         with replacing(output) as made:
-            made.write_text(design.to_yaml(), encoding="utf-8")
-        typer.echo(f"wrote {output}")
+            made.write_text(loaded.design.to_yaml(), encoding="utf-8")
+        tell(f"wrote {output}")
 
 
 @app.command("simulate")
@@ -53,14 +57,21 @@ def simulate_command(
     study: StudyFile,
     n_trials: Annotated[int | None, typer.Option(help="Trials.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
-    n_jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", "--n-jobs", help="Processes; -1 for all cores.")
+    ] = None,
     output: Output = None,
     report: Annotated[
         Path | None, typer.Option(help="Report: .html, .md or .json by its ending.")
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
-    """Simulate a study; print its operating characteristics, write them (CSV) and a report."""
+    """Simulate a study; print its operating characteristics, write them (CSV) and a report.
+
+    Example:
+
+      trial-sim simulate study.yaml --n-trials 10000 -o results.csv --report report.html
+    """
     for place in (output, report):
         try_place(place)
     loaded = _study(study)
@@ -79,9 +90,9 @@ def simulate_command(
         frames = [r.operating_characteristics.assign(scenario=n) for n, r in results.items()]
         with replacing(output) as made:
             pd.concat(frames).to_csv(made, index=False)
-        typer.echo(f"wrote {output}")
+        tell(f"wrote {output}")
     if report is not None:
-        typer.echo(f"wrote {report}")
+        tell(f"wrote {report}")
 
 
 @app.command("report")
@@ -91,16 +102,23 @@ def report_command(
     report: Annotated[Path, typer.Argument(help="File to write: .html, .md or .json.")],
     n_trials: Annotated[int | None, typer.Option(help="Trials.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
-    n_jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", "--n-jobs", help="Processes; -1 for all cores.")
+    ] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
-    """Simulate a study with all its scenarios and its what-if, and write the report."""
+    """Simulate a study with all its scenarios and its what-if, and write the report.
+
+    Example:
+
+      trial-sim report study.yaml report.html
+    """
     _check_report(report)
     try_place(report)
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
     _write_report(loaded, _run_scenarios(loaded, options, progress), report, progress)
-    typer.echo(f"wrote {report}")
+    tell(f"wrote {report}")
 
 
 def _check_report(path: Path) -> None:
@@ -113,7 +131,7 @@ def _run_scenarios(loaded: Any, options: dict[str, Any], progress: bool) -> dict
 
     arguments = {**loaded.simulation, **options}
     return {
-        name: trial_sim.simulate(loaded.design, outcomes, progress=progress, **arguments)
+        name: trial_sim.simulate(loaded.design, outcomes, progress=watched(progress), **arguments)
         for name, outcomes in {"planned": loaded.outcomes, **loaded.scenarios}.items()
     }
 
@@ -132,7 +150,7 @@ def _run_what_if(loaded: Any, options: dict[str, Any], progress: bool) -> Any:
         raise ValueError("the study has no what_if: variations")
     variations = arguments.pop("variations")
     return trial_sim.what_if(
-        loaded.design, loaded.outcomes, variations, progress=progress, **arguments
+        loaded.design, loaded.outcomes, variations, progress=watched(progress), **arguments
     )
 
 
@@ -142,14 +160,21 @@ def what_if_command(
     study: StudyFile,
     n_trials: Annotated[int | None, typer.Option(help="Trials a scenario.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
-    n_jobs: Annotated[int | None, typer.Option(help="Workers.")] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", "--n-jobs", help="Processes; -1 for all cores.")
+    ] = None,
     output: Output = None,
     plot: Annotated[Path | None, typer.Option(help="Figure file to write.")] = None,
     power: Annotated[float | None, typer.Option(help="Find the cheapest design with it.")] = None,
     max_duration: Annotated[float | None, typer.Option(help="… within so many months.")] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
-    """Simulate the study's grid of variations; print and write (CSV) the table."""
+    """Simulate the study's grid of variations; print and write (CSV) the table.
+
+    Example:
+
+      trial-sim what-if study.yaml -o table.csv --power 0.9
+    """
     for place in (output, plot):
         try_place(place)
     loaded = _study(study)
@@ -164,14 +189,14 @@ def what_if_command(
     if output is not None:
         with replacing(output) as made:
             table.to_csv(made, index=False)
-        typer.echo(f"wrote {output}")
+        tell(f"wrote {output}")
     if plot is not None:
         import matplotlib
 
         matplotlib.use("Agg")
         with replacing(plot) as drawn:
             table.plot().figure.savefig(drawn, dpi=150)
-        typer.echo(f"wrote {plot}")
+        tell(f"wrote {plot}")
 
 
 @app.command("predict")
@@ -226,6 +251,10 @@ def predict_command(
     Columns: enrolment (dates or months), dropout, arm, site, and the strata of a stratified test;
     time or end, and event, or response (empty until known), or visit_1, visit_2, …; baseline where
     adjusted for. The table of numbers by month is written with --output (CSV).
+
+    Example:
+
+      trial-sim predict study.yaml patients.csv --cutoff 18 --html page.html
     """
     import pandas as pd
 
@@ -260,13 +289,13 @@ def predict_command(
     if output is not None:
         with replacing(output) as made:
             prediction.curve.to_csv(made, index=False, float_format="%.4g")
-        typer.echo(f"wrote {output}")
+        tell(f"wrote {output}")
     if html is not None:
         prediction.to_html(html, earlier=compare)
-        typer.echo(f"wrote {html}")
+        tell(f"wrote {html}")
     if save is not None:
         prediction.save(save)
-        typer.echo(f"wrote {save}")
+        tell(f"wrote {save}")
 
 
 def _names(text: str) -> Any:

@@ -175,9 +175,13 @@ class Relations:
         for j, c in enumerate(self.combined, start=len(self.kept)):
             out[:, list(c.members)] = c.codes[inner[:, j].astype(int)]
         for d in self.differences:
-            column = self.columns[d.target]
-            sums = out[:, d.base] + out[:, d.target]
-            out[:, d.target] = np.clip(sums, column.lower, column.upper)
+            column, gap = self.columns[d.target], self.inner[self.kept.index(d.target)]
+            sums = np.clip(out[:, d.base] + out[:, d.target], column.lower, column.upper)
+            # where bases lie that far out that only patients with a gap had them, the difference
+            # stays in its range and the number leaves its own
+            out[:, d.target] = np.clip(
+                sums, out[:, d.base] + (gap.lower or 0.0), out[:, d.base] + (gap.upper or 0.0)
+            )
         for f in self.fitting if fit else ():
             out[:, f.source] = f.moved(out)
         for rule in self.determined:

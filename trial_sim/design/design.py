@@ -33,7 +33,7 @@ from trial_sim.design.randomization import (
     ResponseAdaptive,
     code_type,
 )
-from trial_sim.design.tests import TESTS, check_options, check_test, is_on_times
+from trial_sim.design.tests import TESTS, check_margin, check_options, check_test, is_on_times
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.family_bounds import (
@@ -113,6 +113,9 @@ class Design(Record):
             that ``boundaries`` spend, for the whole family; or ``"unadjusted"``: for each
             comparison. None does as the last, and warns. Adjusted efficacy bounds ignore futility;
             futility bounds stay as planned.
+        margin: of non-inferiority: the ratio (hazards, rates; 1.3) or the difference (a positive
+            number) by which treatment may be worse. Times are then tested by the Wald statistic of
+            the Cox model; ``farrington_manning`` has its margin as a parameter.
 
     An arm that stops at an interim look, for efficacy or futility, takes no patient after the
     decision: the allocation of the others goes on in their ratio, starting afresh with them, until
@@ -175,6 +178,7 @@ class Design(Record):
     control: str | None = None
     max_information: float | None = None
     multiplicity: str | None = None
+    margin: float | None = None
 
     def __post_init__(self) -> None:
         self._check_arms()
@@ -205,6 +209,7 @@ class Design(Record):
         adjust = (self.adjust,) if isinstance(self.adjust, str) else tuple(self.adjust)
         object.__setattr__(self, "adjust", adjust)
         check_options(self.test_name, self.stratified, adjust)
+        object.__setattr__(self, "margin", check_margin(self.test_name, self.margin))
         if self.boundaries is not None:
             if not hasattr(self.boundaries, "efficacy_bounds"):
                 raise ValueError(

@@ -89,6 +89,12 @@ class Milestone(Record):
     arms: Any = None
     population: str | None = None
 
+    @classmethod
+    def _read_field(cls, name: str, value: Any) -> Any:
+        if name == "rules":
+            return _of_type("Rule", value)
+        return super()._read_field(name, value)
+
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name of a milestone must be text, got {self.name!r}")
@@ -116,6 +122,15 @@ class Milestone(Record):
         object.__setattr__(self, "rules", rules)
         if self.arms is not None:
             object.__setattr__(self, "arms", tuple(self.arms))
+
+
+def _of_type(kind: str, value: Any) -> Any:
+    """A record, or several, of plain values that need not say their type."""
+    if isinstance(value, Mapping):
+        return Record.from_dict({"type": kind, **value})
+    if isinstance(value, list | tuple):
+        return tuple(_of_type(kind, one) for one in value)
+    return value
 
 
 def _contradiction(one: Action, other: Action) -> str:
@@ -181,6 +196,8 @@ class AdaptiveDesign(Record):
         ... )
         >>> larger.needs_engine, larger.most_patients, larger.alpha
         (True, 300, 0.025)
+        >>> round(larger.final_bound, 3), larger.controls
+        (1.977, 'concurrent')
         >>> larger.fractions.tolist(), larger.efficacy_bounds.round(3).tolist()
         ([0.5, 1.0], [2.797, 1.977])
         >>> larger.arms, larger.added_arms, larger.tested_populations, larger.hypotheses
@@ -200,6 +217,18 @@ class AdaptiveDesign(Record):
     later_arms: Any = ()
     populations: Mapping[str, Any] = field(default_factory=dict)
     controls: str = "concurrent"
+
+    @classmethod
+    def _read_field(cls, name: str, value: Any) -> Any:
+        if name == "populations":
+            return value
+        kinds = {
+            "design": "Design",
+            "milestones": "Milestone",
+            "closed_test": "ClosedTest",
+            "later_arms": "Arm",
+        }
+        return _of_type(kinds[name], value) if name in kinds else super()._read_field(name, value)
 
     def __post_init__(self) -> None:
         if not isinstance(self.design, Design):
@@ -374,6 +403,13 @@ class AdaptiveDesign(Record):
             if rule.action.unblinds and not rule.blinded
         ]
         test = self.closed_test
+        if self._succeeds_by_rules and (test is None or test.combine == "conventional"):
+            warnings.warn(
+                "success is declared by rules that hold no type I error by themselves: "
+                "family_wise_error(...) shows it, and what_if(...) over the rules' values "
+                "calibrates them",
+                stacklevel=5,
+            )
         if test is None and self.needs_engine and len(self.arms) > 2:
             raise ValueError(
                 f"{len(self.arms) - 1} arms are compared with the control, and the error of the "
@@ -525,6 +561,13 @@ class AdaptiveDesign(Record):
         return np.where(np.isfinite(ruled), ruled, given)
 
     @property
+    def final_bound(self) -> float:
+        """Bound of z at the last milestone that conditional power aims at; that of a test of level
+        alpha where success is declared by other rules."""
+        bound = float(self.efficacy_bounds[-1])
+        return bound if np.isfinite(bound) else -float(ndtri(self.alpha))
+
+    @property
     def _succeeds_by_rules(self) -> bool:
         """Whether a rule other than a bound of z declares success, as Bayesian designs do."""
         return any(
@@ -591,6 +634,12 @@ class AdaptiveDesign(Record):
     def needs_engine(self) -> bool:
         """Whether there is more to simulate than looks and boundaries."""
         if self.closed_test is not None or self.later_arms:
+            return True
+        if any(m.arms is not None or m.population is not None for m in self.milestones):
+            return True
+        try:
+            self._looks()
+        except NotSimulated:  # milestones of several kinds are no looks of one rule
             return True
         for milestone in self.milestones:
             for rule in milestone.rules:

@@ -9,6 +9,9 @@ from typing import Any
 from trial_sim.base.arguments import nearest
 
 TIME = "time_to_event"
+#: Tests that take a non-inferiority margin: of a ratio, and of a difference.
+RATIOS = ("logrank", "cox", "lwyy", "negative_binomial")
+DIFFERENCES = ("rmst", "milestone", "t_test", "z_test", "ancova", "mmrm")
 WEIGHTS = ("logrank", "fleming_harrington", "magirr_burman", "modestly_weighted")
 
 
@@ -108,6 +111,28 @@ def tests_for(kind: str) -> tuple[str, ...]:
 def is_on_times(name: str) -> bool:
     """Whether a test is one of times to an event."""
     return TIME in TESTS[name].kinds
+
+
+def check_margin(name: str, margin: Any) -> float | None:
+    """A non-inferiority margin, or None.
+
+    Raises:
+        ValueError: a test that takes none, or a margin that is none.
+    """
+    if margin is None:
+        return None
+    if name not in (*RATIOS, *DIFFERENCES):
+        own = "; its margin is a parameter of the test" if name == "farrington_manning" else ""
+        raise ValueError(
+            f"test {name!r} takes no margin{own}. Tests that do: "
+            f"{', '.join((*RATIOS, *DIFFERENCES))}"
+        )
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 < margin < 1e12:
+        raise ValueError(
+            "margin must be positive: a ratio (1.3), or the difference by which treatment may be "
+            f"worse; got {margin!r}"
+        )
+    return float(margin)
 
 
 def check_options(name: str, stratified: bool, adjust: tuple[str, ...]) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from trial_sim.design.design import Design
-from trial_sim.design.tests import TESTS, Statistic, tests_for
-from trial_sim.engine.analysis import Analysis
+from trial_sim.design.tests import RATIOS, TESTS, Statistic, tests_for
+from trial_sim.engine.analysis import Analysis, Evaluation
+from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.response_analyses import (
     CountRatio,
     Gray,
@@ -123,4 +127,70 @@ def analysis_for(design: Design, kind: str) -> Analysis:
             f"test {design.test_name!r} does not suit {kind} outcomes; use one of "
             f"{', '.join(map(repr, allowed))}"
         )
-    return _BUILDERS[design.test_name](design, kind)  # type: ignore[no-any-return]
+    analysis = _BUILDERS[design.test_name](design, kind)
+    if design.margin is None:
+        return analysis  # type: ignore[no-any-return]
+    null = null_effect(design.test_name, design.margin, analysis.direction)
+    if isinstance(analysis, MeanDifference | MixedModel):
+        return replace(analysis, null=null)  # type: ignore[return-value]
+    return AgainstMargin(analysis, null)
+
+
+def null_effect(name: str, margin: float, direction: float) -> float:
+    """The effect of treatment under the null hypothesis of a non-inferiority margin.
+
+    Args:
+        margin: a ratio beyond 1 on the bad side, or a positive difference by which treatment may be
+            worse. direction: 1 where a greater effect is better, else -1.
+
+    Raises:
+        ValueError: a ratio on the good side of 1.
+    """
+    if name not in RATIOS:
+        return -direction * margin
+    if direction * np.log(margin) >= 0:
+        raise ValueError(
+            f"the margin of test {name!r} is the ratio up to which treatment may be worse, which "
+            f"is {'below' if direction > 0 else 'above'} 1 here; got {margin!r}"
+        )
+    return float(np.log(margin))
+
+
+@dataclass(frozen=True)
+class AgainstMargin:
+    """Another analysis, tested by z = (effect - null) over standard error.
+
+    Attributes:
+        analysis: the other. null: the effect under the null hypothesis.
+    """
+
+    analysis: Any
+    null: float
+
+    @property
+    def scale(self) -> str:
+        """That of the other."""
+        return str(self.analysis.scale)
+
+    @property
+    def direction(self) -> float:
+        """That of the other."""
+        return float(self.analysis.direction)
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, effect, standard error."""
+        _, effect, se = self.analysis.evaluate(batch, treated, look, active)
+        if effect is None or se is None:
+            effect, se = self.estimate(batch, treated, look, active)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = self.direction * (effect - self.null) / se
+        return np.where(np.isfinite(z), z, 0.0), effect, se
+
+    def estimate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Effect and standard error of the other."""
+        effect, se = self.analysis.estimate(batch, treated, look, active)
+        return effect, se

@@ -70,12 +70,13 @@ class MeanDifference:
 
     Attributes:
         adjust: covariates of the ANCOVA. direction: 1 if higher is better, else -1.
-        stratified: a level for each stratum.
+        stratified: a level for each stratum. null: the difference under the null hypothesis.
     """
 
     adjust: tuple[str, ...]
     direction: float
     stratified: bool = False
+    null: float = 0.0
     scale = "mean difference"
 
     def _fit(
@@ -98,7 +99,7 @@ class MeanDifference:
         """z, difference, standard error."""
         effect, se, df = self._fit(batch, treated, look, active)
         with np.errstate(divide="ignore", invalid="ignore"):
-            z = t_to_z(self.direction * effect / se, df)
+            z = t_to_z(self.direction * (effect - self.null) / se, df)
         return z, effect, se
 
 
@@ -285,12 +286,14 @@ class MixedModel:
 
     Attributes:
         direction: 1 if higher is better, else -1. adjust: covariates beside the baseline.
-        stratified: levels of each visit for each stratum.
+        stratified: levels of each visit for each stratum. null: the difference under the null
+            hypothesis.
     """
 
     direction: float
     adjust: tuple[str, ...] = ()
     stratified: bool = False
+    null: float = 0.0
     scale = "mean difference at the last visit"
 
     def evaluate(
@@ -316,5 +319,5 @@ class MixedModel:
             look, active, effect, se, df,
         )  # fmt: skip
         with np.errstate(divide="ignore", invalid="ignore"):
-            z = t_to_z(self.direction * effect / se, df)
+            z = t_to_z(self.direction * (effect - self.null) / se, df)
         return z, effect, se

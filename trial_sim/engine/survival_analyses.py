@@ -220,13 +220,14 @@ class CurveDifference:
 def covariate_array(batch: TrialBatch, names: tuple[str, ...]) -> np.ndarray:
     """The named covariates, (p, n_trials, n_patients) float64.
 
-    A factor of the design is an indicator of each of its levels but the most frequent one.
+    A factor of the design is an indicator of each of its levels but the most frequent one, and so
+    is a covariate of which the scenario gives indicators (``site[2]``).
 
     Raises:
         ValueError: for a name that neither the scenario nor the design's strata have.
     """
     columns = []
-    known = {**batch.factors, **batch.outcome.covariates}
+    known = {*batch.factors, *batch.outcome.covariates}
     for name in names:
         if name == "baseline" and batch.outcome.baseline is not None:
             columns.append(batch.outcome.baseline)
@@ -237,6 +238,8 @@ def covariate_array(batch: TrialBatch, names: tuple[str, ...]) -> np.ndarray:
             usual = 0 if len(shares) == 2 else int(np.argmax(shares))
             others = [code for code in range(len(shares)) if code != usual]
             columns += [(batch.factors[name] == code).astype(float) for code in others]
+        elif levels := [k for k in batch.outcome.covariates if k.startswith(f"{name}[")]:
+            columns += [np.asarray(batch.outcome.covariates[k], dtype=float) for k in levels]
         else:
             raise ValueError(
                 f"the scenario has no covariate {name!r} to adjust for; it has {sorted(known)}"

@@ -12,12 +12,13 @@ import pandas as pd
 
 from trial_sim.base.arguments import nearest
 from trial_sim.design.design import Design
+from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.exploration.fields import find_field, get_field, set_fields
 from trial_sim.exploration.plots import draw
 from trial_sim.exploration.search import cheapest, levers
 from trial_sim.numerics.monte_carlo import average, share
 from trial_sim.simulation.operating_characteristics import SimulationResult
-from trial_sim.simulation.simulate import Job, check_inputs, run_jobs
+from trial_sim.simulation.simulate import Job, as_run, check_inputs, run_jobs
 
 SAMPLINGS = ("grid", "latin_hypercube", "one_at_a_time")
 COSTS = ("events", "patients", "duration")
@@ -106,7 +107,7 @@ class WhatIf(pd.DataFrame):
 
 
 def what_if(
-    design: Design,
+    design: Design | AdaptiveDesign,
     outcomes: Any,
     variations: Mapping[Any, Any],
     n_trials: int = 2_000,
@@ -162,13 +163,13 @@ def what_if(
     paths = {name: find_field(design, outcomes, name) for name in names}
     base = {name: get_field(design, outcomes, paths[name]) for name in names}
     points = _points(variations, base, sampling, n_points, seed)
-    jobs, notes = [Job(design, outcomes, 0)], [""]
+    jobs, notes = [Job(as_run(design), outcomes, 0)], [""]
     for index, point in enumerate(points, start=1):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             changed, scenario = set_fields(design, outcomes, point)
         check_inputs(changed, scenario)
-        jobs.append(Job(changed, scenario, 0 if common_random_numbers else index))
+        jobs.append(Job(as_run(changed), scenario, 0 if common_random_numbers else index))
         notes.append("; ".join(str(w.message) for w in caught))
     rows: dict[int, dict[str, Any]] = {}
     kept: dict[int, SimulationResult] = {}

@@ -21,8 +21,16 @@ import pandas as pd
 
 from trial_sim.base.output_places import replacing
 from trial_sim.base.records import to_plain
-from trial_sim.design.design import Design
+from trial_sim.design.look_rules import (
+    CalendarLooks,
+    EnrolmentLooks,
+    EventLooks,
+    FollowUpLooks,
+    Looks,
+)
+from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.exploration.grid import WhatIf
+from trial_sim.simulation.adaptive_result import AdaptiveResult
 from trial_sim.simulation.operating_characteristics import SimulationResult
 
 
@@ -33,6 +41,7 @@ class SimulationReport:
     Attributes:
         title, rationale: text. results: scenario name → result; the first is the planned one.
         what_if: sensitivity table, or None. examples: numbers of the trials shown.
+        error: table of ``family_wise_error``, or None.
 
     Examples:
         >>> import trial_sim as ts
@@ -60,15 +69,17 @@ class SimulationReport:
     results: Mapping[str, SimulationResult]
     what_if: WhatIf | None
     examples: Sequence[int]
+    error: pd.DataFrame | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, which is also what :meth:`to_json` writes."""
         first = next(iter(self.results.values()))
+        adaptations = _adaptations(first)
         return {
             "title": self.title,
             "rationale": self.rationale,
-            "design": to_plain(first.design),
-            **_comparisons(first.design),
+            "design": to_plain(first.declared),
+            **_comparisons(first),
             "scenarios": {
                 name: {
                     "outcomes": to_plain(result.outcomes),
@@ -89,6 +100,8 @@ class SimulationReport:
                 }
                 for number in self.examples
             ],
+            **({} if adaptations is None else {"adaptations": adaptations}),
+            **({} if self.error is None else {"family_wise_error": _records(self.error)}),
             "sensitivity": None if self.what_if is None else _records(self.what_if),
         }
 
@@ -107,18 +120,21 @@ class SimulationReport:
 
     def _context(self, figures: bool) -> dict[str, Any]:
         first = next(iter(self.results.values()))
-        design = to_plain(first.design)
+        design = to_plain(first.declared)
         context: dict[str, Any] = {
             "title": self.title,
             "rationale": self.rationale,
             "design": {
                 k: _text(v)
                 for k, v in design.items()
-                if k not in ("type", "boundaries", "multiplicity") and v not in (None, [], {})
+                if k not in ("type", "boundaries", "multiplicity", "milestones")
+                and v not in (None, [], {})
             }
-            | _comparisons(first.design),
+            | _comparisons(first),
             "glance": [_at_a_glance(name, result) for name, result in self.results.items()],
             "looks": look_rows(first),
+            "adaptations": _adaptations(first),
+            "error": None if self.error is None else _formatted(self.error),
             "scenarios": [
                 {
                     "name": name,
@@ -154,6 +170,7 @@ def simulation_report(
     rationale: str = "",
     what_if: WhatIf | None = None,
     examples: Sequence[int] | None = None,
+    error: pd.DataFrame | None = None,
 ) -> SimulationReport:
     """Gather a report.
 
@@ -161,6 +178,7 @@ def simulation_report(
         results: a result, or scenario name → result with the planned one first.
         title, rationale: text. what_if: a sensitivity table.
         examples: numbers of the example trials; by default one that succeeds and one that fails.
+        error: what :func:`family_wise_error` gave.
 
     Raises:
         ValueError: without results, or for an example that is not among the trials.
@@ -190,7 +208,71 @@ def simulation_report(
     for number in examples:
         if number not in first.conducted.trial:
             raise ValueError(f"example trial {number!r} is not among the trials of the result")
-    return SimulationReport(title, rationale, named, what_if, tuple(examples))
+    return SimulationReport(title, rationale, named, what_if, tuple(examples), error)
+
+
+def _adaptations(result: SimulationResult) -> dict[str, Any] | None:
+    """What an adaptive trial may change: rules in words, how often they fired, who was enrolled."""
+    if not isinstance(result, AdaptiveResult):
+        return None
+    adaptive = result.adaptive
+    sections = []
+    for milestone in adaptive.milestones:
+        mine = result.adaptations.loc[result.adaptations["milestone"] == milestone.name]
+        rows = [
+            {
+                "rule": row["rule"],
+                "arm": row["arm"] or "all",
+                "fired": f"{row['estimate']:.4f}",
+                "95 % interval": f"{row['lower']:.4f} to {row['upper']:.4f}",
+            }
+            for row in mine.to_dict("records")
+        ]
+        sections.append({"name": milestone.name, "when": _when(milestone.when), "rows": rows})
+    return {
+        "method": _method(adaptive),
+        "milestones": sections,
+        "patients": result.patients_by_milestone().to_dict("records"),
+    }
+
+
+def _when(rule: Looks) -> str:
+    """When a milestone is held, in words."""
+    if isinstance(rule, EventLooks):
+        words = f"{rule.events[0]} events"
+    elif isinstance(rule, EnrolmentLooks):
+        words = f"{rule.patients[0]} patients"
+        words += f" and {rule.follow_up:g} months" if rule.follow_up else ""
+    elif isinstance(rule, FollowUpLooks):
+        words = f"{rule.patients[0]} patients followed for {rule.months:g} months"
+    elif isinstance(rule, CalendarLooks):
+        words = f"month {rule.months[0]:g}"
+    else:
+        words = _text(to_plain(rule))
+    lag = float(getattr(rule, "lag", 0.0))
+    return words + (f", decision {lag:g} months later" if lag else "")
+
+
+def _method(adaptive: AdaptiveDesign) -> str:
+    test = adaptive.closed_test
+    if test is None:
+        return "no adaptation looks at the effect; the usual test of all patients"
+    words = {
+        "inverse_normal": "inverse normal combination of the stages",
+        "fisher": "Fisher's product of the stages' p-values",
+        "conditional_error": "conditional error of the planned test",
+        "conventional": "the usual test of all patients so far, which holds no error by itself",
+    }[test.combine]
+    hypotheses = ", ".join(
+        arm if population is None else f"{arm} in {population}"
+        for arm, population in adaptive.hypotheses
+    )
+    how = (
+        "each at full alpha"
+        if test.intersection == "unadjusted"
+        else f"closed test of intersections by {test.intersection}"
+    )
+    return f"{words}; {how}; hypotheses: {hypotheses}; alpha {adaptive.alpha:g}"
 
 
 def _render(template: str, context: Mapping[str, Any]) -> str:
@@ -244,8 +326,10 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _comparisons(design: Design) -> dict[str, str]:
-    words = design.multiplicity_in_words
+def _comparisons(result: SimulationResult) -> dict[str, str]:
+    if isinstance(result, AdaptiveResult):
+        return {}  # its closed test says it
+    words = result.design.multiplicity_in_words
     return {"several_comparisons": words} if words else {}
 
 
@@ -278,7 +362,7 @@ def look_rows(result: SimulationResult) -> list[dict[str, str]]:
     events = getattr(design.looks, "events", ())
     ratios = events and result.scale == "log hazard ratio" and len(design.quota) == 2
     rows = []
-    uppers, lowers = design.efficacy_bounds, design.futility_bounds
+    uppers, lowers = result.planned_bounds
     for k in range(design.n_looks):
         upper, lower = uppers[k], lowers[k]
         row = {

@@ -12,6 +12,7 @@ from trial_sim.base.arguments import nearest
 from trial_sim.base.plain_yaml import read_plain
 from trial_sim.base.records import Record, from_plain
 from trial_sim.design.design import Design
+from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.scenarios import OutcomeScenario
 
 _KEYS = ("title", "rationale", "design", "outcomes", "scenarios", "simulation", "what_if")
@@ -31,7 +32,7 @@ class Study:
         title, rationale: text for the report.
     """
 
-    design: Design
+    design: Design | AdaptiveDesign
     outcomes: OutcomeScenario
     scenarios: Mapping[str, OutcomeScenario] = field(default_factory=dict)
     simulation: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +66,7 @@ def read_study(path: str | Path) -> Study:
     _known(simulation, _SIMULATION, "simulation")
     _known(what_if, _WHAT_IF, "what_if")
     return Study(
-        design=Design.from_dict({"type": "Design", **content["design"]}),
+        design=read_design(content["design"]),
         outcomes=read_outcomes(content["outcomes"]),
         scenarios={
             name: read_outcomes(value) for name, value in (content.get("scenarios") or {}).items()
@@ -75,6 +76,17 @@ def read_study(path: str | Path) -> Study:
         title=str(content.get("title", "Simulated trial")),
         rationale=str(content.get("rationale", "")),
     )
+
+
+def read_design(values: Any) -> Design | AdaptiveDesign:
+    """A design from plain values; an adaptive one if it has milestones."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"design must be a mapping, got {values!r}")
+    kind = "AdaptiveDesign" if "milestones" in values else "Design"
+    read = Record.from_dict({"type": kind, **values})
+    if not isinstance(read, Design | AdaptiveDesign):
+        raise ValueError(f"design must be a Design or an AdaptiveDesign, got {type(read).__name__}")
+    return read
 
 
 def read_outcomes(values: Any) -> Any:

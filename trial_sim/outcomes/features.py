@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import helmert
 
 from trial_sim.base.storage import storable
 from trial_sim.data.schema import Column
 
 RARE = 5  # a level or gap pattern with fewer patients gets no coefficient of its own
 FEW_LEVELS = 6  # an ordered column with more levels enters as a number
+MOST_NAMED = 8  # rare levels that a note names
+MANY_LEVELS = 5  # from so many levels on (sites) they are contrasted with their mean
 SKEWED = 1.5  # above this skewness a non-negative number enters as log(1 + x / its median)
 
 
@@ -21,9 +24,10 @@ class Term:
     """One column of the design matrix.
 
     Attributes:
-        column: index of the covariate. kind: "number", "log", "level" or "gap".
-        level: code of the level. centre, scale: of the transformed number. unit: of "log", the
-            median of the positive values, so that nothing depends on the unit of the column.
+        column: index of the covariate. kind: "number", "log", "level", "contrast" or "gap".
+        level: code of the level. weights: of "contrast", by the code of the level.
+        centre, scale: of the transformed number. unit: of "log", the median of the positive values,
+            so that nothing depends on the unit of the column.
     """
 
     column: int
@@ -32,6 +36,7 @@ class Term:
     centre: float = 0.0
     scale: float = 1.0
     unit: float = 1.0
+    weights: tuple[float, ...] = ()
 
 
 @storable
@@ -70,12 +75,26 @@ class FeatureMap:
                 levels, counts = np.unique(seen, return_counts=True)
                 reference = levels[np.argmax(counts)]
                 small = [v for v, c in zip(levels, counts) if c < RARE and v != reference]
+                kept = [v for v, c in zip(levels, counts) if c >= RARE]
+                many = len(kept) >= MANY_LEVELS
                 if small:
-                    names = ", ".join(str(column.levels[int(v)]) for v in small)
+                    names = ", ".join(str(column.levels[int(v)]) for v in small[:MOST_NAMED])
+                    names += f" and {len(small) - MOST_NAMED} more" * (len(small) > MOST_NAMED)
+                    of = "all" if many else column.levels[int(reference)]
                     notes.append(
                         f"covariate {column.name!r}: rare level(s) {names} share the coefficient "
-                        f"of {column.levels[int(reference)]}"
+                        f"of {of}: how they differ is not kept"
                     )
+                if many:
+                    # a ridge on differences from one level would draw all towards that level, by
+                    # chance an extreme one; on contrasts it draws them towards their mean
+                    weights = np.zeros((len(kept) - 1, len(column.levels)))
+                    weights[:, np.array(kept, dtype=int)] = helmert(len(kept))
+                    terms += [
+                        Term(k, "contrast", float(j), weights=tuple(map(float, row)))
+                        for j, row in enumerate(weights)
+                    ]
+                    continue
                 terms += [
                     Term(k, "level", float(v))
                     for v, c in zip(levels, counts)
@@ -115,6 +134,9 @@ class FeatureMap:
                 out[:, j] = np.isnan(values)
             elif term.kind == "level":
                 out[:, j] = values == term.level
+            elif term.kind == "contrast":
+                known = np.nan_to_num(values).astype(int)
+                out[:, j] = np.where(np.isnan(values), 0.0, np.array(term.weights)[known])
             else:
                 moved = values
                 if term.kind == "log":
@@ -134,6 +156,8 @@ class FeatureMap:
             + (
                 f"[{t.level:g}]"
                 if t.kind == "level"
+                else f"[contrast {t.level:g}]"
+                if t.kind == "contrast"
                 else ""
                 if t.kind == "number"
                 else f"[{t.kind}]"

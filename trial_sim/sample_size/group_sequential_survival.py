@@ -8,10 +8,11 @@ the hazards do. Increments are independent, so the exact kernel of `boundaries` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtr
 
 from trial_sim.base.arguments import between
 from trial_sim.numerics.roots import find_root
@@ -58,6 +59,62 @@ class SurvivalExpectations:
     hazard_ratio: FloatArray
     information: FloatArray
     probabilities: StageProbabilities
+    boundaries: GroupSequential | None = field(default=None, repr=False)
+    variance: FloatArray | None = field(default=None, repr=False)
+
+    def summary(self) -> pd.DataFrame:
+        """The design look by look, as a protocol shows it.
+
+        Columns: information, month, events, patients; each bound as z, as one-sided p and as the
+        hazard ratio observed there; cumulative alpha and power; the chance to cross each bound at
+        the look under no effect (``_h0``) and under the scenario (``_h1``).
+
+        Examples:
+            >>> import trial_sim as ts
+            >>> scenario = ts.survival_scenario(
+            ...     accrual_rates=20, accrual_durations=25, control_median=12, hazard_ratio=0.7
+            ... )
+            >>> gs = ts.group_sequential(
+            ...     information_fractions=(0.5, 1), efficacy="obrien_fleming", futility=[0.0]
+            ... )
+            >>> found = ts.survival_expectations(scenario, gs, events=330).summary()
+            >>> found[["events", "patients", "efficacy_z"]].round(2).to_numpy().tolist()
+            [[165.0, 432.71, 2.8], [330.0, 500.0, 1.98]]
+        """
+        import pandas as pd
+
+        gs, variance = self.boundaries, self.variance
+        if gs is None or variance is None:
+            raise ValueError("these expectations hold no boundaries; use survival_expectations")
+        none = exit_probabilities(
+            self.information,
+            gs.efficacy_bounds,
+            gs.futility_bounds,
+            np.zeros(len(self.times)),
+            gs.sided,
+        )
+        columns: dict[str, FloatArray] = {
+            "information": self.information,
+            "month": self.times,
+            "events": self.events,
+            "patients": self.patients,
+        }
+        bounds = {"efficacy": gs.efficacy_bounds}
+        if np.isfinite(gs.futility_bounds[:-1]).any():
+            bounds["futility"] = gs.futility_bounds
+        for name, z in bounds.items():
+            columns[f"{name}_z"] = z
+            columns[f"{name}_p"] = ndtr(-z)
+            columns[f"{name}_hazard_ratio"] = np.exp(-z / np.sqrt(variance))
+        columns["cumulative_alpha"] = np.cumsum(none.rejection)
+        columns["cumulative_power"] = np.cumsum(self.probabilities.rejection)
+        for name in bounds:
+            crossed = "rejection" if name == "efficacy" else "futility"
+            columns[f"{name}_h0"] = getattr(none, crossed)
+            columns[f"{name}_h1"] = getattr(self.probabilities, crossed)
+        table = pd.DataFrame(columns)
+        table.index = pd.RangeIndex(1, len(table) + 1, name="look")
+        return table
 
     @property
     def power(self) -> float:
@@ -173,6 +230,8 @@ def survival_expectations(
             slopes,
             boundaries.sided,
         ),
+        boundaries,
+        variance,
     )
 
 

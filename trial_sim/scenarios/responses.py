@@ -78,7 +78,8 @@ class ContinuousResponse(Record):
 
     Attributes:
         difference: mean against control, a number or a mapping arm → number.
-        sd: standard deviation of the outcome. control_mean: its mean in control.
+        sd: standard deviation of the outcome, a number or a mapping arm → number (the control among
+            them). control_mean: its mean in control.
         correlation: of the baseline and the outcome, in each arm.
 
     Examples:
@@ -97,12 +98,12 @@ class ContinuousResponse(Record):
     """
 
     difference: Any
-    sd: float = 1.0
+    sd: Any = 1.0
     control_mean: float = 0.0
     correlation: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.sd < np.inf:
+        if not all(0 < sd < np.inf for sd in _all_values(self.sd)):
             raise ValueError(f"sd must be positive, got {self.sd!r}")
         if not -1 < self.correlation < 1:
             raise ValueError(f"correlation must be between -1 and 1, got {self.correlation!r}")
@@ -117,13 +118,27 @@ class ContinuousResponse(Record):
         return "continuous"
 
     def sample(self, batch: PatientBatch) -> OutcomeBatch:
-        """Outcome, and baseline on the scale of its own standard deviation ``sd``."""
+        """Outcome, and baseline on the scale of its own standard deviation ``sd`` (of unequal ones
+        the control's)."""
         shift = values_by_arm(0.0, self.difference, batch.arms, "difference")
         baseline = batch.streams.normal("baseline", batch.n_patients)
         rest = batch.streams.normal("response", batch.n_patients)
         noise = self.correlation * baseline + np.sqrt(1 - self.correlation**2) * rest
-        response = self.control_mean + shift[batch.arm] + self.sd * noise
-        return OutcomeBatch(response=response, baseline=self.sd * baseline)
+        sd = self.spreads(batch.arms)
+        response = self.control_mean + shift[batch.arm] + sd[batch.arm] * noise
+        return OutcomeBatch(response=response, baseline=sd[0] * baseline)
+
+    def spreads(self, arms: tuple[str, ...]) -> np.ndarray:
+        """Standard deviation of each arm, (n_arms,)."""
+        if not isinstance(self.sd, Mapping):
+            return np.full(len(arms), float(self.sd))
+        for arm in self.sd:
+            if arm not in arms:
+                raise ValueError(f"sd names an unknown arm {arm!r}{nearest(arm, arms)}")
+        missing = [arm for arm in arms if arm not in self.sd]
+        if missing:
+            raise ValueError(f"sd is missing for arm {missing[0]!r}")
+        return np.array([float(self.sd[arm]) for arm in arms])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from trial_sim.numerics.monte_carlo import Estimate, average, quantile, root_mea
 from trial_sim.numerics.normal_kernels import bivariate_normal_cdfs
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.simulation.operating_characteristics import SimulationResult
-from trial_sim.simulation.replay import TrialReplay, patient_table, snapshot
+from trial_sim.simulation.replay import TrialReplay, curves_of, patient_table, snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +57,12 @@ class AdaptiveResult(SimulationResult):
         >>> result = ts.simulate(adaptive, outcomes, n_trials=100, seed=1)
         >>> list(result.adaptations)
         ['milestone', 'rule', 'arm', 'estimate', 'mcse', 'lower', 'upper']
+        >>> result.patients_by_milestone().columns.tolist()[:3]
+        ['milestone', 'held', 'month']
+        >>> result.estimates().columns.tolist()
+        ['method', 'trial', 'estimate', 'lower', 'upper']
+        >>> result.hypotheses, result.declared == adaptive
+        (('low', 'high'), True)
         >>> result.log(0).columns.tolist()
         ['milestone', 'month', 'rule', 'arm', 'quantity', 'value', 'fired']
         >>> result.patients_by_arm.shape, result.rejected_hypotheses.shape
@@ -67,6 +73,17 @@ class AdaptiveResult(SimulationResult):
 
     adaptive: AdaptiveDesign = None  # type: ignore[assignment]
     decide: Decide | None = None
+
+    @property
+    def declared(self) -> AdaptiveDesign:
+        """The design as it was given to ``simulate``."""
+        return self.adaptive
+
+    @property
+    def planned_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Efficacy bounds of the combined z at the milestones; futility is left to the rules."""
+        bounds = self.adaptive.efficacy_bounds
+        return bounds, np.full(len(bounds), -np.inf)
 
     @property
     def _adapted(self) -> AdaptiveConducted:
@@ -130,6 +147,23 @@ class AdaptiveResult(SimulationResult):
                 )
         columns = ["milestone", "rule", "arm", "estimate", "mcse", "lower", "upper"]
         return pd.DataFrame(rows, columns=columns)
+
+    def patients_by_milestone(self) -> pd.DataFrame:
+        """Mean patients of each arm enrolled by the decision of each milestone, and what the trial
+        then aims at, over the trials that hold it."""
+        import pandas as pd
+
+        c = self._adapted
+        rows = []
+        for k, milestone in enumerate(self.adaptive.milestones):
+            held = np.isfinite(c.look_time[:, k])
+            row: dict[str, Any] = {"milestone": milestone.name, "held": round(held.mean(), 4)}
+            row["month"] = round(float(c.decision_time[held, k].mean()), 2) if held.any() else None
+            for a, arm in enumerate(self.design.arm_names):
+                row[arm] = round(float(c.patients_by_arm[held, k, a].mean()), 2)
+            row["planned in all"] = round(float(c.target[held, k].mean()), 2)
+            rows.append(row)
+        return pd.DataFrame(rows)
 
     def _of_arms(self, rule: Any) -> bool:
         named = all(
@@ -203,6 +237,17 @@ class AdaptiveResult(SimulationResult):
         )
         came = patients.loc[np.isfinite(patients["enrolment"])].reset_index(drop=True)
         return TrialReplay(trial, came, mine.reset_index(drop=True), data)
+
+    def curves(self, months: Any = None, n_trials: int = 200, level: float = 0.9) -> pd.DataFrame:
+        """Patients and events by month, of trials as they were adapted; see ``SimulationResult``.
+
+        A trial that stopped is followed on as if it had not.
+        """
+        chosen = self.conducted.trial[: max(1, int(n_trials))]
+        streams = Streams(self.seed, self.scenario, chosen)
+        course = Course(self.adaptive, self.outcomes, streams, self.decide)
+        course.run()
+        return curves_of(course.batch, self, months, level)
 
     # -- summaries ------------------------------------------------------------------------------
 

@@ -48,6 +48,8 @@ class SimulationResult:
         >>> result = ts.simulate(design, outcomes, n_trials=100, seed=1)
         >>> result.n_trials, result.interrupted, result.rejected.shape, result.success.shape
         (100, False, (100, 1), (100,))
+        >>> result.declared == design, result.planned_bounds[0].round(2).tolist()
+        (True, [inf, 1.96])
         >>> bool(result.power == result.stage_rejection.sum()), result.stage_futility.tolist()
         (True, [0.0, 0.0])
         >>> result.duration.shape, result.events.shape, result.patients.shape
@@ -88,6 +90,16 @@ class SimulationResult:
     seconds: float
     scale: str
     direction: float
+
+    @property
+    def declared(self) -> Any:
+        """The design as it was given to ``simulate``."""
+        return self.design
+
+    @property
+    def planned_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Efficacy and futility bounds of z at the looks, (n_looks,) each."""
+        return self.design.efficacy_bounds, self.design.futility_bounds
 
     # -- counts and shares ----------------------------------------------------------------------
 

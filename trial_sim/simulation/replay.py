@@ -112,13 +112,20 @@ def calendar_curves(
     result: SimulationResult, months: Any, n_trials: int, level: float
 ) -> pd.DataFrame:
     """See :meth:`SimulationResult.curves`."""
+    chosen = result.conducted.trial[: max(1, int(n_trials))]
+    streams = Streams(result.seed, result.scenario, chosen)
+    batch = draw_batch(result.design, result.outcomes, streams)
+    return curves_of(batch, result, months, level)
+
+
+def curves_of(
+    batch: TrialBatch, result: SimulationResult, months: Any, level: float
+) -> pd.DataFrame:
+    """Patients and events by month of a batch of trials."""
     import pandas as pd
 
-    design = result.design
-    chosen = result.conducted.trial[: max(1, int(n_trials))]
-    batch = draw_batch(design, result.outcomes, Streams(result.seed, result.scenario, chosen))
     if months is None:
-        horizon = np.nanmax(result.conducted.look_time) + design.lag
+        horizon = np.nanmax(result.conducted.look_time) + result.design.lag
         months = np.linspace(0, horizon, 50)
     months = np.asarray(months, dtype=float)
     tails = np.array([(1 - level) / 2, 0.5, (1 + level) / 2])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def provenance(result: SimulationResult) -> dict[str, Any]:
     """See :attr:`SimulationResult.provenance`."""
-    inputs = {"design": to_plain(result.design), "outcomes": to_plain(result.outcomes)}
+    inputs = {"design": to_plain(result.declared), "outcomes": to_plain(result.outcomes)}
     return {
         "seed": result.seed,
         "scenario": result.scenario,
@@ -42,7 +42,7 @@ def save(result: SimulationResult, folder: str | Path) -> Path:
     write_parquet(result.trials, target / "trials.parquet")
     result.operating_characteristics.to_csv(target / "operating_characteristics.csv", index=False)
     run = {
-        "design": to_plain(result.design),
+        "design": to_plain(result.declared),
         "outcomes": to_plain(result.outcomes),
         **result.provenance,
     }

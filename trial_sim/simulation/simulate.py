@@ -101,8 +101,8 @@ def simulate(
     >>> result.expected_events
     331.0
     """
-    if isinstance(design, AdaptiveDesign) and not design.needs_engine and decide is None:
-        design = design.as_design()
+    if decide is None:
+        design = as_run(design)
     if decide is not None:
         check_decide(design)
     check_inputs(design, outcomes)
@@ -137,6 +137,13 @@ class Job:
         if isinstance(self.design, AdaptiveDesign):
             return self.design.most_patients
         return self.design.n_patients
+
+
+def as_run(design: Any) -> Any:
+    """The design as it is simulated: one of stops by z is a design of looks and boundaries."""
+    if isinstance(design, AdaptiveDesign) and not design.needs_engine:
+        return design.as_design()
+    return design
 
 
 def check_decide(design: Any) -> None:

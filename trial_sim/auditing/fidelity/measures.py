@@ -12,6 +12,7 @@ from trial_sim.auditing.compared.paired_outcomes import Outcome, OutcomeCurve, c
 from trial_sim.auditing.fidelity import resemblance
 from trial_sim.covariates.encoding import encode
 from trial_sim.covariates.relations import broken, find_relations
+from trial_sim.outcomes.joint import within_arms
 
 NOTHING = float("nan")
 SMALL_ARM, SMALL_SLACK = 60, 1.9  # the bootstrap band of a small arm is too narrow in its tails
@@ -25,6 +26,7 @@ def fidelity(comparison: Comparison) -> list[Measure]:
         *margins(comparison),
         *associations(comparison),
         *impossible(comparison),
+        *endpoint_associations(comparison),
         *propensity(comparison),
         *outcome_fidelity(comparison),
     ]
@@ -167,6 +169,79 @@ def impossible(comparison: Comparison) -> list[Measure]:
             0.0,
         )
     ]
+
+
+def endpoint_associations(comparison: Comparison) -> list[Measure]:
+    """Of each pair of endpoints: how far their rank correlation is off, and whether a time exceeds
+    another that it never does in the real trial."""
+    out = []
+    names = list(comparison.real.endpoints)
+    for i, two in enumerate(names):
+        for one in names[:i]:
+            pairs = [[comparison.outcomes[r][n] for n in (one, two)] for r in ("real", "synthetic")]
+            found = []
+            for pair in pairs:
+                columns = [one_number(outcome) for outcome in pair]
+                known = int(np.isfinite(np.column_stack(columns)).all(axis=1).sum())
+                found.append((float(within_arms(columns, pair[0].arm)[0, 1]), known))
+            (real, n), (synthetic, m) = found
+            if min(n, m) < 10:
+                continue
+            # the error of Spearman's correlation (Bonett and Wright 2000)
+            spread = (1 - real**2) * float(np.sqrt(1 + real**2 / 2))
+            half = 1.96 * spread * float(np.sqrt(1 / (n - 3) + 1 / (m - 3)))
+            value = synthetic - real
+            out.append(
+                Measure(
+                    "association of endpoints, difference",
+                    f"{one} and {two}",
+                    Interval(value, value - half, value + half),
+                    f"Synthetic less real rank correlation within arms ({synthetic:.3f} against "
+                    f"{real:.3f}), of times as they were observed.",
+                    0.05,
+                    "zero",
+                    0.0,
+                )
+            )
+            out += times_in_order(one, two, pairs)
+    return out
+
+
+def one_number(outcome: Outcome) -> np.ndarray:
+    """(n,) what ranks the patients of an endpoint: time, value, mean of visits, events."""
+    for key in ("duration", "value", "events"):
+        if key in outcome.data:
+            return np.asarray(outcome.data[key], dtype=float)
+    visits = outcome.data["values"]
+    seen = np.isfinite(visits)
+    total = np.where(seen, visits, 0.0).sum(axis=1)
+    return np.where(seen.any(axis=1), total / np.maximum(seen.sum(axis=1), 1), np.nan)
+
+
+def times_in_order(one: str, two: str, pairs: list[list[Outcome]]) -> list[Measure]:
+    """Synthetic patients in whom a time exceeds the other, if no real one does."""
+    if any("duration" not in outcome.data for outcome in pairs[0]):
+        return []
+    out = []
+    for a, b, early, late in ((0, 1, one, two), (1, 0, two, one)):
+        real, made = ([p.data["duration"] for p in pair] for pair in pairs)
+        slack = 1e-9 * float(real[b].max())
+        if (real[a] > real[b] + slack).any() or (np.abs(real[a] - real[b]) <= slack).all():
+            continue
+        count = int((made[a] > made[b] + slack).sum())
+        out.append(
+            Measure(
+                "times out of order",
+                f"{early} and {late}",
+                wilson(count, len(made[a])),
+                f"{count} of {len(made[a])} synthetic patients have the time of {early} after that "
+                f"of {late}, which none of {len(real[a])} real ones has.",
+                3 / len(real[a]),
+                "low",
+                0.0,
+            )
+        )
+    return out
 
 
 def propensity(comparison: Comparison) -> list[Measure]:

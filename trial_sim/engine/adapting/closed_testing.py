@@ -263,8 +263,15 @@ class ClosedTesting:
         if len(members) == 1:
             i = members[0]
             self._note(rows, members, np.sqrt(t) * self.first_z[rows, i] + np.sqrt(1 - t) * z[:, i])
+        # given the first stage, the chance of a larger maximum over both stages
+        total = np.sqrt(t) * self.first_z[rows] + np.sqrt(1.0 - t) * z
+        high = np.fmax.reduce(total[:, members], axis=1)
+        limits = (high[:, None] - np.sqrt(t) * self.first_z[rows]) / np.sqrt(1.0 - t)
+        limits = np.where(np.isnan(z), np.nan, limits)
+        p = np.empty(len(rows))
+        shared_control_tail(limits, _loadings(sizes), members, _NODES, _WEIGHTS, p)
         with np.errstate(invalid="ignore"):
-            return self._p(z, members, sizes) <= error
+            return p <= error
 
 
 def _loadings(sizes: np.ndarray) -> np.ndarray:

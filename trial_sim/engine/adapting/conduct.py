@@ -6,6 +6,7 @@ its own number, so that results have the same bytes whatever the chunks and work
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -265,7 +266,7 @@ class Course:
         here[comparing] = CONTINUE
         here[comparing & reached] = EFFICACY
 
-        plan = _Plan(n, self.n_tests)
+        plan = _Plan(n, self.n_tests, self.patients.target)
         for rule in milestone.rules:
             if is_bound(rule):
                 continue
@@ -377,23 +378,32 @@ class Course:
             if action.arm is not None:
                 column = self._column(action.arm)
                 on = any_on[:, None] & state.open[:, [column]]
-                plan.drop[:, column] |= on[:, 0]
-                state.open = state.open.copy()
-                state.open[on[:, 0], column] = False
+                gone = np.zeros_like(plan.drop)
+                gone[:, column] = on[:, 0]
             elif single or self.n_tests == 1:
-                on = on & state.open
-                plan.drop |= on
-                state.open = state.open & ~on
+                on = gone = on & state.open
             else:
                 raise ValueError(
                     f"milestone {state.milestone!r}: DropArm() without a name needs a condition of "
                     "each arm in turn"
                 )
+            if not action.keep_size:
+                self._shrink(k, state, plan, gone)
+            plan.drop |= gone
+            state.open = state.open & ~gone
         elif isinstance(action, AddArm):
             column = self._column(action.arm)
             fresh = any_on & np.isinf(self.patients.opened[:, column + 1])
             on = fresh[:, None]
             plan.add[:, column] |= fresh
+            over = state.patients >= plan.target
+            if (fresh & over).any():
+                warnings.warn(
+                    f"milestone {state.milestone!r} opens the arm {action.arm!r} in simulated "
+                    "trials whose patients have all come: nobody joins it there, and it counts as "
+                    "not rejected",
+                    stacklevel=2,
+                )
         elif isinstance(action, Resize):
             on = self._resize(k, state, plan, any_on, action)[:, None]
         elif isinstance(action, Restrict):
@@ -435,7 +445,7 @@ class Course:
             so_far = np.where(here, known, 0).sum(axis=1)
             counting = isinstance(self.milestones[k].when, EnrolmentLooks | FollowUpLooks)
             reached = self.counts[:, k] if counting else state.patients.astype(float)
-            last = self.patients.target.astype(float)
+            last = plan.target.astype(float)
         if action.by == "most":
             wanted = np.full(self.n, most)
         elif action.by == "blinded":
@@ -464,6 +474,25 @@ class Course:
         if not counted_events:
             plan.target[changed] = wanted[changed].astype(np.int64)
         return changed
+
+    def _shrink(self, k: int, state: State, plan: _Plan, gone: np.ndarray) -> None:
+        """Make trials smaller by what the arms that go would still have had."""
+        on = gone.any(axis=1)
+        if not on.any():
+            return
+        open_now = np.column_stack([np.ones(self.n, bool), state.open])
+        weights = np.where(open_now, self.patients.weights, 0.0)
+        left = 1.0 - (weights[:, 1:] * gone).sum(axis=1) / weights.sum(axis=1)
+        counting = isinstance(self.milestones[k].when, EnrolmentLooks | FollowUpLooks)
+        reached = self.counts[:, k] if counting else state.patients.astype(float)
+        for later in range(k + 1, len(self.milestones)):
+            if isinstance(self.milestones[later].when, EnrolmentLooks | FollowUpLooks):
+                old = self.counts[:, later]
+                moved = np.round(reached + np.maximum(old - reached, 0.0) * left)
+                self.counts[on, later] = moved[on]
+        wanted = np.round(reached + np.maximum(plan.target - reached, 0.0) * left)
+        wanted = np.maximum(wanted, state.patients).astype(np.int64)
+        plan.target = np.where(on, wanted, plan.target)
 
     def _last_of(self, kind: type) -> int:
         found = [i for i, one in enumerate(self.milestones) if isinstance(one.when, kind)]
@@ -561,7 +590,7 @@ class Course:
         adding[:, 1:] = plan.add & on[:, None]
         narrowed = on & (plan.population > 0) & (plan.population != self.population)
         paused = on & (plan.pause > 0)
-        grown = on & (plan.target > patients.target)
+        grown = on & (plan.target != patients.target)
         moved = on & plan.reallocated
         redrawn = closing.any(axis=1) | adding.any(axis=1) | narrowed | moved
         touched = redrawn | paused | grown
@@ -599,14 +628,14 @@ class Course:
 class _Plan:
     """What the rules of one milestone ask of each trial, before it is done."""
 
-    def __init__(self, n: int, n_tests: int) -> None:
+    def __init__(self, n: int, n_tests: int, target: np.ndarray) -> None:
         self.stopped = np.zeros(n, bool)
         self.success, self.futile, self.drop, self.add = (
             np.zeros((n, n_tests), bool) for _ in range(4)
         )
         self.population = np.zeros(n, np.int8)
         self.pause = np.zeros(n)
-        self.target = np.zeros(n, np.int64)
+        self.target = target.astype(np.int64)
         self.reallocated, self.freely = np.zeros(n, bool), np.zeros(n, bool)
         self.weights: np.ndarray | None = None
 

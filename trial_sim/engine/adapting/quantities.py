@@ -177,7 +177,7 @@ class State:
 
     def _power_to_come(self, asked: Quantity, z: np.ndarray) -> np.ndarray:
         t = float(self.adaptive.fractions[self.k])
-        c = float(self.adaptive.efficacy_bounds[-1])
+        c = self.adaptive.final_bound
         if t >= 1.0:
             return (z >= c).astype(float)
         if asked.name == "predictive_power":

@@ -26,7 +26,7 @@ def more_information(state: State, action: Resize) -> np.ndarray:
     level = np.where(state.open & np.isfinite(estimate), estimate, -np.inf)
     rows, best = np.arange(len(z)), level.argmax(axis=1)
     t = float(state.adaptive.fractions[state.k])
-    c = float(state.adaptive.efficacy_bounds[-1])
+    c = state.adaptive.final_bound
     with np.errstate(divide="ignore", invalid="ignore"):
         needed = (c - np.sqrt(t) * z[rows, best]) / np.sqrt(1.0 - t)
         wanted = np.maximum(needed + float(ndtri(action.target)), 0.0)

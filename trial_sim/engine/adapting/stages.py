@@ -77,6 +77,7 @@ class Stages:
         shape = (n, len(self.hypotheses))
         self.before = np.zeros((*shape, 2))  # score and information, or z, at the last milestone
         self.look_before = np.full(n, -np.inf)
+        self.begun = np.zeros(shape, bool)  # hypotheses that have had a stage
 
     def outsiders(self, batch: TrialBatch, arm: int, population: str | None, opened: Any) -> Any:
         """Who is no patient of a hypothesis, (n_trials, n) bool; None where all are."""
@@ -122,6 +123,7 @@ class Stages:
             if tallies is not None:
                 self._from_sums(stage, "", tallies.sum(axis=1), h, arm, active)
                 self._from_sums(stage, "stage_", tallies[:, 1], h, arm, active)
+                self._begin(stage, h, active)
                 continue
             self._fill(stage, "", mine, h, arm, look, active)
             if first and not self.before[:, h].any():
@@ -132,10 +134,19 @@ class Stages:
                 old = mine.calendar_event <= self.look_before[:, None]
                 part = replace(mine, arm=np.where(old, np.int8(self.nobody), mine.arm))
                 self._fill(stage, "stage_", part, h, arm, look, active)
+                self._begin(stage, h, active)
             else:
                 self._increments(stage, h, active)
         self.look_before = np.where(followed.any(axis=1), look, self.look_before)
+        self.begun |= followed
         return stage
+
+    def _begin(self, stage: Stage, h: int, active: np.ndarray) -> None:
+        """The first stage of a hypothesis has all its patients, controls of before among them."""
+        fresh = active & ~self.begun[:, h]
+        for name in ("z", "estimate", "se"):
+            getattr(stage, f"stage_{name}")[fresh, h] = getattr(stage, name)[fresh, h]
+        stage.sizes[fresh, h] = stage.all_sizes[fresh, h]
 
     def _counts(self, batch: TrialBatch, look: np.ndarray, active: np.ndarray) -> tuple[Any, Any]:
         """Patients by arm, of all and of the stage, (n, 2, n_arms); sums of responses or None."""

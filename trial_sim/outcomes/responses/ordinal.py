@@ -168,16 +168,19 @@ class OrdinalModel:
     ) -> dict[str, np.ndarray]:
         """The outcome column in its own levels, missing at each arm's rate."""
         at = self.level_codes(codes, arm, rng.random(len(arm)), parameters).astype(float)
-        at = with_gaps(at, arm, parameters.gaps, rng)
+        return {self.column: self.named(with_gaps(at, arm, parameters.gaps, rng))}
+
+    def named(self, at: np.ndarray) -> np.ndarray:
+        """Levels (n,) at the places ``at`` (n,), NaN for a gap."""
         missing = np.isnan(at)
         if all(isinstance(v, int | float) for v in self.levels):
             numbers = np.asarray(self.levels, dtype=float)[np.nan_to_num(at).astype(int)]
-            return {self.column: np.where(missing, np.nan, numbers)}
+            return np.where(missing, np.nan, numbers)
         labels = np.empty(len(self.levels), dtype=object)
         labels[:] = self.levels
         values = labels[np.nan_to_num(at).astype(int)]
         values[missing] = np.nan
-        return {self.column: values}
+        return values
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
         """Log probability (n,) of the outcomes (0 where missing)."""

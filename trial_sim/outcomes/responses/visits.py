@@ -36,3 +36,17 @@ def overridden(parameters: VisitParameters, shifts: Mapping[int, float]) -> Visi
     for a, by in shifts.items():
         levels[a], acts_as[a] = levels[0] + by, 0
     return parameters._replace(levels=levels, acts_as=acts_as)
+
+
+def unmixed(residual: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """The independent normals (n, V) of which residuals (n, V) are the mixture by the lower factor
+    (V, V); gaps count as what the visits seen make likely."""
+    sigma, filled = factor @ factor.T, np.nan_to_num(residual)
+    seen = ~np.isnan(residual)
+    for pattern in np.unique(seen, axis=0):
+        if pattern.all() or not pattern.any():
+            continue
+        rows = np.flatnonzero((seen == pattern).all(axis=1))
+        gain = np.linalg.solve(sigma[np.ix_(pattern, pattern)], sigma[np.ix_(pattern, ~pattern)])
+        filled[np.ix_(rows, ~pattern)] = filled[np.ix_(rows, pattern)] @ gain
+    return np.linalg.solve(factor, filled.T).T

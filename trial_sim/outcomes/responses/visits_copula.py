@@ -21,7 +21,7 @@ from trial_sim.outcomes.glm import (
     negative_binomial_size,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
-from trial_sim.outcomes.responses.visits import VisitParameters, overridden, wishart
+from trial_sim.outcomes.responses.visits import VisitParameters, overridden, unmixed, wishart
 
 # A latent correlation read off two halved normals is as sure as one of this share of the normals
 # themselves: (2 / pi) squared (Pearson 1900, for medians as cuts and no correlation).
@@ -105,6 +105,20 @@ class CopulaModel:
         features = self.linear.features.matrix(codes)
         y = self.dropout.apply(y, parameters.acts_as[arm], features, rng, parameters.dropout)
         return {name: y[:, k] for k, name in enumerate(self.columns)}
+
+    def scores(
+        self, y: np.ndarray, codes: np.ndarray, arm: np.ndarray, p: VisitParameters
+    ) -> np.ndarray:
+        """Standard normals (n, V) that `complete` might make visits ``y`` (n, V) from: those in the
+        middle of the range of each."""
+        eta = p.levels[arm] + self.linear.predictors(codes, p.acts_as[arm], p.coefficients)
+        if self.family == "binomial":
+            chance = expit(eta)
+            middle = np.where(np.isnan(y), np.nan, np.where(y > 0, 2 - chance, 1 - chance) / 2)
+            found = ndtri(np.clip(middle, 1e-6, 1 - 1e-6))
+        else:
+            found = mid_scores(y, eta, p.size)
+        return unmixed(found, p.factor)
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
         """Sum over visits of the marginal log probabilities (n,)."""

@@ -15,7 +15,7 @@ from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import standardised
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.outcomes.responses.mmrm import fit_mmrm, structured
-from trial_sim.outcomes.responses.visits import VisitParameters, overridden, wishart
+from trial_sim.outcomes.responses.visits import VisitParameters, overridden, unmixed, wishart
 
 
 @storable
@@ -98,6 +98,12 @@ class MmrmModel:
         features = self.linear.features.matrix(codes)
         y = self.dropout.apply(y, parameters.acts_as[arm], features, rng, parameters.dropout)
         return {name: y[:, k] for k, name in enumerate(self.columns)}
+
+    def scores(
+        self, y: np.ndarray, codes: np.ndarray, arm: np.ndarray, p: VisitParameters
+    ) -> np.ndarray:
+        """Standard normals (n, V) that `complete` would make visits ``y`` (n, V) from."""
+        return unmixed(y - self.predicted(codes, arm, p), p.factor)
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
         """Normal log density (n,) of the visits seen."""

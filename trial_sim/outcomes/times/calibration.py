@@ -30,13 +30,20 @@ def calibrated(
         real, _ = log_hazard_ratio(times[pair], event[pair] > 0, data.arm[pair] == a, late)
         if not np.isfinite(real):
             continue
+        best, least, step = model, np.inf, 1.0
         for _ in range(12):
             gap = real - expected_log_hazard_ratio(model, a, data)
+            if abs(gap) < least:
+                best, least = model, abs(gap)
+            else:
+                step /= 2  # a level that overshoots
             nudge = model.nudge.copy()
-            nudge[a] += direction * gap
+            nudge[a] += direction * step * gap
             model = replace(model, nudge=nudge)
             if abs(gap) < 1e-4:
                 break
+        else:
+            model = best
     return model
 
 

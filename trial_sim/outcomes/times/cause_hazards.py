@@ -213,6 +213,16 @@ class HazardModel:
             exponential = exponential + risk * np.column_stack(spent)
         return self.latent_from_risk(risk, arm, exponential, p)
 
+    def spent(
+        self, codes: np.ndarray, arm: np.ndarray, times: np.ndarray, p: HazardParameters
+    ) -> np.ndarray:
+        """Cumulative hazards (n, C) of each patient at ``times`` (n,)."""
+        risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
+        steps = np.cumsum(p.hazards * self.events.widths[:, None], axis=1)
+        total = np.concatenate([np.zeros_like(steps[:, :1]), steps], axis=1)
+        knots = self.events.knots
+        return risk * interpolated(np.minimum(times, knots[-1]), knots, total, arm)
+
     def latent_from_risk(
         self, risk: np.ndarray, arm: np.ndarray, exponential: np.ndarray, p: HazardParameters
     ) -> tuple[np.ndarray, np.ndarray]:

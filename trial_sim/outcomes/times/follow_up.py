@@ -161,8 +161,10 @@ class FollowUp:
         rng: np.random.Generator,
         p: FollowUpParameters,
         entry: np.ndarray | None = None,
+        closes: bool = True,
     ) -> np.ndarray:
-        """Ends of follow-up (n,) of patients with baseline ``codes`` (n, n_columns)."""
+        """Ends of follow-up (n,) of patients with baseline ``codes`` (n, n_columns); unless it
+        ``closes``, inf for those who have not left by the last one seen to leave."""
         knots = self.dropout.knots
         exponential = rng.standard_exponential(len(arm))
         risk = None
@@ -177,7 +179,7 @@ class FollowUp:
         spread = knots[-1] - rng.random(len(arm)) * (knots[-1] - low)
         if self.cutoff is not None:
             end = np.minimum(np.minimum(end, self.cutoff.longest(codes)), knots[-1])
-        else:
+        elif closes:
             # drop-out that goes on into the last interval ends everybody within it, unless the
             # administrative end closes it
             late = self.dropout.counts[np.where(arm < len(self.stopped), arm, 0), -1, 0] > 0

@@ -37,6 +37,7 @@ from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters, fol
 AFT = ("weibull", "lognormal", "loglogistic", "generalized_gamma")
 PH = ("gompertz", "royston_parmar")
 FAMILIES = (*AFT, *PH, "mixture_cure")
+WIDEST = 4.0  # shape of a generalised gamma law, and logarithm of its scale
 SPLINE_KNOTS = 3  # inner knots of royston_parmar
 DRAWS = 400  # of a likelihood that is far from normal
 THINNED = 40  # steps from one of them to the next
@@ -350,6 +351,8 @@ def fit(data: FitData, family: str) -> ParametricModel:
     acts_as[deaths == 0] = int(np.argmax(deaths))
     silent = np.zeros(a)
     tail, said = tail_of(data.tail, seen)
+    if family == "generalized_gamma" and theta[a + 1] == 1.0:
+        said = [*said, "the patients tell no second shape of a generalised gamma: a Weibull law"]
     model = ParametricModel(
         family,
         (duration, event),
@@ -452,6 +455,13 @@ def maximise(family, times, event, arm, n_arms, design, knots, entry=None):
     found = minimize(loss, start / units, jac=True, method="L-BFGS-B", options={"maxiter": 500})
     if np.abs(found.jac).max() > 1e-4 * len(times):
         found = minimize(loss, found.x, jac=True, method="BFGS", options={"maxiter": 200})
+    if family == "generalized_gamma" and np.abs(found.x[a : a + s]).max() > WIDEST:
+        # few patients, entering late, can make a likelihood without a maximum: a Weibull law
+        start[a + 1] = 1.0
+        box = [(None, None)] * a + [(-WIDEST, WIDEST), (1.0, 1.0)] + [(None, None)] * p
+        found = minimize(
+            loss, start / units, jac=True, method="L-BFGS-B", bounds=box, options={"maxiter": 500}
+        )
     x, h = found.x, 1e-3
     hessian = np.stack(
         [(loss(x + h * e)[1] - loss(x - h * e)[1]) / (2 * h) for e in np.eye(len(x))]

@@ -29,7 +29,12 @@ from trial_sim.outcomes.hazard_grid import (
 from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.outcomes.risk_gaps import RiskGaps
 from trial_sim.outcomes.times.cox import fit_cox
-from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters
+from trial_sim.outcomes.times.follow_up import (
+    FollowUp,
+    FollowUpParameters,
+    administrative_ends,
+    near,
+)
 
 MODELS = ("andersen_gill", "negative_binomial")
 CALIBRATION = 6000  # simulated patients an arm, to undo what stopping at a number of events selects
@@ -172,9 +177,9 @@ class RecurrentModel:
         table[:, :2] *= scale
         digits = 8 - int(np.floor(np.log10(self.follow_up.horizon)))
         out: dict[str, np.ndarray] = {
-            name: np.round(table[:, k], digits) for k, name in enumerate(self.columns)
+            name: np.round(table[:, k], digits) for k, name in enumerate(self.columns[:2])
         }
-        out[self.columns[2]] = out[self.columns[2]].astype(np.int64)
+        out[self.columns[2]] = table[:, 2].astype(np.int64)
         return {**out, "row": row}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -286,15 +291,27 @@ def fit(data: FitData, name: str) -> RecurrentModel:
         knots = np.array([0.0, float(stop.max())])
     events = HazardGrid.build(midpoints(stop, unit), event, data.arm[who], k, 1, knots, entry=start)
     gaps = RiskGaps.fit(who, start, stop, event, data.arm, k)
-    # an event that ends the follow-up hides the gap that may have begun there
-    hidden = (closing > 0) & bool(gaps.after[:, 0].any())
-    gone = ~((at_top & (most > 0)) | hidden)
+    # an event that ends the follow-up hides the gap that may have begun there, and in which the
+    # patient left, or met an administrative end; so does a gap of its own that met such an end
+    topped = at_top & (most > 0)
+    hidden = (closing > 0) & bool(gaps.after[:, 0].any()) & ~topped
+    ends = administrative_ends(end, ~(topped | hidden), unit)
+    lengths = gaps.lengths[data.arm].max(axis=2)
+    after = ends - end[:, None]
+    at_end = near(end, ends)
+    met = [((after > 0) & (after <= longest[:, None])).any(axis=1) for longest in lengths.T]
+    met[0] |= at_end
+    met[1] &= ~at_end
+    left = hidden & ~met[0]
+    gone = ~(topped | (hidden & met[0]) | ((closing == 0) & met[1]))
+    middle = gaps.lengths[data.arm, 0].mean(axis=1) / 2
+    over = np.where(left, end + (np.round(middle / unit) * unit if unit else middle), end)
     begin = np.full(n, np.inf)
     np.minimum.at(begin, who, start)
     follow_up = FollowUp.fit(
         data,
-        end,
-        closing > 0,
+        over,
+        (closing > 0) & ~left,
         gone,
         unit,
         each,
