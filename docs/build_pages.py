@@ -66,12 +66,22 @@ def slug(measure: dict[str, Any]) -> str:
     return f"{measure['package'].replace('_', '-')}-{measure['section']}-{name}"
 
 
+def rule_of(measure: dict[str, Any]) -> str:
+    """The rule of a measure: of trial_sim's the declared one, which is also the one applied."""
+    if measure["package"] == "trial_sim":
+        from trial_sim.auditing.compared.rules import RULES
+
+        declared = RULES.get(measure["name"])
+        return declared.words if declared else "none; it informs"
+    return measure.get("rule", "none; it informs")
+
+
 def measure_page(measure: dict[str, Any]) -> str:
     """One measure: what it asks, its formula, its rule, its source, how to read it."""
     rows = [
         ("Package", f"`{measure['package']}`, section *{measure['section'].replace('_', ' ')}*"),
         ("Computed as", measure["formula"]),
-        ("Rule", measure.get("rule", "none; it informs")),
+        ("Rule", rule_of(measure)),
         ("Source", measure.get("source", "own; defined above")),
     ]
     table = "\n".join(f"| **{name}** | {text} |" for name, text in rows)

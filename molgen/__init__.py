@@ -19,7 +19,7 @@ The rooms, from the ground up; each imports only from those above it in this lis
     optimization    moves, proposers, oracle, search, optimize
     batch           long runs: plan, chunks, workers, cluster, results
     auditing        what a generator gives away, and what it is worth
-    provenance      verify: stands above what it makes again
+    provenance      verify and qualify: stand above what they make again
     cli             parses, calls one public function, prints
 
 Names are imported on first use, so that ``import molgen`` stays fast.
@@ -63,10 +63,12 @@ _HOMES = {
     "audit": "auditing",
     "audit_samples": "auditing",
     "draw": "report.drawing",
+    "view": "report.viewer",
     "run_batch": "batch.running",
     "sar": "report.sar_desk",
     "Campaign": "optimization.campaign",
     "verify": "provenance",
+    "qualify": "provenance",
     "MolgenError": "base.errors",
 }
 

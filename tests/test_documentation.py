@@ -45,6 +45,19 @@ def test_measures_of_a_real_audit_have_pages() -> None:
     assert set(table["measure"]) - pages == set()
 
 
+def test_rules_in_the_documents_are_those_applied() -> None:
+    from trial_sim.auditing.compared.rules import RULES
+
+    spec = importlib.util.spec_from_file_location("build_pages", ROOT / "docs/build_pages.py")
+    build_pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build_pages)
+    ours = {m["name"]: m for m in DESCRIBED if m["package"] == "trial_sim"}
+    assert not [m["name"] for m in ours.values() if "rule" in m]  # declared in one place
+    assert set(RULES) - set(ours) == set()
+    for name, rule in RULES.items():
+        assert f"| **Rule** | {rule.words} |" in build_pages.measure_page(ours[name])
+
+
 def test_descriptions_of_measures_are_whole() -> None:
     for measure in DESCRIBED:
         assert {"package", "section", "name", "what", "formula"} <= set(measure), measure["name"]

@@ -157,6 +157,7 @@ _HOMES = {
     "simulate_assurance": "exploration.assurance",
     "worst_case_type_one_error": "exploration.worst_case",
     "family_wise_error": "exploration.family_error",
+    "compare_designs": "exploration.compare",
     "simulation_report": "exploration.report",
     "predict": "prediction.predict",
     "qualify": "qualification",

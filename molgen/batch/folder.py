@@ -46,7 +46,13 @@ class BatchFolder:
         Raises:
             BatchError: another run owns it, or it cannot be written to.
         """
-        import fcntl
+        try:
+            import fcntl
+        except ImportError:
+            raise BatchError(
+                "A batch locks its folder with fcntl, which this operating system lacks; "
+                "run it under Linux, macOS, WSL or in a container."
+            ) from None
 
         with disk_errors(self.path):
             if self.path.exists() and not self.path.is_dir():

@@ -470,9 +470,13 @@ def _hands(plan: RunPlan) -> int:
 
 
 def _resident_bytes() -> int:
-    """The most memory that this process has had."""
-    import resource
+    """The most memory that this process has had; 0 where the system does not tell (Windows)."""
     import sys
+
+    try:
+        import resource
+    except ImportError:
+        return 0
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -10,6 +10,7 @@ from molgen.cli import (
     objectives,
     optimize,
     reporting,
+    trust,
 )
 from molgen.cli.app import app
 from molgen.cli.common import with_manners
@@ -25,6 +26,7 @@ __all__ = [
     "objectives",
     "optimize",
     "reporting",
+    "trust",
 ]
 
 for _group in (app, objectives.qsar_app):

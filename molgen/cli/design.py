@@ -355,24 +355,37 @@ def replace_core(
         bool | None, typer.Option(help="The new core is one ring system; by default as the old.")
     ] = None,
     include_old: Annotated[bool, typer.Option(help="The old core may come back.")] = False,
+    angle: Annotated[
+        float | None,
+        typer.Option(help="Degrees by which angles between substituents' bonds may change."),
+    ] = None,
     own: Own = 0.2,
     output: Output = None,
 ) -> None:
     """Different molecules with the substituents of a molecule around another core.
 
-    Example:
+    A table (-o) tells how far the substituents' bonds have turned and moved.
+
+    Examples:
 
         molgen replace-core "COc1ccc(C(=O)NC2CC2)cc1" c1ccccc1 --atoms 5:9
+
+        molgen replace-core "COc1ccc(C(=O)NC2CC2)cc1" c1ccccc1 --angle 20 -o cores.csv
     """
     with plain_errors():
         generator = load_generator(model)
         options = {
             "atoms": parse_limit(atoms, "atoms"), "ring": ring, "include_old": include_old,
-            "own": own,
+            "angle": angle, "own": own,
         }  # fmt: skip
-        molecules = generator.replace_core(smiles, core, n, seed=seed, **options)
         arguments = {"model": model, "smiles": smiles, "core": core, "n": n, **options}
-        write_proposals(molecules, output, generator, "replace_core", arguments, seed)
+        if output is None:
+            molecules = generator.replace_core(smiles, core, n, seed=seed, **options)
+            write_proposals(molecules, output, generator, "replace_core", arguments, seed)
+            return
+        table = generator.core_table(smiles, core, n, seed=seed, **options)
+        molecules = Molecules(table["smiles"], table.attrs.pop("dropped"))
+        write_molecules(molecules, output, generator, "replace_core", arguments, seed, table)
 
 
 @app.command()

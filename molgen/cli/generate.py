@@ -76,9 +76,11 @@ def write_molecules(
         write_out(table.to_csv(index=False))
         return
     checkpoint = str(model.card.get("sha256", ""))
+    asked = model.precedent if "precedent" in table else None
     made = record(
-        function, arguments, seed=seed, checkpoint_sha256=checkpoint, notes=molecules.notes
-    )
+        function, arguments, seed=seed, checkpoint_sha256=checkpoint, notes=molecules.notes,
+        precedent_sha256="" if asked is None else asked.sha256,
+    )  # fmt: skip
     save_table(table, output, made)
     tell(f"{len(table):,} molecules written to {output}")
 

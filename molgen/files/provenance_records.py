@@ -57,6 +57,7 @@ class Provenance:
         arguments: its arguments, as plain data; enough to call it again.
         seed: the seed, or None where nothing is random.
         checkpoint_sha256: hash of the model's weights, or an empty string.
+        precedent_sha256: hash of the table of precedent that was asked, or an empty string.
         data_sha256: hash of the molecules put in, or an empty string.
         version: of this package.
         created: time of writing, UTC, ISO 8601.
@@ -76,6 +77,7 @@ class Provenance:
     environment: Mapping[str, str] = field(default_factory=dict)
     row_digests: Sequence[str] = ()
     notes: Sequence[str] = ()
+    precedent_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not self.function:
@@ -122,6 +124,7 @@ def record(
     checkpoint_sha256: str = "",
     data_sha256: str = "",
     notes: Sequence[str] = (),
+    precedent_sha256: str = "",
 ) -> Provenance:
     """A provenance record of this moment and this environment."""
     from rdkit import rdBase
@@ -141,6 +144,7 @@ def record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=versions,
         notes=tuple(notes),
+        precedent_sha256=precedent_sha256,
     )
 
 

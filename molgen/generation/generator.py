@@ -14,9 +14,10 @@ from rdkit import Chem
 
 from molgen.base.arguments import check_count
 from molgen.base.random_streams import seeded
-from molgen.chem.parsing import canonical
+from molgen.chem.parsing import canonical, parse_whole
 from molgen.chem.refusals import Refusal
 from molgen.generation import growing, near, paths
+from molgen.generation.lead_changes import flat_of, flat_smiles
 from molgen.generation.windows import sample_where
 from molgen.model.checkpoints import find_model
 from molgen.model.config import BLOCK
@@ -69,7 +70,7 @@ class Generator(Sampler):
         >>> len(model.sample_near("Cc1ccc(C(=O)NC2CC2)cc1", 3))
         3
         >>> model.near_table("Cc1ccc(C(=O)NC2CC2)cc1", 3).columns.tolist()
-        ['smiles', 'similarity', 'kept', 'kind', 'change', 'log_likelihood']
+        ['smiles', 'similarity', 'kept', 'kind', 'change', 'precedent', 'log_likelihood']
         >>> len(model.sample_near_latent("Cc1ccc(C(=O)NC2CC2)cc1", 3, radius=0.5))
         3
         >>> len(model.interpolate("CCOc1ccccc1", "Cc1ccc(C(=O)NC2CC2)cc1", n_steps=4))
@@ -89,6 +90,9 @@ class Generator(Sampler):
         2
         >>> len(model.replace_core("COc1ccc(C(=O)NC2CC2)cc1", "c1ccccc1", 2))
         2
+        >>> cores = model.core_table("COc1ccc(C(=O)NC2CC2)cc1", "c1ccccc1", 2, angle=30)
+        >>> bool((cores["angle"] <= 30).all())
+        True
         >>> import numpy as np
         >>> import torch
         >>> rng = np.random.default_rng(0)
@@ -152,7 +156,8 @@ class Generator(Sampler):
         filters: Any = "default",
     ) -> pd.DataFrame:
         """The analogues of ``sample_near`` as a table (see ``near.near_table``): similarity, the
-        share of the lead that is kept, what was changed, and how likely the model finds it."""
+        share of the lead that is kept, what was changed, how often known molecules have what is
+        new, and how likely the model finds it."""
         return near.near_table(self, smiles, n, radius, seed, temperature, keep, change, filters)
 
     def sample_near_latent(
@@ -183,7 +188,7 @@ class Generator(Sampler):
         mu = self.encode_one(smiles)
         notes = tell(self._not_given_back([smiles]))
         level = radius / (1 + radius)
-        own = Chem.CanonSmiles(smiles, useChiral=0)
+        own = flat_smiles(parse_whole(smiles))
         found: dict[str, None] = {}
         many: list[str] = []
         dropped: list[Refusal] = []
@@ -198,7 +203,7 @@ class Generator(Sampler):
             for result in self.finished(trees, z, levels, rng, temperature):
                 if isinstance(result, Refusal):
                     dropped.append(result)
-                elif result != own:
+                elif flat_of(result) != own:
                     found.setdefault(result)
                     many.append(result)
         chosen = list(found) if unique else many
@@ -253,10 +258,17 @@ class Generator(Sampler):
     ) -> Molecules:
         """``n`` molecules with the substituents of ``smiles`` around another core.
 
-        limits: ``atoms=`` of the new core, ``ring=``, ``include_old=``; see
-        ``growing.replace_core``.
+        limits: ``atoms=`` of the new core, ``ring=``, ``include_old=``, ``distance=`` in bonds,
+        ``angle=`` in degrees; see ``growing.replace_core``.
         """
         return growing.replace_core(self, smiles, core, n, seed, **limits)
+
+    def core_table(
+        self, smiles: str, core: str | Iterable[int], n: int, seed: int = 0, **limits: Any
+    ) -> pd.DataFrame:
+        """The molecules of ``replace_core`` with their new cores, and how far the substituents'
+        bonds have turned and moved (see ``growing.core_table``)."""
+        return growing.core_table(self, smiles, core, n, seed, **limits)
 
     def sample_where(
         self,

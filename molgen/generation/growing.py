@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,8 +23,12 @@ from rdkit import Chem, rdBase
 
 from molgen.base.arguments import check_count, check_temperature
 from molgen.base.random_streams import seeded
+from molgen.chem.properties import DESCRIPTORS
 from molgen.chem.refusals import Refusal
 from molgen.generation.cutting import connected_pieces, cut_core, find_part, read_molecule
+from molgen.generation.exit_vectors import exit_changes
+from molgen.generation.lead_changes import flat_smiles, n_open_stereo
+from molgen.generation.near import filter_test
 from molgen.generation.partial_structures import Scaffold, cut_scaffold, parse_scaffold
 from molgen.generation.prefixes import branches_of, groups_of, prepare_prefix
 from molgen.motifs.assembly import to_smiles
@@ -41,11 +47,21 @@ from molgen.precedent.proposals import (
     opened,
     precedented,
 )
-from molgen.precedent.splicing import UNWANTED, is_wanted, joined, label, mark_contexts, unwanted
+from molgen.precedent.splicing import (
+    UNPROVEN,
+    is_wanted,
+    joined,
+    label,
+    mark_contexts,
+    number_marks,
+    unwanted,
+)
 from molgen.precedent.tables import Lookup
 from molgen.sampling.molecules import Molecules
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from molgen.generation.generator import Generator
 
 logger = logging.getLogger(__name__)
@@ -55,6 +71,8 @@ _LINKER_MOTIFS = 5
 _DRAWS_FOR_OWN = 12
 _LIKELY = 20
 _PATIENCE = 512  # draws of the model without anything new
+_FILTERS = ("unsound", "pains", "moses_mcf", "ring_systems")
+_MOST_SA = 4.0
 OWN = 0.2
 _Candidate = tuple[str, Chem.Mol] | Refusal
 
@@ -207,6 +225,7 @@ def replace_core(
     ring: bool | None = None,
     include_old: bool = False,
     distance: int | None = 1,
+    angle: float | None = None,
     own: float = OWN,
     unusual: bool = False,
 ) -> Molecules:
@@ -222,26 +241,75 @@ def replace_core(
         include_old: whether the old core, alone or as a part of the new one, may come back.
         distance: bonds by which the way between two substituents may differ from the old one;
             None for any.
+        angle: degrees by which the angle between two substituents' bonds may differ from the old
+            one, in RDKit conformers of the two cores; None for any.
         own, unusual, max_draws: as in ``sample_scaffold``.
+
+    ``parts`` of the result has each molecule's new core with the marks of the substituents.
 
     Raises ValueError if the core is not in the molecule, cannot be cut out by single bonds, has no
     substituents or more than six, or one that is attached to it twice.
     """
     check_count(n)
-    mol = read_molecule(smiles)
-    matched = _matched(mol, core, smiles)
-    name = core if isinstance(core, str) else f"atoms {sorted(matched)}"
-    rest = set(range(mol.GetNumAtoms())) - set(matched)
-    if not rest:
-        raise ValueError(f"{name!r} is all of {smiles}; there is no substituent to keep")
-    old, parts = _core_and_parts(mol, matched, rest, name, smiles)
+    if angle is not None and not angle > 0:
+        raise ValueError(f"angle is {angle!r}; expected degrees above 0")
+    old, parts = _taken_apart(smiles, core)
     figures = describe_part(old.marked, old.mark_atoms())
     on_ring = all(old.mol.GetAtomWithIdx(a).IsInRing() for a in old.marks)
     stays_ring = bool(figures.rings) and on_ring if ring is None else ring
     bounds = tuple(_around(d, distance) for d in figures.length)
     without = None if include_old else _query(old.mol)
     wish = Wish(limit(atoms, "atoms", 1), ANY, ANY, bounds, stays_ring, without)
-    return _connect(model, parts, n, seed, temperature, max_draws, wish, own, unusual)
+    text = Chem.MolToSmiles(old.marked)
+
+    def turned_little(new: str) -> bool:
+        return angle is None or exit_changes(text, new)[0] <= angle
+
+    return _connect(
+        model, parts, n, seed, temperature, max_draws, wish, own, unusual, turned_little
+    )
+
+
+def core_table(
+    model: Generator, smiles: str, core: str | Iterable[int], n: int, seed: int = 0, **limits: Any
+) -> pd.DataFrame:
+    """The molecules of ``replace_core`` (which says what ``limits`` are) beside the old core.
+
+    Returns:
+        DataFrame: ``smiles``; ``core``, the new one with the marks of the substituents;
+        ``precedent``; ``bonds``, the largest change of the way between two substituents;
+        ``angle`` and ``distance``, the largest changes of the angle (degrees) between two
+        substituents' bonds and of the distance (Å) of the atoms that they hang on, in RDKit
+        conformers; NaN where there are none. ``attrs["dropped"]`` says why there are fewer than
+        ``n``.
+    """
+    import pandas as pd
+
+    old = _taken_apart(smiles, core)[0]
+    text = Chem.MolToSmiles(old.marked)
+    own_ways = describe_part(old.marked, old.mark_atoms()).length
+    found = replace_core(model, smiles, core, n, seed, **limits)
+    rows = []
+    for molecule, new, count in zip(found, found.parts, found.precedent):
+        mol = Chem.MolFromSmiles(new)
+        ways = describe_part(mol, number_marks(mol)).length
+        change = max((abs(a - b) for a, b in zip(own_ways, ways)), default=0)
+        rows.append((molecule, new, count, change, *exit_changes(text, new)))
+    columns = ["smiles", "core", "precedent", "bonds", "angle", "distance"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.attrs["dropped"] = found.dropped
+    return table
+
+
+def _taken_apart(smiles: str, core: str | Iterable[int]) -> tuple[Scaffold, list[Scaffold]]:
+    """The core of a molecule with its marks, and the substituent of each mark."""
+    mol = read_molecule(smiles)
+    matched = _matched(mol, core, smiles)
+    name = core if isinstance(core, str) else f"atoms {sorted(matched)}"
+    rest = set(range(mol.GetNumAtoms())) - set(matched)
+    if not rest:
+        raise ValueError(f"{name!r} is all of {smiles}; there is no substituent to keep")
+    return _core_and_parts(mol, matched, rest, name, smiles)
 
 
 def _around(old: int, distance: int | None) -> tuple[int, int]:
@@ -369,7 +437,7 @@ def _grown_anywhere(
     )
     finished = (_with_stereo(scaffold, t) for t in trees) if stereo else map(_finished, trees)
     candidates = filter(inside, finished)
-    own = {scaffold.smiles, Chem.CanonSmiles(scaffold.smiles, useChiral=0)}
+    own = {scaffold.smiles, flat_smiles(scaffold.mol)}
     found = _collect(candidates, n, own, _query(scaffold.mol), scaffold.smiles, most)
     found.precedent = (0,) * len(found)
     return found
@@ -422,9 +490,15 @@ def _by_mark(
 class _Joiner:
     """Molecules of fragments and the parts put between or onto them."""
 
-    def __init__(self, fragments: Sequence[Scaffold], unusual: bool):
+    def __init__(
+        self,
+        fragments: Sequence[Scaffold],
+        unusual: bool,
+        fits: Callable[[str], bool] = lambda part: True,
+    ):
         self.fragments = []
-        self.own = dict.fromkeys(UNWANTED, 0)
+        self.fits = fits
+        self.own = dict.fromkeys(UNPROVEN, 0)
         for number, fragment in enumerate(fragments, 1):
             marked = Chem.Mol(fragment.marked)
             if len(fragments) > 1:
@@ -434,13 +508,39 @@ class _Joiner:
             for name, count in unwanted(marked).items():
                 self.own[name] += count
         self.unusual = unusual
+        bare = [fragment.mol for fragment in fragments]
+        self.passes = filter_test(bare, _FILTERS)
+        self.most_sa = max(_MOST_SA, *(DESCRIPTORS["sa_score"].function(mol) for mol in bare))
 
-    def __call__(self, texts: Sequence[str]) -> str | None:
-        """Canonical SMILES, or None for what cannot or should not be made."""
-        mol = joined([*self.fragments, *(Chem.MolFromSmiles(t) for t in texts)])
-        if mol is None or not (self.unusual or is_wanted(mol, self.own)):
+    def __call__(self, parts: Sequence[Part], proven: bool = True) -> str | None:
+        """Canonical SMILES, or None for what cannot or should not be made.
+
+        proven: the parts have precedent; else the molecule must also pass the structural filters
+        that its fragments pass, and look as if it could be made.
+        """
+        mol = joined([*self.fragments, *(Chem.MolFromSmiles(part.text) for part in parts)])
+        if mol is None or not all(self.fits(part.text) for part in parts):
+            return None
+        if self.unusual:
+            return Chem.MolToSmiles(mol)
+        if not is_wanted(mol, self.own, proven) or not (proven or self._looks_sound(mol)):
             return None
         return Chem.MolToSmiles(mol)
+
+    def notes(self, rows: Sequence[tuple[str, object]]) -> list[str]:
+        """In words, how many molecules have centres that their fragments did not have, and that are
+        left open."""
+        before = sum(n_open_stereo(fragment) for fragment in self.fragments)
+        n = sum(n_open_stereo(Chem.MolFromSmiles(smiles)) > before for smiles, _ in rows)
+        if not n:
+            return []
+        return [
+            f"in {n:,} of {len(rows):,} molecules what was put in brings stereocentres or double "
+            "bonds that are left unspecified"
+        ]
+
+    def _looks_sound(self, mol: Chem.Mol) -> bool:
+        return self.passes(mol) and DESCRIPTORS["sa_score"].function(mol) <= self.most_sa
 
 
 def _decorations(
@@ -451,7 +551,10 @@ def _decorations(
     most = 20 * n + 500
     choices = []
     for number, (context, wish) in enumerate(zip(contexts, wishes), 1):
-        choices.append(list(precedented(table, [context], wish, most, first=number)))
+        parts = list(precedented(table, [context], wish, most, first=number))
+        if len(contexts) > 1:  # by rank, so that all marks vary, however clear the first of one is
+            parts = [replace(p, score=-math.log(1 + rank)) for rank, p in enumerate(parts)]
+        choices.append(parts)
     if fill:
         yield from best_first(choices)
         return
@@ -515,6 +618,7 @@ def _connect(
     wish: Wish,
     own: float,
     unusual: bool,
+    fits: Callable[[str], bool] = lambda part: True,
 ) -> Molecules:
     """Molecules in which something that fits ``wish`` joins ``parts``."""
     check_count(n)
@@ -529,7 +633,7 @@ def _connect(
     grown = _own_cores(model, parts[largest], largest + 1, len(parts), wish, seed, temperature,
                        most, n, table)  # fmt: skip
     name = " and ".join(p.smiles for p in parts)
-    joiner = _Joiner(parts, unusual)
+    joiner = _Joiner(parts, unusual, fits)
     halves: Iterator[tuple[Part, ...]] = iter(())
     if table and len(parts) <= 2 and not wish.bare:
         halves = _halves(model, parts[0], 1, contexts[1:], wish, seed)
@@ -556,8 +660,8 @@ def _halves(
     table = model.precedent
     assert table is not None
     wholes = table.parts(1 + len(others))
-    rng = seeded(seed, 0, 5)
-    for part in composed(table.parts(2), wholes, fragment.marked, number, others, wish, rng):
+    groups, linkers = table.parts(1), table.parts(2)
+    for part in composed(linkers, groups, wholes, fragment.marked, number, others, wish):
         yield (part,)
 
 
@@ -604,10 +708,11 @@ def _gather(
     if not 0 <= own <= 1:
         raise ValueError(f"own is {own!r}; expected a share from 0 to 1")
     wanted = round(own * n)
-    new: dict[str, int] = {}
-    spare: dict[str, int] = {}
-    found: dict[str, int] = {}
+    new: dict[str, tuple[int, str]] = {}  # by SMILES: precedent, and what was put in
+    spare: dict[str, tuple[int, str]] = {}
+    found: dict[str, tuple[int, str]] = {}
     drawn = in_vain = 0
+    lenient = own == 1  # about what has no precedent
     patience = _PATIENCE if own < 1 else most
     dropped: list[Refusal] = []
 
@@ -625,33 +730,38 @@ def _gather(
                 return
             drawn += 1
             in_vain += 1
-            smiles = joiner([p.text for p in parts]) if parts else None
-            if parts and smiles is not None:
-                count = min(p.count for p in parts if p.count >= 0)
+            if not parts:
+                continue
+            count = min(p.count for p in parts if p.count >= 0)
+            smiles = joiner(parts, bool(count) or lenient)
+            if smiles is not None:
                 held = spare if count else new
                 if smiles not in held:
-                    held[smiles], in_vain = count, 0
+                    held[smiles], in_vain = (count, _put_in(parts)), 0
 
     def compose(enough: int) -> None:
         while len(new) < enough and (put := next(halves, None)) is not None:
-            smiles = joiner([p.text for p in put])
+            smiles = joiner(put, lenient)
             if smiles is not None:
-                new.setdefault(smiles, 0)
+                new.setdefault(smiles, (0, _put_in(put)))
 
+    compose(wanted // 2)
     draw(wanted, min(most, _DRAWS_FOR_OWN * wanted + _UNIT) if own < 1 else most)
     compose(wanted)
     for chosen in known if len(new) < n else ():
-        smiles = joiner([p.text for p in chosen])
+        smiles = joiner(chosen)
         if smiles is not None and smiles not in new:
-            found.setdefault(smiles, min((p.count for p in chosen if p.count), default=0))
+            count = min((p.count for p in chosen if p.count), default=0)
+            found.setdefault(smiles, (count, _put_in(chosen)))
         if len(found) + len(new) >= n:
             break
     if len(found) + len(new) + len(spare) < n:
+        lenient, in_vain = True, 0
         compose(n - len(found))
         draw(n - len(found), most)
-    for smiles, count in spare.items():
+    for smiles, made in spare.items():
         if len(found) + len(new) < n and smiles not in new:
-            found.setdefault(smiles, count)
+            found.setdefault(smiles, made)
     rows = [*found.items(), *new.items()][:n]
     if len(rows) < n:
         reason = (
@@ -660,9 +770,14 @@ def _gather(
         )
         logger.warning("%s", reason)
         dropped.append(Refusal(0, name, reason))
-    result = Molecules([smiles for smiles, _ in rows], dropped)
-    result.precedent = tuple(count for _, count in rows)
+    result = Molecules([smiles for smiles, _ in rows], dropped, joiner.notes(rows))
+    result.precedent = tuple(count for _, (count, _) in rows)
+    result.parts = tuple(text for _, (_, text) in rows)
     return result
+
+
+def _put_in(parts: Sequence[Part]) -> str:
+    return ".".join(part.text for part in parts)
 
 
 def _collect(

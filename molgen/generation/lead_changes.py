@@ -26,6 +26,7 @@ _UNWANTED = {
     "halogen beside a heteroatom": "[F,Cl,Br,I]-[!#6]",
     "aliphatic halide": "[Cl,Br,I][CX4]",
     "fluorine and a heteroatom on one carbon": "F[CX4;!$(C(F)F)][N,O,S]",
+    "fluorine beside a hydroxyl or an amine": "F[CX4][$([OX2H]),$([NX3;!a])]",
     "enol or enamine hydrogen": "[OX2H,NX3H2,SX2H][CX3]=[CX3;!a]",
     "imine": "[CX3;!$(C-[N,O,S]);!R]=[NX2;!a]",
     "N-acyl halide or acid halide": "[CX3](=O)[F,Cl,Br,I]",
@@ -153,6 +154,18 @@ def flat_smiles(mol: Chem.Mol, written: str | None = None) -> str:
     flat = Chem.Mol(mol)
     Chem.RemoveStereochemistry(flat)  # isotopes stay, which isomericSmiles=False would drop
     return Chem.MolToSmiles(flat)
+
+
+def flat_of(smiles: str) -> str:
+    """A canonical SMILES without its stereo."""
+    marked = any(mark in smiles for mark in "@/\\")
+    return flat_smiles(Chem.MolFromSmiles(smiles)) if marked else smiles
+
+
+def n_open_stereo(mol: Chem.Mol) -> int:
+    """How many stereocentres and double bonds of a molecule have no stated hand or geometry."""
+    open_ones = Chem.StereoSpecified.Unspecified
+    return sum(i.specified == open_ones for i in Chem.FindPotentialStereo(Chem.Mol(mol)))
 
 
 def _radicals(mol: Chem.Mol) -> int:

@@ -38,8 +38,10 @@ from molgen.generation.lead_changes import (
     apply,
     branch_smiles,
     flat_smiles,
+    n_open_stereo,
     small_changes,
 )
+from molgen.generation.near_precedent import known_changes, occurrences
 from molgen.generation.partial_structures import cut_scaffold, make_scaffold
 from molgen.generation.prefixes import prepare_prefix
 from molgen.motifs.assembly import to_smiles
@@ -60,7 +62,8 @@ _CONTEXT = 2
 _NEAR_ENOUGH = 0.7  # beyond this similarity, likelihood alone ranks
 _NATS_PER_ATOM, _UNKNOWN = 1.2, -12.0
 _PLACEHOLDER = "[AtH]"
-COLUMNS = ("smiles", "similarity", "kept", "kind", "change", "log_likelihood")
+_PER_LOG_COUNT, _MOST_LOG_COUNT = 0.02, 5.0
+COLUMNS = ("smiles", "similarity", "kept", "kind", "change", "precedent", "log_likelihood")
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +135,11 @@ def near_table(
         DataFrame, best first: ``smiles``; ``similarity`` to the lead (Tanimoto, ECFP4); ``kept``,
         the share of the lead's heavy atoms that stayed in place; ``kind`` of change (exchange,
         add, remove, element, insert, delete, move); ``change`` in words, with the lead's atom
-        numbers; ``log_likelihood`` in nats, how much likelier than the lead the model finds it
-        (NaN where it cannot say). ``attrs["dropped"]`` has the reason where there are fewer than
-        ``n``, ``attrs["notes"]`` what of the lead could not be carried over.
+        numbers; ``precedent``, how often known molecules have what is new there on such atoms
+        (the rarest of several; missing without a table); ``log_likelihood`` in nats, how much
+        likelier than the lead the model finds it (NaN where it cannot say). ``attrs["dropped"]``
+        has the reason where there are fewer than ``n``, ``attrs["notes"]`` what of the lead could
+        not be carried over.
 
     Raises:
         ValueError: the molecule cannot be read, ``radius`` is not a share, or ``keep`` and
@@ -153,7 +158,7 @@ def near_table(
     free = _free_atoms(lead, keep, change)
     most = max(1, round(radius * lead.n_heavy))
     dropped: list[Refusal] = []
-    chosen: list[tuple[Analogue, float, float]] = []
+    chosen: list[_Ranked] = []
     if n:
         found = _proposals(model, lead, free, most, n, seed, temperature)
         ranked = _rank(model, lead, found, n, seeded(seed, 0, 12))
@@ -172,28 +177,36 @@ def near_table(
             1 - len(a.changed) / lead.n_heavy,
             " and ".join(c.kind for c in a.changes),
             "; ".join(c.told for c in a.changes),
+            _precedent(model, a) if known is None else known,
             likelihood,
         )
-        for a, similarity, likelihood in chosen
+        for a, similarity, known, likelihood in chosen
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"precedent": "Int64"})
     table.attrs["dropped"] = dropped
-    table.attrs["notes"] = tell(_open_centres(lead, [a for a, _, _ in chosen]))
+    table.attrs["notes"] = tell(*_open_centres(lead, [a for a, *_ in chosen]))
     return table
 
 
-def _open_centres(lead: Lead, analogues: Sequence[Analogue]) -> str:
-    """In words, how many analogues have a centre without a hand where the lead's has one."""
-    n = sum(
-        any(lead.is_stereo(a) for c in analogue.changes for a in c.place - c.removed)
-        for analogue in analogues
-    )
-    if not n:
-        return ""
-    return (
-        f"in {n:,} of {len(analogues):,} analogues a stereocentre or double bond at the changed "
-        "place is left unspecified"
-    )
+def _open_centres(lead: Lead, analogues: Sequence[Analogue]) -> list[str]:
+    """In words, how many analogues have a centre without a hand where the lead's has one, and how
+    many have centres that the lead has not."""
+    lost = [any(lead.is_stereo(a) for c in analogue.changes for a in c.place - c.removed)
+            for analogue in analogues]  # fmt: skip
+    before = n_open_stereo(lead.mol)
+    new = sum(n_open_stereo(a.mol) > before for a, gone in zip(analogues, lost) if not gone)
+    told = []
+    if any(lost):
+        told.append(
+            f"in {sum(lost):,} of {len(analogues):,} analogues a stereocentre or double bond at "
+            "the changed place is left unspecified"
+        )
+    if new:
+        told.append(
+            f"in {new:,} of {len(analogues):,} analogues what is new brings stereocentres or "
+            "double bonds that are left unspecified"
+        )
+    return told
 
 
 def _free_atoms(
@@ -280,13 +293,14 @@ def _written_changes(
     rng: np.random.Generator,
     temperature: float,
 ) -> list[Change]:
-    """Branches that the model writes in place of others, and in place of hydrogens."""
+    """Branches in place of others, and of hydrogens: those with precedent, and the model's."""
     flat = Chem.Mol(lead.mol)
     Chem.RemoveStereochemistry(flat)
     try:
         tree, place = locate(flat)
     except MotifError:
         return []
+    changes: list[Change] = []
     places: list[tuple[int, int, frozenset[int]]] = [
         b
         for b in lead.branches()
@@ -299,8 +313,9 @@ def _written_changes(
         key = (lead.rank[anchor], first >= 0 and lead.rank[first], len(atoms))
         seen.setdefault(key, (anchor, first, atoms))
     places = list(seen.values())
+    if model.precedent is not None:
+        changes += known_changes(model.precedent, lead, flat, places, most)
     chosen = rng.permutation(len(places))[: max(_PLACES, n // 4)]
-    changes = []
     for number in sorted(chosen):
         anchor, first, atoms = places[int(number)]
         parts = _written_parts(
@@ -454,10 +469,15 @@ def _with_star(
 
 
 # --- ranking and choice ---------------------------------------------------------------------------
+#: An analogue, its similarity, its precedent (None without a table), and how much likelier than the
+#: lead it is.
+_Ranked = tuple[Analogue, float, int | None, float]
+
+
 def _rank(
     model: Generator, lead: Lead, found: list[Analogue], n: int, rng: np.random.Generator
-) -> list[tuple[Analogue, float, float]]:
-    """(analogue, similarity, log likelihood above the lead's), best first."""
+) -> list[_Ranked]:
+    """The analogues, best first."""
     if not found:
         return []
     similarity = tanimoto(fingerprints([a.mol for a in found]), fingerprints([lead.mol]))[
@@ -467,13 +487,34 @@ def _rank(
     likely = np.full(len(found), np.nan)
     shortlist = _mixed(found, similarity, n + n // 2 + 20)
     likely[shortlist] = relative_likelihood(model, lead, [found[i] for i in shortlist])
+    known: list[int | None] = [None] * len(found)
+    for i in shortlist:
+        known[i] = _precedent(model, found[i])
     size = np.array([sum(c.added - len(c.removed) for c in a.changes) for a in found])
     value = np.minimum(similarity, _NEAR_ENOUGH) + 0.04 * merit(found, likely)
     value += 0.03 * rng.gumbel(size=len(found))
+    logs = np.log1p(np.array([count or 0 for count in known]))
+    value += _PER_LOG_COUNT * np.minimum(logs, _MOST_LOG_COUNT)
     value -= 0.03 * np.maximum(np.abs(size) - 3, 0)  # rings that only come or go are no small step
     order = sorted(shortlist, key=lambda i: -value[i])
     order += sorted(set(range(len(found))) - set(shortlist), key=lambda i: -value[i])
-    return [(found[i], float(similarity[i]), float(likely[i])) for i in order]
+    return [(found[i], float(similarity[i]), known[i], float(likely[i])) for i in order]
+
+
+def _precedent(model: Generator, analogue: Analogue) -> int | None:
+    """How often known molecules have what the changes brought, on such atoms; see the table."""
+    if model.precedent is None:
+        return None
+    mol = analogue.mol
+    changed = [a.GetIdx() for a in mol.GetAtoms() if not a.HasProp("lead")]
+    if not changed:  # something went, or moved
+        place = frozenset().union(*(c.place for c in analogue.changes))
+        changed = [a.GetIdx() for a in mol.GetAtoms() if a.GetIntProp("lead") in place]
+    try:
+        motif_of = [node for node, _ in locate(mol)[1]]
+    except MotifError:
+        return 0
+    return occurrences(model.precedent, mol, motif_of, changed)
 
 
 def _mixed(found: Sequence[Analogue], similarity: np.ndarray, n: int) -> list[int]:
@@ -577,21 +618,19 @@ def _subtree(tree: MotifTree, nodes: Sequence[int]) -> MotifTree:
     return MotifTree(tuple(tree.motifs[node] for node in nodes), edges)
 
 
-def _choose(
-    lead: Lead, ranked: list[tuple[Analogue, float, float]], n: int, filters: Any
-) -> list[tuple[Analogue, float, float]]:
+def _choose(lead: Lead, ranked: list[_Ranked], n: int, filters: Any) -> list[_Ranked]:
     """The first ``n`` that fail no filter that the lead passes, not too many at one place."""
     passes = filter_test([lead.mol], filters)
     return list(islice((e for e in _spread(ranked) if passes(e[0].mol)), n))
 
 
-def _spread(ranked: list[tuple[Analogue, float, float]]) -> list[tuple[Analogue, float, float]]:
+def _spread(ranked: list[_Ranked]) -> list[_Ranked]:
     """In turn from each place and kind of change, the places of the best first."""
-    groups: dict[tuple[object, ...], list[tuple[Analogue, float, float]]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[_Ranked]] = defaultdict(list)
     for entry in ranked:
         key = tuple((c.kind, *sorted(c.changed or c.place)) for c in entry[0].changes)
         groups[key if len(key) == 1 else ("two",)].append(entry)
-    ordered: list[tuple[Analogue, float, float]] = []
+    ordered: list[_Ranked] = []
     depth = 0
     while len(ordered) < len(ranked):
         ordered += [g[depth] for g in groups.values() if depth < len(g)]

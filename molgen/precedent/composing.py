@@ -1,13 +1,13 @@
 """Parts that no molecule of the table has, made of those that many have.
 
-Groups and linkers are put together of two halves: the first is drawn by what it hangs on; the
-second is looked up between the first half's other end and what is beyond it. Cores get a mark more
-in the place of a hydrogen.
+Groups and linkers are put together of two halves: the first is likely on what it hangs on, the
+second between the first half's other end and what is beyond it. Cores get a mark more in the place
+of a hydrogen.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -29,79 +29,67 @@ _WIDENED = 60
 
 def composed(
     linkers: Lookup,
+    groups: Lookup,
     wholes: Lookup,
     fragment: Chem.Mol,
     number: int,
     others: Sequence[Sequence[int]],
     wish: Wish,
-    rng: np.random.Generator,
 ) -> Iterator[Part]:
-    """Parts of two halves that fit ``wish`` and that ``wholes`` does not hold, in a random order.
+    """Parts of two halves that fit ``wish`` and that ``wholes`` does not hold, likeliest first.
+
+    The score of a part is that of its first half on ``fragment``, plus the log of how often its
+    second half is what follows on the end of the first.
 
     Args:
-        linkers: the table's parts with two marks; wholes: those with one mark more than ``others``.
+        linkers: the table's parts with two marks; groups: those with one; wholes: those with one
+            mark more than ``others``.
         fragment: hangs on the part by its mark ``number``; its other marks are left alone.
         others: what surrounds the atoms beyond the part's further marks, ``number + 1`` and so on.
     """
     s = linkers.section
     most = wish.length[0][1] if wish.length else 255
-    small = (1, max(wish.atoms[1] - 1, 1))
-    allowed = within(s.atoms, small) & within(s.rings, (0, wish.rings[1]))
     lengths = s.length[:, 0].astype(int)
-    allowed &= lengths <= most
-    if wish.length and most < 255:  # halves of about the same length
-        allowed &= np.abs(2 * lengths - (wish.length[0][0] + 1)) <= 6
-    part, mark, score = linkers.ranked_on_one(
-        next(iter(mark_contexts(fragment, [_mark(fragment, number)]))), allowed
-    )
-    drawn = np.argsort(-(score + rng.gumbel(size=len(score))), kind="stable")[:_HALVES]
-    queue = deque(
-        _wholes(
-            label(s.text[part[i]], [number, _BETWEEN] if mark[i] == 0 else [_BETWEEN, number]),
-            wholes,
-            fragment,
-            number,
-            others,
-            wish,
-            _rest(wish, int(s.atoms[part[i]]), int(s.rings[part[i]]), int(lengths[part[i]])),
-        )
-        for i in drawn
-    )
-    seen = set()
-    while queue:  # one of each first half in turn
-        source = queue.popleft()
-        text = next(source, None)
-        if text is None:
+    allowed = within(s.atoms, (1, max(wish.atoms[1] - 1, 1))) & (lengths <= most)
+    allowed &= within(s.rings, (0, wish.rings[1]))
+    mark = _mark(fragment, number)
+    part, end, score = linkers.ranked_on_one(mark_contexts(fragment, [mark])[0], allowed)
+    bound = sum(float(wholes.lift(other).max(initial=0.0)) for other in others)
+    pool: list[tuple[float, int, str, str]] = []  # a heap of cost and both halves
+    seen: set[str] = set()
+
+    def taken(limit: float) -> Iterator[Part]:
+        while pool and -pool[0][0] >= limit:
+            cost, _, first, second = heapq.heappop(pool)
+            text = _whole(first, second, number, 1 + len(others), wish)
+            if text is not None and text not in seen and not count_of(wholes, text):
+                seen.add(text)
+                yield Part(text, 0, -cost)
+
+    for i in np.argsort(-score, kind="stable")[:_HALVES]:
+        yield from taken(score[i] + bound)  # nothing later can come before these
+        row = part[i]
+        rest = _rest(wish, int(s.atoms[row]), int(s.rings[row]), int(lengths[row]))
+        first = label(s.text[row], [number, _BETWEEN] if end[i] == 0 else [_BETWEEN, number])
+        begun = joined([fragment, Chem.MolFromSmiles(first)])
+        if begun is None:
             continue
-        queue.append(source)
-        if text not in seen and not count_of(wholes, text):
-            seen.add(text)
-            yield Part(text, 0)
+        here = mark_contexts(begun, [_mark(begun, _BETWEEN)])[0]
+        always = groups.log_mass(here)  # whatever follows on the end of the first half
+        for second in precedented(wholes, [here, *others], rest, _SECONDS, first=number):
+            follows = min(second.score - always, bound)
+            heapq.heappush(pool, (-float(score[i]) - follows, len(pool), first, second.text))
+    yield from taken(-np.inf)
 
 
-def _wholes(
-    first: str,
-    wholes: Lookup,
-    fragment: Chem.Mol,
-    number: int,
-    others: Sequence[Sequence[int]],
-    wish: Wish,
-    rest: Wish,
-) -> Iterator[str]:
-    """``first`` with each of the likeliest second halves, as far as they fit together."""
-    half = Chem.MolFromSmiles(first)
-    begun = joined([fragment, half])
-    if begun is None:
-        return
-    here = mark_contexts(begun, [_mark(begun, _BETWEEN)])[0]
-    for second in precedented(wholes, [here, *others], rest, _SECONDS, first=number):
-        text = second.text.replace(f"[*:{number}]", f"[*:{_BETWEEN}]")
-        whole = joined([half, Chem.MolFromSmiles(text)])
-        if whole is None or wish.keeps_out(whole):
-            continue
-        marks = [_mark(whole, number + j) for j in range(1 + len(others))]
-        if wish.fits(describe_part(whole, marks)):
-            yield Chem.MolToSmiles(whole)
+def _whole(first: str, second: str, number: int, k: int, wish: Wish) -> str | None:
+    """Both halves as one part with ``k`` marks from ``number`` on, if it fits."""
+    second = second.replace(f"[*:{number}]", f"[*:{_BETWEEN}]")
+    whole = joined([Chem.MolFromSmiles(first), Chem.MolFromSmiles(second)])
+    if whole is None or wish.keeps_out(whole):
+        return None
+    marks = [_mark(whole, number + j) for j in range(k)]
+    return Chem.MolToSmiles(whole) if wish.fits(describe_part(whole, marks)) else None
 
 
 def widened(

@@ -12,14 +12,14 @@ import lzma
 import os
 import zipfile
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from molgen.base.whole_files import replacing
+from molgen.base.whole_files import hash_file, replacing
 from molgen.precedent.fragment_counts import Contexts, Section
 from molgen.precedent.fragment_cuts import MOST_MARKS, RADII
 from molgen.precedent.tables import Lookup
@@ -41,6 +41,8 @@ class PrecedentTable:
         >>> table = molgen.build_precedent(["Cc1ccccc1", "Cc1ccncc1", "Cc1ccsc1"], file, least=3)
         >>> table.card["molecules"], len(table.parts(1)), len(table.parts(6))
         (3, 1, 0)
+        >>> len(table.sha256)
+        64
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -62,6 +64,11 @@ class PrecedentTable:
 
     def __repr__(self) -> str:
         return f"PrecedentTable({str(self.path)!r}, {self.card.get('molecules'):,} molecules)"
+
+    @cached_property
+    def sha256(self) -> str:
+        """The file's hash, by which a record names the table."""
+        return hash_file(self.path)
 
     def parts(self, k: int) -> Lookup:
         """All parts with ``k`` marks: groups (1), linkers (2), cores (3 to 6)."""

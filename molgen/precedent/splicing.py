@@ -11,7 +11,8 @@ from rdkit import Chem, rdBase
 
 from molgen.precedent.fragment_cuts import contexts_of
 
-#: What no joined part may bring: aminals, bonds between nitrogens, peroxides and their like.
+#: What no joined part may bring: aminals, bonds between nitrogens, peroxides, alkyl halides and
+#: their like.
 UNWANTED = {
     name: Chem.MolFromSmarts(pattern)
     for name, pattern in {
@@ -22,6 +23,20 @@ UNWANTED = {
         "hydroxylamine": "[NX3;!$(N-[#6]=[O,S]);!$(N-S(=O)=O)]-;!@[OX2]",
         "peroxide": "[#8]-[#8,#16X2]",
         "halogen at a heteroatom": "[F,Cl,Br,I]-[#7,#8,#16X2]",
+        "trifluoromethyl at nitrogen": "[#7]-;!@[CX4](F)(F)F",
+        "halogen on a saturated carbon": "[Cl,Br,I]-[CX4]",
+        "permanent charge at nitrogen": "[#7+;H0;!$([#7+]-[O-]);!$([#7+]=[#7-]);!$([#7+]#*)]",
+        "halogen beside an amine": "[NX3;!a]-;!@[CX4][F,Cl,Br,I]",
+    }.items()
+}
+#: What a part without precedent must not bring either.
+UNPROVEN = UNWANTED | {
+    name: Chem.MolFromSmarts(pattern)
+    for name, pattern in {
+        "aminal in a ring": "[#7;!a]-;@[CX4]-;@[#7;!a]",
+        "hemiaminal in a ring": "[#7;!a]-;@[CX4]-;@[OX2]",
+        "heteroatoms bonded in a ring": "[#7,#8,#16;!a;!$([#16]=O)]-;@[#7,#8,#16;!a;!$([#16]=O)]",
+        "aminonitrile": "[NX3;!a;!$(N-[#6,#16]=O)]-[CX4]C#N",
     }.items()
 }
 
@@ -141,10 +156,14 @@ def _renumbered(mol: Chem.Mol, old: int, new: int | None) -> Chem.Mol:
 
 
 def unwanted(mol: Chem.Mol) -> dict[str, int]:
-    """How often each of ``UNWANTED`` is in ``mol``."""
-    return {name: len(mol.GetSubstructMatches(query)) for name, query in UNWANTED.items()}
+    """How often each of ``UNPROVEN`` is in ``mol``."""
+    return {name: len(mol.GetSubstructMatches(query)) for name, query in UNPROVEN.items()}
 
 
-def is_wanted(mol: Chem.Mol, own: dict[str, int]) -> bool:
-    """Whether ``mol`` has none of ``UNWANTED`` beyond what its parts had of their ``own``."""
-    return all(count <= own[name] for name, count in unwanted(mol).items())
+def is_wanted(mol: Chem.Mol, own: dict[str, int], proven: bool = True) -> bool:
+    """Whether ``mol`` has none of ``UNWANTED`` beyond what its parts had of their ``own``.
+
+    proven: the part that was put in has precedent; else it has none of ``UNPROVEN`` either.
+    """
+    asked = UNWANTED if proven else UNPROVEN
+    return all(len(mol.GetSubstructMatches(q)) <= own[name] for name, q in asked.items())

@@ -20,6 +20,7 @@ from molgen.precedent.limits import within
 
 #: Weight, in occurrences, of what the next smaller radius says.
 PRIOR = (20.0, 10.0, 5.0, 5.0)
+_MOST_LIFTS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,10 @@ class Lookup:
         '*C'
         >>> bool(groups.lift(context)[best.part[0]] > 0)
         True
+        >>> groups.count_on(int(best.part[0]), 0, context[0])
+        3
+        >>> bool(groups.log_mass(context) > 0)
+        True
         >>> part, mark, score = groups.ranked_on_one(context, everything)
         >>> len(part) == len(groups)
         True
@@ -63,6 +68,7 @@ class Lookup:
     def __init__(self, section: Section):
         self.section = section
         self.k = section.k
+        self._lifts: dict[tuple[int, ...], np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.section.text)
@@ -90,6 +96,14 @@ class Lookup:
 
         At each radius the counts are weighed against what the next smaller one says.
         """
+        key = tuple(context)
+        if key not in self._lifts:
+            if len(self._lifts) >= _MOST_LIFTS:
+                self._lifts.pop(next(iter(self._lifts)))
+            self._lifts[key] = self._lift(key)
+        return self._lifts[key]
+
+    def _lift(self, context: tuple[int, ...]) -> np.ndarray:
         lift = np.zeros(len(self.site_count))
         site = np.arange(len(lift))
         above, n_above = self.site_count, float(self.site_count.sum())
@@ -113,6 +127,11 @@ class Lookup:
             site, above, n_above = site[held], below[held], total
         return lift
 
+    def log_mass(self, context: Sequence[int]) -> float:
+        """Log of how many occurrences of all parts together are expected on ``context``."""
+        lift = self.lift(context)[self.site_of].max(axis=1)
+        return float(np.logaddexp.reduce(np.log(self.section.count) + lift))
+
     @cached_property
     def number(self) -> dict[str, int]:
         """The number of each part, by its SMILES."""
@@ -122,6 +141,18 @@ class Lookup:
         """How often the part ``text`` (canonical, marks as ``*``) occurred; 0 for never."""
         at = self.number.get(text)
         return 0 if at is None else int(self.section.count[at])
+
+    def count_on(self, part: int, mark: int, code: int) -> int:
+        """How often a part hung by a mark on atoms like ``code``, surroundings of radius 0."""
+        rows = self.section.contexts[0]
+        at = int(np.searchsorted(rows.code, code))
+        if at == len(rows.code) or rows.code[at] != code:
+            return 0
+        sites = rows.site[rows.offset[at] : rows.offset[at + 1]]
+        site = int(self.site_of[part, mark])
+        place = int(np.searchsorted(sites, site))
+        held = place < len(sites) and sites[place] == site
+        return int(rows.count[rows.offset[at] + place]) if held else 0
 
     def ranked_on_one(
         self, context: Sequence[int], allowed: np.ndarray

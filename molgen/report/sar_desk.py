@@ -52,6 +52,8 @@ class SarDesk:
         >>> desk = molgen.sar(smiles, [5.1, 6.0, ">7", 5.5, 6.5, 7.2, 5.0, 5.9, 6.8, 5.2, 6.1, 6.9])
         >>> desk.groups.sites
         ('R1', 'R2')
+        >>> desk.pairs.table()["transformation"].nunique() == len(desk.pairs.rules)
+        True
         >>> with TemporaryDirectory() as folder:
         ...     print(desk.to_html(folder + "/page.html").name, len(desk.save(folder)) > 5)
         page.html True

@@ -9,6 +9,7 @@ from rdkit import Chem, rdBase
 from molgen.chem.refusals import Refusal
 from molgen.motifs.assembly import to_smiles
 from molgen.motifs.trees import MotifTree
+from molgen.report.drawing import draw
 
 
 class Molecules(list[str]):
@@ -19,6 +20,7 @@ class Molecules(list[str]):
     acceptance: share of proposals that met the conditions asked for.
     precedent: for each molecule of a verb that puts parts together, how often training molecules
         have the part (the rarest of several); 0 for what only the model proposes. Else empty.
+    parts: of each such molecule the part that was put in, with its marks; several joined by dots.
     """
 
     def __init__(
@@ -29,6 +31,16 @@ class Molecules(list[str]):
         self.notes = tuple(notes)
         self.acceptance = 1.0
         self.precedent: tuple[int, ...] = ()
+        self.parts: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """The first 24 molecules drawn, for a notebook."""
+        if not self:
+            return "<p>no molecules</p>"
+        shown = list(self)[:24]
+        known = {"precedent": list(self.precedent[:24])} if self.precedent else None
+        more = f"<p>and {len(self) - len(shown):,} more</p>" if len(self) > len(shown) else ""
+        return f"{draw(shown, scores=known, columns=6, size=(150, 110))}{more}"
 
     @property
     def shares(self) -> dict[str, float]:

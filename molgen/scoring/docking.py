@@ -38,6 +38,19 @@ class Receptor:
         center: Middle of the box, Å.
         size: Edges of the box, Å.
         name: For tables.
+
+    Examples:
+        >>> import molgen
+        >>> molgen.Receptor("nowhere.pdbqt", (0, 0, 0))
+        Traceback (most recent call last):
+        ...
+        ValueError: Cannot read nowhere.pdbqt: No such file or directory.
+        >>> try:
+        ...     molgen.Receptor.named("DRD2000")
+        ...     molgen.Receptor.from_pdb("nowhere.pdb", (0, 0, 0))
+        ... except ValueError:
+        ...     print("no such target, or no such file")
+        no such target, or no such file
     """
 
     path: str
@@ -181,8 +194,17 @@ class Docking:
 
     Examples:
         >>> import molgen
-        >>> molgen.Docking("DRD2", seed=1).receptor  # doctest: +SKIP
-        Receptor(path='...DRD2_target.pdbqt', center=(9.25, 6.167, -7.0), ...)
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> atom = "ATOM      1  C   LIG A   1       6.000   0.000   0.000  1.00  0.00     0.000 C "
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "pocket.pdbqt"
+        ...     _ = file.write_text(atom)
+        ...     docking = molgen.Docking(molgen.Receptor(str(file), (0, 0, 0)), seed=1)
+        ...     print(docking.exhaustiveness, docking([]), docking.dock([]))
+        8 [] []
+        >>> docking.table([]).columns.tolist()
+        ['smiles', 'score', 'isomer', 'problem', 'poses']
     """
 
     receptor: Receptor | str
@@ -201,8 +223,6 @@ class Docking:
                 raise ValueError(f"{name} is at least 1; got {getattr(self, name)}")
         if self.timeout <= 0:
             raise ValueError(f"timeout is seconds above 0; got {self.timeout}")
-        _import("vina")
-        _import("meeko")
 
     def __call__(self, smiles: Sequence[str]) -> list[float]:
         """Minus the score in kcal/mol, so that higher is better; NaN where docking failed."""
@@ -211,6 +231,9 @@ class Docking:
     def dock(self, smiles: str | Iterable[str]) -> list[Docked]:
         """Dock molecules, each in its turn, in the order given."""
         texts = [smiles] if isinstance(smiles, str) else as_smiles_list(smiles)
+        if texts:
+            _import("vina")
+            _import("meeko")
         results: dict[str, Docked] = {}
         waiting = list(dict.fromkeys(texts))
         workers = [_Worker(self) for _ in range(min(count_workers(self.n_jobs), len(waiting)))]

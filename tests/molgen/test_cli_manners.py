@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import molgen
+from benchmarks.molgen import faults
 from molgen.chem.parsing import MAX_SMILES_LENGTH, MoleculeError, canonical, parse
 from molgen.cli import app
 
@@ -150,3 +151,10 @@ def test_extensions_of_smiles_are_read_or_refused():
         parse("CCO |nonsense|")
     with pytest.raises(MoleculeError, match="blank or control character"):
         parse("CCO ethanol")
+
+
+def test_no_fault_ends_in_silence():
+    """One verb and format; ``python -m benchmarks faults`` tries nine verbs and three formats."""
+    results = faults.table(("describe",), (".parquet",))
+    assert len(results) == 6
+    assert not [found for found in results.values() if found.startswith("SILENT")], results

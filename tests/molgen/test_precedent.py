@@ -2,7 +2,7 @@
 
 import gzip
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,16 @@ from rdkit import Chem
 import molgen
 from benchmarks.molgen.precedent import CoreCheck, kept_whole, ways
 from molgen.chem.ring_systems import ring_systems_with_atoms
-from molgen.cli.design import parse_limit, parse_limits
+from molgen.cli.design import parse_limit, parse_limits, write_proposals
+from molgen.generation.exit_vectors import exit_changes
 from molgen.generation.partial_structures import cut_scaffold
 from molgen.motifs.trees import cut_bonds
-from molgen.precedent.files import NAME, PrecedentTable
+from molgen.precedent.composing import composed
+from molgen.precedent.files import NAME, PrecedentTable, shipped_precedent
 from molgen.precedent.fragment_cuts import MOST_ATOMS, contexts_of, read_flat
+from molgen.precedent.proposals import Wish, unnumbered
 from molgen.precedent.splicing import UNWANTED, joined, mark_contexts
+from molgen.provenance import verify
 from tests.molgen.test_motifs import read
 
 DATA = Path(__file__).parents[1] / "data"
@@ -329,3 +333,85 @@ def test_limits_of_the_command_line() -> None:
     for wrong in ("a", "2-4", "1:x"):
         with pytest.raises(ValueError, match="expected for example"):
             parse_limit(wrong, "atoms")
+
+
+# --- the shipped table ----------------------------------------------------------------------------
+def test_a_table_ships_with_its_sources_and_every_model_finds_it() -> None:
+    path = shipped_precedent()
+    assert path is not None and path.stat().st_size < 15e6
+    found = molgen.load_model("moses").precedent
+    assert found is not None and found.path == path
+    assert found.card["molecules"] > 200_000 and "ChEMBL (CC BY-SA 3.0)" in found.card["source"]
+    assert found.parts(1).count_of("*C") > 10_000
+
+
+def test_without_a_table_all_is_the_models_own(small_model) -> None:
+    small_model.precedent = None
+    try:
+        grown = small_model.sample_scaffold("O=C(N[*:1])c1ccccc1", 3)
+        assert not any(grown.precedent)
+        assert small_model.near_table("CCOc1ccccc1", 3)["precedent"].isna().all()
+    finally:
+        del small_model.__dict__["precedent"]
+
+
+def test_parts_put_together_are_ranked_and_new(table) -> None:
+    scaffold = Chem.MolFromSmiles("O=C(N[*:1])c1ccccc1")
+    groups, linkers = table.parts(1), table.parts(2)
+    wish = Wish((4, 9))
+    made = list(islice(composed(linkers, groups, groups, scaffold, 1, [], wish), 40))
+    assert made and len({part.text for part in made}) == len(made)
+    scores = [part.score for part in made]
+    assert scores == sorted(scores, reverse=True)
+    for part in made:
+        assert not table.parts(1).count_of(unnumbered(part.text))
+        assert 4 <= Chem.MolFromSmiles(part.text).GetNumHeavyAtoms() <= 9
+
+
+def test_how_often_a_part_hung_on_such_an_atom(table) -> None:
+    """By counting methyls on aromatic and other carbons with RDKit."""
+    groups = table.parts(1)
+    number = groups.number["*C"]
+    for probe, pattern in (
+        ("[*:1]c1ccccc1", "[CX4H3]-;!@[cX3H0]"), ("[*:1]N(C)C", "[CX4H3]-[NX3H0;+0;!R]")
+    ):  # fmt: skip
+        mol = Chem.MolFromSmiles(probe)
+        ((code, *_),) = mark_contexts(mol, [0])
+        query = Chem.MolFromSmarts(pattern)
+        counted = sum(
+            len(read_flat(s).GetSubstructMatches(query, maxMatches=1000)) for s in MOLECULES
+        )
+        assert groups.count_on(number, 0, code) == counted
+
+
+def test_cores_tell_how_exits_turn_and_move(model) -> None:
+    lead = "Cc1ccc(C(=O)Nc2ccc(F)cc2)cc1"
+    table = model.core_table(lead, "Cc1ccc(C(=O)N)cc1", 4, atoms=(5, 12), own=0.0)
+    assert list(table.columns) == ["smiles", "core", "precedent", "bonds", "angle", "distance"]
+    para, meta = "[*:1]c1ccc([*:2])cc1", "[*:1]c1cccc([*:2])c1"
+    angle, distance = exit_changes(para, meta)
+    assert angle == pytest.approx(60, abs=8) and distance == pytest.approx(0.37, abs=0.15)
+    assert exit_changes(para, "[*:1]C#C[*:2]")[0] < 5  # 180 degrees either way
+    assert exit_changes("[*:1]C", "[*:1]CC") == (0.0, 0.0)
+    drug = "CCOc1ccc(C(=O)NC2CC2)cc1"
+    straight = model.core_table(drug, "c1ccccc1", 5, angle=25, distance=None)
+    assert (straight["angle"] <= 25).all()
+    with pytest.raises(ValueError, match="angle is -5"):
+        model.replace_core(drug, "c1ccccc1", 2, angle=-5)
+
+
+def test_near_tells_the_precedent_of_each_change(model) -> None:
+    found = model.near_table("Cc1ccc(C(=O)NC2CC2)cc1Cl", 30)
+    assert (found["precedent"] >= 0).all() and (found["precedent"] > 0).any()
+
+
+def test_records_name_the_table_and_another_is_refused(model, table, tmp_path) -> None:
+    got = model.link("Fc1ccc([*:1])cc1", "[*:1]N1CCOCC1", 4)
+    arguments = {"a": "Fc1ccc([*:1])cc1", "b": "[*:1]N1CCOCC1", "n": 4}
+    file = tmp_path / "linked.csv"
+    write_proposals(got, file, model, "link", arguments, 0)
+    assert table.sha256 in (tmp_path / "linked.csv.provenance.json").read_text()
+    assert verify(file, model=model).passed
+    other = tmp_path / "other.zip"
+    model.precedent = molgen.build_precedent(MOLECULES[:200], other, least=2)
+    assert "table of precedent at hand" in str(verify(file, model=model))

@@ -243,7 +243,7 @@ def test_any_values_survive_writing_and_reading(tmp_path_factory, values, ending
 def test_digests_of_millions_of_rows_are_packed(tmp_path, monkeypatch):
     """With the limit lowered: readers of Parquet refuse metadata of more than 100 MB."""
     monkeypatch.setattr("molgen.files.provenance_records.MOST_LISTED", 50)
-    monkeypatch.setattr("molgen.provenance._ROWS_AT_ONCE", 40)
+    monkeypatch.setattr("molgen.provenance.verification._ROWS_AT_ONCE", 40)
     table = pd.DataFrame({"smiles": ["C" * (1 + i % 30) for i in range(120)], "x": range(120)})
     for name in ("big.parquet", "big.csv", "big.json"):
         save_table(table, tmp_path / name, record("made"))

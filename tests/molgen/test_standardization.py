@@ -1,6 +1,5 @@
 """Standardising: steps, refusals, options, independence of processes."""
 
-import csv
 import gzip
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from rdkit import Chem
 
 from molgen.chem.parsing import canonical, parse
 from molgen.chem.standardization import standardize
+from molgen.provenance.cases import SALTS
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -109,7 +109,6 @@ def test_several_processes_give_the_same_result():
     assert standardize(smiles, n_jobs=2) == standardize(smiles, n_jobs=1)
 
 
-SALTS = list(csv.DictReader((DATA / "approved_salts.tsv").open(), delimiter="\t"))
 _ACIDS = [
     Chem.MolFromSmarts(s)
     for s in ("[CX3](=O)[OX2H1:1]", "[#15,#16](=O)[OX2H1:1]", "[nH:1]1nnnc1",

@@ -12,6 +12,7 @@ import trial_sim as ts
 from trial_sim.cli import app
 from trial_sim.design.milestones import NotSimulated
 from trial_sim.engine.adapting.conduct import Course
+from trial_sim.exploration.family_error import without_effect
 from trial_sim.exploration.study import read_study
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.plain_bounds import Bounds
@@ -290,6 +291,16 @@ def test_allocation_follows_the_responses():
     assert null.power <= 0.025 + 4 * np.sqrt(0.025 / 1_500)
 
 
+def test_the_share_of_the_control_is_kept_whatever_is_rejected():
+    rule = ts.Rule("n >= 0", ts.Reallocate(by="thompson", control_share=0.3))
+    adaptive = arms_trial("simes", rule, stop="each")
+    effects = {"a": 0.0, "b": 5.0, "c": 14.0}  # c is often rejected at the interim look
+    done = ts.simulate(adaptive, ts.ContinuousResponse(effects, sd=15), 200, seed=3).conducted
+    went_on = done.last_look == 1
+    assert (done.decision[went_on, 0, 2] == 2).mean() > 0.3
+    assert done.shares[went_on, 0, 0] == pytest.approx(0.3)
+
+
 def test_weights_that_are_given_are_kept_from_the_decision_on():
     rule = ts.Rule(Q("n") >= 0, ts.Reallocate({"control": 1, "treatment": 3}))
     adaptive = ts.AdaptiveDesign(
@@ -443,6 +454,16 @@ def test_a_users_function_decides_on_arrays():
     assert seen[0] == ("interim", 30)
     assert np.array_equal(one.conducted.decision, other.conducted.decision)
     assert np.array_equal(one.patients_by_arm, other.patients_by_arm)
+
+    def decide_one(milestone, patients):
+        if milestone != "interim":
+            return []
+        effect = patients.groupby("arm")["response"].mean().drop("control")
+        return [ts.DropArm(arm) for arm in effect.index if arm != effect.idxmax()]
+
+    slow = ts.simulate(adaptive, outcomes, 30, seed=4, decide_one=decide_one)
+    assert np.array_equal(slow.conducted.decision, other.conducted.decision)
+    assert np.array_equal(slow.patients_by_arm, other.patients_by_arm)
     with pytest.raises(ValueError, match="no method holds the type I error"):
         ts.simulate(
             ts.AdaptiveDesign(design(), ts.milestones_of(design())),
@@ -541,6 +562,9 @@ def test_the_error_of_every_configuration_of_nulls(intersection):
         "treatment, treatment in S", "treatment in S"
     ]  # fmt: skip
     assert (table["error"] <= 0.025 + 4 * np.sqrt(0.025 * 0.975 / 300)).all()
+    delayed = ts.PiecewiseExponential(12, breakpoints=[4], hazard_ratio=[1.0, 0.6])
+    none = without_effect(delayed, ("control", "treatment"), ("treatment",))
+    assert none.hazard_ratio == {"treatment": (1.0, 1.0)}
     with pytest.raises(ValueError, match="what no effect is in SampledTimes is not known"):
         ts.family_wise_error(design(), ts.SampledTimes(lambda batch: batch.enrolment), 5)
 

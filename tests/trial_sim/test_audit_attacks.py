@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trial_sim.auditing.compared import distances
 from trial_sim.auditing.compared.exposure import Exposure
 from trial_sim.auditing.compared.intervals import Interval, auc
-from trial_sim.auditing.compared.measure import judge
+from trial_sim.auditing.compared.rules import judge
 from trial_sim.auditing.compared.tables import gower, learn_schema
 from trial_sim.auditing.privacy import attacks, membership
 from trial_sim.auditing.privacy.measures import attack_counts

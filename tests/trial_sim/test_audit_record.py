@@ -1,14 +1,24 @@
 """Verdicts, the report record, JSON and the HTML page."""
 
+import html
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import trial_sim as ts
 from trial_sim.auditing.compared.intervals import Interval, number
-from trial_sim.auditing.compared.measure import COLUMNS, Measure, as_table, judge, not_assessed
+from trial_sim.auditing.compared.measure import (
+    COLUMNS,
+    UNSEEN,
+    Measure,
+    as_table,
+    not_assessed,
+)
+from trial_sim.auditing.compared.rules import RULES, judge, words
 from trial_sim.auditing.page import render
 from trial_sim.auditing.report import AuditReport
 
@@ -38,8 +48,72 @@ def test_traffic_lights(interval, threshold, better, verdict):
 def test_measures_refuse_unknown_rules_and_verdicts():
     with pytest.raises(ValueError, match="better is 'up'"):
         Measure("m", "s", Interval(0, 0, 0), "r", 1.0, "up")
-    with pytest.raises(ValueError, match="verdict is 'blue'"):
-        Measure("m", "s", Interval(0, 0, 0), "r", verdict="blue")
+    with pytest.raises(ValueError, match="is declared as 'at most 0"):
+        Measure("KS distance", "s", Interval(0, 0, 0), "r", 0.2, "low")
+
+
+def test_a_line_without_numbers_takes_its_declared_rule():
+    line = Measure("subgroup curve gap / band", "s", Interval(1.95, 1, 3), "r")
+    assert (line.threshold, line.better, line.red, line.verdict) == (1.0, "low", 1.9, "red")
+    draw = replace(line, informs=True)
+    assert draw.verdict == "grey" and draw.threshold is None
+
+
+def test_rules_read_as_they_are_applied():
+    """From the words alone, parsed back, follows the verdict: of every rule in numbers."""
+    rng = np.random.default_rng(0)
+    for name, rule in RULES.items():
+        if isinstance(rule.threshold, str) or isinstance(rule.red, str):
+            continue
+        side, number_, after = re.fullmatch(
+            r"(at most|at least|within ±) ?([\d.]+); red (.*)", rule.words
+        ).groups()
+        limit = float(number_)
+        for estimate in [*rng.normal(limit, 0.3 * limit + 0.1, 20), -2 * limit, 3 * limit]:
+            half = rng.uniform(0, 0.5 * limit + 0.01)
+            found = Measure(name, "s", Interval(estimate, estimate - half, estimate + half), "r")
+            low, high = estimate - 1.68 * half, estimate + 1.68 * half
+            if not after.startswith("if the 99.9 %"):
+                low = high = estimate
+            beyond = limit if after.startswith("if") else float(after.split()[-1].strip("±"))
+            kept, broken = {
+                "at most": (estimate <= limit, low > beyond),
+                "at least": (estimate >= limit, high < beyond),
+                "within ±": (abs(estimate) <= limit, low > beyond or high < -beyond),
+            }[side]
+            wanted = "green" if kept else "red" if broken else "amber"
+            assert found.verdict == wanted, (name, rule.words, found.interval)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_every_page_shows_the_rule_that_was_applied(copies):
+    trial = ts.load_trial("gehan")
+    fitted = ts.fit(trial, "relapse", model="weibull", covariate_model="bootstrap", seed=0)
+    made = trial if copies else fitted.sample_trial(seed=1)
+    audited = ts.audit(trial, made, endpoint="relapse", seed=0)
+    page = html.unescape(render(audited))
+    assert page.index("Attacked: the synthetic table.") < page.index("Summary")
+    for row in audited.table.to_dict("records"):
+        interval = (row["estimate"], row["lower"], row["upper"])
+        threshold = None if np.isnan(row["threshold"]) else row["threshold"]
+        assert row["verdict"] == judge(interval, threshold, row["better"], row["red"]), row
+        said = words(row["better"], row["threshold"], row["red"])
+        assert bool(said) == (threshold is not None) and said in page
+        rule = RULES.get(row["measure"])
+        assert rule is not None or threshold is None, row["measure"]
+        if threshold is not None and isinstance(rule.threshold, float):
+            assert threshold == rule.threshold and row["better"] == rule.better
+    assert audited.verdict == ("failed" if copies else "privacy not assessed")
+    assert not copies or not audited.passed
+
+
+def test_a_verdict_is_green_only_where_privacy_was_judged_and_faults_would_have_shown():
+    attacked = Measure("membership inference AUC", "distance", Interval(0.5, 0.4, 0.6), "r")
+    hidden = Measure("effect lost", "e", Interval(0, -2, 2), f"{UNSEEN}: too few", informs=True)
+    assert report(attacked).verdict == "passed"
+    assert report(attacked, hidden).verdict == "could not have seen"
+    assert "could not have seen: effect lost [e]" in repr(report(attacked, hidden))
+    assert report(hidden).verdict == "privacy not assessed"
 
 
 def report(*measures):
@@ -59,7 +133,7 @@ def test_a_report_fails_by_its_red_measures_only():
     assert failed.failures["subject"].tolist() == ["sex <b>"]
     assert list(failed.table.columns) == ["section", *COLUMNS]
     assert "FAILED" in repr(failed) and "sex <b>" in repr(failed)
-    assert "passed" in repr(report(good))
+    assert "passed" not in repr(report(good))  # privacy was not assessed
     assert failed.counts().loc["fidelity"].to_dict() == {
         "green": 1,
         "amber": 0,

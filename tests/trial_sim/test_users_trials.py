@@ -138,7 +138,7 @@ def test_rmst_and_milestone_beyond_the_follow_up():
 def test_looks_beyond_the_fitted_horizon_warn_in_both_units():
     fitted = ts.fit(ts.load_trial("colon"), "death", model="cox", covariate_model="bootstrap")
     outcomes = fitted.outcomes(control="Obs", treatment="Lev+5FU")
-    assert "times in months, fitted in days, followed for 109.4 months" in repr(outcomes)
+    assert "times in months, fitted in days, followed for 111.7 months" in repr(outcomes)
     design = ts.Design(
         arms={"control": 1, "treatment": 1}, n_patients=100, accrual=ts.Accrual(rate=20.0),
         looks=ts.CalendarLooks([80.0]), test="logrank",
@@ -147,5 +147,5 @@ def test_looks_beyond_the_fitted_horizon_warn_in_both_units():
         warnings.simplefilter("error")
         ts.simulate(design, outcomes, n_trials=5, seed=1)
     days = dataclasses.replace(design, looks=ts.CalendarLooks([2400.0]))
-    with pytest.warns(UserWarning, match=r"month 2400.0, .* 109.4 months \(3329 days\)"):
+    with pytest.warns(UserWarning, match=r"month 2400.0, .* 111.7 months \(3400 days\)"):
         ts.simulate(days, outcomes, n_trials=5, seed=1)

@@ -382,7 +382,9 @@ class FittedTrial:
     def save(self, path: str | Path, allow_copies: bool = False) -> Path:
         """Save to one file, without rows of patients (and without pickle).
 
-        The file is as secret as the trial: margins hold exact values, many of one patient alone.
+        No number in it is one patient's: it holds values that five or more share, means of five or
+        more neighbours, intervals of time with their events. Names of levels are told, whoever has
+        them. `trial_sim.audit` of the path attacks the file.
 
         Raises:
             ValueError: the bootstrap holds the patients themselves and ``allow_copies`` is false.

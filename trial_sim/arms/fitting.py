@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from trial_sim.arms.differential_privacy import private_fit
 from trial_sim.arms.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.covariates.conditions import sample_codes
-from trial_sim.covariates.encoding import encode
+from trial_sim.covariates.encoding import encode, off_grid, told_columns
 from trial_sim.covariates.relations import Related
 from trial_sim.covariates.selection import fit_generator
 from trial_sim.data.column_checks import plain, type_name
@@ -125,8 +126,9 @@ def fit(
     if stratify_by is None and not isinstance(record, Joint):
         registry.check(record, str(model))
     base = trial.baseline
-    columns = schema.columns
-    codes = encode(base, columns)
+    codes = encode(base, schema.columns)
+    columns = told_columns(codes, schema.columns)
+    schema = replace(schema, columns=columns)
     generator, compared = fit_generator(
         codes, columns, covariate_model, int(seed), trial.constraints
     )
@@ -150,6 +152,9 @@ def fit(
     features = FeatureMap.fit(codes, columns, use)
     check_modifiers(features, treatment_by)
     reference = sample_codes(generator, REFERENCE, stream(seed, 3), generator.draw(None))
+    for k, column in enumerate(columns):
+        if not column.discrete:
+            reference[:, k] = off_grid(reference[:, k], column)
     data = FitData(
         schema,
         record,

@@ -6,6 +6,7 @@ The modules, in the order in which data flows:
     fidelity/      margins, associations, effects, balance
     utility/       training on synthetic, replication, refits, error rates
     privacy/       the attacks, and what they find beside a control
+    power          the smallest fault that an audit of these sizes would catch
     report, figures, plots, page    the report; the data behind its plots; its HTML page
     two_tables, fitted_arms         the audits themselves
 """

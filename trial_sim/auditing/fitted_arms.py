@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from trial_sim.auditing.fidelity.balance import balance
 from trial_sim.auditing.fidelity.effects import effect_replication
 from trial_sim.auditing.fidelity.measures import fidelity
 from trial_sim.auditing.figures import figure_data
+from trial_sim.auditing.power import caught_from
 from trial_sim.auditing.privacy.copied_baselines import copied_baselines
 from trial_sim.auditing.privacy.measures import (
     attack_counts,
@@ -26,6 +28,7 @@ from trial_sim.auditing.privacy.membership_measures import (
     membership_scores,
     shadow_measures,
 )
+from trial_sim.auditing.privacy.shared_files import exact_measure, file_measures
 from trial_sim.auditing.privacy.small_cells import small_cells
 from trial_sim.auditing.report import AuditReport
 from trial_sim.auditing.utility.error_rates import error_rates
@@ -34,6 +37,7 @@ from trial_sim.auditing.utility.refits import (
     Refit,
     exposures,
     fold_refits,
+    numbers_of_patients,
     shadow_scores,
     utility_splits,
 )
@@ -41,6 +45,12 @@ from trial_sim.auditing.utility.replication import replication
 from trial_sim.auditing.utility.train_synthetic_test_real import utility
 from trial_sim.data.trial import Trial
 
+ONE_DRAW = (
+    "effect bias, in real standard errors",
+    "effect lost",
+    "sign agreement",
+    "effect can be estimated",
+)
 SMALL = 400  # up to so many patients the attacks are averaged over all repeats of the folds
 
 
@@ -53,6 +63,7 @@ def audit_fitted(
     n_repeats: int = 4,
     n_trials: int = 100,
     n_null: int = 400,
+    path: str | Path | None = None,
 ) -> AuditReport:
     """Audit a generator with full knowledge of it.
 
@@ -70,12 +81,15 @@ def audit_fitted(
         n_repeats: repeats of the folds with a new division; three or more make shadow models.
         n_trials: synthetic trials for effect replication.
         n_null: synthetic trials for each error rate.
+        path: the file that the model was read from, which is then attacked as it is.
 
     Raises:
         ValueError: when a number is out of range, or the trials cannot be compared.
     """
     with one_thread():
-        return _audit_fitted(fitted, real, seed, endpoint, n_folds, n_repeats, n_trials, n_null)
+        return _audit_fitted(
+            fitted, real, seed, endpoint, n_folds, n_repeats, n_trials, n_null, path
+        )
 
 
 def _audit_fitted(
@@ -87,6 +101,7 @@ def _audit_fitted(
     n_repeats: int,
     n_trials: int,
     n_null: int,
+    path: str | Path | None,
 ) -> AuditReport:
     least = (("n_folds", n_folds, 2), ("n_repeats", n_repeats, 1), ("n_trials", n_trials, 0))
     for name, value, low in (*least, ("n_null", n_null, 0)):
@@ -101,11 +116,25 @@ def _audit_fitted(
     splits = {name: utility_splits(comparison, folds, name) for name in comparison.real.endpoints}
     about = describe(comparison, f"fitted model, {len(refits)} repeats of {n_folds} folds")
     about["model"] = repr(fitted)
+    parts = ["the synthetic table", f"tables of {sum(map(len, refits))} refits"]
+    if path is not None:
+        parts.append(f"the file {Path(path).name}")
+    files = sum(r.file is not None for r in folds)
+    if files:
+        parts.append(f"the saved files of {files} refits")
+    # over the folds every patient is unseen once
+    about["caught"] = caught_from(comparison, effects, real.n_patients if folds else 0)
+    about["attacked"] = f"Attacked: {', '.join(parts)}."
     return AuditReport(
         fidelity=as_table(fidelity(comparison)),
         effects=effects,
         utility=as_table(utility(comparison, splits if folds else None)),
-        privacy=as_table(privacy_of(comparison, refits)),
+        privacy=as_table(
+            [
+                *privacy_of(comparison, refits),
+                *exact_measure(fitted, path, numbers_of_patients(comparison)),
+            ]
+        ),
         error_rates=as_table(error_rates(fitted, comparison, n_null)),
         balance=as_table(balance(comparison)),
         figures=figure_data(comparison, effects),
@@ -116,18 +145,31 @@ def _audit_fitted(
 def softened(single: list[Measure], repeated: list[Measure]) -> list[Measure]:
     """Effects of the one trial shown, where many trials tell more than it.
 
-    A red bias of that trial becomes amber where the mean over many trials is not red: one draw in
-    a hundred of a faithful generator lies so far out.
+    Where the mean over many trials is judged, the one trial is a draw: its lines lose their rule
+    and say so, and the cause of a fault stands in one line. The subgroups of a contrast stand by
+    their rule unless the draw itself is far off, which moves all of them at once.
     """
-    sound = {
+    judged = {
         m.subject
         for m in repeated
-        if m.measure.startswith("mean effect bias") and m.verdict in ("green", "amber")
+        if m.measure.startswith("mean effect bias") and m.verdict != "grey"
     }
-    return [
-        replace(m, verdict="amber") if m.verdict == "red" and m.subject in sound else m
+    far = {
+        m.subject
         for m in single
-    ]
+        if m.measure.startswith(("effect bias", "effect lost")) and m.verdict in ("amber", "red")
+    }
+    out = []
+    for m in single:
+        whole = m.subject in judged and m.measure in ONE_DRAW
+        part = m.measure.startswith("subgroup") and any(
+            s.startswith(m.subject.split(", ")[0]) for s in judged & far
+        )
+        if whole or part:
+            said = f"One draw, judged over many trials in 'mean effect bias': {m.reading}"
+            m = replace(m, informs=True, reading=said)
+        out.append(m)
+    return out
 
 
 def privacy_of(comparison: Comparison, refits: list[list[Refit]]) -> list[Measure]:
@@ -165,4 +207,6 @@ def privacy_of(comparison: Comparison, refits: list[list[Refit]]) -> list[Measur
     else:
         why = f"{len(refits)} repeats of the folds were refitted; three are needed"
         out.append(not_assessed("membership inference AUC", "shadow models", why))
+    found = [r.file for r in folds if r.file is not None]
+    out += file_measures(found, comparison.real.n_patients)
     return [*out, *small_cells(comparison, tables)]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from trial_sim.auditing import plots
 from trial_sim.auditing.compared.intervals import interval, number
+from trial_sim.auditing.compared.rules import words
 
 if TYPE_CHECKING:
     from trial_sim.auditing.report import AuditReport
@@ -30,7 +31,6 @@ INTRODUCTIONS = {
     "and under the fitted effect?",
     "balance": "Are subgroups present in their real shares, and as faithful as the whole?",
 }
-RULES = {"low": "at most", "high": "at least", "zero": "within ±", "": ""}
 
 
 def write_html(report: AuditReport, path: str | Path) -> Path:
@@ -53,6 +53,10 @@ def render(report: AuditReport) -> str:
     )
     return environment.get_template("audit.html").render(
         passed=report.passed,
+        verdict=report.verdict,
+        attacked=report.attacked,
+        caught=report.about.get("caught", []),
+        unseen=rows_of(report.unseen),
         about=report.about,
         facts=facts(report.about),
         counts=[
@@ -110,7 +114,6 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a table of measures as texts and sort keys, the worst first."""
     out = []
     for row in table.to_dict("records"):
-        threshold = "" if math.isnan(row["threshold"]) else number(row["threshold"])
         out.append(
             {
                 "section": row.get("section", ""),
@@ -124,9 +127,7 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
                 "width": sort_key(row["upper"] - row["lower"]),
                 "control": number(row["control"]),
                 "control_key": sort_key(row["control"]),
-                "rule": f"{RULES[row['better']]} {threshold}".replace("± ", "±").strip()
-                if threshold
-                else "",
+                "rule": words(row["better"], row["threshold"], row["red"]),
                 "reading": row["reading"],
             }
         )

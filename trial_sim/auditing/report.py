@@ -10,7 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from trial_sim.auditing.compared.measure import COLUMNS, SECTIONS, VERDICTS, _scalar, as_table
+from trial_sim.auditing.compared.measure import (
+    COLUMNS,
+    SECTIONS,
+    UNSEEN,
+    VERDICTS,
+    _scalar,
+    as_table,
+)
+from trial_sim.auditing.compared.rules import words
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +29,8 @@ class AuditReport:
 
     Args:
         fidelity, effects, utility, privacy, error_rates, balance: DataFrames with the columns
-            measure, subject, estimate, lower, upper, control, threshold, better, verdict, reading.
+            measure, subject, estimate, lower, upper, control, threshold, better, red, verdict,
+            reading.
         figures: aggregate data behind the plots, by name.
         about: sizes, seed, endpoints and notes (what was compared and how).
 
@@ -32,6 +41,8 @@ class AuditReport:
         >>> report = ts.audit(trial, fitted.sample_trial(seed=1), endpoint="relapse", seed=0)
         >>> list(report.table)[:2], report.passed == (len(report.failures) == 0)
         (['section', 'measure'], True)
+        >>> report.verdict  # two tables without a hold-out
+        'failed'
         >>> list(report.counts())
         ['green', 'amber', 'red', 'grey']
         >>> sorted(report.to_dict())[:2]
@@ -70,8 +81,33 @@ class AuditReport:
 
     @property
     def passed(self) -> bool:
-        """True when no measure is red."""
+        """True when no measure is red. Whether privacy was assessed at all, see `verdict`."""
         return len(self.failures) == 0
+
+    @property
+    def verdict(self) -> str:
+        """ "failed"; "privacy not assessed" where nothing is red but no attack could tell members
+        from unseen patients; "could not have seen" where a fault that is asked for would have been
+        hidden by these sizes (see `unseen`); else "passed"."""
+        if not self.passed:
+            return "failed"
+        lines = self.table
+        asked = lines[lines["measure"] == "membership inference AUC"]
+        if not (asked["verdict"] != "grey").any():
+            return "privacy not assessed"
+        return "could not have seen" if len(self.unseen) else "passed"
+
+    @property
+    def unseen(self) -> pd.DataFrame:
+        """The lines whose fault this audit would have found in fewer than nine of ten cases."""
+        table = self.table
+        hidden = table["reading"].str.startswith(UNSEEN) & (table["verdict"] == "grey")
+        return table[hidden].reset_index(drop=True)
+
+    @property
+    def attacked(self) -> str:
+        """What was attacked, the first line of the page."""
+        return str(self.about.get("attacked", "Attacked: the synthetic table."))
 
     def counts(self) -> pd.DataFrame:
         """Number of measures by section and verdict."""
@@ -83,9 +119,10 @@ class AuditReport:
     def __repr__(self) -> str:
         about = self.about
         lines = [
-            f"AuditReport: {'passed' if self.passed else 'FAILED'}"
+            self.attacked,
+            f"AuditReport: {'FAILED' if not self.passed else self.verdict}"
             f" ({about.get('n_real', '?')} real, {about.get('n_synthetic', '?')} synthetic patients"
-            f"; {about.get('mode', 'two tables')})"
+            f"; {about.get('mode', 'two tables')})",
         ]
         for section, row in self.counts().iterrows():
             lines.append(
@@ -96,8 +133,11 @@ class AuditReport:
         for _, red in failures.head(8).iterrows():
             lines.append(
                 f"  red: {red['measure']} [{red['subject']}] = {red['estimate']:.3g}"
-                f" ({red['lower']:.3g} to {red['upper']:.3g}), rule {red['threshold']:.3g}"
+                f" ({red['lower']:.3g} to {red['upper']:.3g}),"
+                f" rule: {words(red['better'], red['threshold'], red['red'])}"
             )
+        for _, line in self.unseen.iterrows():
+            lines.append(f"  could not have seen: {line['measure']} [{line['subject']}]")
         if len(failures) > 8:
             lines.append(f"  … and {len(failures) - 8} more: see .failures")
         return "\n".join(lines)
@@ -118,6 +158,8 @@ class AuditReport:
 
         return {
             "passed": self.passed,
+            "verdict": self.verdict,
+            "attacked": self.attacked,
             "about": self.about,
             **{name: plain(getattr(self, name)) for name in SECTIONS},
             "figures": {name: plain(frame) for name, frame in self.figures.items()},

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from trial_sim.arms.fitted import load_fitted
 from trial_sim.auditing.compared.comparison import compare, describe, one_thread
 from trial_sim.auditing.compared.measure import as_table, not_assessed
 from trial_sim.auditing.fidelity.balance import balance
 from trial_sim.auditing.fidelity.effects import effect_replication
 from trial_sim.auditing.fidelity.measures import fidelity
 from trial_sim.auditing.figures import figure_data
+from trial_sim.auditing.power import caught_from
 from trial_sim.auditing.privacy.measures import privacy
 from trial_sim.auditing.report import AuditReport
 from trial_sim.auditing.utility.train_synthetic_test_real import utility
 from trial_sim.data.trial import Trial
+
+ATTACKED_TABLE = "Attacked: the synthetic table."
+HELD_OUT = "with the hold-out as control"
 
 
 def audit(
@@ -32,7 +38,9 @@ def audit(
         real: the training data.
         synthetic: the synthetic trial, with the real one's columns and arms; or a fitted trial
             (anything with ``refit`` and ``sample_trial``), which is then audited with refits,
-            shadow models and error rates (see :func:`.fitted.audit_fitted`).
+            shadow models and error rates (see :func:`.fitted.audit_fitted`); or the path of a
+            saved one, which is then attacked itself, too. The page's first line says what was
+            attacked.
         holdout: real patients that the maker of the synthetic trial never saw. They make the
             controls of the privacy attacks sharp and membership inference possible.
         endpoint: one endpoint, or None for all that both trials have.
@@ -64,8 +72,10 @@ def _audit(
     holdout: Trial | None,
     endpoint: str | None,
     seed: int,
-    options: dict[str, int],
+    options: dict[str, Any],
 ) -> AuditReport:
+    if isinstance(synthetic, str | Path):
+        options, synthetic = {**options, "path": synthetic}, load_fitted(synthetic)
     if hasattr(synthetic, "refit") and hasattr(synthetic, "sample_trial"):
         from trial_sim.auditing.fitted_arms import audit_fitted
 
@@ -88,7 +98,15 @@ def _audit(
         error_rates=as_table([not_assessed("error rates after synthesis", "all", why)]),
         balance=as_table(balance(comparison)),
         figures=figure_data(comparison, effects),
-        about=describe(comparison, "two tables" if holdout is None else "two tables and hold-out"),
+        about=describe(comparison, "two tables" if holdout is None else "two tables and hold-out")
+        | {
+            "attacked": ATTACKED_TABLE
+            if holdout is None
+            else f"{ATTACKED_TABLE[:-1]}, {HELD_OUT}.",
+            "caught": caught_from(
+                comparison, effects, 0 if holdout is None else holdout.n_patients
+            ),
+        },
     )
 
 

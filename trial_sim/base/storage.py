@@ -19,7 +19,7 @@ import pandas as pd
 from trial_sim.base.output_places import replacing
 
 FORMAT = "digital-double fitted trial"
-VERSION = 4
+VERSION = 5
 LARGEST = 1024**3  # bytes in a file once decompressed: a few kilobytes of zip can hold terabytes
 _REGISTRY: dict[str, type] = {}
 T = TypeVar("T", bound=type)
@@ -100,6 +100,19 @@ def read(path: str | Path) -> Any:
     Raises:
         ValueError: no such file, a damaged file, or one that this package did not write.
     """
+    arrays, tree = read_arrays(path)
+    try:
+        return unpack(tree, arrays)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{str(path)!r} is no sound saved model: {error}") from error
+
+
+def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], Any]:
+    """The arrays of a file that `write` saved and the JSON tree that says what they are.
+
+    Raises:
+        ValueError: as `read`.
+    """
     path = Path(path)
     if not path.exists():
         raise ValueError(f"no file {str(path)!r}")
@@ -121,7 +134,7 @@ def read(path: str | Path) -> Any:
             raise ValueError(
                 f"it was written by an old version (format {tree['version']}), fit the trial again"
             )
-        return unpack(tree["value"], arrays)
+        return arrays, tree["value"]
     except (
         ValueError,
         KeyError,

@@ -58,7 +58,7 @@ def fit(
     ] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Fit a real trial and save the model (a file as secret as the trial).
+    """Fit a real trial and save the model (a file without any one patient's values).
 
     Example:
 

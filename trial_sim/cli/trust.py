@@ -1,12 +1,15 @@
-"""Command ``qualify``: whether this installation may be trusted."""
+"""Commands ``qualify`` and ``doctor``: whether this installation may be trusted."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import trial_sim
+from trial_sim.base.doctor import examine, in_words
 from trial_sim.cli.app import app
 from trial_sim.cli.arms import plain_errors
 from trial_sim.qualification import qualify
@@ -44,3 +47,32 @@ def qualify_command(
         typer.echo(made.printed)
     if not made.passed:
         raise typer.Exit(1)
+
+
+@app.command("doctor")
+@plain_errors
+def doctor_command() -> None:
+    """Say what is missing or broken in this installation; exit code 1 if anything is.
+
+    Python, packages and their versions, files of this package, places to write, what the
+    operating system lacks, and the other package called molgen on PyPI.
+
+    Example:
+
+      trial-sim doctor
+    """
+    home = Path(trial_sim.__file__).parent
+    files = {
+        "data/**/*.csv*": "built-in trials",
+        "templates/*.html*": "pages",
+        "qualification/values/*.json": "values of `trial-sim qualify`",
+    }
+    found = examine(home, files, {"compiled kernels": _kernels(home)})
+    typer.echo(in_words(found))
+    if any(finding.kind == "wrong" for finding in found):
+        raise typer.Exit(1)
+
+
+def _kernels(home: Path) -> Path:
+    """The folder in which numba keeps compiled kernels."""
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or home / "__pycache__")

@@ -3,21 +3,22 @@
 The method of synthpop (Nowok, Raab and Dibben 2016), with four changes: gaps are drawn by a tree
 of their own, numbers are smoothed within their leaf (see `smoothing`), values that few patients
 share are blurred, and the leaf weights can be drawn from their posterior (a Bayesian bootstrap
-within each leaf). A fitted generator holds, for each leaf,
-the values of one column in no order: no row of the table can be read from it.
+within each leaf). The trees are grown on, and cut at, values that may be told (see
+`encoding.told`), and a leaf holds means of at least five patients: no patient's own number and no
+row of the table can be read from a fitted generator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from trial_sim.base.storage import storable
-from trial_sim.covariates.encoding import blur_rare, support_of
-from trial_sim.covariates.smoothing import leaf_scores, smoothed
+from trial_sim.covariates.encoding import blur_rare, told
+from trial_sim.covariates.smoothing import leaf_scores, smoothed, told_scores
 from trial_sim.data.schema import Column
 
 Allowed = Mapping[str, Callable[[np.ndarray], np.ndarray]]
@@ -36,7 +37,8 @@ class Tree:
     Attributes:
         left, right: (n_nodes,) int32 children, -1 in a leaf; feature: (n_nodes,) int32;
         threshold: (n_nodes,) float64, "go left if at or below".
-        start, stop: (n_nodes,) int32 range of a leaf in ``values`` (n,) float64.
+        start, stop: (n_nodes,) int32 range of a leaf in ``values`` (n,) float64: codes of levels,
+            of numbers `told_scores` in a fitted generator.
     """
 
     left: np.ndarray
@@ -141,6 +143,9 @@ class SequentialCart:
         value_trees: list[Tree | None] = []
         gap_trees: list[Tree | None] = []
         predictors = np.empty((len(codes), 0))
+        found = [told(codes[:, k], c) for k, c in enumerate(columns)]
+        supports = tuple(support for support, _ in found)
+        codes = np.column_stack([became for _, became in found]) if found else codes
         for k, column in enumerate(columns):
             gaps = np.isnan(codes[:, k])
             gap_tree = (
@@ -153,10 +158,11 @@ class SequentialCart:
             if seen.any():
                 nominal = column.kind == "categorical"
                 tree = grow(predictors[seen], codes[seen, k], nominal, size, prune, seed)
+                if not column.discrete and len(supports[k]) >= 3:
+                    tree = replace(tree, values=told_scores(tree, supports[k]))
             value_trees.append(tree)
             gap_trees.append(gap_tree)
             predictors = np.column_stack([predictors, *as_predictors(codes[:, k], column)])
-        supports = tuple(support_of(codes[:, k]) for k in range(len(columns)))
         return cls(tuple(columns), tuple(value_trees), tuple(gap_trees), supports)
 
     def draw(self, rng: np.random.Generator | None) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -227,8 +233,8 @@ class SequentialCart:
         assert tree is not None  # callers ask for columns that have values
         drawn = tree.draw(leaf, weights, rng)[0]
         if column.discrete or len(support) < 3:
-            return drawn
-        scores = leaf_scores(tree.values, tree.start, tree.stop, support)
+            return blur_rare(drawn, column, support, rng)
+        scores = leaf_scores(tree, support)
         return blur_rare(smoothed(drawn, leaf, scores, support, rng), column, support, rng)
 
     def _kept(

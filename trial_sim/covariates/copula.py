@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from trial_sim.base.storage import storable
-from trial_sim.covariates.encoding import blur_rare, support_of
+from trial_sim.covariates.encoding import blur_rare, told
 from trial_sim.data.schema import Column
 
 CHANCE = 6.0  # chi-square up to which a correlation may be chance
@@ -69,7 +69,7 @@ def hermite_coefficients(codes: np.ndarray) -> np.ndarray:
     The function is a step for each distinct value of ``codes`` (n,); the coefficients are those of
     the normalised Hermite polynomials from the first up, zero for a column of one value.
     """
-    counts = support_of(codes)[:, 1]
+    counts = np.unique(codes[~np.isnan(codes)], return_counts=True)[1].astype(float)
     if len(counts) < 2:
         return np.zeros(TERMS)
     upto = np.cumsum(counts)
@@ -153,7 +153,7 @@ class GaussianCopula:
     """Margins and a latent correlation.
 
     Attributes:
-        supports: per column, (m, 2) distinct values and counts, of levels by their place.
+        supports: per column, (m, 4) of `told`, of levels by their place.
         gaps: share of gaps, (n_columns,). places: see `level_places`.
         correlation: (d, d), d = columns, then columns with gaps; n_rows: patients fitted.
     """
@@ -191,7 +191,7 @@ class GaussianCopula:
         correlation = shrunk(correlation, np.maximum(n * both, 1.0))
         coefficients = np.array([hermite_coefficients(x) for x in held])
         correlation = latent_correlation(correlation, coefficients)
-        supports = tuple(support_of(codes[:, k]) for k in range(len(columns)))
+        supports = tuple(told(codes[:, k], c)[0] for k, c in enumerate(columns))
         return cls(tuple(columns), supports, gaps, nearest_correlation(correlation), n, places)
 
     def draw(self, rng: np.random.Generator | None) -> tuple[list[np.ndarray], np.ndarray]:

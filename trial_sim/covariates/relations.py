@@ -18,8 +18,10 @@ import numpy as np
 from scipy.special import gammaln
 
 from trial_sim.base.storage import storable
+from trial_sim.covariates.encoding import told, told_columns
 from trial_sim.data.constraints import parse
 from trial_sim.data.schema import Column, decimals, grid_step
+from trial_sim.numerics.told import TOGETHER, roundest
 
 BY_CHANCE = 1e-6  # probability below which a relation is no chance finding
 FEW_LEVELS = 12  # levels up to which columns are searched for combinations that never occur
@@ -35,22 +37,21 @@ class Determined:
     """Column ``target`` follows from column ``source``.
 
     Attributes:
-        values: (m,) ascending source codes; results: (m,) the target's code for them; a code in
-            between takes that of the nearest. at_gap: the target's code where the source is a gap.
+        cuts: (m - 1,) rising source codes; results: (m,) the target's code up to the first cut,
+            to the second, and so on. at_gap: the target's code where the source is a gap.
     """
 
     target: int
     source: int
-    values: np.ndarray
+    cuts: np.ndarray
     results: np.ndarray
     at_gap: float
 
     def of(self, source: np.ndarray) -> np.ndarray:
         """The target's codes (n,) for source codes (n,)."""
-        if not len(self.values):
+        if not len(self.results):
             return np.full(len(source), self.at_gap)
-        middle = (self.values[1:] + self.values[:-1]) / 2
-        place = np.searchsorted(middle, np.nan_to_num(source, nan=self.values[0]), side="left")
+        place = np.searchsorted(self.cuts, np.nan_to_num(source, nan=-np.inf), side="left")
         return np.where(np.isnan(source), self.at_gap, self.results[place])
 
 
@@ -72,15 +73,44 @@ class Fitting:
     number moved to where it fits.
 
     Attributes:
-        targets: (k,) columns. values, counts: (m,) numbers seen and their patients; results:
-            (m, k) codes of the targets for them.
+        targets: (k,) columns. cuts: (r - 1,) rising numbers; results: (r, k) codes of the targets
+            up to the first, to the second, and so on. values, counts: (m,) numbers that may be
+            told, and their patients; run: (m,) between which cuts they lie.
     """
 
     source: int
     targets: tuple[int, ...]
+    cuts: np.ndarray
+    results: np.ndarray
     values: np.ndarray
     counts: np.ndarray
-    results: np.ndarray
+    run: np.ndarray
+
+    @classmethod
+    def of(
+        cls, source: int, targets: tuple[int, ...], x: np.ndarray, table: np.ndarray, column: Column
+    ) -> Fitting:
+        """From the numbers x (n,) without gaps and the codes (n, k) of the targets."""
+        order = np.argsort(x, kind="stable")
+        x, table = x[order], table[order]
+        change = np.flatnonzero((~_same(table[1:], table[:-1])).any(axis=1)) + 1
+        cuts = np.array([roundest(x[k - 1], x[k]) for k in change])
+        values, counts, run = [], [], []
+        for r, rows in enumerate(np.split(np.arange(len(x)), change)):
+            support, _ = told(x[rows], column)
+            if len(rows) < TOGETHER:  # a place of the run, whoever is in it
+                ends = [cuts[r - 1]] if r else []
+                ends += [cuts[r]] if r < len(cuts) else []
+                aside = column.step or 10.0**-column.decimals
+                away = -aside if not r else aside if r == len(cuts) else 0.0
+                support = np.array([[np.mean(ends or [support[:, 0].mean()]) + away, len(rows), 0]])
+            values += support[:, 0].tolist()
+            counts += support[:, 1].tolist()
+            run += [r] * len(support)
+        first = np.r_[0, change]
+        return cls(
+            source, targets, cuts, table[first], np.array(values), np.array(counts), np.array(run)
+        )
 
     def moved(self, codes: np.ndarray) -> np.ndarray:
         """(n,) numbers of the table ``codes`` (n, n_columns): those that do not fit their levels
@@ -90,16 +120,19 @@ class Fitting:
         rank = upto[np.clip(np.searchsorted(self.values, x), 0, len(upto) - 1)]
         spread = np.mod((np.arange(len(x)) + 0.5) * 0.618034, 1.0)
         rank = np.where(np.isnan(x), spread, rank)
-        middle = (self.values[1:] + self.values[:-1]) / 2
-        now = self.results[np.searchsorted(middle, np.nan_to_num(x, nan=self.values[0]))]
+        now = self.results[np.searchsorted(self.cuts, np.nan_to_num(x, nan=-np.inf))]
         wrong = ~_same(now, levels).all(axis=1) | np.isnan(x)
         for level in np.unique(levels[wrong], axis=0):
             rows = wrong & _same(levels, level).all(axis=1)
-            fits = _same(self.results, level).all(axis=1)
+            fits = np.asarray(_same(self.results, level).all(axis=1))[self.run]
             if not fits.any():
                 x[rows] = np.nan
                 continue
             share = np.cumsum(self.counts[fits]) / self.counts[fits].sum()
+            if len(np.unique(self.run[fits])) == 1:  # on a line through the told values
+                middle = share - self.counts[fits] / self.counts[fits].sum() / 2
+                x[rows] = np.interp(rank[rows], middle, self.values[fits])
+                continue
             place = np.minimum(np.searchsorted(share, rank[rows]), fits.sum() - 1)
             x[rows] = self.values[fits][place]
         return x
@@ -183,7 +216,12 @@ class Relations:
                 sums, out[:, d.base] + (gap.lower or 0.0), out[:, d.base] + (gap.upper or 0.0)
             )
         for f in self.fitting if fit else ():
-            out[:, f.source] = f.moved(out)
+            drawn = out[:, f.source].copy()
+            moved = f.moved(out)
+            rounded = self.columns[f.source].rounded(moved)
+            inside = np.searchsorted(f.cuts, rounded) == np.searchsorted(f.cuts, moved)
+            rounded = np.where(inside, rounded, moved)
+            out[:, f.source] = np.where(moved == drawn, drawn, rounded)
         for rule in self.determined:
             out[:, rule.target] = rule.of(out[:, rule.source])
         return out
@@ -285,10 +323,10 @@ def find_relations(
     fitting = []
     for source in dict.fromkeys(d.source for d in drawn):
         rules = [d for d in drawn if d.source == source]
-        values, counts = np.unique(codes[~np.isnan(codes[:, source]), source], return_counts=True)
-        results = np.column_stack([d.results for d in rules])
         targets = tuple(d.target for d in rules)
-        fitting.append(Fitting(source, targets, values, counts.astype(float), results))
+        seen = ~np.isnan(codes[:, source])
+        part = codes[np.ix_(seen, list(targets))]
+        fitting.append(Fitting.of(source, targets, codes[seen, source], part, columns[source]))
     kept = tuple(k for k in free if k not in joined)
     differences = stated_differences(codes, columns, constraints, kept)
     base = {d.target: d.base for d in differences}
@@ -370,7 +408,10 @@ def determined(
         chance += float(np.log(ties).max(initial=0.0))
     if chance > np.log(BY_CHANCE):
         return None
-    return Determined(target, source, values, low, float(at_gap))
+    change = np.flatnonzero(low[1:] != low[:-1]) + 1
+    cuts = np.array([roundest(values[k - 1], values[k]) for k in change])
+    results = low[np.r_[0, change]] if len(low) else low
+    return Determined(target, source, cuts, results, float(at_gap))
 
 
 def combinations(
@@ -471,7 +512,7 @@ def difference_column(column: Column, values: np.ndarray) -> Column:
     kind = "integer" if column.kind == "date" and column.step is None else column.kind
     if column.kind == "date" and column.step is not None:
         kind, digits = "numeric", decimals(seen)
-    return replace(
+    found = replace(
         column,
         kind=kind,
         lower=float(seen.min()) if len(seen) else None,
@@ -481,6 +522,7 @@ def difference_column(column: Column, values: np.ndarray) -> Column:
         decimals=digits,
         step=grid_step(seen, 10.0**-digits),
     )
+    return told_columns(values[:, None], [found])[0]
 
 
 def broken(codes: np.ndarray, relations: Relations, real: np.ndarray) -> np.ndarray:

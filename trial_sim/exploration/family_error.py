@@ -63,9 +63,11 @@ def without_effect(outcomes: Any, arms: tuple[str, ...], null: tuple[str, ...]) 
     value = float(outcomes.control_rate) if none is None else none
     now = getattr(outcomes, name)
     by_arm = {arm: now[arm] if isinstance(now, Mapping) else now for arm in arms[1:]}
-    return dataclasses.replace(
-        outcomes, **{name: {arm: value if arm in null else v for arm, v in by_arm.items()}}
-    )
+    changed = {
+        arm: v if arm not in null else (value if np.ndim(v) == 0 else [value] * len(v))
+        for arm, v in by_arm.items()
+    }
+    return dataclasses.replace(outcomes, **{name: changed})
 
 
 def _is_record(value: Any) -> bool:

@@ -10,6 +10,7 @@ from scipy.linalg import helmert
 
 from trial_sim.base.storage import storable
 from trial_sim.data.schema import Column
+from trial_sim.numerics.told import averaged
 
 RARE = 5  # a level or gap pattern with fewer patients gets no coefficient of its own
 FEW_LEVELS = 6  # an ordered column with more levels enters as a number
@@ -106,7 +107,7 @@ class FeatureMap:
                 continue
             skewness = float((((seen - seen.mean()) / spread) ** 3).mean())
             kind = "log" if skewness > SKEWED and seen.min() >= 0 else "number"
-            unit = float(np.median(seen[seen > 0])) if kind == "log" else 1.0
+            unit = float(np.median(averaged(seen[seen > 0]))) if kind == "log" else 1.0
             moved = np.log1p(seen / unit) if kind == "log" else seen
             terms.append(
                 Term(k, kind, centre=float(moved.mean()), scale=float(moved.std()), unit=unit)

@@ -20,9 +20,11 @@ import numba as nb
 import numpy as np
 
 from trial_sim.base.storage import storable
+from trial_sim.numerics.told import TOGETHER, running, significant, unowned, upper_end
 
 EACH = 8  # events an interval; with fewer, the times of single patients show in the hazards
 FINEST = 1e-5  # of the longest time: the finest unit that is told from a continuum
+DIGITS = 4  # of person-time
 LEAST = 6  # intervals, with as many events in each: the shape of a curve takes that many
 
 
@@ -58,13 +60,18 @@ def choose_knots(
     times: np.ndarray, event: np.ndarray, unit: float, most: int = 40, each: int = EACH
 ) -> np.ndarray:
     """Knots (k + 1,) from 0 to the last time: quantiles of the event times, ``each`` or more
-    events an interval on average but no fewer than `LEAST` intervals, on whole units."""
-    last = float(times.max())
-    seen = np.sort(times[event > 0])
+    events an interval on average but no fewer than `LEAST` intervals, on whole units. No knot is
+    the time of one patient (see `numerics.told`)."""
+    last = upper_end(times)
+    happened = times[event > 0]
+    seen = running(happened)
     count = int(np.clip(max(len(seen) // each, min(LEAST, len(seen) // LEAST)), 1, most))
-    inner = np.quantile(seen, np.arange(1, count + 1) / count) if len(seen) else np.array([])
+    inner = np.quantile(seen, np.arange(1, count) / count) if len(seen) else np.array([])
+    end = [min(upper_end(happened), last)] if len(seen) else []
+    inner = np.concatenate([inner, end])
     if unit:
         inner, last = np.ceil(inner / unit - 1e-9) * unit, np.ceil(last / unit - 1e-9) * unit
+        inner = unowned(inner, times, unit)
     knots = np.unique(np.concatenate([[0.0], inner, [last]]))
     return knots[knots <= last] if len(knots) > 1 else np.array([0.0, max(last, unit or 1.0)])
 
@@ -106,8 +113,11 @@ class HazardGrid:
             t, s = times[arm == a], start[arm == a]
             inside = np.clip(t[:, None], knots[:-1], knots[1:])
             inside = inside - np.clip(s[:, None], knots[:-1], knots[1:])
-            exposure[a] = inside.clip(min=0).sum(axis=0)
-        return cls(knots, counts, exposure)
+            inside = inside.clip(min=0)
+            leaving = place[arm == a][:, None] == np.arange(k)
+            exposure[a] = (inside * ~leaving).sum(axis=0)
+            exposure[a] += of_few((inside * leaving).sum(axis=0), leaving.sum(axis=0))
+        return cls(knots, counts, significant(exposure, DIGITS))
 
     @property
     def widths(self) -> np.ndarray:
@@ -129,6 +139,13 @@ class HazardGrid:
             counts = rng.standard_gamma(counts + none[:, None, :] * 0.5 * pooled)
         seen = self.exposure > 0
         return np.where(seen, 1 / np.where(seen, self.exposure, 1), 0)[:, :, None] * counts
+
+
+def of_few(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Sums (K,) of the times of ``counts`` (K,) patients, to one digit where they are one or two,
+    to two where they are fewer than `TOGETHER`: further digits would be those patients' own."""
+    few = np.where(counts < TOGETHER, significant(sums, 2), sums)
+    return np.where(counts < 3, significant(sums, 1), few)
 
 
 def conditional_hazards(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trial_sim.base.storage import storable
+from trial_sim.numerics.told import averaged
 
 QUANTILES = 50
 OWN = 20  # lengths from which an arm has quantiles of its own
@@ -64,7 +65,7 @@ class RiskGaps:
                 return out
             for a in range(n_arms):
                 mine = values[arms == a]
-                out[a] = np.quantile(mine if len(mine) >= OWN else values, places)
+                out[a] = np.quantile(averaged(mine if len(mine) >= OWN else values), places)
             return out
 
         parts = [gap & seen, gap & ~seen]

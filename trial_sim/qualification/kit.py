@@ -232,9 +232,28 @@ class Qualification:
         installation: versions, platform, processor and the like, in words.
         requirements: the promises. results: one a case. limits: sentences on what is not shown.
         peers: name of a source → pattern by which a case's source names it.
-        templates: folder of the package that holds the page's template.
         modules: of whose public names the matrix is made.
         selected: whether a part of the kit was run. printed: what came of printing to PDF.
+
+    Examples:
+        >>> from trial_sim.qualification.kit import Case, Qualification, Requirement, run
+        >>> case = Case("sum", "sums", lambda: 1 + 1, 2, "counted by hand")
+        >>> kit = Qualification(
+        ...     "trial_sim",
+        ...     "0.1.0",
+        ...     "today",
+        ...     {},
+        ...     [Requirement("sums", "Sums are right.", "They are wrong.")],
+        ...     [run(case, "trial_sim", "trial_sim.qualification")],
+        ...     peers={"by hand": "by hand"},
+        ...     modules=("trial_sim",),
+        ... )
+        >>> kit.passed, kit.results[0].passed, kit.n_values, kit.failures, kit.sources
+        (True, True, 1, (), {'by hand': 1})
+        >>> kit.table["found"].tolist(), kit.matrix[0]["values"], kit.summary[-36:]
+        ([2.0], 0, 'every value is within its tolerance.')
+        >>> sorted(kit.to_dict())[:2], kit.to_json()[:1], kit.to_html()[:15]
+        (['created', 'installation'], '{', '<!DOCTYPE html>')
     """
 
     package: str
@@ -245,7 +264,6 @@ class Qualification:
     results: Sequence[Result]
     limits: Sequence[str] = ()
     peers: Mapping[str, str] = field(default_factory=dict)
-    templates: str = "templates"
     modules: Sequence[str] = ()
     selected: bool = False
     printed: str = ""
@@ -374,10 +392,11 @@ class Qualification:
 
     def to_html(self) -> str:
         """One HTML page that prints on A4 and fetches nothing."""
-        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+        home = Path(str(import_module(self.package).__file__)).parent
         environment = Environment(
-            loader=PackageLoader(self.package, self.templates),
+            loader=FileSystemLoader([home / "templates", home / "report" / "templates"]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

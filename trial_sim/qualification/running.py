@@ -176,7 +176,7 @@ def qualify(
         >>> kit = ts.qualify(only="bounds")
         >>> kit.passed, kit.n_values > 100, kit.failures
         (True, True, ())
-        >>> "rpact" in kit.sources, kit.table["passed"].all(), "every value" in kit.summary
+        >>> "rpact" in kit.sources, len(kit.table) >= kit.n_values, "every value" in kit.summary
         (True, True, True)
         >>> sorted(kit.to_dict())[:2], kit.to_json()[:1], kit.to_html()[:15]
         (['created', 'installation'], '{', '<!DOCTYPE html>')

@@ -26,6 +26,7 @@ from trial_sim.base.records import as_whole
 from trial_sim.design.design import Design
 from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.engine.adapting.conduct import Decide, run_adaptive_trials
+from trial_sim.engine.adapting.one_by_one import OneByOne
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.interim_analyses import Conducted, run_trials
 from trial_sim.engine.survival_analyses import MAX_ARMS
@@ -55,6 +56,7 @@ def simulate(
     client: Any = None,
     progress: bool = False,
     decide: Decide | None = None,
+    decide_one: Callable[[str, Any], Any] | None = None,
 ) -> SimulationResult:
     """Simulate whole trials.
 
@@ -77,6 +79,8 @@ def simulate(
         decide: for an adaptive design, a function of the ``State`` of all trials at a milestone
             that returns pairs of a mask, (n,) or (n, comparisons) bool, and an action, done after
             the declared rules. It must look at nothing but the state.
+        decide_one: the slow way: a function of the milestone's name and the table of one trial's
+            patients as they are known then, called trial by trial, that returns actions.
 
     Returns:
         a :class:`SimulationResult`, an ``AdaptiveResult`` of an adaptive design; if interrupted
@@ -101,6 +105,10 @@ def simulate(
     >>> result.expected_events
     331.0
     """
+    if decide_one is not None:
+        if decide is not None:
+            raise ValueError("give decide or decide_one, not both")
+        decide = OneByOne(decide_one)
     if decide is None:
         design = as_run(design)
     if decide is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from trial_sim.auditing.compared.comparison import Comparison
 from trial_sim.auditing.compared.curves import bayesian_weights, largest_gap, unit_weights
@@ -25,7 +26,10 @@ def fidelity(comparison: Comparison) -> list[Measure]:
     return [
         *margins(comparison),
         *associations(comparison),
+        *associations_kept(comparison),
         *impossible(comparison),
+        *combinations(comparison),
+        *decimals_of(comparison),
         *endpoint_associations(comparison),
         *propensity(comparison),
         *outcome_fidelity(comparison),
@@ -47,9 +51,7 @@ def margins(comparison: Comparison) -> list[Measure]:
                 interval,
                 "Largest gap between the two distribution functions; 0 is identical. An honest "
                 f"sample of these sizes stays below {null:.3f} nineteen times in twenty.",
-                0.1,
-                "low",
-                null,
+                control=null,
             )
         )
         interval, null = resemblance.quantile_distance(a, b, rng)
@@ -60,9 +62,7 @@ def margins(comparison: Comparison) -> list[Measure]:
                 interval,
                 "Mean absolute difference of the 5 to 95 % quantiles in real standard deviations; "
                 f"chance alone gives up to {null:.3f}.",
-                0.15,
-                "low",
-                null,
+                control=null,
             )
         )
     for j, name in enumerate(schema.categorical):
@@ -74,9 +74,7 @@ def margins(comparison: Comparison) -> list[Measure]:
                 interval,
                 "Share of synthetic patients that would have to change level to match the real "
                 f"shares; chance alone gives up to {null:.3f}.",
-                0.1,
-                "low",
-                null,
+                control=null,
             )
         )
     for name in schema.columns:
@@ -90,9 +88,7 @@ def margins(comparison: Comparison) -> list[Measure]:
                 share_difference(b.sum(), len(b), a.sum(), len(a)),
                 f"Synthetic less real share of missing values ({b.mean():.3f} against "
                 f"{a.mean():.3f}).",
-                0.05,
-                "zero",
-                0.0,
+                control=0.0,
             )
         )
     return out
@@ -122,9 +118,7 @@ def associations(comparison: Comparison) -> list[Measure]:
             error.largest,
             "Largest difference of a rank correlation between any two columns; chance alone gives "
             f"up to {error.largest_null:.3f} over all pairs.",
-            0.15,
-            "low",
-            error.largest_null,
+            control=error.largest_null,
         ),
         Measure(
             "association error, typical",
@@ -132,11 +126,85 @@ def associations(comparison: Comparison) -> list[Measure]:
             error.typical,
             "Root mean square difference of the rank correlations of all pairs of columns; chance "
             f"alone gives up to {error.typical_null:.3f}.",
-            0.05,
-            "low",
-            error.typical_null,
+            control=error.typical_null,
         ),
     ]
+
+
+def associations_kept(comparison: Comparison) -> list[Measure]:
+    """Are the associations as strong as they are, or shrunk?"""
+    found, pairs = resemblance.associations_kept(
+        comparison.schema,
+        comparison.thinned("real", 5000),
+        comparison.thinned("synthetic", 5000),
+        comparison.rng(13),
+    )
+    if not pairs:
+        return [
+            not_assessed("associations kept", "clear pairs", "no two columns clearly go together")
+        ]
+    return [
+        Measure(
+            "associations kept",
+            f"{pairs} clear pairs",
+            found,
+            "Slope of the synthetic rank correlations on the real ones, over the pairs of columns "
+            "that clearly go together; 1 is kept, .75 is shrunk by a quarter.",
+            control=1.0,
+        )
+    ]
+
+
+def combinations(comparison: Comparison) -> list[Measure]:
+    """Do synthetic patients combine two levels that no real patient combines?"""
+    schema = comparison.schema
+    names = [n for n in comparison.covariates if n in schema.categorical]
+    if len(names) < 2:
+        return []
+    places = [schema.categorical.index(n) for n in names]
+    real, made = (comparison.tables[w].codes[:, places] for w in ("real", "synthetic"))
+    novel = resemblance.never_seen(made, real)
+    chance = resemblance.alone_in_a_pair(real)
+    return [
+        Measure(
+            "combinations never seen",
+            f"{len(names)} columns with levels",
+            share_difference(novel.sum(), len(novel), chance.sum(), len(chance)),
+            f"Share of synthetic patients with a pair of levels that no real patient has "
+            f"({novel.mean():.3f}), less the share that one more real patient would have so "
+            f"({chance.mean():.3f}).",
+            control=0.0,
+        )
+    ]
+
+
+def decimals_of(comparison: Comparison) -> list[Measure]:
+    """Are synthetic numbers given more finely than the real ones?"""
+    out = []
+    columns = {c.name: c for c in comparison.real.schema().columns}
+    for name in comparison.covariates:
+        column = columns.get(name)
+        if column is None or column.kind not in ("numeric", "integer"):
+            continue
+        made = pd.to_numeric(comparison.synthetic.patients[name], errors="coerce")
+        values = made.dropna().to_numpy(dtype=float)
+        grid = column.step or (10.0**-column.decimals if column.kind == "numeric" else 1.0)
+        if not len(values):
+            continue
+        off = np.abs(column.rounded(values) - values) > 1e-3 * grid
+        if not off.any():
+            continue
+        out.append(
+            Measure(
+                "finer than the real values",
+                name,
+                wilson(int(off.sum()), len(off)),
+                f"Share of synthetic values that do not lie on the grid of the real ones (steps of "
+                f"{grid:.4g}); who reads them sees at once that they are made.",
+                control=0.0,
+            )
+        )
+    return out
 
 
 def impossible(comparison: Comparison) -> list[Measure]:
@@ -198,9 +266,7 @@ def endpoint_associations(comparison: Comparison) -> list[Measure]:
                     Interval(value, value - half, value + half),
                     f"Synthetic less real rank correlation within arms ({synthetic:.3f} against "
                     f"{real:.3f}), of times as they were observed.",
-                    0.05,
-                    "zero",
-                    0.0,
+                    control=0.0,
                 )
             )
             out += times_in_order(one, two, pairs)
@@ -259,21 +325,15 @@ def propensity(comparison: Comparison) -> list[Measure]:
         "(cross-fitted); .5 is indistinguishable, 1 is told apart at a glance."
     )
     return [
-        Measure(
-            "propensity AUC, logistic", "all columns", found.logistic, reading, 0.65, "low", 0.5
-        ),
-        Measure(
-            "propensity AUC, boosted trees", "all columns", found.trees, reading, 0.65, "low", 0.5
-        ),
+        Measure("propensity AUC, logistic", "all columns", found.logistic, reading, control=0.5),
+        Measure("propensity AUC, boosted trees", "all columns", found.trees, reading, control=0.5),
         Measure(
             "pMSE ratio",
             "all columns",
             Interval(found.pmse_ratio, NOTHING, NOTHING),
             "Mean squared propensity deviation over its null expectation; 1 is indistinguishable, "
             "under 3 good, under 10 acceptable. It grows with the number of patients.",
-            10.0,
-            "low",
-            1.0,
+            control=1.0,
         ),
     ]
 
@@ -315,18 +375,9 @@ def gap_measure(
         f"Largest gap between the curves ({found.gap:.3g}) over the half-width of the 95 % "
         f"simultaneous band of their difference ({found.band:.3g}); up to 1 is within chance, "
         f"beyond {slack} (outside a band of about 99.9 %) is not.",
-        1.0,
-        "low",
-        1.0,
-        verdict=band_verdict(found.ratio, slack),
+        control=1.0,
+        red=slack,
     )
-
-
-def band_verdict(ratio: float, slack: float) -> str:
-    """Traffic light of a gap in units of its band: green to 1, red beyond the slack."""
-    if np.isnan(ratio):
-        return "grey"
-    return "green" if ratio <= 1 else "red" if ratio > slack else "amber"
 
 
 def curve_summaries(
@@ -369,9 +420,7 @@ def curve_summaries(
             ),
             "Mean absolute distance of the curves over the follow-up that both have; chance alone "
             f"gives up to {null / scale:.3f}.",
-            0.04,
-            "low",
-            null / scale,
+            control=null / scale,
         ),
         Measure(
             "optimism",
@@ -384,9 +433,7 @@ def curve_summaries(
             "Mean signed distance, synthetic less real: above 0 synthetic patients "
             + ("live too long" if survival else "have too many events")
             + ". Rank generators on its absolute value.",
-            0.04,
-            "zero",
-            0.0,
+            control=0.0,
         ),
     ]
     if survival:
@@ -400,9 +447,7 @@ def curve_summaries(
                 Interval(gap, gap - half, gap + half),
                 f"Restricted mean survival to {grid[-1]:.4g}, synthetic less real, over the real "
                 f"{area:.4g}.",
-                0.05,
-                "zero",
-                0.0,
+                control=0.0,
             )
         )
     for quarter in (1, 2, 3):
@@ -415,9 +460,7 @@ def curve_summaries(
                 f"{subject} at {grid[at]:.4g}",
                 Interval(value, value - half, value + half),
                 f"Synthetic less real at this time (real: {one[at]:.3g}).",
-                0.07,
-                "zero",
-                0.0,
+                control=0.0,
             )
         )
     return out
@@ -444,9 +487,7 @@ def _mean_difference(
             Interval(value, value - half, value + half),
             "Synthetic less real at the visit where they differ most"
             + (", in standard deviations." if curve.label == "mean by visit" else "."),
-            0.2,
-            "zero",
-            0.0,
+            control=0.0,
         )
     a, b = real.data["value"], synthetic.data["value"]
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
@@ -458,9 +499,7 @@ def _mean_difference(
         subject,
         Interval(value, value - half, value + half),
         f"Synthetic less real mean, in real standard deviations (real mean {a.mean():.3g}).",
-        0.15,
-        "zero",
-        0.0,
+        control=0.0,
     )
 
 
@@ -475,9 +514,7 @@ def short_sightedness(real: Outcome, synthetic: Outcome, label: str) -> Measure:
         Interval(value, value - _quantile_slack(a, b) / q, value + _quantile_slack(a, b) / q),
         "Share of the real follow-up (95 % quantile of the times) that the synthetic patients "
         "lack; below 0 they are followed for longer.",
-        0.1,
-        "zero",
-        0.0,
+        control=0.0,
     )
 
 

@@ -17,6 +17,7 @@ from trial_sim.auditing.compared.intervals import Interval
 from trial_sim.auditing.compared.tables import MixedTable, Schema, model_matrix
 
 FOLDS = 5
+CLEAR = 0.15  # rank correlation from which two columns clearly go together
 
 
 def ks_distance(real: np.ndarray, synthetic: np.ndarray) -> tuple[Interval, float]:
@@ -135,6 +136,73 @@ def association_error(
         q_rms,
         f"{names[rows[where]]} × {names[columns[where]]}",
     )
+
+
+def associations_kept(
+    schema: Schema,
+    real: MixedTable,
+    synthetic: MixedTable,
+    rng: np.random.Generator,
+    draws: int = 60,
+) -> tuple[Interval, int]:
+    """Synthetic rank correlations over real ones, of the pairs that clearly go together.
+
+    The slope through the origin of the synthetic on the real correlations of pairs whose real one
+    is at least `CLEAR` and four standard errors; its interval by resampling patients of both.
+
+    Returns:
+        The slope with its interval, and the number of pairs (none: a slope of NaN).
+    """
+    a, owners, _ = _ranked(schema, real, real)
+    b, _, _ = _ranked(schema, synthetic, real)
+    nothing = Interval(float("nan"), float("nan"), float("nan"))
+    if a.shape[1] < 2 or len(a) < 10 or len(b) < 10:
+        return nothing, 0
+    mine = _correlation(a)
+    pairs = np.triu(owners[:, None] != owners[None, :], 1)
+    pairs &= np.abs(mine) >= max(CLEAR, 4 / len(a) ** 0.5)
+    if not pairs.any():
+        return nothing, 0
+
+    def slope(x: np.ndarray, y: np.ndarray) -> float:
+        return float((x[pairs] * y[pairs]).sum() / (x[pairs] ** 2).sum())
+
+    found = slope(mine, _correlation(b))
+    again = [
+        slope(
+            _correlation(a[rng.integers(len(a), size=len(a))]),
+            _correlation(b[rng.integers(len(b), size=len(b))]),
+        )
+        for _ in range(draws)
+    ]
+    half = 1.96 * float(np.std(again))
+    return Interval(found, found - half, found + half), int(pairs.sum())
+
+
+def never_seen(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(n,) whether a row of ``left`` (n, k) holds a pair of levels that no row of ``right`` does.
+
+    Levels are whole numbers; -1 is a gap, a level of its own.
+    """
+    out = np.zeros(len(left), dtype=bool)
+    for i in range(left.shape[1]):
+        for j in range(i):
+            known = set(map(tuple, right[:, [i, j]].tolist()))
+            out |= np.array([pair not in known for pair in map(tuple, left[:, [i, j]].tolist())])
+    return out
+
+
+def alone_in_a_pair(codes: np.ndarray) -> np.ndarray:
+    """(n,) whether a row of ``codes`` (n, k) holds a pair of levels that no other row does: their
+    share is what one more patient of the same kind would have (Good 1953)."""
+    out = np.zeros(len(codes), dtype=bool)
+    for i in range(codes.shape[1]):
+        for j in range(i):
+            _, place, counts = np.unique(
+                codes[:, [i, j]], axis=0, return_inverse=True, return_counts=True
+            )
+            out |= counts[place.ravel()] == 1
+    return out
 
 
 def _ranked(

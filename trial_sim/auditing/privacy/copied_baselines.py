@@ -52,9 +52,7 @@ def copied_baselines(
             f"patient (numbers within 1 %): {same.mean():.4f}; for other real patients it is "
             f"{base.mean():.4f}. Beyond that, baselines were copied and only arm and outcome are "
             "new.",
-            0.02,
-            "low",
-            0.0,
+            control=0.0,
         )
     ]
     to_real = gower(synthetic, real, schema.ranges)
@@ -69,9 +67,7 @@ def copied_baselines(
             "Chance that a synthetic baseline lies nearer to its closest real one than a random "
             "patient's does to its closest other patient, ties split, less one half; 0 is what an "
             "honest sample gives, .5 is copying with blurred values.",
-            0.1,
-            "low",
-            0.0,
+            control=0.0,
         )
     )
     return out

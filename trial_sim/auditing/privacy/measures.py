@@ -22,8 +22,6 @@ from trial_sim.auditing.privacy.copied_baselines import copied_baselines
 from trial_sim.auditing.privacy.membership_measures import membership_measures, membership_scores
 from trial_sim.auditing.privacy.small_cells import small_cells
 
-RISK = 0.09  # the threshold that El Emam et al. (2020) and SynQP use for a normalised risk
-
 
 def privacy(comparison: Comparison) -> list[Measure]:
     """All privacy measures that two tables, or three with a hold-out, allow."""
@@ -75,9 +73,7 @@ def copies(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
             f"Share of synthetic records that equal a real one (numbers within 1 %): "
             f"{same.mean():.4f}; for other real records it is {base.mean():.4f}, and the excess "
             "should be 0.",
-            0.02,
-            "low",
-            0.0,
+            control=0.0,
         )
     ]
     cross = gower(real, synthetic, schema.ranges)
@@ -103,9 +99,7 @@ def copies(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
             f"Share of the most isolated real patients with a synthetic near copy (within a "
             f"quarter of their own isolation): {hit.mean():.3f}; control {base_hit.mean():.3f}; "
             "the risk is the excess over the control.",
-            RISK,
-            "low",
-            float(base_hit.mean()),
+            control=float(base_hit.mean()),
         )
     )
     return out
@@ -141,9 +135,7 @@ def closeness(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
             distances.closest_ratio(cross.T[:, rows], fair, rng),
             "Median distance from a synthetic record to its closest real one over the same among "
             "real records; 1 is what an honest sample gives, well below 1 is copying.",
-            0.9,
-            "high",
-            1.0,
+            control=1.0,
         ),
         _neighbour_loss(tables, cross, fair),
         Measure(
@@ -155,9 +147,7 @@ def closeness(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
             "Share of records whose nearest neighbour is of their own kind; .5 is ideal, near 0 "
             "the synthetic records sit on the real ones, near 1 they are far away (a fault of "
             "fidelity, not of privacy).",
-            0.45,
-            "high",
-            0.5,
+            control=0.5,
         ),
         _identifiability(schema, real, synthetic, rows),
         _hitting(tables, rng),
@@ -175,9 +165,7 @@ def closeness(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
                 share,
                 "Share of synthetic records nearer to a training patient than to an unseen one, "
                 "equal numbers of both, ties split; .5 is ideal.",
-                0.55,
-                "low",
-                0.5,
+                control=0.5,
             )
         )
     return out
@@ -197,9 +185,7 @@ def _neighbour_loss(tables: Exposure, cross: np.ndarray, fair: np.ndarray) -> Me
         distances.mean_loss(control, ratio),
         f"Distance to the nearest over the second nearest synthetic record, mean over real "
         f"patients ({ratio.mean():.3f}), below its control ({control.mean():.3f}); 0 is no loss.",
-        0.05,
-        "low",
-        0.0,
+        control=0.0,
     )
 
 
@@ -216,9 +202,7 @@ def _identifiability(
         wilson(float(nearer.sum()), len(nearer)),
         "Share of patients nearer to a synthetic record than to any other patient, columns "
         "weighted by inverse entropy; .5 is what an honest sample gives, 1 is copying.",
-        0.55,
-        "low",
-        0.5,
+        control=0.5,
     )
 
 
@@ -237,9 +221,7 @@ def _hitting(tables: Exposure, rng: np.random.Generator) -> Measure:
         normalised_risk((hit.sum(), len(hit)), (base.sum(), len(base))),
         f"Share of patients with a synthetic record of equal categories and every number within a "
         f"thirtieth of the range: {hit.mean():.3f}, control {base.mean():.3f}.",
-        RISK,
-        "low",
-        float(base.mean()),
+        control=float(base.mean()),
     )
 
 
@@ -262,22 +244,24 @@ Counts = dict[tuple[str, str], tuple[Attack, Attack]]  # (attack, column) -> on 
 def attack_counts(tables: Exposure, rng: np.random.Generator) -> Counts:
     """Successes of every attack on members and in the control.
 
-    With unseen records, equal numbers of members and unseen are attacked, so that singling out
-    needs no correction for the size of the population.
+    With unseen records, equal numbers of members and unseen are attacked, and singled out from as
+    many synthetic records: what is alone in a large table is alone in a small one far more often,
+    so that with unequal sizes the figure would hang on the size of the control.
     """
     schema, synthetic = tables.schema, tables.synthetic
     if tables.others is not None:
         m = min(len(tables.members), len(tables.others))
         inside = tables.members.rows(thin(len(tables.members), m, rng))
         outside = tables.others.rows(thin(len(tables.others), m, rng))
+        alone = synthetic.rows(thin(len(synthetic), min(m, len(synthetic)), rng))
         pairs: Counts = {
             ("singling out, one column", "all columns"): (
-                attacks.singling_out_univariate(schema, synthetic, inside),
-                attacks.singling_out_univariate(schema, synthetic, outside),
+                attacks.singling_out_univariate(schema, alone, inside),
+                attacks.singling_out_univariate(schema, alone, outside),
             ),
             ("singling out, three columns", "all columns"): (
-                attacks.singling_out_multivariate(schema, synthetic, inside, rng),
-                attacks.singling_out_multivariate(schema, synthetic, outside, rng),
+                attacks.singling_out_multivariate(schema, alone, inside, rng),
+                attacks.singling_out_multivariate(schema, alone, outside, rng),
             ),
             ("linkability", "all columns"): (
                 attacks.linkability(schema, synthetic, inside, rng),
@@ -368,11 +352,8 @@ def attack_measures(counts: Counts, control: str) -> list[Measure]:
                 risk,
                 f"How often {what}: {rate:.3f} of {attack.attempts:.0f} attacks; control "
                 f"({control}) {base_rate:.3f} of {base.attempts:.0f}. The risk is the share of the "
-                f"possible gain over the control; the strict rule asks its upper limit to be under "
-                f"{RISK}.",
-                RISK,
-                "low",
-                base_rate,
+                f"possible gain over the control.",
+                control=base_rate,
             )
         )
     return out

@@ -234,9 +234,7 @@ def null_measures(label: str, z: np.ndarray, level: float = LEVEL) -> list[Measu
             label,
             Interval(shift, shift - half, shift + half),
             "Mean z statistic of the same trials, in its own standard deviations; 0 is unbiased.",
-            0.1,
-            "zero",
-            0.0,
+            control=0.0,
         ),
     ]
 
@@ -261,8 +259,6 @@ def power_measures(
             f"Share of synthetic trials with the fitted effect that reject in the direction of "
             f"the real estimate ({rate.estimate:.3f}), less what theory gives for that estimate "
             f"and the standard error of these trials ({theory:.3f}).",
-            0.1,
-            "zero",
-            0.0,
+            control=0.0,
         )
     ]

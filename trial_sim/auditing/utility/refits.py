@@ -6,6 +6,7 @@ A trial is too small to spare a hold-out, so the generator is refitted without e
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from trial_sim.auditing.compared.paired_outcomes import Outcome
 from trial_sim.auditing.compared.patients import patient_frame
 from trial_sim.auditing.compared.tables import MixedTable, gower
 from trial_sim.auditing.privacy import membership
+from trial_sim.auditing.privacy.shared_files import FileAttack, attack_saved
 from trial_sim.auditing.utility.train_synthetic_test_real import Split
 from trial_sim.data.trial import Trial
 
@@ -40,11 +42,13 @@ class Refit:
         member: (n,) boolean, the patients that it was fitted to.
         table: the synthetic patients.
         outcomes: their outcomes by endpoint.
+        file: what an attack on its saved file gained, or None where none was made.
     """
 
     member: np.ndarray
     table: MixedTable
     outcomes: dict[str, Outcome]
+    file: FileAttack | None = None
 
 
 def allot(arm: np.ndarray, parts: int, rng: np.random.Generator) -> np.ndarray:
@@ -57,7 +61,11 @@ def allot(arm: np.ndarray, parts: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def refit_to(
-    generator: Generator, comparison: Comparison, member: np.ndarray, seed: int
+    generator: Generator,
+    comparison: Comparison,
+    member: np.ndarray,
+    seed: int,
+    attack_file: bool = False,
 ) -> Refit | str:
     """Refit to the members and sample as many patients as there are, arm by arm.
 
@@ -78,7 +86,17 @@ def refit_to(
         return str(error)
     drawn = aligned(drawn, real, "synthetic")
     frame: pd.DataFrame = patient_frame(drawn, real)
-    return Refit(member, comparison.schema.encode(frame), read_outcomes(drawn, real))
+    file = None
+    if attack_file and hasattr(fitted, "save"):
+        numbers = numbers_of_patients(comparison)
+        with contextlib.suppress(ValueError):  # a bootstrap is not saved without its patients
+            file = attack_saved(fitted, numbers[member], numbers[~member], seed)
+    return Refit(member, comparison.schema.encode(frame), read_outcomes(drawn, real), file)
+
+
+def numbers_of_patients(comparison: Comparison) -> np.ndarray:
+    """(n, n_columns) numbers of the real patients, those of their outcomes among them."""
+    return comparison.schema.encode(patient_frame(comparison.real, comparison.real)).numeric
 
 
 def fold_refits(
@@ -94,7 +112,7 @@ def fold_refits(
     for r in range(repeats):
         label = allot(arm, folds, comparison.rng(7_100 + r))
         made = [
-            refit_to(generator, comparison, label != k, seed_of(comparison.seed, 72, r, k))
+            refit_to(generator, comparison, label != k, seed_of(comparison.seed, 72, r, k), r == 0)
             for k in range(folds)
         ]
         whole = [refit for refit in made if isinstance(refit, Refit)]

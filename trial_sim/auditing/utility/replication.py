@@ -60,9 +60,7 @@ def replication_measures(label: str, fits: np.ndarray, real: tuple[float, float]
             Interval(bias, bias - half, bias + half),
             f"Mean of {n} synthetic trials less the real estimate ({real[0]:.3g}), over its "
             f"standard error ({real[1]:.3g}); the goal is .1.",
-            0.25,
-            "zero",
-            0.0,
+            control=0.0,
         ),
         Measure(
             "effect spread / expected",
@@ -70,9 +68,7 @@ def replication_measures(label: str, fits: np.ndarray, real: tuple[float, float]
             Interval(ratio, ratio * (1 - slack), ratio * (1 + slack)),
             "Standard deviation of the effect over synthetic trials with parameter uncertainty, "
             "over √(SE² + sampling²); 1 is honest, .7 has no parameter uncertainty.",
-            0.8,
-            "high",
-            1.0,
+            control=1.0,
         ),
         Measure(
             "coverage of the real estimate",
@@ -80,9 +76,7 @@ def replication_measures(label: str, fits: np.ndarray, real: tuple[float, float]
             Interval(*(value - right for value in covered)),
             f"Share of synthetic 95 % intervals that hold the real estimate ({covered.estimate:.3f}"
             f"), less the share that theory gives for predictive draws ({right:.3f}).",
-            0.1,
-            "zero",
-            0.0,
+            control=0.0,
         ),
         Measure(
             "sign agreement over synthetic trials",
@@ -90,8 +84,6 @@ def replication_measures(label: str, fits: np.ndarray, real: tuple[float, float]
             Interval(*(value - signs for value in agree)),
             f"Share of synthetic trials whose effect points the real way ({agree.estimate:.3f}), "
             f"less the share that theory gives ({signs:.3f}).",
-            0.1,
-            "zero",
-            0.0,
+            control=0.0,
         ),
     ]

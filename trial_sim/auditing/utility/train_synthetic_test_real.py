@@ -306,9 +306,7 @@ def utility(comparison: Comparison, splits: dict[str, list[Split]] | None = None
                 f"{found.name} of a model trained on synthetic patients ({found.synthetic:.3f}) "
                 f"against one trained on real patients ({found.real:.3f}; {direction}), both "
                 f"tested on real {where}; 1 means nothing is lost.",
-                0.95,
-                "high",
-                1.0,
+                control=1.0,
             )
         )
         slope = calibration(mine, comparison)
@@ -346,9 +344,7 @@ def calibration(splits: Sequence[Split], comparison: Comparison) -> Measure | No
         f"Slope of the observed outcome on the prediction of the synthetic-trained model "
         f"({mine:.2f}) less that of the real-trained one ({theirs:.2f}); 0 is equally calibrated, "
         "below 0 too extreme.",
-        0.3,
-        "zero",
-        0.0,
+        control=0.0,
     )
 
 

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trial_sim.base.storage import storable
+from trial_sim.covariates.encoding import told_numbers
 from trial_sim.data.endpoints import Endpoint
-from trial_sim.data.schema import Column, numbers_of
+from trial_sim.data.schema import Column
+from trial_sim.numerics.told import averaged, told_range
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
 from trial_sim.outcomes.glm import fit_glm, standardised
@@ -179,7 +181,7 @@ def fit(data: FitData, name: str) -> ContinuousModel:
         if name == "ancova":
             quantiles[a] = ndtri(QUANTILES) * residual.std() * inflate
         else:
-            quantiles[a] = np.quantile(mine, QUANTILES) * inflate
+            quantiles[a] = np.quantile(averaged(mine), QUANTILES) * inflate
         quantiles[a] -= quantiles[a].mean()
     return ContinuousModel(
         name,
@@ -188,8 +190,8 @@ def fit(data: FitData, name: str) -> ContinuousModel:
         means.coefficients[:k],
         square_root(means.covariance[:k, :k]),
         quantiles,
-        (float(y.min()), float(y.max())),
-        numbers_of(column, y),
+        told_range(y),
+        told_numbers(column, y),
         degrees,
         gap_counts(~seen, data.arm, data.n_arms),
         data.reference,

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from trial_sim.base.storage import storable
-from trial_sim.data.schema import Column, numbers_of
+from trial_sim.covariates.encoding import told_numbers
+from trial_sim.data.schema import Column
+from trial_sim.numerics.told import told_range
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import standardised
@@ -165,8 +167,8 @@ def fit_normal(
         found.sigma * n / degrees,
         kind,
         degrees,
-        (float(np.nanmin(y)), float(np.nanmax(y))),
-        numbers_of(name, y),
+        told_range(y[~np.isnan(y)]),
+        told_numbers(name, y),
         dropout,
         data.reference,
         data.features.notes,

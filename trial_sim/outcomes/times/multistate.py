@@ -18,6 +18,7 @@ import pandas as pd
 from trial_sim.base.storage import storable
 from trial_sim.data.endpoints import CompetingRisks, Endpoint, TimeToEvent
 from trial_sim.data.schema import Column
+from trial_sim.numerics.told import upper_end
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.features import FeatureMap
 from trial_sim.outcomes.hazard_grid import EACH, recorded_up, resolution_of
@@ -284,7 +285,7 @@ def fit(data: FitData, name: str) -> MultistateModel:
         assessments = FollowUp.fit(
             data, p_time, ~unwatched, unwatched.astype(int), unit, each, covariates=False
         )
-    extra = Column(PROGRESSED_AT, "numeric", lower=0.0, upper=float(p_time.max()))
+    extra = Column(PROGRESSED_AT, "numeric", lower=0.0, upper=upper_end(p_time))
     schema = replace(data.schema, columns=(*data.schema.columns, extra))
     features = FeatureMap.fit(codes, schema.columns, [*data.features.columns, PROGRESSED_AT])
     two = pd.DataFrame({"time": gap, "event": died.astype(int)})

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import special
 
 from trial_sim.base.storage import storable
+from trial_sim.numerics.told import running, upper_end
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.delayed_entry import DelayedEntry
 from trial_sim.outcomes.hazard_grid import (
@@ -325,11 +326,11 @@ def fit(data: FitData, family: str) -> ParametricModel:
     times = later_than(times, start)
     linear = LinearPart.empty(data.features, data.by, data.n_arms)
     design = linear.design(data.codes, data.arm)
-    horizon = float(recorded.max())
+    horizon = upper_end(recorded)
     # all in parts of the horizon, to twelve digits: the fit is the same in days and in years
     scaled = np.round(times / horizon, 12)
     entered = None if start is None else np.round(start / horizon, 12)
-    knots = np.log(np.quantile(scaled[seen > 0], np.linspace(0, 1, SPLINE_KNOTS + 2)))
+    knots = np.log(np.quantile(running(scaled[seen > 0]), np.linspace(0, 1, SPLINE_KNOTS + 2)))
     knots = np.unique(knots)
     if len(knots) < SPLINE_KNOTS + 2:
         knots = np.linspace(knots[0] - 1e-3, knots[-1] + 1e-3, SPLINE_KNOTS + 2)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from trial_sim.base.storage import storable
 from trial_sim.data.endpoints import Endpoint, Recurrent
+from trial_sim.numerics.told import upper_end
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.glm import drawn_size, log_likelihood, negative_binomial_size
 from trial_sim.outcomes.hazard_grid import (
@@ -288,7 +289,7 @@ def fit(data: FitData, name: str) -> RecurrentModel:
     each = EACH * k  # every arm has rates of its own
     knots = choose_knots(stop, event, unit, each=each)
     if name == "negative_binomial":
-        knots = np.array([0.0, float(stop.max())])
+        knots = np.array([0.0, upper_end(stop)])
     events = HazardGrid.build(midpoints(stop, unit), event, data.arm[who], k, 1, knots, entry=start)
     gaps = RiskGaps.fit(who, start, stop, event, data.arm, k)
     # an event that ends the follow-up hides the gap that may have begun there, and in which the

@@ -233,6 +233,10 @@ def _sample_again(
     if provenance.checkpoint_sha256 and held and held != provenance.checkpoint_sha256:
         what = f"the checkpoint at hand is {held[:12]}, the record names "
         return "", [Discrepancy(0, what + provenance.checkpoint_sha256[:12])]
+    asked = getattr(model, "precedent", None) if provenance.precedent_sha256 else None
+    if asked is not None and asked.sha256 != provenance.precedent_sha256:
+        what = f"the table of precedent at hand is {asked.sha256[:12]}, the record names "
+        return "", [Discrepancy(0, what + provenance.precedent_sha256[:12])]
     n = len(table)
     if of_batch:
         rows = _draw(min(n, n_rows), n, provenance.seed or 0)

@@ -1,0 +1,297 @@
+"""What is shared: the saved model's file attacked, and whether the audit's verdict means it.
+
+    python -m benchmarks sharing files [--trials veteran ...] [--splits 2] [--models all]
+    python -m benchmarks sharing exact [--trials veteran ...]
+    python -m benchmarks sharing honest [--splits 3]
+    python -m benchmarks sharing effects [--splits 3]
+    python -m benchmarks sharing faults [--splits 2]
+
+``files``: half of each trial is fitted and saved, the other half never seen; "are my values in it?"
+is asked of the file for every patient (.5 is nothing), beside the nearest-neighbour attack on a
+synthetic table of the same model. ``exact``: every number is made unlike all others (nine digits),
+so that one that is found in the file is no coincidence; the count must be 0. ``honest``: one random
+half of a trial audited as the synthetic trial of the other. ``effects``: synthetic trials as drawn,
+and with their arms permuted, of trials whose effect has |z| > 3. ``faults``: planted in an honest
+half of a trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import trial_sim as ts
+from trial_sim.auditing.privacy.shared_files import attack_file
+from trial_sim.base.storage import read_arrays
+from trial_sim.covariates.encoding import encode
+from trial_sim.covariates.selection import membership_auc
+from trial_sim.outcomes import registry
+from trial_sim.statistics.arm_differences import log_hazard_ratio
+
+TRIALS = ("veteran", "gbsg2", "pbc", "colon")
+SHARED = 5  # patients who share a value that may be told
+
+
+def halves(trial: ts.Trial, seed: int) -> tuple[ts.Trial, ts.Trial]:
+    """A trial divided in two at random, by arm."""
+    table = trial.patients.reset_index(drop=True)
+    rng = np.random.default_rng(seed)
+    first = np.zeros(len(table), bool)
+    groups = [table.index] if trial.arm is None else table.groupby(trial.arm).groups.values()
+    for rows in groups:
+        rows = rng.permutation(np.asarray(rows))
+        first[rows[: len(rows) // 2]] = True
+    one, two = (
+        replace(trial, patients=table[keep].reset_index(drop=True)) for keep in (first, ~first)
+    )
+    return one, two
+
+
+def numbers(trial: ts.Trial, endpoint: str) -> np.ndarray:
+    """(n, k) columns of numbers, levels left out, durations last."""
+    columns = trial.schema().columns
+    keep = [k for k, c in enumerate(columns) if not c.discrete]
+    times = trial.patients[list(trial.endpoint(endpoint).columns)].to_numpy(dtype=float)
+    return np.column_stack([encode(trial.baseline, columns)[:, keep], times[:, 0]])
+
+
+def fits(names: Sequence[str], models: str) -> Iterator[tuple[str, ts.Trial, str, str, str]]:
+    """Every trial, endpoint, outcome model and generator that is asked for."""
+    for name in names:
+        trial = ts.load_trial(name)
+        for endpoint, record in trial.endpoints.items():
+            offered = registry.home(record).models(record)
+            for model in offered if models == "all" else offered[:1]:
+                for generator in ("copula", "cart"):
+                    yield name, trial, endpoint, model, generator
+
+
+def files(names: Sequence[str], splits: int, models: str) -> pd.DataFrame:
+    """Attacks on the saved file beside one on a synthetic table, mean over splits."""
+    rows = []
+    for name, whole, endpoint, model, generator in fits(names, models):
+        found = []
+        for split in range(splits):
+            inside, outside = halves(whole, split)
+            fitted = ts.fit(inside, endpoint, model=model, covariate_model=generator, seed=split)
+            with tempfile.TemporaryDirectory() as folder:
+                path = fitted.save(Path(folder) / "model.npz")
+                seen, unseen = (numbers(t, endpoint) for t in (inside, outside))
+                got = attack_file(path, seen, unseen, seed=split, tries=3)
+            columns = whole.schema().columns
+            made = encode(fitted.sample_trial(seed=split).baseline, columns)
+            seen, unseen = (encode(t.baseline, columns) for t in (inside, outside))
+            table = membership_auc(seen, unseen, made, columns)
+            found.append([got.exact, got.near, table, got.alone, got.alone_of_others])
+        names_of = ["file_exact", "file_near", "table", "alone", "alone_of_others"]
+        row: dict[str, Any] = {"trial": name, "outcome": model, "covariates": generator}
+        rows.append(row | dict(zip(names_of, np.mean(found, axis=0))))
+        print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1))
+    return pd.DataFrame(rows)
+
+
+def unlike(trial: ts.Trial, seed: int = 0) -> ts.Trial:
+    """The trial with every number and duration moved a little, so that no two are alike."""
+    rng = np.random.default_rng(seed)
+    table = trial.patients.copy()
+    levels = {c.name for c in trial.schema().columns if c.discrete}
+    outcomes = {c for e in trial.endpoints.values() for c in e.columns[1:]}
+    for name in table:
+        fixed = {trial.arm, trial.id, *levels, *outcomes}
+        if name in fixed or not pd.api.types.is_numeric_dtype(table[name]):
+            continue
+        values = table[name].astype(float)
+        spread = float(np.nanstd(values))
+        table[name] = (values + rng.uniform(0, 1e-2 * spread, len(values))).round(9)
+    return replace(trial, patients=table)
+
+
+def exact(names: Sequence[str], models: str) -> pd.DataFrame:
+    """Numbers of single patients that stand anywhere in the file."""
+    rows = []
+    for name, whole, endpoint, model, generator in fits(names, models):
+        trial = unlike(whole)
+        own: set[float] = set()
+        for column in trial.patients.select_dtypes("number"):
+            if column not in (trial.arm, trial.id):
+                counts = trial.patients[column].value_counts()
+                own |= set(counts.index[counts < SHARED].astype(float))
+        own = {v for v in own if v != round(v, 4)}
+        fitted = ts.fit(trial, endpoint, model=model, covariate_model=generator, seed=0)
+        with tempfile.TemporaryDirectory() as folder:
+            arrays, tree = read_arrays(fitted.save(Path(folder) / "model.npz"))
+        held = {float(v) for a in arrays.values() if a.dtype.kind == "f" for v in a.ravel()}
+        held |= set(loose(tree))
+        rows.append([name, model, generator, len(own), len(held & own)])
+        print(*rows[-1])
+    return pd.DataFrame(rows, columns=["trial", "outcome", "covariates", "asked", "found"])
+
+
+def loose(tree: Any) -> Iterator[float]:
+    """Numbers anywhere in a JSON tree."""
+    if isinstance(tree, float):
+        yield tree
+    elif isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from loose(value)
+
+
+def verdicts(trials: Sequence[str], splits: int, fault: str = "none", size: float = 0.0) -> list:
+    """(trial, seed, report) of audits of halves, the second with a fault."""
+    out = []
+    for name in trials:
+        for seed in range(splits):
+            real, other = halves(ts.load_trial(name), seed)
+            made = planted(real, other, fault, size, np.random.default_rng(seed))
+            out.append((name, seed, ts.audit(real, made, seed=seed)))
+    return out
+
+
+def planted(
+    real: ts.Trial, other: ts.Trial, fault: str, size: float, rng: np.random.Generator
+) -> ts.Trial:
+    """An honest trial with a fault.
+
+    Args:
+        fault: "copies" and "near copies" (a share of the rows), "lost stratum" (the rarest level
+            of at least 15 %), "broken dependence" and "shrunk associations" (covariates permuted,
+            all or a share of the rows), "shifted margin" (standard deviations), "swapped arms",
+            "effect removed" (arms permuted), or "none".
+    """
+    table = other.patients.reset_index(drop=True).copy()
+    schema, n = real.schema(), len(other.patients)
+    continuous = [c.name for c in schema.columns if not c.discrete]
+    if fault in ("copies", "near copies"):
+        rows = rng.choice(n, max(round(size * n), 1), replace=False)
+        source = real.patients.reset_index(drop=True).iloc[rng.permutation(len(real.patients))]
+        taken = source.head(len(rows)).set_axis(rows[: len(source)])
+        for name in table:
+            values = taken[name]
+            if fault == "near copies" and name in continuous:
+                noise = 0.02 * float(table[name].std()) * rng.standard_normal(len(values))
+                values = values + noise.round(3)
+                table[name] = table[name].astype(float)
+            table.loc[taken.index, name] = values
+    elif fault == "lost stratum":
+        shares = {
+            (c.name, level): float((table[c.name] == level).mean())
+            for c in schema.columns
+            if c.discrete
+            for level in c.levels
+        }
+        large = {k: v for k, v in shares.items() if 0.15 <= v <= 0.6}
+        name, level = min(large, key=lambda k: large[k])
+        table = table[table[name] != level].reset_index(drop=True)
+    elif fault in ("broken dependence", "shrunk associations"):
+        share = 1.0 if fault == "broken dependence" else size
+        for name in other.covariates:
+            rows = rng.choice(n, round(share * n), replace=False)
+            table.loc[rows, name] = table[name].to_numpy()[rng.permutation(rows)]
+    elif fault == "shifted margin":
+        name = continuous[0]
+        table[name] = (table[name] + size * table[name].std()).round(2)
+    elif fault == "swapped arms" and real.arm is not None:
+        swap = dict(zip(real.arms, (real.arms[1], real.arms[0], *real.arms[2:])))
+        table[real.arm] = table[real.arm].map(swap).astype(table[real.arm].dtype)
+    elif fault == "effect removed" and real.arm is not None:
+        table[real.arm] = rng.permutation(table[real.arm].to_numpy())
+    return replace(other, patients=table)
+
+
+def z_of(trial: ts.Trial, name: str) -> float:
+    """Largest |z| of a contrast with the control at an endpoint of times, NaN without."""
+    record = trial.endpoint(name)
+    if trial.arm is None or type(record).__name__ != "TimeToEvent":
+        return float("nan")
+    found = []
+    for arm in trial.arms[1:]:
+        both = trial.patients[trial.patients[trial.arm].isin([trial.arms[0], arm])]
+        time, event = (both[c].to_numpy(dtype=float) for c in record.columns[:2])
+        treated = (both[trial.arm] == arm).to_numpy()
+        estimate, error = log_hazard_ratio(time, event > 0, treated)
+        found.append(abs(estimate) / error)
+    return float(max(found))
+
+
+def without_effect(splits: int) -> list:
+    """(trial, seed, report) of synthetic trials with permuted arms, of every built-in trial and
+    endpoint whose effect has |z| > 3; beside each the trial as it was drawn."""
+    out = []
+    for name in ts.list_trials()["name"]:
+        trial = ts.load_trial(name)
+        for endpoint in trial.endpoints:
+            if not z_of(trial, endpoint) > 3:
+                continue
+            fitted = ts.fit(trial, endpoint, model="cox", covariate_model="copula", seed=0)
+            real = replace(trial, endpoints={endpoint: trial.endpoint(endpoint)})
+            for seed in range(splits):
+                made = fitted.sample_trial(seed=seed, uncertainty=False)
+                cut = planted(real, made, "effect removed", 1.0, np.random.default_rng(seed))
+                for what, one in (("drawn", made), ("removed", cut)):
+                    report = ts.audit(real, one, endpoint=endpoint, seed=seed)
+                    out.append((f"{name} {endpoint} {what}", seed, report))
+                    failed = sorted(set(report.failures["measure"]))
+                    z = z_of(real, endpoint)
+                    print(f"{out[-1][0]} {seed} z {z:.1f} {report.verdict} {failed}", flush=True)
+    return out
+
+
+FAULTS = (
+    ("copies", 0.01),
+    ("copies", 0.05),
+    ("copies", 0.2),
+    ("near copies", 0.2),
+    ("lost stratum", 1.0),
+    ("broken dependence", 1.0),
+    ("shrunk associations", 0.5),
+    ("shifted margin", 0.5),
+    ("swapped arms", 1.0),
+)
+
+
+def main() -> None:
+    """Run one part and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["files", "exact", "honest", "effects", "faults"])
+    parser.add_argument("--trials", nargs="*", default=list(TRIALS))
+    parser.add_argument("--splits", type=int, default=2)
+    parser.add_argument("--models", choices=["all", "first"], default="first")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if asked.part == "files":
+        table = files(asked.trials, asked.splits, asked.models)
+        worst = table[["file_exact", "file_near"]].max(axis=1)
+        print(f"worst mean over splits {worst.max():.3f}, mean of all {worst.mean():.3f}")
+    elif asked.part == "exact":
+        print(f"found in all: {exact(asked.trials, asked.models)['found'].sum()}")
+    elif asked.part == "honest":
+        done = verdicts(asked.trials, asked.splits)
+        for name, seed, report in done:
+            print(name, seed, report.verdict, sorted(set(report.failures["measure"])))
+        print(f"{sum(not r.passed for *_, r in done)} of {len(done)} honest draws fail")
+    elif asked.part == "effects":
+        done = without_effect(asked.splits)
+        for what in ("removed", "drawn"):
+            mine = [r for name, _, r in done if name.endswith(what)]
+            hidden = sum(r.passed and len(r.unseen) > 0 for r in mine)
+            passed = sum(r.passed for r in mine)
+            print(
+                f"{what}: {passed} of {len(mine)} pass, {hidden} of these say could not have seen"
+            )
+    else:
+        for fault, size in FAULTS:
+            done = verdicts(asked.trials, asked.splits, fault, size)
+            caught = sum(not r.passed for *_, r in done)
+            print(f"{fault} {size:g}: {caught} of {len(done)} caught", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Whether a file and an installation may be trusted: `verify` and `qualify`, above all rooms.
+
+verification    a saved table against its record, its rows made again
+kit, cases      independent values beside what this installation computes
+qualification   runs the kit and writes the page to be signed
+"""
+
+from molgen.base.whole_files import hash_file
+from molgen.files.provenance_records import Provenance, canonical_text, record, row_digests
+from molgen.files.tables import load_table, save_table, sidecar_path
+from molgen.provenance.kit import Qualification
+from molgen.provenance.qualification import qualify
+from molgen.provenance.verification import Discrepancy, Verification, verify
+
+__all__ = [
+    "Discrepancy",
+    "Provenance",
+    "Qualification",
+    "Verification",
+    "canonical_text",
+    "hash_file",
+    "load_table",
+    "qualify",
+    "record",
+    "row_digests",
+    "save_table",
+    "sidecar_path",
+    "verify",
+]
