@@ -114,6 +114,17 @@ def test_nobody_joins_a_dropped_arm_and_none_of_its_later_events_count():
                & (batch.calendar_event[both] <= decided)).sum()  # fmt: skip
     assert events[:, 1:][dropped].sum() == between
     assert (events[:, 0] > 0).all()
+    # decided at the data cut: the event that made it stays counted, and nothing is added
+    at_once = adaptive.replace(
+        milestones=milestones(
+            ts.EventLooks([80]), ts.EventLooks([160]), *adaptive.milestones[0].rules
+        )
+    )
+    done = ts.simulate(at_once, outcomes, 150, seed=1).conducted
+    both, dropped = done.last_look == 1, done.fired[:, 0]
+    events = done.events[both, 1] - done.events[both, 0]
+    assert (events[:, 1:][dropped[both]] == 0).all()
+    assert (done.events[both, 1].sum(axis=1) == 160).all()
 
 
 def test_a_changed_arm_redraws_nobody_else():
