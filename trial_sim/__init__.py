@@ -19,7 +19,7 @@ The rooms, from the ground up; each imports only from those above it in this lis
     simulation      simulate, operating characteristics, replay, files of results
     exploration     what_if: grids, search, assurance by simulation, report
     prediction      an ongoing trial
-    qualification   the kit of independent values: qualify
+    qualification   the kit of independent values, saved results made again: qualify, verify
     cli             parses, calls one public function, prints
 
 Names are imported on first use, so that ``import trial_sim`` stays fast.
@@ -161,6 +161,7 @@ _HOMES = {
     "simulation_report": "exploration.report",
     "predict": "prediction.predict",
     "qualify": "qualification",
+    "verify": "qualification",
     "read_ongoing": "prediction.ongoing",
     "OngoingTrial": "prediction.ongoing",
     "ongoing_from_adam": "prediction.adam",

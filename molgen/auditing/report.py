@@ -125,12 +125,21 @@ class AuditReport:
         known = ", ".join(dict.fromkeys(m.measure for m in self.measures))
         raise KeyError(f"no measure {name!r} for {subject or 'any subject'}; there are: {known}")
 
+    @property
+    def attacked(self) -> str:
+        """What was attacked, the first line of the page."""
+        asked = ", ".join(dict.fromkeys(m.section for m in self.measures if m.rule))
+        what = self.about.get("model")
+        what = "a sample of molecules" if what is None else f"the model {what} and its samples"
+        return f"Attacked: {what} (judged: {asked or 'nothing'})."
+
     def __str__(self) -> str:
         counts = {v: sum(m.verdict == v for m in self.measures) for v in VERDICTS}
         head = "passed" if self.passed else "did NOT pass"
         lines = [
+            self.attacked,
             f"Audit {head}: {counts['pass']} measures pass, {counts['fail']} fail, "
-            f"{counts['unclear']} unclear, {counts['note']} notes"
+            f"{counts['unclear']} unclear, {counts['note']} notes",
         ]
         for m in self.measures:
             if m.verdict in ("fail", "unclear"):
@@ -195,6 +204,7 @@ def render(report: AuditReport) -> str:
     text = "null" if made is None else json.dumps(made)
     return template.render(
         passed=report.passed,
+        attacked=report.attacked,
         facts=[(k.replace("_", " "), _fact(v)) for k, v in report.about.items() if v != ""],
         counts={v: sum(m.verdict == v for m in report.measures) for v in VERDICTS},
         failures=[_row(m) for m in report.measures if m.verdict in ("fail", "unclear")],

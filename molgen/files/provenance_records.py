@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import platform
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from molgen.base.environment import commit, processor, system, versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,8 @@ class Provenance:
         data_sha256: hash of the molecules put in, or an empty string.
         version: of this package.
         created: time of writing, UTC, ISO 8601.
-        environment: versions of Python, RDKit, and PyTorch where it was in use.
+        environment: versions of Python and of the numerical packages, platform, processor, commit
+            and random generator.
         notes: sentences on what of the input is not in the table.
         row_digests: one short digest a row, filled in when a table is saved; more than a million
             are held as :class:`PackedDigests`.
@@ -127,13 +128,15 @@ def record(
     precedent_sha256: str = "",
 ) -> Provenance:
     """A provenance record of this moment and this environment."""
-    from rdkit import rdBase
-
     from molgen import __version__
 
-    versions = {"python": platform.python_version(), "rdkit": rdBase.rdkitVersion}
-    if "torch" in sys.modules:  # what a model samples may differ between versions of it
-        versions["torch"] = str(sys.modules["torch"].__version__)
+    environment = {
+        **versions(),
+        "platform": system(),
+        "processor": processor(),
+        "commit": commit(),
+        "random_numbers": "NumPy's Philox4x64-10, by counters",
+    }
     return Provenance(
         function=function,
         arguments=dict(arguments or {}),
@@ -142,7 +145,7 @@ def record(
         data_sha256=data_sha256,
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=versions,
+        environment=environment,
         notes=tuple(notes),
         precedent_sha256=precedent_sha256,
     )

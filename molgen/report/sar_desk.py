@@ -17,7 +17,7 @@ from molgen.qsar.data import parent
 from molgen.qsar.series.assays import Series, read_series
 from molgen.qsar.series.cliffs import find_cliffs
 from molgen.qsar.series.free_wilson import FreeWilson, fit_free_wilson
-from molgen.qsar.series.matched_pairs import MAX_VARIABLE, Pairs, find_pairs
+from molgen.qsar.series.matched_pairs import MAX_VARIABLE, Pairs, find_pairs, rule_size
 from molgen.qsar.series.r_groups import RGroups, decompose
 from molgen.qsar.series.transformations import Transformations
 from molgen.report.sar_page import sar_page
@@ -320,8 +320,13 @@ def _tables(
     for k, side in ((1, "first"), (2, "second")):
         table[f"name_{k}"] = [series.names[i] for i in table[side]]
         table[f"value_{k}"] = [series.shown(i) for i in table[side]]
-    order = ["name_1", "name_2", "value_1", "value_2", "change", "relation", "transformation",
-             "constant", "smiles_1", "smiles_2"]  # fmt: skip
+    # one pair can be cut in many ways; the smallest change is the one that a chemist would name
+    sizes = np.array([rule_size(rule) for rule in transformations.pairs.rules], dtype=int)
+    table["atoms"] = sizes[transformations.pairs.rule]
+    least = table.groupby(["first", "second"])["atoms"].transform("min")
+    table["smallest"] = table["atoms"] == least
+    order = ["name_1", "name_2", "value_1", "value_2", "change", "relation", "transformation"]
+    order += ["atoms", "smallest", "constant", "smiles_1", "smiles_2"]
     tables["pairs"] = table[order]
     tables["transformations"] = transformations.table()
     cliffs = find_cliffs(series.smiles, series.y, series.relations, _N_CLIFFS, 0.3)

@@ -226,6 +226,9 @@ def _cards(table: pd.DataFrame | None, draw: _Drawings, number: str) -> list[dic
 
 def _changes(desk: SarDesk, draw: _Drawings) -> list[dict[str, Any]]:
     table = desk.tables["transformations"]
+    pairs = desk.tables["pairs"]
+    named = set(pairs.loc[pairs["smallest"], "transformation"])
+    table = table[table["transformation"].isin(named)]
     part = table[(table["radius"] == 0) & (table["n"] + table["limits"] >= 2)].head(_CHANGES)
     rows = []
     for row in part.to_dict("records"):

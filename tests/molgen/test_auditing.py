@@ -12,7 +12,7 @@ from molgen.auditing.intervals import Interval, attack_result, share_difference,
 from molgen.auditing.measures import Measure
 from molgen.auditing.membership import measure_membership, nearest_sample_attacks
 from molgen.auditing.memorisation import copied_with_one_change, measure_memorisation
-from molgen.auditing.report import AuditReport
+from molgen.auditing.report import _RULES, AuditReport
 from molgen.auditing.sets import read_generated, read_sets
 from tests.molgen.test_motifs import read
 
@@ -257,3 +257,23 @@ def test_a_real_hold_out_passes_as_a_sample(moses) -> None:
     """Real molecules that are neither: the best generator there can be."""
     report = molgen.audit_samples(moses[2000:4000], moses[:1000], moses[1000:2000])
     assert report.passed, str(report)
+
+
+def test_the_rule_on_the_page_is_the_rule_applied():
+    """Read back from the words: a line passes only if what they say is so."""
+    rng = np.random.default_rng(0)
+    for rule, words in _RULES.items():
+        for _ in range(40 if rule else 1):
+            e, half, limit = rng.uniform(0.3, 0.8), rng.uniform(0.01, 0.2), rng.uniform(0.4, 0.7)
+            interval = Interval(e, e - half, e + half)
+            line = Measure("membership", "AUC", interval, "r", threshold=limit, baseline=limit,
+                           rule=rule)  # fmt: skip
+            low, high = e - 1.68 * half, e + 1.68 * half
+            kept = {
+                "upper end at most": e + half <= limit,
+                "99.9 % interval not above": low <= limit,
+                "99.9 % interval not below": high >= limit,
+                "": None,
+            }[words]
+            assert kept is None or (line.verdict == "pass") == kept
+            assert AuditReport((line,)).to_html().index("Attacked: a sample") > 0

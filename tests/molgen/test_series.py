@@ -135,6 +135,33 @@ def test_shares_are_least_squares() -> None:
     assert half / error[1:] == pytest.approx(2.0117, rel=1e-3)  # t of 48 degrees of freedom: 2.0106
 
 
+#: log 1/C of N,N-dimethyl-2-bromophenethylamines by meta and para group, the classical series of
+#: Free-Wilson analysis (Unger and Hansch, J. Med. Chem. 16:745, 1973), and its published shares.
+PUBLISHED = """H H 7.46;H F 8.16;H Cl 8.68;H Br 8.89;H I 9.25;H C 9.30;F H 7.52;Cl H 8.16;Br H 8.30;
+I H 8.40;C H 8.46;Cl F 8.19;Br F 8.57;C F 8.82;Cl Cl 8.89;Br Cl 8.92;C Cl 8.96;Cl Br 9.00;
+Br Br 9.35;C Br 9.22;C C 9.30;Br C 9.52"""
+SHARES = {
+    "R1": {"F": -0.30, "Cl": 0.21, "Br": 0.43, "I": 0.58, "C": 0.45},
+    "R2": {"F": 0.34, "Cl": 0.77, "Br": 1.02, "I": 1.43, "C": 1.26},
+}
+
+
+def test_a_published_series_has_its_published_shares() -> None:
+    rows = [row.split() for row in PUBLISHED.split(";")]
+    smiles = [
+        "CN(C)CC(Br)c1ccc" + "".join(f"({g})" * (g != "H") + "c" for g in (para, meta)) + "1"
+        for meta, para, _ in rows
+    ]
+    core = "CN(C)CC(Br)c1ccc([*:2])c([*:1])c1"
+    desk = molgen.sar(smiles, [float(row[2]) for row in rows], core=core)
+    table = desk.tables["free_wilson"].set_index(["site", "group"])["share"]
+    assert table.iloc[0] == pytest.approx(7.82, abs=0.005)
+    for site, shares in SHARES.items():
+        for group, share in shares.items():
+            assert table[site, f"{group}[*:{site[1]}]"] == pytest.approx(share, abs=0.0051)
+    assert desk.free_wilson.fit.sigma == pytest.approx(0.194, abs=0.0006)
+
+
 def test_what_the_compounds_do_not_determine_has_no_number() -> None:
     core = "c1cc([*:2])ccc1[*:1]"
     pairs = [("F", "C"), ("F", "N"), ("Cl", "C"), ("Cl", "N"), ("Br", "O"), ("Br", "O"), ("F", "S"),

@@ -114,6 +114,17 @@ def test_nobody_joins_a_dropped_arm_and_none_of_its_later_events_count():
                & (batch.calendar_event[both] <= decided)).sum()  # fmt: skip
     assert events[:, 1:][dropped].sum() == between
     assert (events[:, 0] > 0).all()
+    # decided at the data cut: the event that made it stays counted, and nothing is added
+    at_once = adaptive.replace(
+        milestones=milestones(
+            ts.EventLooks([80]), ts.EventLooks([160]), *adaptive.milestones[0].rules
+        )
+    )
+    done = ts.simulate(at_once, outcomes, 150, seed=1).conducted
+    both, dropped = done.last_look == 1, done.fired[:, 0]
+    events = done.events[both, 1] - done.events[both, 0]
+    assert (events[:, 1:][dropped[both]] == 0).all()
+    assert (done.events[both, 1].sum(axis=1) == 160).all()
 
 
 def test_a_changed_arm_redraws_nobody_else():
@@ -289,6 +300,16 @@ def test_allocation_follows_the_responses():
     assert (done.patients_by_arm[:, 0] == 20).all()  # burnt in with equal chances
     null = ts.simulate(adaptive, ts.BinaryResponse(0.3, 0.3), 1_500, seed=2)
     assert null.power <= 0.025 + 4 * np.sqrt(0.025 / 1_500)
+
+
+def test_the_share_of_the_control_is_kept_whatever_is_rejected():
+    rule = ts.Rule("n >= 0", ts.Reallocate(by="thompson", control_share=0.3))
+    adaptive = arms_trial("simes", rule, stop="each")
+    effects = {"a": 0.0, "b": 5.0, "c": 14.0}  # c is often rejected at the interim look
+    done = ts.simulate(adaptive, ts.ContinuousResponse(effects, sd=15), 200, seed=3).conducted
+    went_on = done.last_look == 1
+    assert (done.decision[went_on, 0, 2] == 2).mean() > 0.3
+    assert done.shares[went_on, 0, 0] == pytest.approx(0.3)
 
 
 def test_weights_that_are_given_are_kept_from_the_decision_on():

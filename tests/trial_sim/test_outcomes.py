@@ -368,3 +368,34 @@ def test_incidence_slopes_give_the_incidence_back():
     assert 1 - np.exp(-first[0, 0]) == pytest.approx(f1)
     end = f1 + np.exp(-0.3) * 0.3 / 0.35 * (1 - np.exp(-0.7))
     assert (1 - np.exp(-second[0, 0])) * (1 - end) == pytest.approx(f2)
+
+
+def test_repeated_counts_keep_their_correlation_however_low_they_are():
+    from scipy.stats import nbinom, norm
+
+    rng, n = np.random.default_rng(0), 600
+    wanted = np.array([[1, 0.7, 0.5], [0.7, 1, 0.7], [0.5, 0.7, 1]])
+    uniform = norm.cdf(rng.multivariate_normal(np.zeros(3), wanted, n))
+    table = pd.DataFrame(nbinom.ppf(uniform, 1.5, 1.5 / (1.5 + 0.7)), columns=["a", "b", "c"])
+    table["arm"] = np.resize(["x", "y"], n)
+    trial = ts.Trial(
+        table, "arm", {"v": ts.Longitudinal(["a", "b", "c"], family="poisson")}, randomised=True
+    )
+    found = ts.fit(trial, "v", covariate_model="bootstrap").outcome_model.correlation
+    assert np.abs(found - wanted).max() < 0.1
+
+
+def test_sites_shrink_towards_their_mean_and_not_towards_one_of_them():
+    rng, n = np.random.default_rng(1), 400
+    site = rng.choice(10, n, p=[0.19, *[0.09] * 9])  # the largest is the extreme one
+    time = rng.exponential(np.exp(-1.0 * (site == 0)))
+    table = pd.DataFrame({"arm": np.resize(["x", "y"], n), "site": site.astype(str), "t": time})
+    trial = ts.Trial(
+        table.assign(d=1), "arm", {"e": ts.TimeToEvent("t", "d")}, strata=["site"],
+        kinds={"site": "categorical"},
+    )  # fmt: skip
+    made = ts.fit(trial, "e", model="cox_by_arm", covariate_model="bootstrap")
+    big = made.sample_trial({"x": 6000, "y": 6000}, uncertainty=False).patients
+    ratio = [np.log(t[t["site"] == "0"]["t"].mean() / t[t["site"] != "0"]["t"].mean())
+             for t in (trial.patients, big)]  # fmt: skip
+    assert abs(ratio[0] - ratio[1]) < 0.12

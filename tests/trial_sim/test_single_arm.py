@@ -9,33 +9,8 @@ from scipy import stats
 import trial_sim as ts
 
 
-@pytest.mark.parametrize(
-    ("rates", "optimal", "minimax"),
-    [  # Simon 1989; the properties by enumeration of our own, apart from the package
-        (
-            (0.05, 0.25),
-            (0, 9, 2, 17, 11.958, 0.630249, 0.046605, 0.812161),
-            (0, 12, 2, 16, 13.8386, 0.54036, 0.042678, 0.80128),
-        ),
-        (
-            (0.1, 0.3),
-            (1, 10, 5, 29, 15.0141, 0.736099, 0.047086, 0.805063),
-            (1, 15, 5, 25, 19.5096, 0.549043, 0.032809, 0.801701),
-        ),
-        (
-            (0.3, 0.5),
-            (5, 15, 18, 46, 23.6297, 0.721621, 0.049865, 0.803206),
-            (6, 19, 16, 39, 25.69, 0.665502, 0.045499, 0.803623),
-        ),
-    ],
-)
-def test_two_stage_designs_of_simon(rates, optimal, minimax):
-    designs = ts.simon_designs(*rates, alpha=0.05, beta=0.2)
-    for found, wanted in ((designs.optimal, optimal), (designs.minimax, minimax)):
-        assert (found.r1, found.n1, found.r, found.n) == wanted[:4]
-        assert found.expected_n == pytest.approx(wanted[4], abs=1e-3)
-        properties = (found.early_stop, found.type_one_error, found.power)
-        assert properties == pytest.approx(wanted[5:], abs=1e-6)
+def test_two_stage_designs_go_to_yaml_and_back():
+    designs = ts.simon_designs(0.1, 0.3, alpha=0.05, beta=0.2)
     assert type(designs).from_yaml(designs.to_yaml()) == designs
 
 

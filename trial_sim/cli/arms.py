@@ -13,8 +13,10 @@ from trial_sim.arms.fitting import load_fitted
 from trial_sim.auditing import audit as audit_trials
 from trial_sim.base.output_places import replacing, try_place
 from trial_sim.base.parquet import write_parquet
+from trial_sim.base.provenance import write_record
 from trial_sim.cli.app import app, plain_errors, tell
 from trial_sim.data.datasets import load_trial, read_table, read_trial
+from trial_sim.qualification.verification import draw
 
 TRIAL_HELP = "A built-in trial (colon, veteran, ...), a YAML description, or a CSV with --spec."
 SpecOption = Annotated[
@@ -125,20 +127,14 @@ def sample(
         "uncertainty": uncertainty,
         "seed": seed,
     }
-    if arm is not None:
-        by_text = {str(a): a for a in fitted.arms}
-        table = fitted.sample_arm(
-            by_text.get(arm, arm), 100 if n is None else n, effect=effect, **options
-        )
-    else:
-        sizes = None if n is None else dict.fromkeys(fitted.arms or (None,), n)
-        effects = None if effect is None else dict.fromkeys(fitted.arms[1:], effect)
-        table = fitted.sample_trial(sizes, effects=effects, **options).patients
+    arguments = {"arm": arm, "n": n, "effect": effect, **options}
+    table = draw(fitted, arguments)
     with replacing(output) as made:
         if output.suffix == ".parquet":
             write_parquet(table, made)
         else:
             table.to_csv(made, index=False)
+    write_record(output, "sample", arguments, {"model": model})
     tell(f"{len(table)} rows written to {output}")
 
 

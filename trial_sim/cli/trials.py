@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from trial_sim.base.output_places import replacing, try_place
+from trial_sim.base.provenance import write_record
 from trial_sim.cli.app import app, plain_errors, tell, watched
 from trial_sim.exploration.report import look_rows, short_table, simulation_report
 from trial_sim.exploration.study import read_study
@@ -90,6 +91,8 @@ def simulate_command(
         frames = [r.operating_characteristics.assign(scenario=n) for n, r in results.items()]
         with replacing(output) as made:
             pd.concat(frames).to_csv(made, index=False)
+        told = {k: v for k, v in {**loaded.simulation, **options}.items() if k != "n_jobs"}
+        write_record(output, "simulate", told, {"study": study})
         tell(f"wrote {output}")
     if report is not None:
         tell(f"wrote {report}")

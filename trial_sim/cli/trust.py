@@ -1,4 +1,4 @@
-"""Commands ``qualify`` and ``doctor``: whether this installation may be trusted."""
+"""Commands ``qualify``, ``verify`` and ``doctor``: may an installation, or a file, be trusted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trial_sim
 from trial_sim.base.doctor import examine, in_words
 from trial_sim.cli.app import app
 from trial_sim.cli.arms import plain_errors
-from trial_sim.qualification import qualify
+from trial_sim.qualification import qualify, verify
 
 
 @app.command("qualify")
@@ -46,6 +46,25 @@ def qualify_command(
     if made.printed:
         typer.echo(made.printed)
     if not made.passed:
+        raise typer.Exit(1)
+
+
+@app.command("verify")
+@plain_errors
+def verify_command(
+    path: Annotated[Path, typer.Argument(help="Folder of a saved simulation, or a table.")],
+) -> None:
+    """Check a saved result against its record, and make it again; exit code 1 if it differs.
+
+    Examples:
+
+      trial-sim verify results.csv
+
+      trial-sim verify run/
+    """
+    outcome = verify(path)
+    typer.echo(str(outcome))
+    if not outcome.passed:
         raise typer.Exit(1)
 
 

@@ -2,5 +2,6 @@
 
 from trial_sim.qualification.kit import Qualification
 from trial_sim.qualification.running import qualify
+from trial_sim.qualification.verification import Verification, verify
 
-__all__ = ["Qualification", "qualify"]
+__all__ = ["Qualification", "Verification", "qualify", "verify"]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-import trial_sim
 from trial_sim.base.parquet import write_parquet
+from trial_sim.base.provenance import digest, environment
 from trial_sim.base.records import plain_hash, to_plain
 
 if TYPE_CHECKING:
@@ -27,11 +24,7 @@ def provenance(result: SimulationResult) -> dict[str, Any]:
         "n_requested": result.n_requested,
         "seconds": result.seconds,
         "hash": plain_hash({**inputs, "seed": result.seed, "scenario": result.scenario}),
-        "versions": {
-            "trial_sim": trial_sim.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
+        **environment(),
     }
 
 
@@ -45,6 +38,11 @@ def save(result: SimulationResult, folder: str | Path) -> Path:
         "design": to_plain(result.declared),
         "outcomes": to_plain(result.outcomes),
         **result.provenance,
+        "decided": getattr(result, "decide", None) is not None,
+        "files": {
+            name: digest(target / name)
+            for name in ("trials.parquet", "operating_characteristics.csv")
+        },
     }
     (target / "run.json").write_text(json.dumps(run, indent=2, default=str))
     return target

@@ -269,6 +269,11 @@ def numbered(constant: tuple[str, ...], order: tuple[int, ...]) -> str:
     return ".".join(text for _, text in sorted(marked))
 
 
+def rule_size(rule: str) -> int:
+    """Heavy atoms on both sides of a transformation."""
+    return sum(Chem.MolFromSmiles(side).GetNumHeavyAtoms() for side in rule.split(">>"))
+
+
 def joined(parts: str) -> str | None:
     """The molecule of parts whose open bonds are numbered; None where they do not fit.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -262,6 +262,8 @@ class Course:
         )  # fmt: skip
         self._note_z(k, state, comparing)
         reached = self._by_arm(new)
+        # arms that close since they are rejected now are not sized or allocated for
+        self.leaving = reached if self.test.stop == "each" else np.zeros_like(reached)
         here = self.decision[:, k]
         here[comparing] = CONTINUE
         here[comparing & reached] = EFFICACY
@@ -405,14 +407,14 @@ class Course:
                     stacklevel=2,
                 )
         elif isinstance(action, Resize):
-            on = self._resize(k, state, plan, any_on, action)[:, None]
+            on = self._resize(k, self._staying(state), plan, any_on, action)[:, None]
         elif isinstance(action, Restrict):
             at = self.adaptive.tested_populations.index(action.population)
             fresh = any_on & (self.population != at)
             plan.population[fresh] = at
             on = fresh[:, None]
         elif isinstance(action, Reallocate):
-            self._reallocate(state, plan, any_on, action)
+            self._reallocate(self._staying(state), plan, any_on, action)
             on = any_on[:, None]
         elif isinstance(action, Pause):
             plan.pause[any_on] += float(action.months)
@@ -426,6 +428,10 @@ class Course:
         if arm not in names:
             raise ValueError(f"there is no arm {arm!r} beside the control; arms: {names}")
         return names.index(arm)
+
+    def _staying(self, state: State) -> State:
+        """The state without the arms that are rejected now and close."""
+        return replace(state, open=state.open & ~self.leaving)
 
     def _resize(
         self, k: int, state: State, plan: _Plan, on: np.ndarray, action: Resize

@@ -34,6 +34,7 @@ from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
 _WIDEST = 64  # times the size of a trial: more arrivals than that are not waited for
 _LARGEST_BLOCK = 24
+_MOMENT = 1e-9  # months; rounding of a calendar month less an arrival is smaller
 
 
 @dataclass
@@ -146,7 +147,8 @@ class Patients:
         limit = None
         if np.isfinite(self.closed[rows]).any():
             ends = np.take_along_axis(self.closed[rows], self.arm[rows].astype(np.int64), axis=1)
-            limit = np.maximum(ends - self.arrival[rows], 0.0)
+            # what happened at the very moment of the decision is seen, whatever the rounding
+            limit = np.maximum(ends - self.arrival[rows] + _MOMENT, 0.0)
         return follow(self.design, self._batch_of(rows), outcome, limit)
 
     # -- decisions ------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.special import expit, ndtr, ndtri
 
 from trial_sim.base.storage import storable
-from trial_sim.covariates.copula import nearest_correlation
+from trial_sim.covariates.copula import TERMS, nearest_correlation
+from trial_sim.covariates.copula import latent_correlation as of_cut_normals
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import (
@@ -26,6 +27,7 @@ from trial_sim.outcomes.responses.visits import VisitParameters, overridden, unm
 # A latent correlation read off two halved normals is as sure as one of this share of the normals
 # themselves: (2 / pi) squared (Pearson 1900, for medians as cuts and no correlation).
 TETRACHORIC = 0.405
+KEPT_FROM, HERMITE = 8000, 5  # simulated patients that tell what counting leaves of a correlation
 
 
 @storable
@@ -212,13 +214,14 @@ def latent_correlation(y: np.ndarray, eta: np.ndarray, family: str, size: float)
 
     Binary pairs: the correlation at which the expected number of double responders, over the
     patients' fitted probabilities, is the observed one. Counts: the correlation of normal scores
-    of the mid-probability residuals.
+    of the mid-probability residuals, from which that of the normals follows.
     """
     v = y.shape[1]
     out = np.eye(v)
-    scores = None
+    scores, kept = None, np.zeros((v, TERMS))
     if family == "poisson":
         scores = mid_scores(y, eta, size)
+        kept = score_coefficients(eta, size)
     for i in range(v):
         for j in range(i):
             both = ~np.isnan(y[:, i]) & ~np.isnan(y[:, j])
@@ -226,6 +229,8 @@ def latent_correlation(y: np.ndarray, eta: np.ndarray, family: str, size: float)
                 rho = 0.3
             elif scores is not None:
                 rho = float(np.corrcoef(scores[both, i], scores[both, j])[0, 1])
+                pair = np.array([[1.0, rho], [rho, 1.0]])
+                rho = float(of_cut_normals(pair, kept[[i, j]])[0, 1])
             else:
                 rho = binary_pair(y[both][:, [i, j]], expit(eta[both][:, [i, j]]))
             out[i, j] = out[j, i] = np.clip(np.nan_to_num(rho), -0.95, 0.97)
@@ -260,3 +265,23 @@ def mid_scores(y: np.ndarray, eta: np.ndarray, size: float) -> np.ndarray:
     law = poisson(mean) if np.isinf(size) else nbinom(size, size / (size + mean))
     middle = (law.cdf(y) + law.cdf(y - 1)) / 2
     return ndtri(np.clip(middle, 1e-6, 1 - 1e-6))
+
+
+def score_coefficients(eta: np.ndarray, size: float) -> np.ndarray:
+    """Coefficients (V, `TERMS`) of the mid-probability scores of counts as functions of the normals
+    they come from, of the normalised Hermite polynomials up to `HERMITE`, by simulation."""
+    from scipy.stats import nbinom, poisson
+
+    rng = np.random.Generator(np.random.Philox(53))
+    eta = np.tile(eta, (max(1, -(-KEPT_FROM // len(eta))), 1))
+    z = rng.standard_normal(eta.shape)
+    mean, u = np.exp(np.clip(eta, -20, 15)), np.clip(ndtr(z), 1e-12, 1 - 1e-9)
+    law = poisson(mean) if np.isinf(size) else nbinom(size, size / (size + mean))
+    scores = mid_scores(law.ppf(u), eta, size)
+    scores = (scores - scores.mean(axis=0)) / np.maximum(scores.std(axis=0), 1e-9)
+    out = np.zeros((eta.shape[1], TERMS))
+    before, now = np.ones(z.shape), z
+    for k in range(1, HERMITE + 1):
+        out[:, k - 1] = (scores * now).mean(axis=0)
+        before, now = now, (z * now - k**0.5 * before) / (k + 1) ** 0.5
+    return out
