@@ -14,7 +14,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 AXE = importlib.util.find_spec("axe_core_python")
-NAMES = ("molecules", "molecule audit", "arm audit", "simulation", "demo index")
+NAMES = ("molecules", "molecule audit", "arm audit", "simulation", "prediction", "demo index")
 
 
 def test_both_packages_hold_the_same_stylesheet() -> None:
@@ -65,6 +65,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.6)
     result = ts.simulate(design, outcomes, n_trials=50, seed=1)
     ts.simulation_report(result).to_html(made["simulation"])
+    seen = result.replay(0).data[0]
+    expected = ts.predict(seen, design, opened="2026-01-15", last_seen="followed", n_draws=50)
+    expected.to_html(made["prediction"], earlier=expected)
     made["demo index"] = index(folder, [Made(p, n) for n, p in made.items()], 1.0)
     return made
 

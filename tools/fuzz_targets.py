@@ -189,6 +189,7 @@ def trial_targets() -> list[Target]:
     from trial_sim.data import constraints, datasets
     from trial_sim.exploration import fields as scenario_fields
     from trial_sim.exploration.study import read_study
+    from trial_sim.prediction.saved import SavedPrediction
     from trial_sim.sequential import spending
     from trial_sim.sequential.design import GroupSequential
 
@@ -207,6 +208,11 @@ def trial_targets() -> list[Target]:
         information_fractions=(0.5, 1), alpha=0.025, power=0.9, efficacy="obrien_fleming"
     )
     plain_bounds = json.loads(bounds.to_json())
+    so_far = pd.DataFrame({"enrolment": [0.1 * i for i in range(50)], "event": 0})
+    so_far["time"] = 5.0 - so_far["enrolment"]
+    so_far.loc[::5, ["time", "event"]] = 0.5, 1
+    late = so_far["enrolment"] + so_far["time"] > 5.0
+    predicted = ts.predict(so_far[~late], design, cutoff=5.0, opened="2026-01-15", n_draws=20)
     table = pd.DataFrame({"a": [1.0, 2, 3], "b": [3.0, 2, 1], "sex": ["f", "m", "f"]})
     rows = "drug,age,time,dead\nA,50,3.5,1\nB,61,8,0\nA,47,2,0\nB,58,6,1\nA,,1,1\n"
     fields = {
@@ -239,6 +245,8 @@ def trial_targets() -> list[Target]:
                lambda t, _: scenario_fields.find_field(design, outcomes, t)),
         Target("boundaries", 4, documents(plain_bounds),
                lambda t, _: GroupSequential.from_yaml(t)),
+        Target("saved prediction", 2, json_texts(json.loads(predicted.saved().to_json())),
+               lambda t, _: SavedPrediction.from_json(t)),
         Target("spending", 6, trees(*[{"rule": rule} for rule in (
                    ["wang_tsiatis", 0.25], ["hwang_shih_decani", -4], "pocock", ["kim_demets",
     2])]),

@@ -188,7 +188,8 @@ class Generator(Sampler):
         mu = self.encode_one(smiles)
         notes = tell(self._not_given_back([smiles]))
         level = radius / (1 + radius)
-        own = flat_smiles(parse_whole(smiles))
+        lead = parse_whole(smiles)  # with and without its isotopes, which the model may not write
+        own = {flat_smiles(lead), Chem.MolToSmiles(lead, isomericSmiles=False)}
         found: dict[str, None] = {}
         many: list[str] = []
         dropped: list[Refusal] = []
@@ -203,7 +204,7 @@ class Generator(Sampler):
             for result in self.finished(trees, z, levels, rng, temperature):
                 if isinstance(result, Refusal):
                     dropped.append(result)
-                elif flat_of(result) != own:
+                elif flat_of(result) not in own:
                     found.setdefault(result)
                     many.append(result)
         chosen = list(found) if unique else many

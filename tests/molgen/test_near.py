@@ -106,6 +106,13 @@ def test_charges_isotopes_and_untouched_stereo_stay(small_model) -> None:
         assert Chem.MolFromSmiles(s).HasSubstructMatch(centre, useChirality=True)
 
 
+def test_a_labelled_lead_is_not_its_own_analogue(small_model) -> None:
+    for lead in ("[13CH3]c1ccccc1", "C[C@H](N)c1ccccc1"):
+        plain = Chem.MolToSmiles(Chem.MolFromSmiles(lead), isomericSmiles=False)
+        found = small_model.sample_near_latent(lead, 5, radius=1.0, unique=False)
+        assert not {lead, plain} & set(found)
+
+
 def test_a_centre_at_a_changed_place_is_left_open_and_others_keep_their_hand() -> None:
     lead = Lead(Chem.MolFromSmiles("C[C@@H](O)c1cc([C@H](F)CC)ccc1Cl"))
     n_open = n_kept = 0

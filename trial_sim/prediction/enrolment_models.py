@@ -34,7 +34,8 @@ _CHANCES = (0.7, 0.12, 0.1, 0.06, 0.02)
 _LONGEST = 12.0  # months after which a rate has wandered as far as it will
 _LEVEL_SD = 1.0  # of the log rate around the plan, for shapes other than the plan's
 _STEP_SD = 0.7  # of the log of the ratio of rates before and after a step
-_FEWEST = 0.1  # of the present rate, to which a decay falls at most
+_GOES_ON = 0.4  # prior chance that a decay goes on after the cut-off
+_FEWEST = 0.5  # of the present rate, to which a decay falls at most
 # Ends of a ramp, shares of the past, and their prior chances: less for growth that goes on.
 _TIMES = np.array([0.3, 0.45, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.35, 1.6, 2.0, 3.0])
 _ENDS = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.7, 0.5, 0.4, 0.4, 0.4]) / 9.4
@@ -223,9 +224,9 @@ def fit_enrolment(
             sizes.append(size)
             priors.append((*level, WEIGHTS[name] * chance * likely, step))
 
-    flat, on = np.zeros(n_intervals), np.zeros(len(starts))
+    flat, flat_ahead = np.zeros(n_intervals), np.zeros(len(starts))
     if "constant" in wanted:
-        add("constant", flat, on, 1.0)
+        add("constant", flat, flat_ahead, 1.0)
     if "plan" in wanted and planned[2] > 0 and (planned[0][counts > 0] > 0).all():
         back = np.log(np.maximum(planned[0], 1e-9) / planned[2])
         ahead_plan = np.log(np.maximum(planned[1], 1e-9) / planned[2])
@@ -240,20 +241,18 @@ def fit_enrolment(
         for share in _HALVES:
             fall = np.log(2) / (cutoff * share)
             back = np.minimum((cutoff - middle) * fall, 6.0)
-            add(
-                "decay",
-                back,
-                np.log(np.maximum(np.exp(-(ahead - cutoff) * fall), _FEWEST)),
-                1 / len(_HALVES),
-            )
+            further = np.log(np.maximum(np.exp(-(ahead - cutoff) * fall), _FEWEST))
+            # Whether a rate goes on to fall, or has come to rest, the past does not tell.
+            add("decay", back, flat_ahead, (1 - _GOES_ON) / len(_HALVES))
+            add("decay", back, further, _GOES_ON / len(_HALVES))
     if "step" in wanted:
         for share in _STEPS:
-            add("step", flat, on, 1 / len(_STEPS), start + span * share)
+            add("step", flat, flat_ahead, 1 / len(_STEPS), start + span * share)
     if "sites" in wanted and openings is not None:
         opened = np.sort(openings)
         number = np.maximum(np.searchsorted(opened, middle, side="right"), 0.5)
         back = np.log(number / max(np.searchsorted(opened, cutoff, side="right"), 1))
-        add("sites", back, on, 1.0)
+        add("sites", back, flat_ahead, 1.0)
     if not shapes:
         raise ValueError(
             f"no enrolment model of {wanted} can have produced these patients: the plan's rate is "

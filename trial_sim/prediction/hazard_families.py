@@ -17,16 +17,16 @@ from scipy.special import expit, log_ndtr, ndtri
 
 # Prior chance of each family in an average, before the data speak.
 WEIGHTS = {
-    "exponential": 0.2,
-    "weibull": 0.4,
+    "exponential": 0.1,
+    "weibull": 0.5,
     "log_logistic": 0.06,
-    "log_normal": 0.04,
-    "piecewise_exponential": 0.14,
-    "spline": 0.08,
+    "log_normal": 0.03,
+    "piecewise_exponential": 0.13,
+    "spline": 0.1,
     "cure": 0.08,
 }
 FAMILIES = tuple(WEIGHTS)
-SHAPE_SD = 0.4  # of the log of a Weibull shape: .67 and 1.5 lie one standard deviation from 1
+SHAPE_SD = 0.5  # of the log of a Weibull shape: .6 and 1.65 lie one standard deviation from 1
 _LEVEL_SD = 1.5  # of the log of a rate around the crude one
 _STEP_SD = 0.4  # of the log hazard from one piece to the next
 

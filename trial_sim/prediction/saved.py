@@ -17,6 +17,14 @@ from trial_sim.prediction.dates import date_of, months_between
 
 _TABLES = ("milestones", "curve", "models")
 _VERSION = 1
+_NEEDED = (
+    "milestone", "number", "counted", "reached", "month_median", "month_lower", "month_upper",
+)  # fmt: skip
+_KINDS: dict[str, Any] = {
+    "cutoff": (int, float), "level": (int, float), "patients": int, "events": int,
+    "opened": (str, type(None)), "conditional_power": Mapping, "change": str, "notes": list,
+    "probability_of_success": (int, float, type(None)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +97,12 @@ class SavedPrediction:
             found[item.name] = values[item.name]
         for name in _TABLES:
             found[name] = _table(found[name], name)
+        for name, kind in _KINDS.items():
+            if isinstance(found[name], bool) or not isinstance(found[name], kind):
+                raise ValueError(f"{name} of the saved prediction cannot be {found[name]!r}")
+        lacking = {*_NEEDED} - {*found["milestones"].columns}
+        if lacking:
+            raise ValueError(f"milestones of the saved prediction have no {sorted(lacking)[0]!r}")
         found["notes"] = tuple(found["notes"])
         return cls(**found)
 
@@ -205,6 +219,13 @@ def _table(values: Any, name: str) -> pd.DataFrame:
     if not isinstance(values, Mapping) or len({len(v) for v in values.values()}) > 1:
         raise ValueError(f"{name} of the saved prediction is no table")
     table = pd.DataFrame(dict(values))
+    try:
+        return _typed(table)
+    except OverflowError as error:
+        raise ValueError(f"{name} of the saved prediction has a number out of range") from error
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
     for column in table:
         if str(column).startswith("date_"):
             table[column] = pd.to_datetime(table[column])
