@@ -150,7 +150,7 @@ REFUSED = {
     "lag": (lambda d: d, {"lag": -1}, "lag must be 0 or more"),
     "last_seen": (lambda d: d, {"last_seen": "gone"}, "'lost' or 'followed'"),
     "typo": (lambda d: d, {"cuttoff": 3}, "did you mean 'cutoff'"),
-    "end and time": (lambda d: d.assign(end=5.0), {}, "both 'time' and 'end'"),
+    "end and time": (lambda d: d.assign(end=99.0), {}, "both 'time' and 'end'"),
 }  # fmt: skip
 
 

@@ -373,23 +373,34 @@ def _enrolled(
 def _times(
     table: pd.DataFrame, enrolment: np.ndarray, start: pd.Timestamp | None, unit: float
 ) -> np.ndarray:
-    """Months on study (n,), from ``time`` or ``end``."""
-    if "time" in table and "end" in table:
-        raise ValueError("patients have both 'time' and 'end': give one of them")
-    if "time" in table:
-        values = pd.to_numeric(table["time"], errors="coerce").to_numpy(
-            dtype=float, na_value=np.nan
-        )
-        bad = np.isnan(values) | (values < 0) | np.isinf(values)
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise ValueError(
-                f"time must be 0 or more for every patient, got {table['time'].iloc[row]!r} "
-                f"({_names(table)(bad)}; NaN or negative in {int(bad.sum())})"
-            )
-        return values * unit
-    if "end" not in table:
+    """Months on study (n,), from ``time`` or ``end``, or from both where they agree."""
+    if "time" not in table and "end" not in table:
         raise ValueError("patients need a column 'time' (on study) or 'end' (its date)")
+    if "time" not in table:
+        return _times_to_end(table, enrolment, start, unit)
+    values = pd.to_numeric(table["time"], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    bad = np.isnan(values) | (values < 0) | np.isinf(values)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"time must be 0 or more for every patient, got {table['time'].iloc[row]!r} "
+            f"({_names(table)(bad)}; NaN or negative in {int(bad.sum())})"
+        )
+    times = values * unit
+    if "end" in table:
+        apart = np.abs(_times_to_end(table, enrolment, start, unit) - times) > 2 * DAY_OF_GRACE
+        if apart.any():
+            raise ValueError(
+                "patients have both 'time' and 'end', which say different things of "
+                f"{_names(table)(apart)}: give one of them"
+            )
+    return times
+
+
+def _times_to_end(
+    table: pd.DataFrame, enrolment: np.ndarray, start: pd.Timestamp | None, unit: float
+) -> np.ndarray:
+    """Months from enrolment to ``end`` (n,)."""
     values, dated = read_moments(table["end"], "end")
     if dated:
         if start is None:
