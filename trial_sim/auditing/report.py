@@ -42,11 +42,11 @@ class AuditReport:
         >>> list(report.table)[:2], report.passed == (len(report.failures) == 0)
         (['section', 'measure'], True)
         >>> report.verdict  # two tables without a hold-out
-        'failed'
+        'privacy not assessed'
         >>> list(report.counts())
         ['green', 'amber', 'red', 'grey']
         >>> sorted(report.to_dict())[:2]
-        ['about', 'balance']
+        ['about', 'attacked']
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
