@@ -129,7 +129,7 @@ def molecule_targets() -> list[Target]:
     task = {
         "model_folder": "x", "checkpoint": "0" * 64, "seed": 1, "temperature": 1.0,
         "properties": ["mw"], "deduplicate": "smiles", "filters": None, "objective": None,
-        "fingerprints": False, "blocks_per_chunk": 8,
+        "fingerprints": False, "blocks_per_chunk": 8, "start": None,
     }  # fmt: skip
     table, sidecar = _saved_table(describe(list(SMILES[:3])), made)
     parquet = parquet_bytes(describe(list(SMILES)), {"molgen_provenance": made.to_json()})

@@ -118,7 +118,7 @@ def test_other_bad_input_is_named(small_model) -> None:
 def test_a_shortfall_comes_with_its_reason(small_model) -> None:
     from molgen.generation.growing import sample_scaffold
 
-    few = sample_scaffold(small_model, "FC(F)(F)O[*:1]", 500, max_draws=256)
+    few = sample_scaffold(small_model, "FC(F)(F)O[*:1]", 500, max_draws=256, atoms=1)
     assert len(few) < 500
     assert any("256 of them drawn by the model" in d.reason for d in few.dropped)
 

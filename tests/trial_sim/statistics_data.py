@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from trial_sim.qualification.real_data import colon, gehan, table, veteran
+from trial_sim.qualification.real_data import colon, colon_two_arms, gehan, table, veteran
 
-__all__ = ["colon", "gehan", "survival_trials", "table", "veteran", "within"]
+__all__ = ["colon", "colon_two_arms", "gehan", "survival_trials", "table", "veteran", "within"]
 
 
 def survival_trials(

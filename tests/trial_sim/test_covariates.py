@@ -19,7 +19,14 @@ from trial_sim.covariates.copula import (
     shrunk,
 )
 from trial_sim.covariates.encoding import bounds_of, decode, encode, smooth_quantiles, told
-from trial_sim.covariates.selection import fit_generator, membership_auc, resemblance
+from trial_sim.covariates.selection import (
+    HARMLESS,
+    TIE,
+    TIE_SMALL,
+    fit_generator,
+    membership_auc,
+    resemblance,
+)
 from trial_sim.data.schema import Column, describe_column
 
 GENERATORS = [SequentialCart, GaussianCopula, Bootstrap]
@@ -174,12 +181,20 @@ def test_auto_never_takes_the_bootstrap_and_shows_its_table(colon):
 
 
 def test_of_candidates_that_tie_few_patients_get_the_copula():
-    """Independent columns, which both generators draw rightly."""
-    many = rng(12).normal(50, 10, (600, 3)).round(1)
-    columns = tuple(describe_column(pd.Series(x, name=n), None) for n, x in zip("abc", many.T))
-    for n, name in ((120, "copula"), (600, "cart")):
-        made, table = fit_generator(many[:n], columns, "auto", 0)
-        assert made.name == name and np.ptp(table["propensity_auc"]) < 0.06
+    """Independent columns, which both generators draw rightly: which is worse is chance."""
+    tied = set()
+    for seed in range(4):
+        many = rng(seed).normal(50, 10, (600, 3)).round(1)
+        columns = tuple(describe_column(pd.Series(x, name=n), None) for n, x in zip("abc", many.T))
+        for n, name, tie in ((120, "copula", TIE_SMALL), (600, "cart", TIE)):
+            made, table = fit_generator(many[:n], columns, "auto", 0)
+            apart = np.ptp(table["propensity_auc"].clip(lower=0.5))
+            if apart < tie and table["membership_auc"].max() <= HARMLESS:
+                assert made.name == name
+                tied.add(n)
+        if tied == {120, 600}:
+            return
+    raise AssertionError(f"no tie was met: {tied}")
 
 
 def test_chance_correlations_are_left_out_and_strong_ones_stay():

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -100,6 +100,7 @@ def test_dropout_by_arm_and_piece():
     st.integers(1, 130),
     st.integers(1, 130),
 )
+@example([0.0, 1.1125369292536007e-308], 1, 1)
 def test_kth_smallest_is_that_of_a_sort(values, first, second):
     ranks = np.array(sorted({first, second}), dtype=np.int64)
     out = np.empty((1, len(ranks)))

@@ -41,6 +41,8 @@ def kth_smallest(values, ranks, out):
         scale = 0.0
         if high > low:
             scale = (n_bins - 1) / (high - low)
+            if not scale < np.inf:  # so close together that the division overflows: one bin
+                scale = 0.0
         ends[:] = 0
         for i in range(n):
             v = values[t, i]
