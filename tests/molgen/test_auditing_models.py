@@ -77,6 +77,7 @@ def test_molecules_that_the_model_never_saw_cannot_be_told_apart(small_model, mo
     assert not any(m.verdict == "fail" for m in measures)
 
 
+@pytest.mark.long
 def test_posterior_attack_finds_a_trace_that_is_there(small_model, moses) -> None:
     inside, outside, _ = read_sets(moses[1000:1300], moses[1600:1900])
     evidence = [gather_evidence(small_model, x) for x in (inside, outside)]

@@ -7,6 +7,7 @@ from molgen.generation.balancing import sample_balanced
 from molgen.generation.windows import CHEMOTYPES
 
 
+@pytest.mark.long
 def test_each_class_has_its_share(small_model) -> None:
     table = sample_balanced(small_model, {"sulfonamide": 0.3, "c1ccncc1": 0.2}, 40, seed=1)
     assert len(table) == table["smiles"].nunique() == 40

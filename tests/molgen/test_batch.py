@@ -314,6 +314,7 @@ def test_a_scorer_that_returns_strings_is_reported(small_folder, tmp_path, monke
         run_batch(plan_for(small_folder, n=20, objective=objective), tmp_path / "s")
 
 
+@pytest.mark.long
 def test_a_scorer_that_hangs_is_reported(small_folder, tmp_path, monkeypatch):
     objective = _objective(tmp_path, monkeypatch, "time.sleep(50)")
     plan = plan_for(small_folder, n=20, objective=objective, workers=1, timeout=15, retries=0)

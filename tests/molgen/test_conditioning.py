@@ -77,6 +77,7 @@ def test_a_choice_among_few_or_none_loses_nothing(goal, n_found) -> None:
     assert sorted(_Prints().as_diverse(found, 5, goal)) == sorted(found)
 
 
+@pytest.mark.long
 def test_a_window_that_nothing_reaches_says_how_near_it_came(small_model) -> None:
     found = small_model.sample_where({"mw": (5000, None)}, 5, seed=1)
     assert found == [] and "the nearest is" in found.dropped[0].reason

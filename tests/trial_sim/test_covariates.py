@@ -21,6 +21,7 @@ from trial_sim.covariates.copula import (
 from trial_sim.covariates.encoding import bounds_of, decode, encode, smooth_quantiles, told
 from trial_sim.covariates.selection import (
     HARMLESS,
+    SLACK,
     TIE,
     TIE_SMALL,
     fit_generator,
@@ -183,13 +184,14 @@ def test_auto_never_takes_the_bootstrap_and_shows_its_table(colon):
 def test_of_candidates_that_tie_few_patients_get_the_copula():
     """Independent columns, which both generators draw rightly: which is worse is chance."""
     tied = set()
-    for seed in range(4):
+    for seed in range(6):
         many = rng(seed).normal(50, 10, (600, 3)).round(1)
         columns = tuple(describe_column(pd.Series(x, name=n), None) for n, x in zip("abc", many.T))
         for n, name, tie in ((120, "copula", TIE_SMALL), (600, "cart", TIE)):
             made, table = fit_generator(many[:n], columns, "auto", 0)
             apart = np.ptp(table["propensity_auc"].clip(lower=0.5))
-            if apart < tie and table["membership_auc"].max() <= HARMLESS:
+            betrays = table["membership_auc"]
+            if apart < tie and betrays.max() <= max(HARMLESS, betrays.min() + SLACK):
                 assert made.name == name
                 tied.add(n)
         if tied == {120, 600}:

@@ -166,6 +166,7 @@ def test_kernel_equals_the_public_function():
         assert df == pytest.approx(fit.effect_df[visit], rel=1e-4)
 
 
+@pytest.mark.long
 def test_kernel_level_with_missing_at_random():
     """Drop-out that depends on the last value seen: the batch keeps its level."""
     rng = np.random.Generator(np.random.Philox(13))
