@@ -10,7 +10,10 @@ from scipy.stats import multivariate_normal, norm
 
 import trial_sim as ts
 from trial_sim.design.design import Bounds
+from trial_sim.engine.batch import draw_batch
 from trial_sim.engine.interim_analyses import EFFICACY, FUTILITY
+from trial_sim.engine.stopped_arms import close_arms
+from trial_sim.numerics.random_streams import Streams
 from trial_sim.scenarios import (
     BinaryResponse,
     ContinuousResponse,
@@ -333,3 +336,23 @@ def test_what_is_not_named_is_said():
     gs = ts.group_sequential((0.3, 0.6, 1))
     with pytest.raises(ValueError, match="bonferroni"):
         make(boundaries=gs, max_information=150, multiplicity="closed")
+
+
+@pytest.mark.parametrize("unit", [1.0, 30.4, 1e-3, 1e7])
+def test_the_event_that_makes_a_look_stays_where_its_arm_stops_at_it(unit):
+    """In any unit of time: a stopped arm keeps its events up to the look, that one included."""
+    design = make(
+        arms={"control": 1, "a": 1, "b": 1, "d": 1},
+        accrual=ts.Accrual(rate=10.0 / unit),
+        dropout=ts.Dropout(),
+    )
+    times = ts.PiecewiseExponential(control_median=9 * unit)
+    drawn = draw_batch(design, times, Streams.span(5, 0, 150))
+    month = np.sort(drawn.calendar_event, axis=1)[:, 39]  # of the 40th event
+    everywhere = np.ones((150, 3), dtype=bool)
+    closed = close_arms(drawn, np.arange(150), everywhere, month)
+    before = (drawn.event > 0) & (drawn.calendar_event <= month[:, None])
+    assert (before.sum(axis=1) == 40).all()
+    assert (closed.event[before] > 0).all()
+    late = (drawn.arm > 0) & (drawn.enrolment <= month[:, None]) & ~before
+    assert late.any() and (closed.event[late] == 0).all()

@@ -140,6 +140,19 @@ def draw_batch(design: Design, outcomes: Any, streams: Streams) -> TrialBatch:
     return TrialBatch(design, streams, enrolment, arm, factors, outcome, *followed, outcomes)
 
 
+_MOMENT = 1e-12  # relative: an event at the very moment of a decision is seen, despite rounding
+
+
+def until_closed(closed: np.ndarray, arm: np.ndarray, enrolment: np.ndarray) -> np.ndarray:
+    """Months (n_trials, n_patients) that patients are followed until their arm closes.
+
+    Args:
+        closed: (n_trials, n_arms) calendar month at which an arm closes, inf for never.
+    """
+    ends = np.take_along_axis(closed, arm.astype(np.int64), axis=1)
+    return np.maximum(ends * (1 + _MOMENT) - enrolment, 0.0)
+
+
 def follow(
     design: Design,
     patients: PatientBatch,

@@ -15,7 +15,7 @@ import numpy as np
 
 from trial_sim.design.design import Design, whole_quota
 from trial_sim.design.randomization import PermutedBlocks, RandomizationRule, stacked_codes
-from trial_sim.engine.batch import TrialBatch, follow
+from trial_sim.engine.batch import TrialBatch, follow, until_closed
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
@@ -51,8 +51,8 @@ def close_arms(
     changed = arm != before.arm
     if changed.any():
         outcome = where_changed(changed, batch.scenario.sample(patients), outcome)
-    limit = np.take_along_axis(at, arm.astype(np.int64), axis=1) - patients.enrolment
-    followed = follow(design, patients, outcome, np.maximum(limit, 0.0))
+    limit = until_closed(at, arm, patients.enrolment)
+    followed = follow(design, patients, outcome, limit)
     everything = put_outcome(batch.outcome, rows, outcome)
     calendar = batch.calendar_event
     if everything.recurrences is not None:  # a patient may have more events in another arm
@@ -73,8 +73,7 @@ def close_arms(
 
 def _cut(batch: TrialBatch, closed: np.ndarray) -> TrialBatch:
     """The batch with the follow-up of stopped arms ended."""
-    limit = np.take_along_axis(closed, batch.arm.astype(np.int64), axis=1) - batch.enrolment
-    limit = np.maximum(limit, 0.0)
+    limit = until_closed(closed, batch.arm, batch.enrolment)
     over = batch.time > limit
     return replace(
         batch,

@@ -18,7 +18,7 @@ from trial_sim.design.design import whole_quota
 from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.design.randomization import PermutedBlocks, stacked_codes
 from trial_sim.engine.adapting.scores import first_chosen
-from trial_sim.engine.batch import TrialBatch, follow
+from trial_sim.engine.batch import TrialBatch, follow, until_closed
 from trial_sim.engine.kernels import sort_trials
 from trial_sim.engine.stopped_arms import (
     Later,
@@ -34,7 +34,6 @@ from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
 _WIDEST = 64  # times the size of a trial: more arrivals than that are not waited for
 _LARGEST_BLOCK = 24
-_MOMENT = 1e-9  # months; rounding of a calendar month less an arrival is smaller
 
 
 @dataclass
@@ -146,9 +145,7 @@ class Patients:
     def _follow(self, rows: np.ndarray, outcome: OutcomeBatch) -> tuple[np.ndarray, ...]:
         limit = None
         if np.isfinite(self.closed[rows]).any():
-            ends = np.take_along_axis(self.closed[rows], self.arm[rows].astype(np.int64), axis=1)
-            # what happened at the very moment of the decision is seen, whatever the rounding
-            limit = np.maximum(ends - self.arrival[rows] + _MOMENT, 0.0)
+            limit = until_closed(self.closed[rows], self.arm[rows], self.arrival[rows])
         return follow(self.design, self._batch_of(rows), outcome, limit)
 
     # -- decisions ------------------------------------------------------------------------------
