@@ -29,7 +29,8 @@ from molgen.cli.common import (
     with_columns,
     write_table,
 )
-from molgen.cli.objectives import check_units, find_column, relation_column
+from molgen.cli.objectives import check_units, relation_column
+from molgen.files.delimited import find_column
 from molgen.optimization.campaign import Campaign, read_quantities
 from molgen.qsar.assay_values import looks_like_a_number
 from molgen.report.sar_desk import sar as read_sar
@@ -58,7 +59,7 @@ def find_target(read: Any, named: str | None) -> str:
         ValueError: None, or several, and none named.
     """
     if named is not None:
-        find_column(read, named)
+        find_column(list(read.columns), named, read.source)
         return named
     numeric = []
     for name, values in read.columns.items():
@@ -191,7 +192,7 @@ def suggest(
             named = find_target(read, target)
             quantities = read_quantities(f"{'minimise' if lower_is_better else 'maximise'} {named}")
         for quantity in quantities:
-            find_column(read, quantity.name)
+            find_column(list(read.columns), quantity.name, read.source)
             check_units(read, [quantity.name], "regression")
         prices: Any = None
         choose_from: Any = None
@@ -199,7 +200,7 @@ def suggest(
             stock = read_input(str(library), None)
             choose_from = list(stock.smiles)
             if cost is not None:
-                find_column(stock, cost)
+                find_column(list(stock.columns), cost, stock.source)
                 prices = dict(zip(stock.smiles, (float(v) for v in stock.columns[cost])))
         elif cost is not None:
             raise ValueError("--cost names a column of the --library, and none is given")

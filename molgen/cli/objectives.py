@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from molgen.base.arguments import nearest_name
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
@@ -30,6 +29,7 @@ from molgen.cli.common import (
     write_rejects,
     write_table,
 )
+from molgen.files.delimited import find_column
 from molgen.qsar.model import fit_qsar
 from molgen.qsar.panel import QsarPanel, fit_panel, load_panel
 from molgen.qsar.saved import load_qsar
@@ -163,7 +163,7 @@ def qsar_fit(
     with plain_errors():
         read = read_input(str(data), smiles)
         for name in target:
-            find_column(read, name)
+            find_column(list(read.columns), name, read.source)
         signs = relation_column(read, relation, len(target))
         check_units(read, target, task)
         options: dict[str, Any] = {
@@ -205,14 +205,6 @@ _RELATION_COLUMNS = ("standard_relation", "relation", "qualifier", "operator", "
 _UNIT_COLUMNS = ("standard_units", "standard_unit", "units", "unit")
 
 
-def find_column(read: Any, name: str) -> None:
-    if name not in read.columns:
-        raise ValueError(
-            f"{read.source} has no column {name!r}.{nearest_name(name, list(read.columns))} It "
-            f"has: {', '.join(map(str, read.columns)) or 'none beside the molecules'}"
-        )
-
-
 def relation_column(read: Any, name: str | None, n_targets: int) -> list[Any] | None:
     """The signs beside the values: of the column named, or of one that is named like it."""
     if name is None:
@@ -225,7 +217,7 @@ def relation_column(read: Any, name: str | None, n_targets: int) -> list[Any] | 
         tell(f"column {name} is read as the relation (= > <) beside the values")
     elif n_targets > 1:
         raise ValueError("--relation belongs to one --target; fit the columns one by one")
-    find_column(read, name)
+    find_column(list(read.columns), name, read.source)
     return list(read.columns[name])
 
 
