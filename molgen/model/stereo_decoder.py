@@ -59,22 +59,24 @@ class StereoDecoder(nn.Module):
         places = graphs.places
         assert places is not None
         device = rows.device
-        feature = torch.from_numpy(graphs.feature).to(device)
-        molecule = torch.from_numpy(graphs.molecule).to(device)
-        edge_index = torch.from_numpy(graphs.edge_index).to(device)
-        edge_code = torch.from_numpy(places.edge_code).to(device)
-        x = self.rows(rows) + condition[molecule]
+        atoms, edges = _those_with_places(graphs)
+        place_of = np.full(len(graphs.molecule), -1)
+        place_of[atoms] = np.arange(len(atoms))
+        feature = torch.from_numpy(graphs.feature[atoms]).to(device)
+        molecule = torch.from_numpy(graphs.molecule[atoms]).to(device)
+        source, target = torch.from_numpy(place_of[graphs.edge_index[:, edges]]).to(device)
+        edge_code = torch.from_numpy(places.edge_code[edges]).to(device)
+        x = self.rows(rows[torch.from_numpy(atoms).to(device)]) + condition[molecule]
         for column, embedding in enumerate(self.features):
             x = x + embedding(feature[:, column])
-        source, target = edge_index
         for network, norm, bond in zip(self.networks, self.norms, self.bonds):
             # a GINE convolution; PyTorch Geometric, which the encoder takes it from, would cost
             # every sampling process seconds to import
             h = norm(x)
             message = F.relu(h[source] + bond(edge_code))
             x = x + network(h.index_add(0, target, message.to(h.dtype)))
-        atom = torch.from_numpy(places.atom).to(device)
-        double = (atom[:, 1] >= 0).long()
+        double = torch.from_numpy(places.atom[:, 1] >= 0).long().to(device)
+        atom = torch.from_numpy(place_of[places.atom]).to(device)
         partner = self.partner(x[atom[:, 1].clamp(min=0)]) * double.unsqueeze(1)
         return self.centre(x[atom[:, 0]]) + partner + self.kind(double)
 
@@ -141,6 +143,15 @@ class StereoDecoder(nn.Module):
             state = torch.where(kept[:, step], given[:, step], chosen)
             before = torch.cat([before, state.unsqueeze(1)], dim=1)
         return before[at, number + 1].cpu().numpy()
+
+
+def _those_with_places(graphs: AtomGraphs) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the atoms, and of the directed bonds, of molecules that have a place."""
+    assert graphs.places is not None
+    has = np.zeros(graphs.n, np.bool_)
+    has[graphs.places.molecule] = True
+    of_atom = has[graphs.molecule]
+    return np.flatnonzero(of_atom), np.flatnonzero(of_atom[graphs.edge_index[0]])
 
 
 def _in_rows(vectors: Tensor, graphs: AtomGraphs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
