@@ -6,9 +6,8 @@
 The complexes are two ligands each of 15 proteins of the protein-ligand-benchmark (Hahn et al.,
 Living J. Comput. Mol. Sci. 4:1497, 2022). A ligand is docked from its SMILES (no coordinate of its
 reference pose is used), in a box around both references, and compared with its own reference where
-it lies: heavy atoms, symmetry allowed for, no superposition. Beside it stand the best of the poses
-kept and the scores of the docked pose and of the reference pose, both as they are: where the
-docked one scores better, the score and not the search is at fault.
+it lies: heavy atoms, symmetry allowed for, no superposition. Nine poses are kept, and the distance
+of each is printed, the best-scored first.
 """
 
 from __future__ import annotations
@@ -91,10 +90,7 @@ def main() -> None:
                 if arguments.run:
                     append("redocking", row)
                 told = " ".join(f"{r:.1f}" for r in rmsd) or result.problem
-                print(
-                    f"{folder.name:10} {number} {result.score:7.2f} kcal/mol  RMSD {told}",
-                    flush=True,
-                )
+                print(f"{folder.name:10} {number} {result.score:7.2f}  RMSD {told}", flush=True)
     near = [row["rmsd"] is not None and row["rmsd"] <= 2 for row in found]
     any_near = [row["best_rmsd"] is not None and row["best_rmsd"] <= 2 for row in found]
     print(f"within 2 Å: {sum(near)} of {len(near)}; any of nine poses: {sum(any_near)}")
