@@ -16,13 +16,14 @@ from trial_sim.design.milestones import AdaptiveDesign, NotSimulated
 from trial_sim.engine.adapting.patients import among
 from trial_sim.engine.adapting.scores import (
     count_arms,
-    score_looks,
     stratified_score_looks,
     tally_looks,
 )
 from trial_sim.engine.analysis import Analysis
 from trial_sim.engine.batch import TrialBatch
+from trial_sim.engine.logrank_scan import standardised
 from trial_sim.engine.response_analyses import final_response, t_to_z
+from trial_sim.engine.survival_analyses import logrank_scores
 
 # Outcomes that are known at once: a stage is its patients'.
 _AT_ONCE = ("binary", "continuous", "ordinal", "count")
@@ -266,24 +267,19 @@ class Stages:
         self, stage: Stage, batch: TrialBatch, h: int, arm: int, look: Any, active: Any
     ) -> None:
         n = batch.n_trials
-        score, variance = np.zeros(n), np.zeros(n)
-        beta, se = np.full(n, np.nan), np.full(n, np.nan)
         if batch.design.stratified:
+            score, variance = np.zeros(n), np.zeros(n)
             stratified_score_looks(
                 *batch.sorted, batch.enrolment, batch.exit, batch.arm, batch.stratum,
                 batch.n_strata, arm, look, active, score, variance,
             )  # fmt: skip
             beta, se = self.analysis.estimate(batch, arm, look, active)
         else:
-            time, exit_, code, _ = batch.sorted
-            score_looks(
-                time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, arm, look,
-                active, score, variance, beta, se,
-            )  # fmt: skip
+            score, variance, beta, se = logrank_scores(batch, arm, look, active)
         old = self.before[:, h]
         gain, information = score - old[:, 0], variance - old[:, 1]
+        stage.z[active, h] = standardised(score, variance)[active]
         with np.errstate(divide="ignore", invalid="ignore"):
-            stage.z[active, h] = np.where(variance > 0, score / np.sqrt(variance), 0.0)[active]
             more = information > 1e-12
             alone = np.where(more, gain / np.sqrt(information), 0.0)
             stage.stage_z[active, h] = alone[active]
