@@ -50,11 +50,8 @@ class Stage:
     def unknown(cls, n_trials: int, n_hypotheses: int) -> Stage:
         """Nothing known yet, of nobody."""
         shape = n_trials, n_hypotheses
-        return cls(
-            *(np.full(shape, np.nan) for _ in range(6)),
-            sizes=np.zeros((*shape, 2)),
-            all_sizes=np.zeros((*shape, 2)),
-        )
+        unknown = [np.full(shape, np.nan) for _ in range(6)]
+        return cls(*unknown, *(np.zeros((*shape, 2)) for _ in range(2)))
 
 
 class Stages:
