@@ -92,6 +92,7 @@ class OutcomeBatch:
         baseline: (n_trials, n_patients) float64, measured before randomisation.
         covariates: name → (n_trials, n_patients) float64, for tests that adjust.
         endpoints: further latent times by name, such as ``{"pfs": …, "os": …}``.
+        responses: further responses by name, (n_trials, n_patients) float64 each.
         dropout: (n_trials, n_patients) float64, months to a dropout that the scenario itself draws;
             the engine takes the earlier of this and the design's own dropout.
 
@@ -112,6 +113,7 @@ class OutcomeBatch:
     baseline: np.ndarray | None = None
     covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
     endpoints: Mapping[str, np.ndarray] = field(default_factory=dict)
+    responses: Mapping[str, np.ndarray] = field(default_factory=dict)
     dropout: np.ndarray | None = None
 
 
@@ -120,9 +122,9 @@ class OutcomeScenario(Protocol):
     """What :func:`trial_sim.simulate` accepts as ``outcomes``.
 
     Besides the two members below a scenario may offer ``arms`` (names of the arms that the design's
-    arms stand for, in order; the engine checks number and order), ``to_dict()`` (for reports) and
-    ``check_looks(months)``, given the months of the looks held, to warn of those that it cannot
-    speak for.
+    arms stand for, in order; the engine checks number and order), ``to_dict()`` (for reports),
+    ``endpoint_kinds`` (the kind of each further endpoint by name) and ``check_looks(months)``,
+    given the months of the looks held, to warn of those that it cannot speak for.
 
     Examples:
         >>> import trial_sim as ts
