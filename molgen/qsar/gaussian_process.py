@@ -205,6 +205,13 @@ def _mixed(kernels: tuple[np.ndarray, np.ndarray, np.ndarray], settings: Setting
     return weights[0] * morgan + weights[1] * pairs + weights[2] * bell
 
 
+def kernel(
+    a: Features, b: Features, centre_scale: tuple[np.ndarray, np.ndarray], settings: Settings
+) -> np.ndarray:
+    """(n, m) covariances of two sets, with the descriptors' ``standard`` of the training set."""
+    return _mixed(_kernels(a, b, *centre_scale), settings)
+
+
 def choose_settings(
     features: Features, scores: np.ndarray, warps: Sequence[str] = ("raw", "log", "rank")
 ) -> Settings:
