@@ -57,11 +57,14 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 BLINDED = ("n", "events", "pooled_rate", "pooled_sd")
 OF_ONE_NUMBER = ("n", "events", "pooled_rate", "pooled_sd")  # of a trial, not of a comparison
+# of the tested endpoint alone: what the closed test does with it, and patients
+OF_THE_TESTED = ("conditional_power", "predictive_power", "rejected", "n")
 COMBINATIONS = ("inverse_normal", "fisher", "conditional_error", "conventional")
 UNADJUSTED = "unadjusted"
 ALLOCATIONS = ("thompson", "neyman", "rsihr")
 SIZES = ("conditional_power", "blinded", "most")
 STOPS = ("all", "any", "each")
+STAGES = ("increments", "patients")
 SIGNS = (">=", ">", "<=", "<")
 
 
@@ -142,7 +145,8 @@ class Quantity(Record):
             "rejected" (1 once the closed test has rejected). Of the whole trial, and blinded: "n"
             (patients), "events" (or known responses), "pooled_rate", "pooled_sd".
         arm, population, endpoint: of which arm, population and endpoint; None for the only one, or
-            for each arm in turn, and for all patients.
+            for each arm in turn, for all patients, and for the endpoint that the design tests.
+            "conditional_power", "predictive_power", "rejected" and "n" are of that one alone.
         at: for "conditional_power" the effect that is assumed, on the scale of the estimate (None:
             the observed one); for "posterior" the margin (None: 0).
 
@@ -170,6 +174,11 @@ class Quantity(Record):
         one_of("quantity", self.name, tuple(RANGES))
         if self.at is not None and self.name not in ("conditional_power", "posterior"):
             raise ValueError(f"at goes with conditional_power and posterior, not with {self.name}")
+        if self.endpoint is not None and self.name in OF_THE_TESTED:
+            raise ValueError(
+                f"{self.name} is of the endpoint that the design tests, not of another "
+                f"({self.endpoint!r}): leave the endpoint out"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The fields; ``at`` only where it is given."""
@@ -696,6 +705,11 @@ class ClosedTest(Record):
         weights: of the stages, planned, for "inverse_normal"; None for those that the information
             fractions of the design's boundaries give.
         graph: hypothesis → {other: share of alpha passed on}; None for equal hypotheses.
+        stages: what a stage is: "increments" of what is known since the last milestone, or
+            "patients": those enrolled since the last decision, with all that is known of them when
+            the trial ends. The latter is needed where rules look at another endpoint of patients
+            who are still followed (Jenkins, Stone & Jennison 2011); nothing is rejected before the
+            last milestone then.
         stop: when rejections end the trial: "each" (a rejected arm takes no patient any more, and
             the trial ends when none is left), "all" (rejected arms go on until all that are still
             followed are rejected), "any" (the first rejection ends it).
@@ -712,11 +726,18 @@ class ClosedTest(Record):
     weights: Any = None
     graph: Any = None
     stop: str = "each"
+    stages: str = "increments"
 
     def __post_init__(self) -> None:
         one_of("combine", self.combine, COMBINATIONS)
         one_of("intersection", self.intersection, (*INTERSECTIONS, UNADJUSTED))
         one_of("stop", self.stop, STOPS)
+        one_of("stages", self.stages, STAGES)
+        if self.stages == "patients" and self.combine not in ("inverse_normal", "fisher"):
+            raise ValueError(
+                "stages='patients' goes with combine 'inverse_normal' or 'fisher', got "
+                f"{self.combine!r}"
+            )
         if self.weights is not None:
             if self.combine != "inverse_normal":
                 raise ValueError(f"weights go with combine 'inverse_normal', not {self.combine!r}")
@@ -734,6 +755,13 @@ class ClosedTest(Record):
                 "combine='conditional_error' goes with intersection 'dunnett', got "
                 f"{self.intersection!r}"
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``stages`` only where they are not as by default."""
+        plain = super().to_dict()
+        if self.stages == "increments":
+            del plain["stages"]
+        return plain
 
 
 @dataclass(frozen=True)

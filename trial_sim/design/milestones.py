@@ -56,6 +56,18 @@ _COUNTED = {
 }
 
 
+#: Kind of outcome → the test by which rules look at it unless another is named.
+_USUAL_TEST = {
+    "time_to_event": "logrank",
+    "competing_risks": "logrank",
+    "binary": "chi_square",
+    "continuous": "t_test",
+    "ordinal": "wilcoxon",
+    "count": "negative_binomial",
+}
+_OF_ENDPOINT = ("test", "readout", "better")
+
+
 class NotSimulated(TrialSimError):
     """An adaptation that is declared and checked, but not simulated by this version."""
 
@@ -68,6 +80,7 @@ class Milestone(Record):
         name: of the milestone. when: a rule of one look, such as ``EventLooks([120])``.
         rules: looked at in order.
         arms, population: whose patients and events ``when`` counts; None for all.
+        endpoint: whose events, or known responses, ``when`` counts; None for the tested one.
 
     Examples:
         >>> import trial_sim as ts
@@ -88,6 +101,14 @@ class Milestone(Record):
     rules: Any = ()
     arms: Any = None
     population: str | None = None
+    endpoint: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``endpoint`` only where it is given."""
+        plain = super().to_dict()
+        if self.endpoint is None:
+            del plain["endpoint"]
+        return plain
 
     @classmethod
     def _read_field(cls, name: str, value: Any) -> Any:
@@ -168,6 +189,10 @@ class AdaptiveDesign(Record):
         populations: name → {factor: level, or several}, for rules; a level's own name is one, too.
         controls: of an arm that opens later: "concurrent" (patients of the control who came while
             it was open) or "all".
+        endpoints: name → how rules and milestones look at another endpoint of the same patients:
+            ``{"response": {"test": "chi_square", "readout": 2, "better": "higher"}}``, each as in a
+            design. What is not given: the usual test of its kind of outcome, known at once, higher
+            is better. An endpoint that only rules name needs no entry.
 
     Examples:
         >>> import trial_sim as ts
@@ -204,6 +229,9 @@ class AdaptiveDesign(Record):
         ({'control': 1, 'treatment': 1}, (), (None,), (('treatment', None),))
         >>> larger.whole_design.n_looks, larger.fisher.critical_values.round(4).tolist()
         (2, [0.0158, 0.0022])
+        >>> early = larger.replace(endpoints={"response": {"test": "chi_square", "readout": 2}})
+        >>> early.design_of("response", "binary").readout
+        2
         >>> by_marker = design.replace(strata={"marker": {"+": 0.4, "-": 0.6}})
         >>> larger.replace(design=by_marker).members("+")
         {'marker': (0,)}
@@ -217,10 +245,18 @@ class AdaptiveDesign(Record):
     later_arms: Any = ()
     populations: Mapping[str, Any] = field(default_factory=dict)
     controls: str = "concurrent"
+    endpoints: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``endpoints`` only where some are given."""
+        plain = super().to_dict()
+        if not self.endpoints:
+            del plain["endpoints"]
+        return plain
 
     @classmethod
     def _read_field(cls, name: str, value: Any) -> Any:
-        if name == "populations":
+        if name in ("populations", "endpoints"):
             return value
         kinds = {
             "design": "Design",
@@ -253,6 +289,10 @@ class AdaptiveDesign(Record):
                 raise ValueError(f"the later arm {arm.name!r} is an arm of the design already")
         for name in self.populations:
             self.members(name)
+        if not isinstance(self.endpoints, Mapping):
+            raise TypeError(f"endpoints must be name → how they are tested, got {self.endpoints!r}")
+        for name in self.endpoints:
+            self.design_of(name)
         for milestone in milestones:
             self._check(milestone)
         self._check_error()
@@ -298,6 +338,33 @@ class AdaptiveDesign(Record):
             found[factor] = tuple(levels.index(name) for name in names)
         return found
 
+    def design_of(self, endpoint: str, kind: str | None = None) -> Design:
+        """The design with which another endpoint is looked at.
+
+        kind: of its outcomes; None where the scenario is not known yet.
+
+        Raises:
+            ValueError: if ``endpoints`` says what no design takes.
+        """
+        given = self.endpoints.get(endpoint, {})
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                f"endpoint {endpoint!r} must be such as {{'test': 'chi_square'}}, got {given!r}"
+            )
+        for name in given:
+            if name not in _OF_ENDPOINT:
+                raise ValueError(
+                    f"endpoint {endpoint!r} takes no {name!r}{nearest(name, _OF_ENDPOINT)}"
+                )
+        changes = {"test": _USUAL_TEST.get(kind or "", "logrank"), "readout": 0.0, "better": None}
+        plain = {"endpoint": None, "stratified": False, "adjust": (), "margin": None}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self.whole_design.replace(**(changes | dict(given) | plain))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"endpoint {endpoint!r}: {error}") from None
+
     def _check(self, milestone: Milestone) -> None:
         where = f"milestone {milestone.name!r}"
         added = {arm.name for arm in self.later_arms}
@@ -314,11 +381,6 @@ class AdaptiveDesign(Record):
                         _known(asked.arm, known, where)
                     if asked.population is not None:
                         self.members(asked.population)
-                    if asked.endpoint is not None:
-                        raise NotSimulated(
-                            f"{where}: quantities of another endpoint ({asked.endpoint!r}) are not "
-                            "simulated"
-                        )
             if isinstance(action, Restrict):
                 self.members(action.population)
             if isinstance(action, DropArm) and action.arm is not None:
@@ -451,6 +513,34 @@ class AdaptiveDesign(Record):
                 "or boundaries whose information fractions say them"
             )
         self._check_stages(test)
+        self._check_other_endpoints(test)
+
+    def _check_other_endpoints(self, test: ClosedTest) -> None:
+        if test.stages == "patients":
+            early = self.efficacy_bounds[:-1]
+            if test.combine == "inverse_normal" and np.isfinite(early).any():
+                raise ValueError(
+                    "stages='patients' tests when the trial ends: give no efficacy bound before "
+                    "the last milestone, such as Bounds([None, 1.96])"
+                )
+            return
+        if test.combine == "conventional":
+            return  # holds no error, and says so
+        for milestone in self.milestones:
+            for rule in milestone.rules:
+                others = {
+                    q.endpoint
+                    for one in rule.when.comparisons()
+                    for q in one.quantity.quantities
+                    if q.endpoint not in (None, self.design.endpoint) and not q.blinded
+                }
+                if others and rule.action.unblinds:
+                    raise ValueError(
+                        f"milestone {milestone.name!r}: {type(rule.action).__name__} by the "
+                        f"endpoint {min(map(str, others))!r} of patients who are still followed is "
+                        "not controlled where stages are increments: give "
+                        "ClosedTest(stages='patients')"
+                    )
 
     def _check_stages(self, test: ClosedTest) -> None:
         n_stages, bounds = len(self.milestones), self.design.boundaries
@@ -635,7 +725,7 @@ class AdaptiveDesign(Record):
         """Whether there is more to simulate than looks and boundaries."""
         if self.closed_test is not None or self.later_arms:
             return True
-        if any(m.arms is not None or m.population is not None for m in self.milestones):
+        if any((m.arms, m.population, m.endpoint) != (None, None, None) for m in self.milestones):
             return True
         try:
             self._looks()
@@ -744,8 +834,11 @@ class MilestoneLooks(Looks):
 def _bounds_of(milestone: Milestone) -> tuple[float, float]:
     """(efficacy, futility) bounds of z, if the milestone's rules are such stops."""
     where = f"milestone {milestone.name!r}"
-    if milestone.arms is not None or milestone.population is not None:
-        raise NotSimulated(f"{where}: looks at some arms, or at a population, are not simulated")
+    if (milestone.arms, milestone.population, milestone.endpoint) != (None, None, None):
+        raise NotSimulated(
+            f"{where}: looks at some arms, a population or another endpoint are not looks of a "
+            "design"
+        )
     high, low = np.inf, -np.inf
     for rule in milestone.rules:
         name = type(rule.action).__name__

@@ -183,6 +183,36 @@ class ClosedTesting:
                     self._note(rows, members, self.q[rows, k, s])
             crossed[:, s] |= hit
         self.fallen[rows] = crossed
+        return self._newly(k, rows, crossed, followed)
+
+    def look_at_cohorts(
+        self, k: int, z: list[np.ndarray], sizes: list[np.ndarray], rows: np.ndarray
+    ) -> np.ndarray:
+        """Test trials that end at stage k by stages of different patients, all at once.
+
+        Args:
+            z: of each stage (len(rows), m), -inf for a hypothesis given up since, NaN for one that
+                was not in the stage. sizes: of each stage, patients (len(rows), m, 2).
+        """
+        last = np.ones(len(rows), bool)
+        crossed = np.zeros((len(rows), len(self.sets)), bool)
+        for s, members in enumerate(self.sets):
+            for c in range(k + 1):
+                p = self._p(z[c], members, sizes[c])
+                self.q[rows, c, s] = -ndtri(np.clip(p, 1e-300, 1.0))
+            if self.test.combine == "fisher":
+                crossed[:, s] = self._by_product(k, last, self.q[rows, :, s])
+                self._note(rows, members, self.q[rows, k, s])
+            else:
+                crossed[:, s], combined = self._by_weights(k, last, self.q[rows, :, s])
+                self._note(rows, members, combined)
+        self.fallen[rows] = crossed
+        return self._newly(k, rows, crossed, np.isfinite(z[k]))
+
+    def _newly(
+        self, k: int, rows: np.ndarray, crossed: np.ndarray, followed: np.ndarray
+    ) -> np.ndarray:
+        """Hypotheses of which all intersections are rejected now, noted, (len(rows), m)."""
         new = np.zeros(followed.shape, bool)
         for i in range(followed.shape[1]):
             holding = [s for s, members in enumerate(self.sets) if i in members]

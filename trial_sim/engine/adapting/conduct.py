@@ -35,6 +35,7 @@ from trial_sim.design.look_rules import (
 )
 from trial_sim.design.milestones import AdaptiveDesign, Milestone, NotSimulated, is_bound
 from trial_sim.engine.adapting.closed_testing import ClosedTesting
+from trial_sim.engine.adapting.other_endpoints import OtherEndpoints
 from trial_sim.engine.adapting.patients import Patients, among, small_blocks
 from trial_sim.engine.adapting.quantities import State
 from trial_sim.engine.adapting.scores import count_arms, kth_smallest_by_row
@@ -133,7 +134,9 @@ class Course:
         self.analysis = analysis_for(self.design, outcomes.kind)
         self.patients = Patients(adaptive, outcomes, streams)
         self.batch = self.patients.batch()
-        self.stages = Stages(adaptive, self.analysis, outcomes.kind, n)
+        self.of_patients = self.test.stages == "patients"
+        self.stages = Stages(adaptive, self.analysis, outcomes.kind, n, self.of_patients)
+        self.others = OtherEndpoints(adaptive, outcomes, self.patients, self.stages)
         self.testing = ClosedTesting(adaptive, self.test, n)
         self.rules = [
             (k, rule)
@@ -212,6 +215,7 @@ class Course:
         return opened & ~self.dropped & ~self.settled
 
     def _hold(self, k: int, milestone: Milestone, rule_at: int, value_at: int) -> tuple[int, int]:
+        self.others.renew()
         n, now, is_last = self.n, *self._times(k, milestone)
         lag = float(getattr(milestone.when, "lag", 0.0))
         month = now + lag
@@ -248,17 +252,24 @@ class Course:
         rows = np.flatnonzero(running)
         sizes = stage.sizes if self.stages.of_patients else stage.all_sizes
         new = np.zeros(followed.shape, bool)
-        new[rows] = self.testing.look(
-            k, is_last[rows], np.where(followed, stage.stage_z, np.nan)[rows],
-            np.where(followed, stage.z, np.nan)[rows], sizes[rows], stage.all_sizes[rows], rows,
-        )  # fmt: skip
+        if self.of_patients:
+            new |= self._at_the_end(k, running & is_last, now, followed)
+        else:
+            new[rows] = self.testing.look(
+                k, is_last[rows], np.where(followed, stage.stage_z, np.nan)[rows],
+                np.where(followed, stage.z, np.nan)[rows], sizes[rows], stage.all_sizes[rows],
+                rows,
+            )  # fmt: skip
         combined = self.testing.combined
+        if self.of_patients:
+            combined = np.where(followed & ~is_last[:, None], stage.z, combined)
         if self.test.combine == "conventional":
             combined = np.where(followed, stage.z, combined)
         state = State(
             self.adaptive, milestone.name, k, self.streams.trials, now, running, comparing,
             patients, events, self.population, stage, combined, self.testing.at > 0,
             self.analysis.direction, self.outcomes.kind, batch, self.patients.target.copy(),
+            self.others.state,
         )  # fmt: skip
         self._note_z(k, state, comparing)
         reached = self._by_arm(new)
@@ -306,6 +317,28 @@ class Course:
             self.shares[running, k] = (weights / weights.sum(axis=1, keepdims=True))[running]
         return rule_at, value_at
 
+    def _at_the_end(
+        self, k: int, ending: np.ndarray, now: np.ndarray, followed: np.ndarray
+    ) -> np.ndarray:
+        """Test the trials that end, stage by stage of their patients; newly rejected, (n, m)."""
+        new = np.zeros(followed.shape, bool)
+        rows = np.flatnonzero(ending)
+        if rows.size == 0:
+            return new
+        parts = self.stages.of_cohorts(
+            self.batch, now, ending, followed, self.patients.opened, self.decision_time[:, :k]
+        )
+        for c, part in enumerate(parts):
+            for name in ("z", "estimate", "se"):
+                value = getattr(part, name)[rows]
+                getattr(self, f"stage_{name}")[rows, c] = np.where(
+                    np.isfinite(value), value, np.nan
+                )
+        new[rows] = self.testing.look_at_cohorts(
+            k, [part.z[rows] for part in parts], [part.sizes[rows] for part in parts], rows
+        )
+        return new
+
     def _note_z(self, k: int, state: State, comparing: np.ndarray) -> None:
         z = state._by_comparison(state.combined, None)
         self.z[:, k][comparing] = z[comparing]
@@ -328,7 +361,8 @@ class Course:
             for factor, codes in self.adaptive.members(milestone.population).items():
                 inside &= among(batch.factors[factor], codes)
             mine = inside if mine is None else mine & inside
-        planned = np.maximum(_times_of(milestone.when, batch, self.counts[:, k], mine), 0.0)
+        counted = batch if milestone.endpoint is None else self.others.batch(milestone.endpoint)
+        planned = np.maximum(_times_of(milestone.when, counted, self.counts[:, k], mine), 0.0)
         planned = np.maximum(planned, self.last_time)
         end = np.full(self.n, np.inf)
         waiting = np.isinf(planned)

@@ -46,6 +46,13 @@ class Stage:
     sizes: np.ndarray
     all_sizes: np.ndarray
 
+    @classmethod
+    def unknown(cls, n_trials: int, n_hypotheses: int) -> Stage:
+        """Nothing known yet, of nobody."""
+        shape = n_trials, n_hypotheses
+        unknown = [np.full(shape, np.nan) for _ in range(6)]
+        return cls(*unknown, *(np.zeros((*shape, 2)) for _ in range(2)))
+
 
 class Stages:
     """Statistics of the hypotheses of a batch, milestone by milestone.
@@ -54,7 +61,14 @@ class Stages:
         NotSimulated: for a test whose stages have no independent increments here.
     """
 
-    def __init__(self, adaptive: AdaptiveDesign, analysis: Analysis, kind: str, n: int) -> None:
+    def __init__(
+        self,
+        adaptive: AdaptiveDesign,
+        analysis: Analysis,
+        kind: str,
+        n: int,
+        by_cohort: bool = False,
+    ) -> None:
         self.adaptive, self.analysis = adaptive, analysis
         design = adaptive.whole_design
         self.name = design.test_name
@@ -62,15 +76,18 @@ class Stages:
         self.scores = self.name == "logrank"
         self.by_sums = self.name in ("t_test", "z_test") and kind == "continuous"
         several = len(adaptive.milestones) > 1
+        self.by_cohort = by_cohort  # a stage is its patients, tested when the trial ends
         if several and not (
-            self.of_patients
+            by_cohort
+            or self.of_patients
             or self.scores
             or self.name in _BY_INFORMATION
             or kind == "longitudinal"
         ):
             raise NotSimulated(
                 f"test {self.name!r} has no stages with independent increments here: "
-                "name 'logrank', 'cox', 'rmst' or 'milestone' for times"
+                "name 'logrank', 'cox', 'rmst' or 'milestone' for times, or "
+                "ClosedTest(stages='patients')"
             )
         names = list(adaptive.arms)
         self.hypotheses = [(names.index(arm), pop) for arm, pop in adaptive.hypotheses]
@@ -98,9 +115,7 @@ class Stages:
     ) -> Stage:
         """Statistics at each trial's look of the hypotheses it follows, (n_trials, m) bool."""
         n, m = followed.shape
-        z, estimate, se, alone, part_of, error = (np.full((n, m), np.nan) for _ in range(6))
-        sizes, all_sizes = np.zeros((n, m, 2)), np.zeros((n, m, 2))
-        stage = Stage(z, estimate, se, alone, part_of, error, sizes, all_sizes)
+        stage = Stage.unknown(n, m)
         first = np.isneginf(self.look_before).all()
         counted: dict[Any, Any] = {}
         for h, (arm, population) in enumerate(self.hypotheses):
@@ -118,6 +133,9 @@ class Stages:
             for s, code in enumerate((arm, 0)):
                 stage.sizes[:, h, s] = known[:, 1, code]
                 stage.all_sizes[:, h, s] = known[:, 0, code]
+            if self.by_cohort:
+                self._fill(stage, "", mine, h, arm, look, active)
+                continue
             if self.scores:
                 self._scores(stage, mine, h, arm, look, active)
                 continue
@@ -141,6 +159,49 @@ class Stages:
         self.look_before = np.where(followed.any(axis=1), look, self.look_before)
         self.begun |= followed
         return stage
+
+    def of_cohorts(
+        self,
+        batch: TrialBatch,
+        look: np.ndarray,
+        ending: np.ndarray,
+        followed: np.ndarray,
+        opened: np.ndarray,
+        decided: np.ndarray,
+    ) -> list[Stage]:
+        """What the look shows of the patients enrolled between decisions, stage by stage.
+
+        A hypothesis that is not followed any more cannot be rejected: z is -inf in the stages that
+        it was in, and NaN in the last.
+
+        Args:
+            ending: (n,) bool, the trials asked for. followed: (n, m). decided: (n, k) months of the
+                decisions before.
+        """
+        n, m = followed.shape
+        edges = np.column_stack([np.full(n, -np.inf), decided, np.full(n, np.inf)])
+        found = []
+        for c in range(edges.shape[1] - 1):
+            before, after = edges[:, [c]], edges[:, [c + 1]]
+            inside = (batch.enrolment > before) & (batch.enrolment <= after)
+            part = with_arms(batch, np.where(inside, batch.arm, np.int8(self.nobody)))
+            stage = Stage.unknown(n, m)
+            for h, (arm, population) in enumerate(self.hypotheses):
+                active = ending & followed[:, h]
+                outside = self.outsiders(batch, arm, population, opened)
+                mine = part
+                if outside is not None:
+                    mine = with_arms(part, np.where(outside, np.int8(self.nobody), part.arm))
+                if active.any():
+                    self._fill(stage, "", mine, h, arm, look, active)
+                for s, code in enumerate((arm, 0)):
+                    stage.sizes[:, h, s] = ((mine.arm == code) & inside).sum(axis=1)
+                there = ending & (stage.sizes[:, h, 0] > 0)
+                stage.z[active & ~there, h] = np.nan
+                if c + 2 < edges.shape[1]:
+                    stage.z[there & ~followed[:, h], h] = -np.inf
+            found.append(stage)
+        return found
 
     def _begin(self, stage: Stage, h: int, active: np.ndarray) -> None:
         """The first stage of a hypothesis has all its patients, controls of before among them."""
