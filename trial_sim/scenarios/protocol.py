@@ -8,12 +8,13 @@ for ever without dropout. Looks, dropout and censoring are the engine's job.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from trial_sim.base.arguments import nearest
 from trial_sim.numerics.random_streams import Streams
 
 KINDS = (
@@ -150,3 +151,18 @@ class OutcomeScenario(Protocol):
     def sample(self, batch: PatientBatch) -> OutcomeBatch:
         """Latent outcomes of every patient of the batch."""
         ...
+
+
+def check_arms(values: Iterable[str], arms: tuple[str, ...], what: str) -> None:
+    """Refuse values by arm that name an unknown arm, or that leave out an arm but the control.
+
+    Args:
+        values: the arms named. arms: those of the design, control first. what: named in errors.
+    """
+    named = list(values)
+    for arm in named:
+        if arm not in arms:
+            raise ValueError(f"{what} names an unknown arm {arm!r}{nearest(arm, arms)}")
+    missing = [arm for arm in arms[1:] if arm not in named]
+    if missing:
+        raise ValueError(f"{what} is missing for arm {missing[0]!r}")

@@ -17,7 +17,7 @@ from trial_sim.numerics.monte_carlo import Estimate, average, quantile, root_mea
 from trial_sim.numerics.normal_kernels import bivariate_normal_cdfs
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.simulation.operating_characteristics import SimulationResult
-from trial_sim.simulation.replay import TrialReplay, curves_of, patient_table, snapshot
+from trial_sim.simulation.replay import TrialReplay, curves_of, data_shown, patient_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,10 +228,7 @@ class AdaptiveResult(SimulationResult):
         batch = course.batch
         patients = patient_table(self.design, batch)
         mine = self.trials.loc[self.trials["trial"] == trial].copy()
-        last = int(again.last_look[0])
-        data = tuple(
-            snapshot(batch, patients, float(month)) for month in again.look_time[0, : last + 1]
-        )
+        data = data_shown(batch, patients, again)
         came = patients.loc[np.isfinite(patients["enrolment"])].reset_index(drop=True)
         return TrialReplay(trial, came, mine.reset_index(drop=True), data)
 
