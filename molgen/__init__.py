@@ -45,6 +45,7 @@ _HOMES = {
     "standardize": "chem.standardization",
     "describe": "chem.properties",
     "filter_molecules": "filters.filter_sets",
+    "find_known": "filters.known_molecules",
     "Filter": "filters.filter_sets",
     "FilterSet": "filters.filter_sets",
     "Objective": "scoring.objectives",

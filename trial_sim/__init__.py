@@ -152,6 +152,7 @@ _HOMES = {
     "WithCovariates": "scenarios",
     "BySubgroup": "scenarios",
     "WithDrift": "scenarios",
+    "WithEndpoints": "scenarios",
     "simulate": "simulation.simulate",
     "what_if": "exploration.grid",
     "simulate_assurance": "exploration.assurance",

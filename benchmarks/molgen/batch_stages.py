@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem
 
-from molgen.base.parallel import single_thread
+from molgen.base.parallel import one_thread
 from molgen.batch.chunk import hash_key
 from molgen.batch.plan import BLOCK, DESCRIBED
 from molgen.chem.fast_descriptors import describe_fast, quick_values
@@ -48,7 +48,7 @@ def stages(model: str, n_blocks: int) -> dict[str, float]:
     generator = load_model(model)
     # a batch lets go of each molecule at once; here all are held, which the collector would search
     gc.disable()
-    with single_thread(), quiet_rdkit():
+    with one_thread(), quiet_rdkit():
         generator.sample_block(n_blocks, 0)
         began = time.process_time()
         smiles = [s for b in range(n_blocks) for s in generator.sample_block(b, 0)[0]]

@@ -232,7 +232,7 @@ def gather_evidence(model: Generator, molecules: MoleculeSet, seed: int = 0) -> 
         decoded = map_chunks(profile_chunk, list(model.decode(mean[good])), n_jobs=1)
         for i, row in zip(good, decoded):
             if row is not None:
-                reconstruction[i] = _similarity(row[1], molecules.packed[i])
+                reconstruction[i] = nearest(row[1][None], molecules.packed[i][None])[0][0]
                 reconstruction[i] += 0.01 * (row[0] == smiles[i])
     return Evidence(
         scores["nothing"], scores["posterior"], scores["posterior_mean"], mean, logvar,
@@ -347,8 +347,3 @@ def _posterior_features(mean: np.ndarray, logvar: np.ndarray) -> np.ndarray:
         np.abs(mean).max(axis=1),
     ]
     return np.concatenate([mean, np.square(mean), logvar, np.stack(summaries, axis=1)], axis=1)
-
-
-def _similarity(a: np.ndarray, b: np.ndarray) -> float:
-    either = np.bitwise_count(a | b).sum()
-    return float(np.bitwise_count(a & b).sum() / either) if either else 1.0

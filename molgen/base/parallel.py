@@ -74,22 +74,12 @@ def map_chunks(
 
 
 @contextmanager
-def single_thread() -> Iterator[None]:
-    """One thread for PyTorch inside the block: sums in another order would draw others."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def one_thread() -> Iterator[None]:
-    """Run PyTorch on one thread: small models gain nothing from more, and threads that wait for
-    each other on a busy machine made these runs ten times slower."""
+    """Run PyTorch on one thread inside the block.
+
+    Sums over several threads round differently, so the same seed would draw other molecules; and
+    for small models, threads that wait for each other cost more than they save.
+    """
     import torch
 
     before = torch.get_num_threads()

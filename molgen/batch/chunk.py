@@ -17,7 +17,7 @@ import numpy as np
 from rdkit import Chem
 
 from molgen.base.errors import BatchError
-from molgen.base.parallel import single_thread
+from molgen.base.parallel import one_thread
 from molgen.base.parquet import parquet_bytes, read_parquet
 from molgen.batch.plan import BLOCK, Task
 from molgen.batch.starts import Starts, draws_from
@@ -222,7 +222,7 @@ def draw_again(
     size = BLOCK if starts is None else starts.turns * starts.each
     blocks = list(dict.fromkeys(int(draws[row]) // size for row in rows))[:max_blocks]
     for block in blocks:
-        with single_thread():
+        with one_thread():
             if starts is None:
                 drawn = model.sample_block(block, provenance.seed or 0, temperature)[0]
                 smiles = dict(enumerate(drawn, start=block * BLOCK))

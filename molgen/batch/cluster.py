@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from molgen.base.errors import BatchError
-from molgen.base.parallel import single_thread
+from molgen.base.parallel import one_thread
 from molgen.batch.jobs import Job, compute_job
 from molgen.batch.plan import Task
 
@@ -139,7 +139,7 @@ class DaskPool:
 
 def compute_text(task: str, job: str) -> bytes:
     """On a Dask worker: a job of a task, both as JSON."""
-    with single_thread():
+    with one_thread():
         return compute_job(Task.from_json(task), Job.from_json(job))
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from molgen.base.errors import BatchError
-from molgen.base.parallel import count_workers, single_thread
+from molgen.base.parallel import count_workers, one_thread
 from molgen.batch.chunk import compute_chunk, read_chunk
 from molgen.batch.folder import BatchFolder, disk_errors
 from molgen.batch.gathering import Run, where_they_fell
@@ -275,7 +275,7 @@ def _try_start(task: Task, folder: BatchFolder) -> None:
     from molgen.generation.generator import load_model
 
     starts = Starts.from_dict(task.start)
-    with single_thread():
+    with one_thread():
         check_starts(starts, load_model(task.model_folder), task.seed, task.temperature)
 
 
@@ -405,7 +405,7 @@ def estimate_batch(plan: Any, output: str | Path) -> BatchEstimate:
 
     wanted = as_plan(plan)
     task = replace(resolve(wanted), blocks_per_chunk=1)
-    with single_thread():
+    with one_thread():
         compute_chunk(task, 0)  # loads what is loaded once
         began = time.perf_counter()
         content = compute_chunk(task, 1)

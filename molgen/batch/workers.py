@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from molgen.base.errors import BatchError
-from molgen.base.parallel import single_thread
+from molgen.base.parallel import one_thread
 from molgen.batch.jobs import Job, compute_job
 from molgen.batch.plan import Task
 
@@ -69,7 +69,7 @@ class InProcess:
         """The next job, done now."""
         if not self._asked:
             return None
-        with single_thread():
+        with one_thread():
             content = compute_job(self._task, self._asked[0])
         return self._asked.popleft(), content
 
@@ -233,7 +233,7 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     try:
         task = Task.from_json(connection.recv_bytes().decode())
-        with single_thread():
+        with one_thread():
             while True:
                 job = Job.from_json(connection.recv_bytes().decode())
                 try:

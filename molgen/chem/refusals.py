@@ -1,21 +1,19 @@
-"""Records of rows that are set aside, with the reason."""
+"""Records of what is set aside, with the reason: a row of the user's, or a molecule of the model's.
+
+:class:`Rejected` names the line of the user's file, :class:`Refusal` the place in a list that the
+program made; saved results and tables hold the fields of each, so neither became the other.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from molgen.chem.parsing import (
-    abbreviate,
-)
-
-if TYPE_CHECKING:
-    pass
+from molgen.chem.parsing import abbreviate
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """One row that was not kept.
+    """A row of the user's input that was not kept.
 
     Attributes:
         line: its number in the input, counted from 1 (the line number when read from a file).
@@ -36,7 +34,13 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A molecule that has no motif tree, or whose tree leaves something out."""
+    """A molecule that the program set aside while it read, wrote or drew molecules.
+
+    Attributes:
+        row: its place in the list that was worked on, counted from 0.
+        smiles: the molecule, or what was asked for; "" if there is none.
+        reason: why, in a few words.
+    """
 
     row: int
     smiles: str

@@ -48,6 +48,7 @@ from molgen.filters.filter_sets import (
     named_filter,
 )
 from molgen.filters.funnel_plot import plot_funnel
+from molgen.filters.known_molecules import find_known
 from molgen.filters.rules import RULES
 from molgen.provenance import verify as verify_file
 
@@ -146,6 +147,38 @@ def describe(
         write_rejects(rejects, read, refused)
         table = whole_counts(with_columns(table, read, refused))
         write_table(table, output, "describe", {"properties": names}, hash_input(read))
+
+
+@app.command()
+def known(
+    molecules: Input = "-",
+    column: Column = None,
+    format: Format = None,
+    output: Output = None,
+    rejects: Rejects = None,
+) -> None:
+    """Say what of molecules is in ChEMBL, in patents' chemistry (SureChEMBL) and in stock (ZINC20).
+
+    Needs pip install 'digital-double[known]'; no network. A no is certain. A yes is wrong of one in
+    40,000 for ring systems, scaffolds and frameworks, and of 7 % for what is in stock.
+
+    Examples:
+
+      molgen known candidates.csv -o known.csv
+
+      molgen sample -n 100 | molgen known -
+    """
+    with plain_errors():
+        read = read_input(molecules, column, format)
+        table = find_known(read.smiles)
+        refused = [
+            {"line": at, "reason": problem}
+            for at, problem in enumerate(table.pop("problem"), 1)
+            if problem
+        ]
+        write_rejects(rejects, read, refused)
+        table = with_columns(table, read, refused)
+        write_table(table, output, "known", {}, hash_input(read))
 
 
 @app.command("filter")

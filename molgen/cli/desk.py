@@ -253,6 +253,10 @@ def dock(
     sdf: Annotated[
         Path | None, typer.Option(help="Write the poses here (SDF).", callback=check_place)
     ] = None,
+    check_poses: Annotated[
+        bool,
+        typer.Option("--check-poses", help="Strain (kcal/mol) and PoseBusters' failed checks."),
+    ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds for one molecule.")] = 600.0,
     seed: Annotated[int, typer.Option(help="The same seed, the same scores.")] = 0,
     column: Column = None,
@@ -274,7 +278,7 @@ def dock(
         read = read_input(molecules, column, format)
         docking = Docking(
             _receptor(target, center, size), seed=seed, exhaustiveness=exhaustiveness,
-            n_poses=poses, timeout=timeout, n_jobs=jobs,
+            n_poses=poses, timeout=timeout, n_jobs=jobs, check_poses=check_poses,
         )  # fmt: skip
         table = docking.table(read.smiles)
         records = "".join(table.pop("poses"))

@@ -48,9 +48,7 @@ class StereoPlaces:
 
     def take(self, keep: np.ndarray) -> StereoPlaces:
         """Those of the molecules whose indices are in ``keep``, in that order."""
-        sizes = np.diff(self.offsets)[keep]
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        rows = np.repeat(self.offsets[keep] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        offsets, rows = _rows_of(self.offsets, keep)
         return StereoPlaces(offsets, self.atom[rows], self.reference[rows], self.state[rows])
 
 
@@ -102,9 +100,7 @@ class TreeTable:
 
     def take(self, keep: np.ndarray) -> TreeTable:
         """The molecules whose indices are in ``keep``, in that order."""
-        sizes = self.sizes[keep]
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        nodes = np.repeat(self.offsets[keep] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        offsets, nodes = _rows_of(self.offsets, keep)
         return TreeTable(
             self.motifs,
             offsets,
@@ -206,6 +202,14 @@ def join_tables(parts: Sequence[TreeTable]) -> TreeTable:
         row=one("row"),
         stereo=together,
     )
+
+
+def _rows_of(offsets: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets and rows of the molecules ``keep``, of arrays in which molecule i owns the rows
+    ``offsets[i]:offsets[i + 1]``."""
+    sizes = np.diff(offsets)[keep]
+    kept = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return kept, np.repeat(offsets[keep] - kept[:-1], sizes) + np.arange(kept[-1])
 
 
 def _offsets(sizes: Sequence[np.ndarray]) -> np.ndarray:

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from molgen.base.arguments import nearest_name
 from molgen.qsar.features import import_deepchem, quiet_deepchem
-from molgen.qsar.gaussian_process import choose_settings, featurize, kernel, standard
+from molgen.qsar.gaussian_process import Surrogate, choose_settings, featurize
 
 
 class Learner(Protocol):
@@ -140,26 +139,17 @@ class ProcessLearner:
         features = featurize(list(smiles))
         rng = np.random.default_rng([self._seed, 31])
         sample = rng.permutation(len(y))[:500]
-        self._settings = choose_settings(features.rows(sample), y[sample], warps=("raw",))
-        self._features = features
-        self._standard = standard(features)
+        settings = choose_settings(features.rows(sample), y[sample], warps=("raw",))
+        self._process = Surrogate(features, y, settings)
         self._centre, self._scale = float(y.mean()), float(max(y.std(), 1e-12))
-        gram = kernel(features, features, self._standard, self._settings)
-        gram[np.diag_indices_from(gram)] += self._settings.noise
-        self._factor = cholesky(gram, lower=True)
-        target = (y - self._centre) / self._scale
-        self._alpha = cho_solve((self._factor, True), target)
-        self._amplitude = float(max(target @ self._alpha / len(y), 1e-6))
 
     def predict(self, smiles: Sequence[str], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Learner`."""
-        cross = kernel(featurize(list(smiles)), self._features, self._standard, self._settings)
-        mean = cross @ self._alpha * self._scale + self._centre
-        solved = solve_triangular(self._factor, cross.T, lower=True)
-        variance = np.maximum(sum(self._settings.mix) - (solved**2).sum(0), 1e-9)
+        mean, spread = self._process.predict(featurize(list(smiles)))
+        mean = mean * self._scale + self._centre
         if self._task == "classification":
             mean = np.clip(mean, 0.0, 1.0)
-        return mean, np.sqrt(variance * self._amplitude) * self._scale
+        return mean, spread * self._scale
 
 
 class EnsembleLearner:

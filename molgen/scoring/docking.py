@@ -14,10 +14,13 @@ import math
 import multiprocessing
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rdkit import Chem
 
 from molgen.base.arguments import nearest_name
 from molgen.base.parallel import count_workers
@@ -26,7 +29,9 @@ from molgen.chem.parsing import MoleculeError, as_smiles_list, enumerate_stereo,
 if TYPE_CHECKING:
     import pandas as pd
 
-_NEEDED = "docking needs vina and meeko: pip install 'digital-double[docking]'"
+#: Elements of AutoDock's atom types that are not written as the element.
+_ELEMENTS = {"A": "C", "NA": "N", "NS": "N", "OA": "O", "OS": "O", "SA": "S", "HD": "H", "HS": "H"}
+_NEEDED = "docking needs vina, meeko and posebusters: pip install 'digital-double[docking]'"
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,9 @@ class Docked:
         isomer: The stereoisomer that scores best.
         poses: SDF records, best first, with ``score`` as a field.
         problem: Why there is no score, or "".
+        strain: What the best pose costs the ligand (:func:`strain`), kcal/mol; NaN where poses are
+            not checked or MMFF94 lacks a parameter.
+        failed_checks: The checks of PoseBusters that the best pose fails.
     """
 
     smiles: str
@@ -177,6 +185,8 @@ class Docked:
     isomer: str = ""
     poses: str = ""
     problem: str = ""
+    strain: float = math.nan
+    failed_checks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,6 +201,9 @@ class Docking:
         timeout: Seconds for one molecule.
         max_isomers: Stereoisomers of a molecule that does not state all its centres.
         n_jobs: Processes; -1 for all cores.
+        check_poses: Also give each best pose's strain, and the checks of PoseBusters that it fails
+            (Buttenschoen, Morris and Deane, Chem. Sci. 15:3130, 2024): bond lengths, angles, flat
+            rings, clashes within the ligand and with the protein. Some seconds a molecule.
 
     Examples:
         >>> import molgen
@@ -214,6 +227,7 @@ class Docking:
     timeout: float = 600.0
     max_isomers: int = 4
     n_jobs: int = 1
+    check_poses: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.receptor, str):
@@ -232,8 +246,8 @@ class Docking:
         """Dock molecules, each in its turn, in the order given."""
         texts = [smiles] if isinstance(smiles, str) else as_smiles_list(smiles)
         if texts:
-            _import("vina")
-            _import("meeko")
+            for name in ("vina", "meeko", *["posebusters"] * self.check_poses):
+                _import(name)
         results: dict[str, Docked] = {}
         waiting = list(dict.fromkeys(texts))
         workers = [_Worker(self) for _ in range(min(count_workers(self.n_jobs), len(waiting)))]
@@ -251,12 +265,19 @@ class Docking:
         return [results[text] for text in texts]
 
     def table(self, smiles: str | Iterable[str]) -> pd.DataFrame:
-        """One row a molecule: smiles, score (kcal/mol), isomer, problem, poses (SDF)."""
+        """One row a molecule: smiles, score (kcal/mol), isomer, problem, poses (SDF).
+
+        With ``check_poses`` also strain (kcal/mol) and failed_checks, joined by "; ".
+        """
         import pandas as pd
 
         columns = ["smiles", "score", "isomer", "problem", "poses"]
-        rows = [[getattr(d, c) for c in columns] for d in self.dock(smiles)]
-        return pd.DataFrame(rows, columns=columns)
+        docked = self.dock(smiles)
+        table = pd.DataFrame([[getattr(d, c) for c in columns] for d in docked], columns=columns)
+        if self.check_poses:
+            table["strain"] = [d.strain for d in docked]
+            table["failed_checks"] = ["; ".join(d.failed_checks) for d in docked]
+        return table
 
 
 class _Worker:
@@ -355,11 +376,79 @@ def _dock(smiles: str, docking: Docking, engine: Any) -> Docked:
             continue
         if best is None or score < best.score:
             best = Docked(smiles, score, isomer, poses)
-    return best or Docked(smiles, math.nan, problem=problem)
+    if best is None:
+        return Docked(smiles, math.nan, problem=problem)
+    if docking.check_poses:
+        pose = Chem.MolFromMolBlock(best.poses.partition("$$$$")[0], removeHs=False)
+        assert isinstance(docking.receptor, Receptor)
+        cost, failed = strain(pose, docking.seed), failed_checks(pose, docking.receptor)
+        best = replace(best, strain=cost, failed_checks=failed)
+    return best
+
+
+def strain(pose: Chem.Mol, seed: int = 0, n_conformers: int = 30) -> float:
+    """Energy of a pose above the ligand's best conformer, kcal/mol; NaN without parameters.
+
+    MMFF94s with a distance-dependent dielectric of 4, which keeps charges within the ligand from
+    deciding. The pose is relaxed first with its heavy atoms held within 0.3 Å, so that a bond a
+    hair too long does not count; the best conformer is that of ``n_conformers`` embedded and
+    relaxed ones and of the pose relaxed freely.
+
+    Args:
+        pose: A molecule with hydrogens and coordinates.
+        seed: Of the conformers.
+
+    Examples:
+        >>> from rdkit import Chem
+        >>> from rdkit.Chem import rdDistGeom
+        >>> from molgen.scoring.docking import strain
+        >>> butane = Chem.AddHs(Chem.MolFromSmiles("CCCC"))
+        >>> _ = rdDistGeom.EmbedMolecule(butane, randomSeed=1)
+        >>> -0.01 < strain(butane) < 3
+        True
+    """
+    from rdkit.Chem import rdDistGeom
+    from rdkit.Chem import rdForceFieldHelpers as fields
+
+    def energy(mol: Chem.Mol, held: bool = False) -> float:
+        properties = fields.MMFFGetMoleculeProperties(mol, "MMFF94s")
+        properties.SetMMFFDielectricModel(True)
+        properties.SetMMFFDielectricConstant(4.0)
+        field = fields.MMFFGetMoleculeForceField(mol, properties)
+        if held:
+            for atom in mol.GetAtoms():
+                if atom.GetAtomicNum() > 1:
+                    field.MMFFAddPositionConstraint(atom.GetIdx(), 0.3, 100.0)
+        field.Minimize(maxIts=2000)
+        return fields.MMFFGetMoleculeForceField(mol, properties).CalcEnergy()
+
+    if not fields.MMFFHasAllMoleculeParams(pose):
+        return math.nan
+    many = Chem.Mol(pose)
+    numbers = list(rdDistGeom.EmbedMultipleConfs(many, n_conformers, randomSeed=seed))
+    relaxed = [energy(Chem.Mol(many, confId=k)) for k in numbers]
+    return energy(Chem.Mol(pose), held=True) - min(*relaxed, energy(Chem.Mol(pose)))
+
+
+def failed_checks(pose: Chem.Mol, receptor: Receptor) -> tuple[str, ...]:
+    """The checks of PoseBusters that a pose in a receptor fails, in its words."""
+    busters = _import("posebusters").PoseBusters(config="dock_fast")
+    table = busters.bust(pose, None, _protein(receptor.path))
+    return tuple(str(name) for name, passed in table.iloc[0].items() if not passed)
+
+
+@lru_cache(maxsize=4)
+def _protein(path: str) -> Chem.Mol:
+    """Atoms of a PDBQT file where they lie, without bonds."""
+    lines = [
+        f"{line[:66]:76}{_ELEMENTS.get(line[77:79].strip(), line[77:79].strip()):>2}"
+        for line in Path(path).read_text("utf-8", "replace").splitlines()
+        if line.startswith(("ATOM", "HETATM"))
+    ]
+    return Chem.MolFromPDBBlock("\n".join(lines), sanitize=False, proximityBonding=False)
 
 
 def _dock_isomer(smiles: str, docking: Docking, engine: Any) -> tuple[float, str]:
-    from rdkit import Chem
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
     meeko = _import("meeko")

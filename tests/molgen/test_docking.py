@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from rdkit import Chem
+from rdkit.Chem import rdMolTransforms
 from typer.testing import CliRunner
 
 import molgen
 from molgen.chem.parsing import canonical
 from molgen.cli import app
-from molgen.scoring.docking import Docking, Receptor, target_names
+from molgen.scoring.docking import Docking, Receptor, failed_checks, strain, target_names
 
 vina = pytest.importorskip("vina")
 pytest.importorskip("meeko")
@@ -45,6 +47,32 @@ def test_a_run_survives_bad_ligands_and_repeats(receptor) -> None:
     assert (again.score, again.poses) == (first[0].score, first[0].poses)
     pose = Chem.MolFromMolBlock(first[0].poses.split("M  END")[0] + "M  END")
     assert canonical(pose) == canonical(PHENOL)
+
+
+def test_poses_are_checked(receptor) -> None:
+    pytest.importorskip("posebusters")
+    docking = Docking(receptor, exhaustiveness=1, check_poses=True)
+    row = docking.table([PHENOL]).iloc[0]
+    assert -0.01 < row["strain"] < 3
+    assert row["failed_checks"] == ""
+    pose = Chem.MolFromMolBlock(row["poses"].partition("$$$$")[0], removeHs=False)
+    bent = Chem.Mol(pose)
+    ring = bent.GetConformer()
+    place = ring.GetAtomPosition(2)
+    place.z += 1.5
+    ring.SetAtomPosition(2, place)
+    assert strain(bent) > strain(pose) + 2
+    assert {"bond_lengths", "aromatic_ring_flatness"} & set(failed_checks(bent, receptor))
+    moved = Chem.Mol(pose)
+    rdMolTransforms.TransformConformer(moved.GetConformer(), shift(6.0))
+    assert any("protein" in name for name in failed_checks(moved, receptor))
+
+
+def shift(x: float) -> np.ndarray:
+    """A move along x, as a matrix."""
+    matrix = np.eye(4)
+    matrix[0, 3] = x
+    return matrix
 
 
 def test_what_takes_too_long_is_told(receptor) -> None:

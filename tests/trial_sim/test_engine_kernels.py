@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trial_sim.engine.kernels import data_at_look, observe, sort_trials
-from trial_sim.engine.logrank_scan import logrank_looks
+from trial_sim.engine.logrank_scan import logrank_looks, standardised
 from trial_sim.numerics.order_statistics import kth_smallest
 from trial_sim.statistics.kernels import logrank_sums_sorted
 
@@ -30,13 +30,13 @@ def prepared(latent, dropout, enrolment, arm, follow_up=np.inf):
 
 
 def statistics_of(p, look):
-    z, beta, se = np.full((3, 1), np.nan)
+    score, variance, beta, se = np.full((4, 1), np.nan)
     s_time, s_exit, code, _ = p["sorted"]
     logrank_looks(
         s_time, s_exit, code, p["tied"], p["enrolment"], p["exit"], p["arm"], 1, np.array([look]),
-        np.array([True]), z, beta, se,
+        np.array([True]), score, variance, beta, se,
     )  # fmt: skip
-    return z[0], beta[0], se[0]
+    return standardised(score, variance)[0], beta[0], se[0]
 
 
 times = st.one_of(

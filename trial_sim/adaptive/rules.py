@@ -57,11 +57,15 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 BLINDED = ("n", "events", "pooled_rate", "pooled_sd")
 OF_ONE_NUMBER = ("n", "events", "pooled_rate", "pooled_sd")  # of a trial, not of a comparison
+# of the tested endpoint alone: what the closed test does with it, and patients
+OF_THE_TESTED = ("conditional_power", "predictive_power", "rejected", "n")
 COMBINATIONS = ("inverse_normal", "fisher", "conditional_error", "conventional")
 UNADJUSTED = "unadjusted"
+WEIGHTED = ("bonferroni", "simes")  # intersections that a graph weights
 ALLOCATIONS = ("thompson", "neyman", "rsihr")
 SIZES = ("conditional_power", "blinded", "most")
 STOPS = ("all", "any", "each")
+STAGES = ("increments", "patients")
 SIGNS = (">=", ">", "<=", "<")
 
 
@@ -142,7 +146,8 @@ class Quantity(Record):
             "rejected" (1 once the closed test has rejected). Of the whole trial, and blinded: "n"
             (patients), "events" (or known responses), "pooled_rate", "pooled_sd".
         arm, population, endpoint: of which arm, population and endpoint; None for the only one, or
-            for each arm in turn, and for all patients.
+            for each arm in turn, for all patients, and for the endpoint that the design tests.
+            "conditional_power", "predictive_power", "rejected" and "n" are of that one alone.
         at: for "conditional_power" the effect that is assumed, on the scale of the estimate (None:
             the observed one); for "posterior" the margin (None: 0).
 
@@ -170,6 +175,11 @@ class Quantity(Record):
         one_of("quantity", self.name, tuple(RANGES))
         if self.at is not None and self.name not in ("conditional_power", "posterior"):
             raise ValueError(f"at goes with conditional_power and posterior, not with {self.name}")
+        if self.endpoint is not None and self.name in OF_THE_TESTED:
+            raise ValueError(
+                f"{self.name} is of the endpoint that the design tests, not of another "
+                f"({self.endpoint!r}): leave the endpoint out"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The fields; ``at`` only where it is given."""
@@ -695,7 +705,18 @@ class ClosedTest(Record):
             "unadjusted" tests each hypothesis at full alpha, as platforms often do.
         weights: of the stages, planned, for "inverse_normal"; None for those that the information
             fractions of the design's boundaries give.
-        graph: hypothesis → {other: share of alpha passed on}; None for equal hypotheses.
+        graph: hypothesis → {other: share of alpha passed on when it is rejected}; None for equal
+            hypotheses that are tested together. A hypothesis is called by its arm, ``"arm in
+            population"``, or its endpoint (``AdaptiveDesign.hypothesis_names`` has the names). With
+            "conventional" each is tested at its group-sequential bounds for its share of alpha
+            (Maurer & Bretz 2013), which holds the error as long as no rule adapts by the effect;
+            with "inverse_normal" or "fisher" each intersection by a weighted Bonferroni or Simes
+            test. shares: hypothesis → share of alpha at the start; None for equal ones.
+        stages: what a stage is: "increments" of what is known since the last milestone, or
+            "patients": those enrolled since the last decision, with all that is known of them when
+            the trial ends. The latter is needed where rules look at another endpoint of patients
+            who are still followed (Jenkins, Stone & Jennison 2011); nothing is rejected before the
+            last milestone then.
         stop: when rejections end the trial: "each" (a rejected arm takes no patient any more, and
             the trial ends when none is left), "all" (rejected arms go on until all that are still
             followed are rejected), "any" (the first rejection ends it).
@@ -712,11 +733,19 @@ class ClosedTest(Record):
     weights: Any = None
     graph: Any = None
     stop: str = "each"
+    stages: str = "increments"
+    shares: Any = None
 
     def __post_init__(self) -> None:
         one_of("combine", self.combine, COMBINATIONS)
         one_of("intersection", self.intersection, (*INTERSECTIONS, UNADJUSTED))
         one_of("stop", self.stop, STOPS)
+        one_of("stages", self.stages, STAGES)
+        if self.stages == "patients" and self.combine not in ("inverse_normal", "fisher"):
+            raise ValueError(
+                "stages='patients' goes with combine 'inverse_normal' or 'fisher', got "
+                f"{self.combine!r}"
+            )
         if self.weights is not None:
             if self.combine != "inverse_normal":
                 raise ValueError(f"weights go with combine 'inverse_normal', not {self.combine!r}")
@@ -726,6 +755,20 @@ class ClosedTest(Record):
             object.__setattr__(self, "weights", weights)
         if self.graph is not None and not isinstance(self.graph, Mapping):
             raise TypeError(f"graph must be hypothesis → {{other: share}}, got {self.graph!r}")
+        if self.shares is not None:
+            if self.graph is None:
+                raise ValueError("shares of alpha go with a graph: give graph={...}, or no shares")
+            if not isinstance(self.shares, Mapping):
+                raise TypeError(f"shares must be hypothesis → share of alpha, got {self.shares!r}")
+        if self.graph is not None:
+            fitting = ("bonferroni",) if self.combine == "conventional" else WEIGHTED
+            if self.combine == "conditional_error":
+                raise ValueError("a graph does not go with combine='conditional_error'")
+            if self.intersection not in fitting:
+                raise ValueError(
+                    f"a graph goes with intersection {' or '.join(map(repr, fitting))} where "
+                    f"combine is {self.combine!r}, got {self.intersection!r}"
+                )
         if self.combine == "conditional_error" and self.intersection not in (
             "dunnett",
             UNADJUSTED,
@@ -734,6 +777,15 @@ class ClosedTest(Record):
                 "combine='conditional_error' goes with intersection 'dunnett', got "
                 f"{self.intersection!r}"
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``stages`` and ``shares`` only where they are not as by default."""
+        plain = super().to_dict()
+        if self.shares is None:
+            del plain["shares"]
+        if self.stages == "increments":
+            del plain["stages"]
+        return plain
 
 
 @dataclass(frozen=True)

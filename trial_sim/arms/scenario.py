@@ -105,6 +105,12 @@ class FittedOutcomes:
         return "time_to_event" if record.kind == "illness_death" else str(record.kind)
 
     @property
+    def endpoint_kinds(self) -> dict[str, str]:
+        """Endpoint of a fit of several → its kind; empty for a fit of one."""
+        schema, names = self.fitted.trial_schema.endpoints, self.fitted.endpoint_names
+        return {name: str(schema[name].kind) for name in names} if len(names) > 1 else {}
+
+    @property
     def arms(self) -> tuple[str, str]:
         """Names of the fitted arms that the design's two arms stand for."""
         names = self.fitted.arms
@@ -347,6 +353,8 @@ class FittedOutcomes:
             elif names[0] == first:
                 found["response"] = made[k].reshape(shape)
                 found["baseline"] = self._baseline(codes, shape, part)
+            elif part.kind in ("binary", "ordinal", "continuous", "count"):
+                found.setdefault("responses", {})[names[0]] = made[k].reshape(shape)
         endpoints = {name: time.reshape(shape) * self.months for name, time in ends.items()}
         return OutcomeBatch(time=endpoints.get(first), endpoints=endpoints, **found)
 
@@ -422,9 +430,9 @@ def joined(parts: list[OutcomeBatch]) -> OutcomeBatch:
         values = [getattr(part, name) for part in parts]
         if values[0] is not None:
             fields[name] = np.concatenate(values)
-    if parts[0].endpoints:
-        names = parts[0].endpoints
-        fields["endpoints"] = {k: np.concatenate([q.endpoints[k] for q in parts]) for k in names}
+    for what in ("endpoints", "responses"):
+        if names := getattr(parts[0], what):
+            fields[what] = {k: np.concatenate([getattr(q, what)[k] for q in parts]) for k in names}
     if parts[0].recurrences is not None:
         most = max(part.recurrences.shape[2] for part in parts if part.recurrences is not None)
         padded = [

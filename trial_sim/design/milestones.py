@@ -30,6 +30,7 @@ from trial_sim.adaptive.rules import (
     Rule,
     Stop,
 )
+from trial_sim.adaptive.sequential_graph import nominal_levels, read_graph
 from trial_sim.base.arguments import nearest, one_of
 from trial_sim.base.errors import TrialSimError
 from trial_sim.base.records import Record
@@ -56,6 +57,18 @@ _COUNTED = {
 }
 
 
+#: Kind of outcome → the test by which rules look at it unless another is named.
+_USUAL_TEST = {
+    "time_to_event": "logrank",
+    "competing_risks": "logrank",
+    "binary": "chi_square",
+    "continuous": "t_test",
+    "ordinal": "wilcoxon",
+    "count": "negative_binomial",
+}
+_OF_ENDPOINT = ("test", "readout", "better", "boundaries", "at")
+
+
 class NotSimulated(TrialSimError):
     """An adaptation that is declared and checked, but not simulated by this version."""
 
@@ -68,6 +81,7 @@ class Milestone(Record):
         name: of the milestone. when: a rule of one look, such as ``EventLooks([120])``.
         rules: looked at in order.
         arms, population: whose patients and events ``when`` counts; None for all.
+        endpoint: whose events, or known responses, ``when`` counts; None for the tested one.
 
     Examples:
         >>> import trial_sim as ts
@@ -88,6 +102,14 @@ class Milestone(Record):
     rules: Any = ()
     arms: Any = None
     population: str | None = None
+    endpoint: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``endpoint`` only where it is given."""
+        plain = super().to_dict()
+        if self.endpoint is None:
+            del plain["endpoint"]
+        return plain
 
     @classmethod
     def _read_field(cls, name: str, value: Any) -> Any:
@@ -122,6 +144,20 @@ class Milestone(Record):
         object.__setattr__(self, "rules", rules)
         if self.arms is not None:
             object.__setattr__(self, "arms", tuple(self.arms))
+
+
+def _with_bounds(given: Any) -> Any:
+    """How an endpoint is tested, with boundaries of plain values made to what they are."""
+    if not isinstance(given, Mapping) or given.get("boundaries") is None:
+        return given
+    bounds = given["boundaries"]
+    if isinstance(bounds, Mapping):
+        bounds = GroupSequential.from_dict({k: v for k, v in bounds.items() if k != "type"})
+    if not isinstance(bounds, GroupSequential) or bounds.sided != 1:
+        raise ValueError(
+            f"boundaries of an endpoint must be a one-sided group_sequential, got {bounds!r}"
+        )
+    return {**given, "boundaries": bounds}
 
 
 def _of_type(kind: str, value: Any) -> Any:
@@ -168,6 +204,13 @@ class AdaptiveDesign(Record):
         populations: name → {factor: level, or several}, for rules; a level's own name is one, too.
         controls: of an arm that opens later: "concurrent" (patients of the control who came while
             it was open) or "all".
+        endpoints: name → how rules and milestones look at another endpoint of the same patients:
+            ``{"response": {"test": "chi_square", "readout": 2, "better": "higher"}}``, each as in a
+            design. What is not given: the usual test of its kind of outcome, known at once, higher
+            is better. An endpoint that only rules name needs no entry. With ``"boundaries"`` (a
+            ``group_sequential``) it is a hypothesis of its own for the graph of the closed test,
+            looked at at the milestones ``"at"``, by name: as many as the boundaries have looks;
+            not named, the last ones.
 
     Examples:
         >>> import trial_sim as ts
@@ -204,6 +247,9 @@ class AdaptiveDesign(Record):
         ({'control': 1, 'treatment': 1}, (), (None,), (('treatment', None),))
         >>> larger.whole_design.n_looks, larger.fisher.critical_values.round(4).tolist()
         (2, [0.0158, 0.0022])
+        >>> early = larger.replace(endpoints={"response": {"test": "chi_square", "readout": 2}})
+        >>> early.design_of("response", "binary").readout
+        2
         >>> by_marker = design.replace(strata={"marker": {"+": 0.4, "-": 0.6}})
         >>> larger.replace(design=by_marker).members("+")
         {'marker': (0,)}
@@ -217,10 +263,18 @@ class AdaptiveDesign(Record):
     later_arms: Any = ()
     populations: Mapping[str, Any] = field(default_factory=dict)
     controls: str = "concurrent"
+    endpoints: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields; ``endpoints`` only where some are given."""
+        plain = super().to_dict()
+        if not self.endpoints:
+            del plain["endpoints"]
+        return plain
 
     @classmethod
     def _read_field(cls, name: str, value: Any) -> Any:
-        if name == "populations":
+        if name in ("populations", "endpoints"):
             return value
         kinds = {
             "design": "Design",
@@ -253,6 +307,13 @@ class AdaptiveDesign(Record):
                 raise ValueError(f"the later arm {arm.name!r} is an arm of the design already")
         for name in self.populations:
             self.members(name)
+        if not isinstance(self.endpoints, Mapping):
+            raise TypeError(f"endpoints must be name → how they are tested, got {self.endpoints!r}")
+        object.__setattr__(
+            self, "endpoints", {k: _with_bounds(v) for k, v in self.endpoints.items()}
+        )
+        for name in self.endpoints:
+            self.design_of(name)
         for milestone in milestones:
             self._check(milestone)
         self._check_error()
@@ -298,6 +359,34 @@ class AdaptiveDesign(Record):
             found[factor] = tuple(levels.index(name) for name in names)
         return found
 
+    def design_of(self, endpoint: str, kind: str | None = None) -> Design:
+        """The design with which another endpoint is looked at.
+
+        kind: of its outcomes; None where the scenario is not known yet.
+
+        Raises:
+            ValueError: if ``endpoints`` says what no design takes.
+        """
+        given = self.endpoints.get(endpoint, {})
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                f"endpoint {endpoint!r} must be such as {{'test': 'chi_square'}}, got {given!r}"
+            )
+        for name in given:
+            if name not in _OF_ENDPOINT:
+                raise ValueError(
+                    f"endpoint {endpoint!r} takes no {name!r}{nearest(name, _OF_ENDPOINT)}"
+                )
+        tested = {k: v for k, v in given.items() if k not in ("boundaries", "at")}
+        changes = {"test": _USUAL_TEST.get(kind or "", "logrank"), "readout": 0.0, "better": None}
+        plain = {"endpoint": None, "stratified": False, "adjust": (), "margin": None}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self.whole_design.replace(**(changes | tested | plain))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"endpoint {endpoint!r}: {error}") from None
+
     def _check(self, milestone: Milestone) -> None:
         where = f"milestone {milestone.name!r}"
         added = {arm.name for arm in self.later_arms}
@@ -314,11 +403,6 @@ class AdaptiveDesign(Record):
                         _known(asked.arm, known, where)
                     if asked.population is not None:
                         self.members(asked.population)
-                    if asked.endpoint is not None:
-                        raise NotSimulated(
-                            f"{where}: quantities of another endpoint ({asked.endpoint!r}) are not "
-                            "simulated"
-                        )
             if isinstance(action, Restrict):
                 self.members(action.population)
             if isinstance(action, DropArm) and action.arm is not None:
@@ -437,6 +521,7 @@ class AdaptiveDesign(Record):
                         "Quantity('z') at or above a bound or by Quantity('rejected'), or name "
                         "combine='conventional', which holds no error"
                     )
+        self._check_graph(test)
         if self.design.sided != 1:
             raise ValueError("a closed test is one-sided: make the boundaries with sided=1")
         if test.weights is not None and len(test.weights) != len(self.milestones):
@@ -451,6 +536,74 @@ class AdaptiveDesign(Record):
                 "or boundaries whose information fractions say them"
             )
         self._check_stages(test)
+        self._check_other_endpoints(test)
+
+    def _check_graph(self, test: ClosedTest) -> None:
+        if self.tested_endpoints and (test.graph is None or test.combine != "conventional"):
+            raise ValueError(
+                f"the endpoint {self.tested_endpoints[0]!r} has boundaries, and the error of "
+                "several endpoints is held by a graph alone: give ClosedTest('conventional', "
+                "'bonferroni', graph={...}), or leave its boundaries out"
+            )
+        if test.graph is None:
+            return
+        if self.tested_endpoints and len(self.tested_populations) > 1:
+            raise NotSimulated("several endpoints and populations in one graph are not simulated")
+        assert self.graph is not None
+        for endpoint in self.tested_endpoints:
+            self.looks_of(endpoint)
+            bounds = self.endpoints[endpoint]["boundaries"]
+            if abs(bounds.alpha - self.alpha) > 1e-12:
+                raise ValueError(
+                    f"endpoint {endpoint!r}: its boundaries are for alpha {bounds.alpha:g}, the "
+                    f"trial has {self.alpha:g}: the graph gives each its share"
+                )
+        if test.combine == "conventional":
+            self._check_levels()
+
+    def _check_levels(self) -> None:
+        """That the bounds of each hypothesis are known at any share of alpha."""
+        if any(np.isfinite(_bounds_at(one)) for one in self.milestones):
+            raise ValueError(
+                "with a graph each hypothesis has bounds of its own: leave out the rules of z that "
+                "stop for efficacy"
+            )
+        bounds = self.design.boundaries
+        if bounds is None:
+            return
+        if not isinstance(bounds, GroupSequential):
+            raise ValueError(
+                "a graph needs bounds at any share of alpha: give boundaries from "
+                f"group_sequential with a spending function, got {type(bounds).__name__}"
+            )
+        nominal_levels(bounds, self.alpha / 2)  # refuses bounds that are known at one alpha alone
+
+    def _check_other_endpoints(self, test: ClosedTest) -> None:
+        if test.stages == "patients":
+            early = self.efficacy_bounds[:-1]
+            if test.combine == "inverse_normal" and np.isfinite(early).any():
+                raise ValueError(
+                    "stages='patients' tests when the trial ends: give no efficacy bound before "
+                    "the last milestone, such as Bounds([None, 1.96])"
+                )
+            return
+        if test.combine == "conventional":
+            return  # holds no error, and says so
+        for milestone in self.milestones:
+            for rule in milestone.rules:
+                others = {
+                    q.endpoint
+                    for one in rule.when.comparisons()
+                    for q in one.quantity.quantities
+                    if q.endpoint not in (None, self.design.endpoint) and not q.blinded
+                }
+                if others and rule.action.unblinds:
+                    raise ValueError(
+                        f"milestone {milestone.name!r}: {type(rule.action).__name__} by the "
+                        f"endpoint {min(map(str, others))!r} of patients who are still followed is "
+                        "not controlled where stages are increments: give "
+                        "ClosedTest(stages='patients')"
+                    )
 
     def _check_stages(self, test: ClosedTest) -> None:
         n_stages, bounds = len(self.milestones), self.design.boundaries
@@ -630,12 +783,66 @@ class AdaptiveDesign(Record):
                 max_information=None,
             )
 
+    @cached_property
+    def tested_endpoints(self) -> tuple[str, ...]:
+        """Other endpoints that are hypotheses of their own: those with boundaries."""
+        return tuple(name for name, given in self.endpoints.items() if "boundaries" in given)
+
+    @cached_property
+    def hypothesis_names(self) -> tuple[str, ...]:
+        """Names of the hypotheses, those of :attr:`hypotheses` first, then of the tested endpoints.
+
+        The arm, and the population if it is not all patients; with endpoints the endpoint, and the
+        arm before it if there are several.
+        """
+        names = [
+            arm if population is None else f"{arm} in {population}"
+            for arm, population in self.hypotheses
+        ]
+        if not self.tested_endpoints:
+            return tuple(names)
+        arms = list(self.arms)[1:]
+        first = self.design.endpoint
+
+        def called(arm: str, endpoint: str) -> str:
+            return endpoint if len(arms) == 1 else f"{arm}, {endpoint}"
+
+        if first is not None:
+            names = [called(arm, first) for arm in arms]
+        return (*names, *(called(arm, one) for one in self.tested_endpoints for arm in arms))
+
+    @cached_property
+    def graph(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of alpha (m,) and of what is passed on (m, m), in the order of the names."""
+        assert self.closed_test is not None
+        names = list(self.hypothesis_names)
+        shares = self.closed_test.shares or dict.fromkeys(names, 1 / len(names))
+        return read_graph(names, shares, self.closed_test.graph or {}, ("shares", "graph"))
+
+    def looks_of(self, endpoint: str) -> dict[int, int]:
+        """Milestone → look of a tested endpoint's boundaries, both by number from 0."""
+        given, names = self.endpoints[endpoint], [one.name for one in self.milestones]
+        n_looks = given["boundaries"].n_looks
+        at = given.get("at") or names[-n_looks:]
+        for name in at:
+            if name not in names:
+                raise ValueError(
+                    f"endpoint {endpoint!r} names the milestone {name!r}{nearest(name, names)}"
+                )
+        found = sorted(names.index(name) for name in at)
+        if len(found) != n_looks or len(set(found)) != n_looks:
+            raise ValueError(
+                f"endpoint {endpoint!r}: boundaries have {n_looks} look(s) for {len(found)} "
+                "milestone(s)"
+            )
+        return {k: look for look, k in enumerate(found)}
+
     @property
     def needs_engine(self) -> bool:
         """Whether there is more to simulate than looks and boundaries."""
         if self.closed_test is not None or self.later_arms:
             return True
-        if any(m.arms is not None or m.population is not None for m in self.milestones):
+        if any((m.arms, m.population, m.endpoint) != (None, None, None) for m in self.milestones):
             return True
         try:
             self._looks()
@@ -744,8 +951,11 @@ class MilestoneLooks(Looks):
 def _bounds_of(milestone: Milestone) -> tuple[float, float]:
     """(efficacy, futility) bounds of z, if the milestone's rules are such stops."""
     where = f"milestone {milestone.name!r}"
-    if milestone.arms is not None or milestone.population is not None:
-        raise NotSimulated(f"{where}: looks at some arms, or at a population, are not simulated")
+    if (milestone.arms, milestone.population, milestone.endpoint) != (None, None, None):
+        raise NotSimulated(
+            f"{where}: looks at some arms, a population or another endpoint are not looks of a "
+            "design"
+        )
     high, low = np.inf, -np.inf
     for rule in milestone.rules:
         name = type(rule.action).__name__

@@ -226,14 +226,15 @@ def cox_newton_two_groups(risk, n_events, n_treated, start):
 @nb.njit(nogil=True, cache=True, error_model="numpy")
 def logrank_looks(
     sorted_time, sorted_exit, sorted_code, tied, enrolment, exit_, arm, treated, look, active,
-    z, beta, se,
+    score, variance, beta, se,
 ):  # fmt: skip
-    """Log-rank z and Cox estimate (Efron ties) of control against ``treated`` at a look.
+    """Log-rank score, its variance, and the Cox estimate (Efron ties) of ``treated`` at a look.
 
     Args:
         look: (n_trials,) calendar months. active: (n_trials,) bool.
-        z, beta, se: (n_trials,), filled where active: z is 0 where there is no information; beta,
-            the log hazard ratio, and se are NaN where an arm has no events.
+        score, variance, beta, se: (n_trials,), filled where active: score is expected minus
+            observed events of ``treated``; beta, the log hazard ratio, and se are NaN where an
+            arm has no events.
     """
     n_trials, n = sorted_time.shape
     scratch = (
@@ -245,7 +246,7 @@ def logrank_looks(
         if not active[t]:
             continue
         if tied[t]:
-            numerator, variance, n_events, n_treated = _scan(
+            u, v, n_events, n_treated = _scan(
                 sorted_time[t], sorted_exit[t], sorted_code[t], enrolment[t], exit_[t], arm[t],
                 treated, look[t], risk,
             )  # fmt: skip
@@ -254,14 +255,17 @@ def logrank_looks(
                 sorted_time[t], sorted_exit[t], sorted_code[t], enrolment[t], exit_[t], arm[t],
                 treated, look[t], scratch, risk, hit,
             )  # fmt: skip
-            numerator, variance, observed = _sums(risk, hit, n_events)
+            u, v, observed = _sums(risk, hit, n_events)
             n_treated = np.int64(observed)
+        score[t] = u
+        variance[t] = v
         beta[t] = np.nan
         se[t] = np.nan
-        z[t] = 0.0
-        if variance > 0.0:
-            z[t] = numerator / np.sqrt(variance)
-            if 0 < n_treated < n_events:
-                beta[t], se[t] = cox_newton_two_groups(
-                    risk, n_events, n_treated, -numerator / variance
-                )
+        if v > 0.0 and 0 < n_treated < n_events:
+            beta[t], se[t] = cox_newton_two_groups(risk, n_events, n_treated, -u / v)
+
+
+def standardised(score: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Score over the root of its variance; 0 where there is no information."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(variance > 0.0, score / np.sqrt(variance), 0.0)

@@ -18,7 +18,7 @@ import numpy as np
 
 from trial_sim.engine.analysis import Evaluation
 from trial_sim.engine.batch import TrialBatch
-from trial_sim.engine.logrank_scan import logrank_looks
+from trial_sim.engine.logrank_scan import logrank_looks, standardised
 from trial_sim.engine.survival_at_looks import (
     cox_looks,
     curve_looks,
@@ -46,6 +46,21 @@ def _unfilled(batch: TrialBatch) -> np.ndarray:
     return np.full(batch.n_trials, np.nan)
 
 
+def logrank_scores(
+    batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Log-rank score (expected minus observed events), its variance, log hazard ratio and its
+    standard error of every active trial; score and variance are 0 elsewhere, the others NaN."""
+    score, variance = np.zeros(batch.n_trials), np.zeros(batch.n_trials)
+    beta, se = _unfilled(batch), _unfilled(batch)
+    time, exit_, code, _ = batch.sorted
+    logrank_looks(
+        time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, treated, look,
+        active, score, variance, beta, se,
+    )  # fmt: skip
+    return score, variance, beta, se
+
+
 class Logrank:
     """The plain log-rank test, with the Cox estimate, in one scan a look."""
 
@@ -56,13 +71,8 @@ class Logrank:
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> Evaluation:
         """z, log hazard ratio, standard error."""
-        z, beta, se = np.zeros(batch.n_trials), _unfilled(batch), _unfilled(batch)
-        time, exit_, code, _ = batch.sorted
-        logrank_looks(
-            time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, treated, look,
-            active, z, beta, se,
-        )  # fmt: skip
-        return z, beta, se
+        score, variance, beta, se = logrank_scores(batch, treated, look, active)
+        return standardised(score, variance), beta, se
 
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray

@@ -29,16 +29,42 @@ from trial_sim.statistics.kernels import (
 
 
 @nb.njit(nogil=True, cache=True)
-def _two_arms(rows, n_rows, arm, stratum, treated, duration, event, group, layer, patient):
-    """Copy the patients of control and ``treated`` out of ``rows``; returns how many."""
+def two_arm_arrays(n):
+    """Empty arrays for :func:`two_arms_at_look`: rows of all arms, then of two arms duration,
+    event, group, stratum and patient."""
+    return (
+        np.empty((n, 3)), np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64),
+        np.empty(n, np.int64), np.empty(n, np.int64),
+    )  # fmt: skip
+
+
+@nb.njit(nogil=True, cache=True)
+def two_arms_at_look(
+    s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, treated, look, t, arrays
+):
+    """Fill ``arrays`` with the patients of control and ``treated`` that trial t shows at its look.
+
+    Args:
+        s_time to stratum: arrays of a batch, (n_trials, n). look: (n_trials,) calendar months.
+        arrays: from :func:`two_arm_arrays`.
+
+    Returns:
+        number of patients, in ascending order of observed time.
+    """
+    rows, duration, event, group, layer, patient = arrays
+    found = data_at_look(
+        s_time[t], s_exit[t], s_code[t], s_patient[t], enrolment[t], exit_[t], look[t], rows
+    )
+    codes = arm[t]
+    strata = stratum[t]
     m = 0
-    for r in range(n_rows):
+    for r in range(found):
         i = np.int64(rows[r, 2])
-        if arm[i] == 0 or arm[i] == treated:
+        if codes[i] == 0 or codes[i] == treated:
             duration[m] = rows[r, 0]
             event[m] = np.int64(rows[r, 1])
-            group[m] = np.int64(arm[i] == treated)
-            layer[m] = stratum[i]
+            group[m] = np.int64(codes[i] == treated)
+            layer[m] = strata[i]
             patient[m] = i
             m += 1
     return m
@@ -57,12 +83,8 @@ def weighted_looks(
     """
     n_trials, n = s_time.shape
     k = weights.shape[0]
-    rows = np.empty((n, 3))
-    duration = np.empty(n)
-    event = np.empty(n, np.int64)
-    group = np.empty(n, np.int64)
-    layer = np.empty(n, np.int64)
-    patient = np.empty(n, np.int64)
+    arrays = two_arm_arrays(n)
+    _, duration, event, group, layer, _ = arrays
     numerator = np.empty(k)
     covariance = np.empty((k, k))
     part = np.empty(k)
@@ -70,12 +92,10 @@ def weighted_looks(
     for t in range(n_trials):
         if not active[t]:
             continue
-        found = data_at_look(
-            s_time[t], s_exit[t], s_code[t], s_patient[t], enrolment[t], exit_[t], look[t], rows
-        )
-        m = _two_arms(
-            rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
-        )
+        m = two_arms_at_look(
+            s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, treated, look, t,
+            arrays,
+        )  # fmt: skip
         if n_strata == 1:
             weighted_logrank_sorted(
                 duration[:m], event[:m], group[:m], weights, numerator, covariance
@@ -118,12 +138,8 @@ def stratified_looks(
     likelihood needs nothing else. Trials with ties go through the general kernels.
     """
     n_trials, n = s_time.shape
-    rows = np.empty((n, 3))
-    duration = np.empty(n)
-    event = np.empty(n, np.int64)
-    group = np.empty(n, np.int64)
-    layer = np.empty(n, np.int64)
-    patient = np.empty(n, np.int64)
+    arrays = two_arm_arrays(n)
+    _, duration, event, group, layer, _ = arrays
     risk = np.empty((n + 1, 2))
     zero = np.empty(n_strata, np.int64)
     one = np.empty(n_strata, np.int64)
@@ -132,12 +148,10 @@ def stratified_looks(
     for t in range(n_trials):
         if not active[t]:
             continue
-        found = data_at_look(
-            s_time[t], s_exit[t], s_code[t], s_patient[t], enrolment[t], exit_[t], look[t], rows
-        )
-        m = _two_arms(
-            rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
-        )
+        m = two_arms_at_look(
+            s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, treated, look, t,
+            arrays,
+        )  # fmt: skip
         z[t] = 0.0
         beta[t] = np.nan
         se[t] = np.nan
@@ -207,21 +221,15 @@ def curve_looks(
     known there.
     """
     n_trials, n = s_time.shape
-    rows = np.empty((n, 3))
-    duration = np.empty(n)
-    event = np.empty(n, np.int64)
-    group = np.empty(n, np.int64)
-    layer = np.empty(n, np.int64)
-    patient = np.empty(n, np.int64)
+    arrays = two_arm_arrays(n)
+    _, duration, event, group, layer, _ = arrays
     for t in range(n_trials):
         if not active[t]:
             continue
-        found = data_at_look(
-            s_time[t], s_exit[t], s_code[t], s_patient[t], enrolment[t], exit_[t], look[t], rows
-        )
-        m = _two_arms(
-            rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
-        )
+        m = two_arms_at_look(
+            s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, treated, look, t,
+            arrays,
+        )  # fmt: skip
         if tau > reach_sorted(duration[:m], event[:m], group[:m]):
             difference[t] = np.nan
             se[t] = np.nan
@@ -268,24 +276,18 @@ def cox_looks(
         covariates: (p, n_trials, n) float64.
     """
     n_trials, n = s_time.shape
-    rows = np.empty((n, 3))
-    duration = np.empty(n)
-    event = np.empty(n, np.int64)
-    group = np.empty(n, np.int64)
-    layer = np.empty(n, np.int64)
-    patient = np.empty(n, np.int64)
+    arrays = two_arm_arrays(n)
+    _, duration, event, group, layer, patient = arrays
     width = max(1 + covariates.shape[0], 3)
     x = np.zeros((n, width))
     beta = np.zeros(width)
     for t in range(n_trials):
         if not active[t]:
             continue
-        found = data_at_look(
-            s_time[t], s_exit[t], s_code[t], s_patient[t], enrolment[t], exit_[t], look[t], rows
-        )
-        m = _two_arms(
-            rows, found, arm[t], stratum[t], treated, duration, event, group, layer, patient
-        )
+        m = two_arms_at_look(
+            s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, treated, look, t,
+            arrays,
+        )  # fmt: skip
         for r in range(m):
             x[r, 0] = group[r]
             for c in range(covariates.shape[0]):

@@ -271,5 +271,5 @@ def cumulative_at(
 
 def survival_on(knots: np.ndarray, hazards: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Survival at ``times`` of a piecewise-constant hazard (K,)."""
-    cumulative = np.concatenate([[0.0], np.cumsum(hazards * np.diff(knots))])
-    return np.exp(-np.interp(times, knots, cumulative))
+    everybody = np.zeros(len(times), dtype=int)
+    return np.exp(-cumulative_at(times, everybody, knots, hazards[None]))

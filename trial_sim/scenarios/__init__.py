@@ -7,8 +7,10 @@ responses      BinaryResponse, ContinuousResponse, CountResponse, OrdinalRespons
 recurrent      RecurrentEvents
 longitudinal   LongitudinalResponse, with drop-out at random or not
 populations    WithCovariates, BySubgroup, WithDrift: covariates, subgroups, the calendar
+endpoints      WithEndpoints: further endpoints of the same patients
 """
 
+from trial_sim.scenarios.endpoints import WithEndpoints
 from trial_sim.scenarios.longitudinal import LongitudinalResponse
 from trial_sim.scenarios.multistate import CompetingRisks, IllnessDeath
 from trial_sim.scenarios.populations import BySubgroup, WithCovariates, WithDrift
@@ -41,4 +43,5 @@ __all__ = [
     "Weibull",
     "WithCovariates",
     "WithDrift",
+    "WithEndpoints",
 ]

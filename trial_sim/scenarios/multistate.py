@@ -84,6 +84,11 @@ class IllnessDeath(Record):
         """``"time_to_event"``."""
         return "time_to_event"
 
+    @property
+    def endpoint_kinds(self) -> dict[str, str]:
+        """Both are times."""
+        return {"pfs": "time_to_event", "os": "time_to_event"}
+
     def sample(self, batch: PatientBatch) -> OutcomeBatch:
         """Latent PFS and OS."""
         n = batch.n_patients

@@ -214,9 +214,10 @@ class BySubgroup(Record):
                 values = getattr(outcome, name)
                 if values is not None:
                     merged.setdefault(name, np.array(values))[mine] = values[mine]
-            for name, values in outcome.endpoints.items():
-                ends = merged.setdefault("endpoints", {})
-                ends.setdefault(name, np.array(values))[mine] = values[mine]
+            for what in ("endpoints", "responses"):
+                for name, values in getattr(outcome, what).items():
+                    ends = merged.setdefault(what, {})
+                    ends.setdefault(name, np.array(values))[mine] = values[mine]
         # A covariate that some subgroup lacks is unknown for its patients: nobody has it.
         shared = [name for name in covariates[0] if all(name in own for own in covariates)]
         codes = batch.factors[self.factor]

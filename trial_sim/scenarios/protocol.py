@@ -8,12 +8,13 @@ for ever without dropout. Looks, dropout and censoring are the engine's job.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from trial_sim.base.arguments import nearest
 from trial_sim.numerics.random_streams import Streams
 
 KINDS = (
@@ -91,6 +92,7 @@ class OutcomeBatch:
         baseline: (n_trials, n_patients) float64, measured before randomisation.
         covariates: name → (n_trials, n_patients) float64, for tests that adjust.
         endpoints: further latent times by name, such as ``{"pfs": …, "os": …}``.
+        responses: further responses by name, (n_trials, n_patients) float64 each.
         dropout: (n_trials, n_patients) float64, months to a dropout that the scenario itself draws;
             the engine takes the earlier of this and the design's own dropout.
 
@@ -111,6 +113,7 @@ class OutcomeBatch:
     baseline: np.ndarray | None = None
     covariates: Mapping[str, np.ndarray] = field(default_factory=dict)
     endpoints: Mapping[str, np.ndarray] = field(default_factory=dict)
+    responses: Mapping[str, np.ndarray] = field(default_factory=dict)
     dropout: np.ndarray | None = None
 
 
@@ -119,9 +122,9 @@ class OutcomeScenario(Protocol):
     """What :func:`trial_sim.simulate` accepts as ``outcomes``.
 
     Besides the two members below a scenario may offer ``arms`` (names of the arms that the design's
-    arms stand for, in order; the engine checks number and order), ``to_dict()`` (for reports) and
-    ``check_looks(months)``, given the months of the looks held, to warn of those that it cannot
-    speak for.
+    arms stand for, in order; the engine checks number and order), ``to_dict()`` (for reports),
+    ``endpoint_kinds`` (the kind of each further endpoint by name) and ``check_looks(months)``,
+    given the months of the looks held, to warn of those that it cannot speak for.
 
     Examples:
         >>> import trial_sim as ts
@@ -148,3 +151,18 @@ class OutcomeScenario(Protocol):
     def sample(self, batch: PatientBatch) -> OutcomeBatch:
         """Latent outcomes of every patient of the batch."""
         ...
+
+
+def check_arms(values: Iterable[str], arms: tuple[str, ...], what: str) -> None:
+    """Refuse values by arm that name an unknown arm, or that leave out an arm but the control.
+
+    Args:
+        values: the arms named. arms: those of the design, control first. what: named in errors.
+    """
+    named = list(values)
+    for arm in named:
+        if arm not in arms:
+            raise ValueError(f"{what} names an unknown arm {arm!r}{nearest(arm, arms)}")
+    missing = [arm for arm in arms[1:] if arm not in named]
+    if missing:
+        raise ValueError(f"{what} is missing for arm {missing[0]!r}")

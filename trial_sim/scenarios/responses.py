@@ -10,18 +10,13 @@ import numpy as np
 
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import Record, as_floats
-from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
+from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch, check_arms
 
 
 def values_by_arm(control: float, treated: Any, arms: tuple[str, ...], what: str) -> np.ndarray:
     """One value an arm, (n_arms,): the control's, and one number or a mapping for the others."""
     if isinstance(treated, Mapping):
-        for arm in treated:
-            if arm not in arms:
-                raise ValueError(f"{what} names an unknown arm {arm!r}{nearest(arm, arms)}")
-        missing = [arm for arm in arms[1:] if arm not in treated]
-        if missing:
-            raise ValueError(f"{what} is missing for arm {missing[0]!r}")
+        check_arms(treated, arms, what)
         return np.array([control, *(float(treated[arm]) for arm in arms[1:])])
     return np.array([control, *[float(treated)] * (len(arms) - 1)])
 

@@ -12,7 +12,7 @@ import numpy as np
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import Record, as_breakpoints, as_floats
 from trial_sim.numerics.piecewise_hazards import times_from_exponentials
-from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
+from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch, check_arms
 
 _KIND = "time_to_event"
 
@@ -25,12 +25,7 @@ def effects_by_arm(value: Any, arms: tuple[str, ...], what: str) -> list[tuple[f
         arms: arm names, control first. what: name used in errors.
     """
     if isinstance(value, Mapping):
-        for arm in value:
-            if arm not in arms:
-                raise ValueError(f"{what} names an unknown arm {arm!r}{nearest(arm, arms)}")
-        missing = [arm for arm in arms[1:] if arm not in value]
-        if missing:
-            raise ValueError(f"{what} is missing for arm {missing[0]!r}")
+        check_arms(value, arms, what)
         return [(1.0,)] + [as_floats(value[arm], what) for arm in arms[1:]]
     return [(1.0,)] + [as_floats(value, what)] * (len(arms) - 1)
 

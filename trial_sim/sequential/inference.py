@@ -116,13 +116,17 @@ def _rejection_after(
     )
 
 
-def _paths_before(design: GroupSequential, look: int, drift: float) -> tuple[PathDensity, float]:
-    """Paths that reach `look`, and the probability of having rejected upwards before it."""
+def _paths_before(
+    design: GroupSequential, look: int, drift: float, below: bool = False
+) -> tuple[PathDensity, float]:
+    """Paths that reach `look`, and the probability of having rejected upwards (or, of a two-sided
+    trial, ``below``) before it."""
     t, upper = design.information_fractions, design.efficacy_bounds
     lower = design.futility_bounds if design.binding else np.full(design.n_looks, -np.inf)
     paths, crossed = start(), 0.0
     for k in range(look - 1):
-        crossed += float(tail_above(paths, t[k], drift, upper[k])[0])
+        tail, bound = (tail_below, -upper[k]) if below else (tail_above, upper[k])
+        crossed += float(tail(paths, t[k], drift, bound)[0])
         segments = continuation(design.sided, upper[k], lower[k])
         paths = advance(paths, t[k], drift, segments, t[k + 1] - t[k])
     return paths, crossed
@@ -149,14 +153,8 @@ def _lower_ordering(design: GroupSequential, look: int, z: FloatArray, drift: fl
     A two-sided trial that stopped on the lower side is ordered from below: earlier lower stops
     are more extreme. This is one minus the upper p-value whenever every path is ordered.
     """
-    t, upper = design.information_fractions, design.efficacy_bounds
-    lower = design.futility_bounds if design.binding else np.full(design.n_looks, -np.inf)
-    paths, crossed = start(), 0.0
-    for k in range(look - 1):
-        crossed += float(tail_below(paths, t[k], drift, -upper[k])[0])
-        segments = continuation(design.sided, upper[k], lower[k])
-        paths = advance(paths, t[k], drift, segments, t[k + 1] - t[k])
-    return crossed + tail_below(paths, t[look - 1], drift, z)
+    paths, crossed = _paths_before(design, look, drift, below=True)
+    return crossed + tail_below(paths, design.information_fractions[look - 1], drift, z)
 
 
 def estimate(

@@ -17,7 +17,7 @@ from trial_sim.numerics.monte_carlo import Estimate, average, quantile, root_mea
 from trial_sim.numerics.normal_kernels import bivariate_normal_cdfs
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.simulation.operating_characteristics import SimulationResult
-from trial_sim.simulation.replay import TrialReplay, curves_of, patient_table, snapshot
+from trial_sim.simulation.replay import TrialReplay, curves_of, data_shown, patient_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,16 +104,13 @@ class AdaptiveResult(SimulationResult):
     @cached_property
     def rejected_hypotheses(self) -> np.ndarray:
         """Whether each hypothesis was rejected, (n_trials, n_hypotheses) bool; in the order of
-        ``adaptive.hypotheses``."""
+        ``adaptive.hypothesis_names``."""
         return self._adapted.rejected_at > 0
 
     @property
     def hypotheses(self) -> tuple[str, ...]:
-        """Names of the hypotheses: the arm, and the population if it is not all patients."""
-        return tuple(
-            arm if population is None else f"{arm} in {population}"
-            for arm, population in self.adaptive.hypotheses
-        )
+        """Names of the hypotheses, as ``adaptive.hypothesis_names``."""
+        return self.adaptive.hypothesis_names
 
     # -- what was adapted -----------------------------------------------------------------------
 
@@ -231,10 +228,7 @@ class AdaptiveResult(SimulationResult):
         batch = course.batch
         patients = patient_table(self.design, batch)
         mine = self.trials.loc[self.trials["trial"] == trial].copy()
-        last = int(again.last_look[0])
-        data = tuple(
-            snapshot(batch, patients, float(month)) for month in again.look_time[0, : last + 1]
-        )
+        data = data_shown(batch, patients, again)
         came = patients.loc[np.isfinite(patients["enrolment"])].reset_index(drop=True)
         return TrialReplay(trial, came, mine.reset_index(drop=True), data)
 
@@ -255,7 +249,7 @@ class AdaptiveResult(SimulationResult):
         rows = super()._quantities()
         c = self._adapted
         arms = self.design.arm_names
-        if len(self.adaptive.tested_populations) > 1:
+        if len(self.hypotheses) > len(arms) - 1:
             rows += [
                 (f"power, {name}", share(self.rejected_hypotheses[:, h]))
                 for h, name in enumerate(self.hypotheses)

@@ -51,11 +51,17 @@ def replay(result: SimulationResult, trial: int) -> TrialReplay:
     again, batch = conduct_batch(batch, analysis_for(design, result.outcomes.kind))
     patients = patient_table(design, batch)
     mine = result.trials.loc[result.trials["trial"] == trial].copy()
-    last = int(again.last_look[0])
-    data = tuple(
-        snapshot(batch, patients, float(month)) for month in again.look_time[0, : last + 1]
-    )
+    data = data_shown(batch, patients, again)
     return TrialReplay(trial, patients, mine.reset_index(drop=True), data)
+
+
+def data_shown(
+    batch: TrialBatch, patients: pd.DataFrame, conducted: Any
+) -> tuple[pd.DataFrame, ...]:
+    """What each look held in the first trial of a batch showed, one table a look."""
+    last = int(conducted.last_look[0])
+    months = conducted.look_time[0, : last + 1]
+    return tuple(snapshot(batch, patients, float(month)) for month in months)
 
 
 def patient_table(design: Design, batch: TrialBatch) -> pd.DataFrame:

@@ -20,7 +20,6 @@ from trial_sim.auditing.compared.tables import as_text
 from trial_sim.data.trial import (
     Binary,
     CompetingRisks,
-    Continuous,
     Count,
     Endpoint,
     Longitudinal,
@@ -29,7 +28,7 @@ from trial_sim.data.trial import (
     TimeToEvent,
     Trial,
 )
-from trial_sim.statistics import arm_differences as contrasts
+from trial_sim.outcomes.effects import arrays_of, effects_of, numbers_of
 from trial_sim.statistics.arm_differences import Contrast
 
 GRID = 120
@@ -76,10 +75,6 @@ class Outcome:
         return replace(self, arm=self.arm[index], data=data, intervals=moved)
 
 
-def _column(table: pd.DataFrame, name: str) -> np.ndarray:
-    return pd.to_numeric(table[name]).to_numpy(dtype=float, na_value=np.nan)
-
-
 def read_outcome(trial: Trial, name: str, levels: tuple[object, ...] | None = None) -> Outcome:
     """One endpoint of a trial as arrays.
 
@@ -95,9 +90,9 @@ def read_outcome(trial: Trial, name: str, levels: tuple[object, ...] | None = No
         codes, _ = pd.factorize(ids)  # numbered in order of appearance, as trial.baseline is
         spans = {
             "patient": codes.astype(np.int64),
-            "start": _column(table, endpoint.start),
-            "stop": _column(table, endpoint.stop),
-            "event": _column(table, endpoint.event) > 0,
+            "start": numbers_of(table, endpoint.start),
+            "stop": numbers_of(table, endpoint.stop),
+            "event": numbers_of(table, endpoint.event) > 0,
         }
         n = int(codes.max()) + 1
         data = {
@@ -118,34 +113,12 @@ def _wide(
     endpoint: Endpoint, table: pd.DataFrame, levels: tuple[object, ...] | None
 ) -> dict[str, np.ndarray]:
     """Arrays of an endpoint that has one row a patient."""
-    if isinstance(endpoint, TimeToEvent | CompetingRisks):
-        data = {"duration": _column(table, endpoint.duration)}
-        if isinstance(endpoint, TimeToEvent):
-            data["event"] = _column(table, endpoint.event) > 0
-        else:
-            data["cause"] = _column(table, endpoint.cause).astype(int)
-        if endpoint.entry is not None:
-            data["entry"] = _column(table, endpoint.entry)
-        return data
     if isinstance(endpoint, Ordinal):
         order = as_text(pd.Series(list(levels or endpoint.ordered_levels(table)), dtype=object))
         lookup = {level: float(k) for k, level in enumerate(order)}
         texts = as_text(table[endpoint.column])
         return {"value": np.array([lookup.get(v, np.nan) for v in texts])}
-    if isinstance(endpoint, Longitudinal):
-        data = {"values": np.column_stack([_column(table, c) for c in endpoint.columns])}
-    elif isinstance(endpoint, (Binary, Continuous, Count)):
-        data = {"value": _column(table, endpoint.column)}
-    else:
-        raise TypeError(f"no audit for endpoints of kind {type(endpoint).__name__}")
-    baseline = getattr(endpoint, "baseline", None)
-    if baseline is not None:
-        data["baseline"] = _column(table, baseline)
-    if isinstance(endpoint, Count):
-        data["exposure"] = (
-            _column(table, endpoint.exposure) if endpoint.exposure else np.ones(len(table))
-        )
-    return data
+    return arrays_of(endpoint, table)
 
 
 class OutcomeCurve(NamedTuple):
@@ -282,72 +255,7 @@ def effects(outcome: Outcome, control: str, treated: str) -> dict[str, Contrast]
     """Contrasts of two arms on the natural scale of the endpoint, by name of the scale."""
     pair = (outcome.arm == control) | (outcome.arm == treated)
     part = outcome.rows(pair)
-    return pair_effects(part, part.arm == treated)
-
-
-def pair_effects(part: Outcome, is_treated: np.ndarray) -> dict[str, Contrast]:
-    """The contrasts of one outcome for a given split into treated and control."""
-    endpoint, data = part.endpoint, part.data
-    if isinstance(endpoint, TimeToEvent):
-        fit = contrasts.log_hazard_ratio(
-            data["duration"], data["event"], is_treated, data.get("entry")
-        )
-        return {"log hazard ratio": fit}
-    if isinstance(endpoint, CompetingRisks):
-        out = {}
-        for cause in sorted(set(data["cause"].tolist()) - {0}):
-            label = endpoint.labels.get(str(cause), f"cause {cause}")
-            out[f"cause-specific log hazard ratio of {label}"] = contrasts.log_hazard_ratio(
-                data["duration"], data["cause"] == cause, is_treated, data.get("entry")
-            )
-        return out
-    if isinstance(endpoint, Recurrent):
-        return {
-            "log rate ratio": contrasts.log_rate_ratio(data["events"], data["exposure"], is_treated)
-        }
-    if isinstance(endpoint, Longitudinal):
-        return _longitudinal_effects(endpoint, data, is_treated)
-    value = data["value"]
-    seen = np.isfinite(value)
-    if isinstance(endpoint, Binary):
-        fit = contrasts.log_odds_ratio(value[seen], np.ones(seen.sum()), is_treated[seen])
-        return {"log odds ratio": fit}
-    if isinstance(endpoint, Ordinal):
-        fit = contrasts.log_cumulative_odds_ratio(value[seen], is_treated[seen])
-        return {"log cumulative odds ratio": fit}
-    if isinstance(endpoint, Count):
-        fit = contrasts.log_rate_ratio(value[seen], data["exposure"][seen], is_treated[seen])
-        return {"log rate ratio": fit}
-    return {"mean difference": contrasts.mean_difference(value, is_treated, data.get("baseline"))}
-
-
-def _longitudinal_effects(
-    endpoint: Longitudinal, data: dict[str, np.ndarray], is_treated: np.ndarray
-) -> dict[str, Contrast]:
-    values = data["values"]
-    seen = np.isfinite(values)
-    count, total = seen.sum(axis=1).astype(float), np.where(seen, values, 0).sum(axis=1)
-    some = count > 0
-    if endpoint.family == "binomial":
-        return {
-            "log odds ratio over visits": contrasts.log_odds_ratio(
-                total[some], count[some], is_treated[some]
-            )
-        }
-    if endpoint.family == "poisson":
-        return {
-            "log rate ratio over visits": contrasts.log_rate_ratio(
-                total[some], count[some], is_treated[some]
-            )
-        }
-    baseline = data.get("baseline")
-    mean = np.where(some, total / np.maximum(count, 1), np.nan)
-    return {
-        "mean difference at the last visit": contrasts.mean_difference(
-            values[:, -1], is_treated, baseline
-        ),
-        "mean difference over visits": contrasts.mean_difference(mean, is_treated, baseline),
-    }
+    return effects_of(part.endpoint, part.data, part.arm == treated)
 
 
 def response(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:

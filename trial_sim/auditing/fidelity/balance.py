@@ -10,7 +10,7 @@ from trial_sim.auditing.compared.intervals import Interval, share_difference
 from trial_sim.auditing.compared.measure import Measure, not_assessed
 from trial_sim.auditing.compared.paired_outcomes import curves
 from trial_sim.auditing.compared.tables import model_matrix
-from trial_sim.auditing.fidelity.effects import subgroups
+from trial_sim.auditing.fidelity.effects import Subgroup, halves, subgroups
 from trial_sim.auditing.fidelity.measures import BAND_SLACK
 
 LEAST = 25  # patients of a subgroup and arm in both tables for a curve to be compared
@@ -53,25 +53,6 @@ def arm_shares(comparison: Comparison) -> list[Measure]:
 
 def level_shares(comparison: Comparison) -> list[Measure]:
     """Share of every level of the categorical covariates, and of the tails of the numeric ones."""
-    schema = comparison.schema
-    real, synthetic = comparison.tables["real"], comparison.tables["synthetic"]
-    masks = []
-    for name in comparison.covariates:
-        if name in schema.categorical:
-            j = schema.categorical.index(name)
-            masks += [
-                (f"{name} = {level}", real.codes[:, j] == k, synthetic.codes[:, j] == k)
-                for k, level in enumerate(schema.levels[name])
-            ]
-        else:
-            j = schema.numeric.index(name)
-            x, y = real.numeric[:, j], synthetic.numeric[:, j]
-            if not np.isfinite(x).any():
-                continue
-            low, high = np.nanquantile(x, [0.1, 0.9])
-            with np.errstate(invalid="ignore"):
-                masks.append((f"{name} ≤ {low:.4g} (real 10 % quantile)", x <= low, y <= low))
-                masks.append((f"{name} ≥ {high:.4g} (real 90 % quantile)", x >= high, y >= high))
     return [
         Measure(
             "subgroup share, difference",
@@ -81,7 +62,16 @@ def level_shares(comparison: Comparison) -> list[Measure]:
             f"{mine.mean():.3f}).",
             control=0.0,
         )
-        for label, mine, theirs in masks
+        for label, mine, theirs in subgroups(comparison, _tails)
+    ]
+
+
+def _tails(comparison: Comparison, name: str, x: np.ndarray, y: np.ndarray) -> list[Subgroup]:
+    """The patients in the real lowest and highest tenth of a numeric covariate."""
+    low, high = np.nanquantile(x, [0.1, 0.9])
+    return [
+        (f"{name} ≤ {low:.4g} (real 10 % quantile)", x <= low, y <= low),
+        (f"{name} ≥ {high:.4g} (real 90 % quantile)", x >= high, y >= high),
     ]
 
 
@@ -188,7 +178,7 @@ def subgroup_curves(comparison: Comparison) -> list[Measure]:
     out = []
     for e, name in enumerate(comparison.real.endpoints):
         real, synthetic = (comparison.outcomes[r][name] for r in ("real", "synthetic"))
-        for g, (label, mine, theirs) in enumerate(subgroups(comparison)):
+        for g, (label, mine, theirs) in enumerate(subgroups(comparison, halves)):
             if mine.all():
                 continue
             worst: tuple[float, str, float, float] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from trial_sim.statistics.arm_differences import Contrast
 MOST_SUBGROUPS = 12
 ASKED_POWER = 0.9  # chance with which an audit should catch a fault
 LEAST_PER_ARM = 20
+Subgroup = tuple[str, np.ndarray, np.ndarray]  # label, real mask (n_real,), synthetic mask
 
 
 def effect_replication(comparison: Comparison) -> list[Measure]:
@@ -162,15 +164,18 @@ def lost_effect(real: Contrast, synthetic: Contrast, label: str, asked: int) -> 
     ]
 
 
-def subgroups(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Subgroups by level of each categorical covariate and by halves of each numeric one.
+def subgroups(
+    comparison: Comparison, cut: Callable[[Comparison, str, np.ndarray, np.ndarray], list[Subgroup]]
+) -> list[Subgroup]:
+    """Subgroups by level of each categorical covariate, and by ``cut`` of each numeric one.
 
-    Returns:
-        label, real mask (n_real,), synthetic mask (n_synthetic,).
+    Args:
+        cut: called with the comparison, the covariate's name, and its real and synthetic values;
+            gives the subgroups, such as :func:`halves`.
     """
     schema = comparison.schema
     real, synthetic = comparison.tables["real"], comparison.tables["synthetic"]
-    out = []
+    out: list[Subgroup] = []
     for name in comparison.covariates:
         if name in schema.categorical:
             j = schema.categorical.index(name)
@@ -179,23 +184,29 @@ def subgroups(comparison: Comparison) -> list[tuple[str, np.ndarray, np.ndarray]
         else:
             j = schema.numeric.index(name)
             x, y = real.numeric[:, j], synthetic.numeric[:, j]
-            if not np.isfinite(x).any():
-                continue
-            middle = float(np.nanmedian(x))
-            shown = f"{middle:.4g}"
-            if name in schema.orders:
-                shown = str(schema.orders[name][int(middle)])
-            with np.errstate(invalid="ignore"):
-                out.append((f"{name} ≤ {shown}", x <= middle, y <= middle))
-                out.append((f"{name} > {shown}", x > middle, y > middle))
+            if np.isfinite(x).any():
+                with np.errstate(invalid="ignore"):
+                    out += cut(comparison, name, x, y)
     return out
+
+
+def halves(comparison: Comparison, name: str, x: np.ndarray, y: np.ndarray) -> list[Subgroup]:
+    """The patients up to the real median of a numeric covariate, and those above it."""
+    middle = float(np.nanmedian(x))
+    shown = f"{middle:.4g}"
+    if name in comparison.schema.orders:
+        shown = str(comparison.schema.orders[name][int(middle)])
+    return [
+        (f"{name} ≤ {shown}", x <= middle, y <= middle),
+        (f"{name} > {shown}", x > middle, y > middle),
+    ]
 
 
 def subgroup_measures(comparison: Comparison, name: str, control: str, arm: str) -> list[Measure]:
     """Effect differences in the largest subgroups; red only beyond 3.5 standard errors."""
     real, synthetic = (comparison.outcomes[r][name] for r in ("real", "synthetic"))
     rows = []
-    for label, mine, theirs in subgroups(comparison):
+    for label, mine, theirs in subgroups(comparison, halves):
         sizes = [
             min((o.arm[m] == control).sum(), (o.arm[m] == arm).sum())
             for o, m in ((real, mine), (synthetic, theirs))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from trial_sim.auditing.compared.paired_outcomes import Outcome, pair_effects
+from trial_sim.auditing.compared.paired_outcomes import Outcome
 from trial_sim.data.trial import (
     Binary,
     CompetingRisks,
@@ -21,6 +21,7 @@ from trial_sim.data.trial import (
     Ordinal,
     TimeToEvent,
 )
+from trial_sim.outcomes.effects import effects_of
 from trial_sim.statistics.arm_differences import Contrast
 from trial_sim.statistics.kernels.logrank import logrank_z as favouring_treated
 from trial_sim.statistics.survival_tests import logrank
@@ -38,7 +39,7 @@ def analyses(outcome: Outcome, control: str, treated: str) -> dict[str, Analysis
     """Every contrast of two arms, by the scale names of `outcomes.effects`."""
     part = outcome.rows((outcome.arm == control) | (outcome.arm == treated))
     of_treated = part.arm == treated
-    fits = pair_effects(part, of_treated)
+    fits = effects_of(part.endpoint, part.data, of_treated)
     tests = pair_tests(part, of_treated, fits)
     return {scale: Analysis(*fit, tests[scale]) for scale, fit in fits.items()}
 
@@ -49,7 +50,7 @@ def pair_tests(part: Outcome, treated: np.ndarray, fits: dict[str, Contrast]) ->
     Args:
         part: the outcome.
         treated: (n,) boolean.
-        fits: `outcomes.pair_effects` of the same split, whose names are kept (and whose t
+        fits: `outcomes.effects.effects_of` of the same split, whose names are kept (and whose t
             statistics serve the differences of means).
     """
     endpoint, data = part.endpoint, part.data

@@ -35,6 +35,7 @@ from trial_sim.design.look_rules import (
 )
 from trial_sim.design.milestones import AdaptiveDesign, Milestone, NotSimulated, is_bound
 from trial_sim.engine.adapting.closed_testing import ClosedTesting
+from trial_sim.engine.adapting.other_endpoints import OtherEndpoints
 from trial_sim.engine.adapting.patients import Patients, among, small_blocks
 from trial_sim.engine.adapting.quantities import State
 from trial_sim.engine.adapting.scores import count_arms, kth_smallest_by_row
@@ -119,21 +120,18 @@ class Course:
                 "a rule of randomisation that looks at outcomes does not go with milestones that "
                 "change the trial: use Reallocate(by='neyman') or another rule at milestones"
             )
-        if adaptive.closed_test is not None and adaptive.closed_test.graph is not None:
-            raise NotSimulated(
-                "a closed test with a graph is not simulated: leave the graph out, or test the "
-                "hypotheses of data in hand with sequential_graph_test"
-            )
         self.test = adaptive.closed_test or ClosedTest("conventional", "unadjusted")
         self.outcomes, self.streams = outcomes, streams
         n, arms = streams.n_trials, len(adaptive.arms)
         self.n, self.n_arms, self.n_tests = n, arms, arms - 1
         self.milestones = adaptive.milestones
-        n_looks, m = len(self.milestones), len(adaptive.hypotheses)
+        n_looks, m = len(self.milestones), len(adaptive.hypothesis_names)
         self.analysis = analysis_for(self.design, outcomes.kind)
         self.patients = Patients(adaptive, outcomes, streams)
         self.batch = self.patients.batch()
-        self.stages = Stages(adaptive, self.analysis, outcomes.kind, n)
+        self.of_patients = self.test.stages == "patients"
+        self.stages = Stages(adaptive, self.analysis, outcomes.kind, n, self.of_patients)
+        self.others = OtherEndpoints(adaptive, outcomes, self.patients, self.stages)
         self.testing = ClosedTesting(adaptive, self.test, n)
         self.rules = [
             (k, rule)
@@ -212,6 +210,7 @@ class Course:
         return opened & ~self.dropped & ~self.settled
 
     def _hold(self, k: int, milestone: Milestone, rule_at: int, value_at: int) -> tuple[int, int]:
+        self.others.renew()
         n, now, is_last = self.n, *self._times(k, milestone)
         lag = float(getattr(milestone.when, "lag", 0.0))
         month = now + lag
@@ -241,24 +240,43 @@ class Course:
             ],
             axis=1,
         )
-        followed &= (self.testing.at == 0) | (self.test.stop == "all")
+        m = followed.shape[1]  # hypotheses of the tested endpoint; after them those of others
+        followed &= (self.testing.at[:, :m] == 0) | (self.test.stop == "all")
         stage = self.stages.at(batch, now, followed, self.patients.opened)
         for name in ("z", "estimate", "se"):
-            getattr(self, f"stage_{name}")[running, k] = getattr(stage, f"stage_{name}")[running]
+            getattr(self, f"stage_{name}")[running, k, :m] = getattr(stage, f"stage_{name}")[
+                running
+            ]
         rows = np.flatnonzero(running)
         sizes = stage.sizes if self.stages.of_patients else stage.all_sizes
-        new = np.zeros(followed.shape, bool)
-        new[rows] = self.testing.look(
-            k, is_last[rows], np.where(followed, stage.stage_z, np.nan)[rows],
-            np.where(followed, stage.z, np.nan)[rows], sizes[rows], stage.all_sizes[rows], rows,
-        )  # fmt: skip
+        new = np.zeros(self.testing.at.shape, bool)
+        if self.testing.graph is not None:
+            z = np.where(followed, stage.z, np.nan)
+            others = [
+                np.where(comparing, self.others.z(name, now, running), np.nan)
+                for name in self.adaptive.tested_endpoints
+            ]
+            new[rows] = self.testing.look_at_graph(
+                k, is_last[rows], np.concatenate([z, *others], axis=1)[rows], rows
+            )
+        elif self.of_patients:
+            new |= self._at_the_end(k, running & is_last, now, followed)
+        else:
+            new[rows] = self.testing.look(
+                k, is_last[rows], np.where(followed, stage.stage_z, np.nan)[rows],
+                np.where(followed, stage.z, np.nan)[rows], sizes[rows], stage.all_sizes[rows],
+                rows,
+            )  # fmt: skip
         combined = self.testing.combined
+        if self.of_patients:
+            combined = np.where(followed & ~is_last[:, None], stage.z, combined[:, :m])
         if self.test.combine == "conventional":
-            combined = np.where(followed, stage.z, combined)
+            combined = np.where(followed, stage.z, combined[:, :m])
         state = State(
             self.adaptive, milestone.name, k, self.streams.trials, now, running, comparing,
             patients, events, self.population, stage, combined, self.testing.at > 0,
             self.analysis.direction, self.outcomes.kind, batch, self.patients.target.copy(),
+            self.others.state,
         )  # fmt: skip
         self._note_z(k, state, comparing)
         reached = self._by_arm(new)
@@ -306,6 +324,28 @@ class Course:
             self.shares[running, k] = (weights / weights.sum(axis=1, keepdims=True))[running]
         return rule_at, value_at
 
+    def _at_the_end(
+        self, k: int, ending: np.ndarray, now: np.ndarray, followed: np.ndarray
+    ) -> np.ndarray:
+        """Test the trials that end, stage by stage of their patients; newly rejected, (n, m)."""
+        new = np.zeros(followed.shape, bool)
+        rows = np.flatnonzero(ending)
+        if rows.size == 0:
+            return new
+        parts = self.stages.of_cohorts(
+            self.batch, now, ending, followed, self.patients.opened, self.decision_time[:, :k]
+        )
+        for c, part in enumerate(parts):
+            for name in ("z", "estimate", "se"):
+                value = getattr(part, name)[rows]
+                getattr(self, f"stage_{name}")[rows, c] = np.where(
+                    np.isfinite(value), value, np.nan
+                )
+        new[rows] = self.testing.look_at_cohorts(
+            k, [part.z[rows] for part in parts], [part.sizes[rows] for part in parts], rows
+        )
+        return new
+
     def _note_z(self, k: int, state: State, comparing: np.ndarray) -> None:
         z = state._by_comparison(state.combined, None)
         self.z[:, k][comparing] = z[comparing]
@@ -328,7 +368,8 @@ class Course:
             for factor, codes in self.adaptive.members(milestone.population).items():
                 inside &= among(batch.factors[factor], codes)
             mine = inside if mine is None else mine & inside
-        planned = np.maximum(_times_of(milestone.when, batch, self.counts[:, k], mine), 0.0)
+        counted = batch if milestone.endpoint is None else self.others.batch(milestone.endpoint)
+        planned = np.maximum(_times_of(milestone.when, counted, self.counts[:, k], mine), 0.0)
         planned = np.maximum(planned, self.last_time)
         end = np.full(self.n, np.inf)
         waiting = np.isinf(planned)
@@ -546,7 +587,7 @@ class Course:
         )
         won = reached | success
         # rejected once every hypothesis of the arm that is still followed is
-        pops = len(self.adaptive.tested_populations)
+        pops = len(self.adaptive.tested_populations) + len(self.adaptive.tested_endpoints)
         at = self.testing.at.reshape(self.n, pops, self.n_tests) > 0
         now = np.where(plan.population > 0, plan.population, self.population)
         current = np.where(

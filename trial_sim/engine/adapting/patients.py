@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.design.design import whole_quota
+from trial_sim.design.design import Design, whole_quota
 from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.design.randomization import PermutedBlocks, stacked_codes
 from trial_sim.engine.adapting.scores import first_chosen
@@ -142,11 +142,13 @@ class Patients:
             self.levels,
         )
 
-    def _follow(self, rows: np.ndarray, outcome: OutcomeBatch) -> tuple[np.ndarray, ...]:
+    def _follow(
+        self, rows: np.ndarray, outcome: OutcomeBatch, design: Design | None = None
+    ) -> tuple[np.ndarray, ...]:
         limit = None
         if np.isfinite(self.closed[rows]).any():
             limit = until_closed(self.closed[rows], self.arm[rows], self.arrival[rows])
-        return follow(self.design, self._batch_of(rows), outcome, limit)
+        return follow(design or self.design, self._batch_of(rows), outcome, limit)
 
     # -- decisions ------------------------------------------------------------------------------
 
@@ -266,6 +268,14 @@ class Patients:
             return max(0, int(self.target.max()) - self.width)
         return max(0, int((self.target - self.admitted.sum(axis=1)).max()))
 
+    def batch_of(self, design: Design, outcome: OutcomeBatch) -> TrialBatch:
+        """The enrolled with another endpoint of theirs, watched as a design says."""
+        every = np.arange(self.streams.n_trials)
+        followed = self._follow(every, outcome, design)
+        return replace(
+            self._enrolled(None, int(self.target.max()), outcome, followed), design=design
+        )
+
     def batch(self, old: TrialBatch | None = None, rows: np.ndarray | None = None) -> TrialBatch:
         """The enrolled as a batch; with ``old``, only some rows are made anew, in its place."""
         n = int(self.target.max())
@@ -288,9 +298,15 @@ class Patients:
             return made
         return self._enrolled(None, n)
 
-    def _enrolled(self, some: np.ndarray | None, n: int) -> TrialBatch:
+    def _enrolled(
+        self,
+        some: np.ndarray | None,
+        n: int,
+        outcome: OutcomeBatch | None = None,
+        followed: tuple[np.ndarray, ...] | None = None,
+    ) -> TrialBatch:
         """The first ``n`` enrolled of some trials (None: of all), those beyond a trial's size never
-        coming; copies."""
+        coming; copies. With another outcome, and what was followed of it, those."""
         rows: Any = slice(None) if some is None else some
         order = None
         if self.restricted[rows].any():
@@ -313,7 +329,7 @@ class Patients:
             return out
 
         arrival, arm, time, event, exit_, calendar = (
-            of(values) for values in (self.arrival, self.arm, *self.followed)
+            of(values) for values in (self.arrival, self.arm, *(followed or self.followed))
         )
         beyond = np.arange(arrival.shape[1]) >= self.target[rows][:, None]
         if beyond.any():
@@ -328,7 +344,7 @@ class Patients:
             arrival,
             arm,
             {name: of(codes) for name, codes in self.factors.items()},
-            each_array(self.outcome, of),
+            each_array(outcome or self.outcome, of),
             time,
             event,
             exit_,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,7 @@ class State:
     Attributes:
         milestone: its name. trial: (n,) trial numbers. month: (n,) calendar month of the data cut.
         running: (n,) bool, trials that are still going on. arms: names of the arms but the control.
+        elsewhere: gives the same state with another endpoint of the patients, by name.
         open: (n, C) bool, arms that are open and whose comparison is not settled.
         patients: (n,) enrolled. events: (n, n_arms) events or known responses, control first.
     """
@@ -69,6 +71,7 @@ class State:
     kind: str
     batch: TrialBatch
     target: np.ndarray
+    elsewhere: Callable[[State, str], State] | None = None
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -107,6 +110,9 @@ class State:
             if one.ndim != other.ndim:
                 one, other = (v if v.ndim == 2 else v[:, None] for v in (one, other))
             return one - other
+        if asked.endpoint is not None and self.elsewhere is not None:
+            here = self.elsewhere(self, asked.endpoint)
+            return here.of(asked.replace(endpoint=None))
         if asked.name in OF_ONE_NUMBER:
             return self._of_trial(asked)
         values = self._of_comparisons(asked)

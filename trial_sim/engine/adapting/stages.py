@@ -16,13 +16,14 @@ from trial_sim.design.milestones import AdaptiveDesign, NotSimulated
 from trial_sim.engine.adapting.patients import among
 from trial_sim.engine.adapting.scores import (
     count_arms,
-    score_looks,
     stratified_score_looks,
     tally_looks,
 )
 from trial_sim.engine.analysis import Analysis
 from trial_sim.engine.batch import TrialBatch
+from trial_sim.engine.logrank_scan import standardised
 from trial_sim.engine.response_analyses import final_response, t_to_z
+from trial_sim.engine.survival_analyses import logrank_scores
 
 # Outcomes that are known at once: a stage is its patients'.
 _AT_ONCE = ("binary", "continuous", "ordinal", "count")
@@ -45,6 +46,13 @@ class Stage:
     sizes: np.ndarray
     all_sizes: np.ndarray
 
+    @classmethod
+    def unknown(cls, n_trials: int, n_hypotheses: int) -> Stage:
+        """Nothing known yet, of nobody."""
+        shape = n_trials, n_hypotheses
+        unknown = [np.full(shape, np.nan) for _ in range(6)]
+        return cls(*unknown, *(np.zeros((*shape, 2)) for _ in range(2)))
+
 
 class Stages:
     """Statistics of the hypotheses of a batch, milestone by milestone.
@@ -53,7 +61,14 @@ class Stages:
         NotSimulated: for a test whose stages have no independent increments here.
     """
 
-    def __init__(self, adaptive: AdaptiveDesign, analysis: Analysis, kind: str, n: int) -> None:
+    def __init__(
+        self,
+        adaptive: AdaptiveDesign,
+        analysis: Analysis,
+        kind: str,
+        n: int,
+        by_cohort: bool = False,
+    ) -> None:
         self.adaptive, self.analysis = adaptive, analysis
         design = adaptive.whole_design
         self.name = design.test_name
@@ -61,15 +76,18 @@ class Stages:
         self.scores = self.name == "logrank"
         self.by_sums = self.name in ("t_test", "z_test") and kind == "continuous"
         several = len(adaptive.milestones) > 1
+        self.by_cohort = by_cohort  # a stage is its patients, tested when the trial ends
         if several and not (
-            self.of_patients
+            by_cohort
+            or self.of_patients
             or self.scores
             or self.name in _BY_INFORMATION
             or kind == "longitudinal"
         ):
             raise NotSimulated(
                 f"test {self.name!r} has no stages with independent increments here: "
-                "name 'logrank', 'cox', 'rmst' or 'milestone' for times"
+                "name 'logrank', 'cox', 'rmst' or 'milestone' for times, or "
+                "ClosedTest(stages='patients')"
             )
         names = list(adaptive.arms)
         self.hypotheses = [(names.index(arm), pop) for arm, pop in adaptive.hypotheses]
@@ -97,9 +115,7 @@ class Stages:
     ) -> Stage:
         """Statistics at each trial's look of the hypotheses it follows, (n_trials, m) bool."""
         n, m = followed.shape
-        z, estimate, se, alone, part_of, error = (np.full((n, m), np.nan) for _ in range(6))
-        sizes, all_sizes = np.zeros((n, m, 2)), np.zeros((n, m, 2))
-        stage = Stage(z, estimate, se, alone, part_of, error, sizes, all_sizes)
+        stage = Stage.unknown(n, m)
         first = np.isneginf(self.look_before).all()
         counted: dict[Any, Any] = {}
         for h, (arm, population) in enumerate(self.hypotheses):
@@ -117,6 +133,9 @@ class Stages:
             for s, code in enumerate((arm, 0)):
                 stage.sizes[:, h, s] = known[:, 1, code]
                 stage.all_sizes[:, h, s] = known[:, 0, code]
+            if self.by_cohort:
+                self._fill(stage, "", mine, h, arm, look, active)
+                continue
             if self.scores:
                 self._scores(stage, mine, h, arm, look, active)
                 continue
@@ -140,6 +159,49 @@ class Stages:
         self.look_before = np.where(followed.any(axis=1), look, self.look_before)
         self.begun |= followed
         return stage
+
+    def of_cohorts(
+        self,
+        batch: TrialBatch,
+        look: np.ndarray,
+        ending: np.ndarray,
+        followed: np.ndarray,
+        opened: np.ndarray,
+        decided: np.ndarray,
+    ) -> list[Stage]:
+        """What the look shows of the patients enrolled between decisions, stage by stage.
+
+        A hypothesis that is not followed any more cannot be rejected: z is -inf in the stages that
+        it was in, and NaN in the last.
+
+        Args:
+            ending: (n,) bool, the trials asked for. followed: (n, m). decided: (n, k) months of the
+                decisions before.
+        """
+        n, m = followed.shape
+        edges = np.column_stack([np.full(n, -np.inf), decided, np.full(n, np.inf)])
+        found = []
+        for c in range(edges.shape[1] - 1):
+            before, after = edges[:, [c]], edges[:, [c + 1]]
+            inside = (batch.enrolment > before) & (batch.enrolment <= after)
+            part = with_arms(batch, np.where(inside, batch.arm, np.int8(self.nobody)))
+            stage = Stage.unknown(n, m)
+            for h, (arm, population) in enumerate(self.hypotheses):
+                active = ending & followed[:, h]
+                outside = self.outsiders(batch, arm, population, opened)
+                mine = part
+                if outside is not None:
+                    mine = with_arms(part, np.where(outside, np.int8(self.nobody), part.arm))
+                if active.any():
+                    self._fill(stage, "", mine, h, arm, look, active)
+                for s, code in enumerate((arm, 0)):
+                    stage.sizes[:, h, s] = ((mine.arm == code) & inside).sum(axis=1)
+                there = ending & (stage.sizes[:, h, 0] > 0)
+                stage.z[active & ~there, h] = np.nan
+                if c + 2 < edges.shape[1]:
+                    stage.z[there & ~followed[:, h], h] = -np.inf
+            found.append(stage)
+        return found
 
     def _begin(self, stage: Stage, h: int, active: np.ndarray) -> None:
         """The first stage of a hypothesis has all its patients, controls of before among them."""
@@ -202,24 +264,19 @@ class Stages:
         self, stage: Stage, batch: TrialBatch, h: int, arm: int, look: Any, active: Any
     ) -> None:
         n = batch.n_trials
-        score, variance = np.zeros(n), np.zeros(n)
-        beta, se = np.full(n, np.nan), np.full(n, np.nan)
         if batch.design.stratified:
+            score, variance = np.zeros(n), np.zeros(n)
             stratified_score_looks(
                 *batch.sorted, batch.enrolment, batch.exit, batch.arm, batch.stratum,
                 batch.n_strata, arm, look, active, score, variance,
             )  # fmt: skip
             beta, se = self.analysis.estimate(batch, arm, look, active)
         else:
-            time, exit_, code, _ = batch.sorted
-            score_looks(
-                time, exit_, code, batch.tied, batch.enrolment, batch.exit, batch.arm, arm, look,
-                active, score, variance, beta, se,
-            )  # fmt: skip
+            score, variance, beta, se = logrank_scores(batch, arm, look, active)
         old = self.before[:, h]
         gain, information = score - old[:, 0], variance - old[:, 1]
+        stage.z[active, h] = standardised(score, variance)[active]
         with np.errstate(divide="ignore", invalid="ignore"):
-            stage.z[active, h] = np.where(variance > 0, score / np.sqrt(variance), 0.0)[active]
             more = information > 1e-12
             alone = np.where(more, gain / np.sqrt(information), 0.0)
             stage.stage_z[active, h] = alone[active]

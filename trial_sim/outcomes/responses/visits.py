@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,17 @@ def overridden(parameters: VisitParameters, shifts: Mapping[int, float]) -> Visi
     for a, by in shifts.items():
         levels[a], acts_as[a] = levels[0] + by, 0
     return parameters._replace(levels=levels, acts_as=acts_as)
+
+
+def sample_visits(
+    model: Any, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, p: VisitParameters
+) -> dict[str, np.ndarray]:
+    """The visit columns of a model of visits, with gaps after drop-out."""
+    normal = rng.standard_normal((len(arm), len(model.columns)))
+    y = model.complete(codes, arm, normal, p)
+    features = model.linear.features.matrix(codes)
+    y = model.dropout.apply(y, p.acts_as[arm], features, rng, p.dropout)
+    return {name: y[:, k] for k, name in enumerate(model.columns)}
 
 
 def unmixed(residual: np.ndarray, factor: np.ndarray) -> np.ndarray:

@@ -22,7 +22,13 @@ from trial_sim.outcomes.glm import (
     negative_binomial_size,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
-from trial_sim.outcomes.responses.visits import VisitParameters, overridden, unmixed, wishart
+from trial_sim.outcomes.responses.visits import (
+    VisitParameters,
+    overridden,
+    sample_visits,
+    unmixed,
+    wishart,
+)
 
 # A latent correlation read off two halved normals is as sure as one of this share of the normals
 # themselves: (2 / pi) squared (Pearson 1900, for medians as cuts and no correlation).
@@ -102,11 +108,7 @@ class CopulaModel:
         self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
     ) -> dict[str, np.ndarray]:
         """The visit columns, with drop-out."""
-        normal = rng.standard_normal((len(arm), len(self.columns)))
-        y = self.complete(codes, arm, normal, parameters)
-        features = self.linear.features.matrix(codes)
-        y = self.dropout.apply(y, parameters.acts_as[arm], features, rng, parameters.dropout)
-        return {name: y[:, k] for k, name in enumerate(self.columns)}
+        return sample_visits(self, codes, arm, rng, parameters)
 
     def scores(
         self, y: np.ndarray, codes: np.ndarray, arm: np.ndarray, p: VisitParameters

@@ -17,7 +17,13 @@ from trial_sim.outcomes.dropout import Dropout
 from trial_sim.outcomes.glm import standardised
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.outcomes.responses.mmrm import fit_mmrm, structured
-from trial_sim.outcomes.responses.visits import VisitParameters, overridden, unmixed, wishart
+from trial_sim.outcomes.responses.visits import (
+    VisitParameters,
+    overridden,
+    sample_visits,
+    unmixed,
+    wishart,
+)
 
 
 @storable
@@ -95,11 +101,7 @@ class MmrmModel:
         self, codes: np.ndarray, arm: np.ndarray, rng: np.random.Generator, parameters: Any
     ) -> dict[str, np.ndarray]:
         """The visit columns, with drop-out."""
-        normal = rng.standard_normal((len(arm), len(self.columns)))
-        y = self.complete(codes, arm, normal, parameters)
-        features = self.linear.features.matrix(codes)
-        y = self.dropout.apply(y, parameters.acts_as[arm], features, rng, parameters.dropout)
-        return {name: y[:, k] for k, name in enumerate(self.columns)}
+        return sample_visits(self, codes, arm, rng, parameters)
 
     def scores(
         self, y: np.ndarray, codes: np.ndarray, arm: np.ndarray, p: VisitParameters

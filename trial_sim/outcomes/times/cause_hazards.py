@@ -28,12 +28,17 @@ from trial_sim.outcomes.hazard_grid import (
     cumulative_at,
     invert,
     midpoints,
-    recorded_up,
     resolution_of,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.outcomes.times.cox import fit_cox
-from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters, followed_times, near
+from trial_sim.outcomes.times.follow_up import (
+    FollowUp,
+    FollowUpParameters,
+    followed_times,
+    later_than,
+    near,
+)
 from trial_sim.statistics.arm_differences import log_hazard_ratio
 
 FEW_EVENTS = 5
@@ -54,6 +59,11 @@ class HazardParameters(NamedTuple):
     tail: np.ndarray
     censoring: FollowUpParameters
     acts_as: np.ndarray
+
+    def cumulative(self, widths: np.ndarray) -> np.ndarray:
+        """Cumulative hazards (A, K + 1, C) at the knots of intervals of ``widths`` (K,)."""
+        steps = np.cumsum(self.hazards * widths[:, None], axis=1)
+        return np.concatenate([np.zeros_like(steps[:, :1]), steps], axis=1)
 
 
 @storable
@@ -218,8 +228,7 @@ class HazardModel:
     ) -> np.ndarray:
         """Cumulative hazards (n, C) of each patient at ``times`` (n,)."""
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
-        steps = np.cumsum(p.hazards * self.events.widths[:, None], axis=1)
-        total = np.concatenate([np.zeros_like(steps[:, :1]), steps], axis=1)
+        total = p.cumulative(self.events.widths)
         knots = self.events.knots
         return risk * interpolated(np.minimum(times, knots[-1]), knots, total, arm)
 
@@ -251,9 +260,7 @@ class HazardModel:
         time, cause = self.latent(codes, arm, exponential, parameters)
         start = None if self.entry is None else self.entry.times(codes)
         end = self.follow_up.times(codes, arm, rng, parameters.censoring, start)
-        end = self.follow_up.ended(time, end)
-        seen = time <= end
-        observed = later_than(recorded_up(np.where(seen, time, end), self.unit), start)
+        observed, seen = self.follow_up.observed(time, end, self.unit, start)
         return {self.columns[0]: observed, self.columns[1]: np.where(seen, cause, 0)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
@@ -264,8 +271,7 @@ class HazardModel:
         knots, edges = self.events.knots, self.score_edges
         time = np.minimum(midpoints(duration, self.unit), min(knots[-1], edges[-1]))
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
-        steps = np.cumsum(p.hazards * self.events.widths[:, None], axis=1)
-        total = np.concatenate([np.zeros_like(steps[:, :1]), steps], axis=1)  # (A, K + 1, C)
+        total = p.cumulative(self.events.widths)
         bins = np.clip(np.searchsorted(edges, time) - 1, 0, len(edges) - 2)
         here, low, high = (
             interpolated(at, knots, total, arm) for at in (time, edges[bins], edges[bins + 1])
@@ -310,11 +316,6 @@ def shared_shape(counts: np.ndarray, exposure: np.ndarray) -> np.ndarray:
             break
         factor = new
     return factor[:, None] * shape
-
-
-def later_than(times: np.ndarray, start: np.ndarray | None) -> np.ndarray:
-    """``times`` (n,), after the delayed entries (n,) by a hair where rounding made them equal."""
-    return times if start is None else np.maximum(times, start + 1e-9 * float(times.max()))
 
 
 def tail_of(tail: str, causes: np.ndarray) -> tuple[str, list[str]]:

@@ -141,8 +141,7 @@ class FineGrayModel:
         knots, edges = base.events.knots, base.score_edges
         time = np.minimum(midpoints(duration, base.unit), min(knots[-1], edges[-1]))
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
-        steps = np.cumsum(p.hazards * base.events.widths[:, None], axis=1)
-        total = np.concatenate([np.zeros_like(steps[:, :1]), steps], axis=1)
+        total = p.cumulative(base.events.widths)
         bins = np.clip(np.searchsorted(edges, time) - 1, 0, len(edges) - 2)
         last = np.full(len(time), knots[-1])
         here, low, high, end = (

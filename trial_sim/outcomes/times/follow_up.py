@@ -27,6 +27,7 @@ from trial_sim.outcomes.hazard_grid import (
     cumulative_at,
     invert,
     midpoints,
+    recorded_up,
     survival_on,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart
@@ -128,6 +129,19 @@ class FollowUp:
         their latent ``time`` nor leave."""
         return np.where(np.isinf(time) & np.isinf(end), self.horizon, end)
 
+    def observed(
+        self, time: np.ndarray, end: np.ndarray, unit: float, start: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Observed durations, rounded up to ``unit``, and whether the event was seen, (n,) each.
+
+        Args:
+            time: (n,) latent times to the event. end: (n,) ends of follow-up, from :meth:`times`.
+            start: (n,) delayed entries, or None.
+        """
+        end = self.ended(time, end)
+        seen = time <= end
+        return later_than(recorded_up(np.where(seen, time, end), unit), start), seen
+
     def draw(self, rng: np.random.Generator | None, reference: np.ndarray) -> FollowUpParameters:
         """Estimates, or one draw: gamma hazards, beta chances, normal coefficients.
 
@@ -223,6 +237,11 @@ class FollowUp:
             name = "drop-out" if len(self.ends) or self.cutoff is not None else "censoring"
             parts.append(f"{name} of {rate:.2g} per {time_unit.removesuffix('s')} ({lost:.0f})")
         return "follow-up ends by " + (", ".join(parts) if parts else "the event alone")
+
+
+def later_than(times: np.ndarray, start: np.ndarray | None) -> np.ndarray:
+    """``times`` (n,), after the delayed entries (n,) by a hair where rounding made them equal."""
+    return times if start is None else np.maximum(times, start + 1e-9 * float(times.max()))
 
 
 def followed_times(recorded: np.ndarray, unit: float, at_end: np.ndarray) -> np.ndarray:

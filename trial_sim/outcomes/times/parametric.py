@@ -27,13 +27,18 @@ from trial_sim.outcomes.hazard_grid import (
     EACH,
     choose_knots,
     midpoints,
-    recorded_up,
     resolution_of,
 )
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.outcomes.times.calibration import calibrated
-from trial_sim.outcomes.times.cause_hazards import event_notes, later_than, tail_of
-from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters, followed_times, near
+from trial_sim.outcomes.times.cause_hazards import event_notes, tail_of
+from trial_sim.outcomes.times.follow_up import (
+    FollowUp,
+    FollowUpParameters,
+    followed_times,
+    later_than,
+    near,
+)
 
 AFT = ("weibull", "lognormal", "loglogistic", "generalized_gamma")
 PH = ("gompertz", "royston_parmar")
@@ -282,9 +287,7 @@ class ParametricModel:
             target = target + self.hazard_at(start, eta, acts, p)
         time, _ = self.first_at(target, eta, acts, p)
         end = self.follow_up.times(codes, arm, rng, p.censoring, start)
-        end = self.follow_up.ended(time, end)
-        seen = time <= end
-        observed = later_than(recorded_up(np.where(seen, time, end), self.unit), start)
+        observed, seen = self.follow_up.observed(time, end, self.unit, start)
         return {self.columns[0]: observed, self.columns[1]: seen.astype(np.int64)}
 
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ from trial_sim.base.arguments import nearest
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.linear import RIDGE, LinearPart
-from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters, later_than
+from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters
 from trial_sim.outcomes.times.cox import fit_cox
-from trial_sim.outcomes.times.follow_up import FollowUp, followed_times, near
+from trial_sim.outcomes.times.follow_up import FollowUp, followed_times, later_than, near
 
 FEW_EVENTS = 10  # an arm of a stratum with fewer joins the other strata
 EACH = 6  # events an interval: the curves of all strata are cut at the same knots

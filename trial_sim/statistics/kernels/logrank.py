@@ -178,6 +178,37 @@ def _weight(kind, first, second, survival, floor):
     return 1.0
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _add_event_time(
+    time, deaths, deaths_one, at_risk, n_one, survival, weights, w, floors, numerator, covariance
+):
+    """Add one event time to weighted log-rank sums; the lower half of ``covariance`` is filled.
+
+    Args:
+        deaths, at_risk: events at ``time`` and patients at risk; deaths_one, n_one: of group 1.
+        survival: pooled Kaplan–Meier estimate just before ``time``.
+        w, floors: (k,) scratch, kept from one event time to the next.
+
+    Returns:
+        the Kaplan–Meier estimate after ``time``.
+    """
+    share = n_one / at_risk
+    difference = deaths * share - deaths_one
+    piece = deaths * share * (1.0 - share)
+    if deaths > 1:
+        piece *= (at_risk - deaths) / (at_risk - 1.0)
+    for a in range(w.shape[0]):
+        kind = int(weights[a, 0])
+        if kind == MAGIRR_BURMAN and time <= weights[a, 1]:
+            floors[a] = survival
+        w[a] = _weight(kind, weights[a, 1], weights[a, 2], survival, floors[a])
+        numerator[a] += w[a] * difference
+        weighted = w[a] * piece
+        for b in range(a + 1):
+            covariance[a, b] += weighted * w[b]
+    return survival * (1.0 - deaths / at_risk)
+
+
 @njit(cache=True, nogil=True)
 def weighted_logrank_sorted(duration, event, group, weights, numerator, covariance):
     """Several weighted log-rank statistics of one trial and their covariance, in one pass.
@@ -218,22 +249,10 @@ def weighted_logrank_sorted(duration, event, group, weights, numerator, covarian
             leaving_one += group[j]
             j += 1
         if deaths > 0:
-            at_risk = n - i
-            share = n_one / at_risk
-            difference = deaths * share - deaths_one
-            piece = deaths * share * (1.0 - share)
-            if deaths > 1:
-                piece *= (at_risk - deaths) / (at_risk - 1.0)
-            for a in range(k):
-                kind = int(weights[a, 0])
-                if kind == MAGIRR_BURMAN and time <= weights[a, 1]:
-                    floors[a] = survival
-                w[a] = _weight(kind, weights[a, 1], weights[a, 2], survival, floors[a])
-                numerator[a] += w[a] * difference
-                weighted = w[a] * piece
-                for b in range(a + 1):
-                    covariance[a, b] += weighted * w[b]
-            survival *= 1.0 - deaths / at_risk
+            survival = _add_event_time(
+                time, deaths, deaths_one, n - i, n_one, survival, weights, w, floors, numerator,
+                covariance,
+            )  # fmt: skip
         n_one -= leaving_one
         i = j
     for a in range(k):
@@ -243,7 +262,10 @@ def weighted_logrank_sorted(duration, event, group, weights, numerator, covarian
 
 @njit(cache=True, nogil=True)
 def weighted_logrank_entered(duration, event, group, entry, weights, numerator, covariance):
-    """`weighted_logrank_sorted` with delayed entry: a patient is at risk after ``entry`` (n,)."""
+    """`weighted_logrank_sorted` with delayed entry: a patient is at risk after ``entry`` (n,).
+
+    A kernel of its own, since counting entries would slow down every look of a simulation.
+    """
     n = duration.shape[0]
     k = weights.shape[0]
     numerator[:] = 0.0
@@ -273,20 +295,10 @@ def weighted_logrank_entered(duration, event, group, entry, weights, numerator, 
             leaving_one += group[j]
             j += 1
         if deaths > 0:
-            share = n_one / at_risk
-            difference = deaths * share - deaths_one
-            piece = deaths * share * (1.0 - share)
-            if deaths > 1:
-                piece *= (at_risk - deaths) / (at_risk - 1.0)
-            for a in range(k):
-                kind = int(weights[a, 0])
-                if kind == MAGIRR_BURMAN and time <= weights[a, 1]:
-                    floors[a] = survival
-                w[a] = _weight(kind, weights[a, 1], weights[a, 2], survival, floors[a])
-                numerator[a] += w[a] * difference
-                for b in range(a + 1):
-                    covariance[a, b] += w[a] * piece * w[b]
-            survival *= 1.0 - deaths / at_risk
+            survival = _add_event_time(
+                time, deaths, deaths_one, at_risk, n_one, survival, weights, w, floors, numerator,
+                covariance,
+            )  # fmt: skip
         at_risk -= j - i
         n_one -= leaving_one
         i = j
