@@ -25,10 +25,10 @@ from molgen.base.arguments import check_count, check_temperature
 from molgen.base.random_streams import seeded
 from molgen.chem.properties import DESCRIPTORS
 from molgen.chem.refusals import Refusal
+from molgen.filters.lead_test import filter_test
 from molgen.generation.cutting import connected_pieces, cut_core, find_part, read_molecule
 from molgen.generation.exit_vectors import exit_changes
 from molgen.generation.lead_changes import flat_smiles, n_open_stereo
-from molgen.generation.near import filter_test
 from molgen.generation.partial_structures import Scaffold, cut_scaffold, parse_scaffold
 from molgen.generation.prefixes import branches_of, groups_of, prepare_prefix
 from molgen.motifs.assembly import to_smiles
