@@ -85,7 +85,7 @@ def train_audited(
         piece: steps between audits.
         seed: of everything random.
         config: its ``n_steps`` is the longest that the run may be; by default
-            ``training_config.FINE_TUNING`` where the run starts from a model.
+            `molgen.training.config.FINE_TUNING` where the run starts from a model.
         model_config, start_from: see ``molgen.train``.
 
     Raises:

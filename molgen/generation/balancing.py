@@ -30,8 +30,9 @@ def sample_balanced(
     """``n`` different molecules in which each class has at least the share asked for.
 
     Args:
-        balance: class → share in (0, 1]; a class is a name of ``conditioning.CHEMOTYPES`` or a
-            SMARTS. What the shares leave is filled with plain samples.
+        balance: class → share in (0, 1]; a class is a name of
+            ``molgen.generation.windows.CHEMOTYPES`` or a SMARTS. What the
+            shares leave is filled with plain samples.
 
     Returns:
         DataFrame with ``smiles`` and one bool column a class. ``attrs["balance"]`` is a table with
@@ -51,6 +52,10 @@ def sample_balanced(
     import pandas as pd
 
     check_count(n)
+    if not isinstance(balance, Mapping):
+        raise ValueError(
+            f"balance maps classes to shares, such as {{'spiro': 0.25}}; got {balance!r}"
+        )
     queries = {name: Chem.MolFromSmarts(_smarts(name)) for name in balance}
     _check_shares(balance)
     found: dict[str, None] = {}

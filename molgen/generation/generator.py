@@ -280,7 +280,7 @@ class Generator(Sampler):
         temperature: float = 1.0,
         diverse: bool = True,
     ) -> Molecules:
-        """``n`` different molecules in a property window (see ``conditioning.sample_where``)."""
+        """``n`` different molecules in a property window: `molgen.generation.windows`."""
         return sample_where(self, wanted, n, seed, scaffold, temperature, None, diverse)
 
     def interpolate(

@@ -93,6 +93,10 @@ class Window:
 
         Raises ValueError naming what is unknown or contradictory.
         """
+        if not isinstance(wanted, Mapping):
+            raise ValueError(
+                f"a window is properties with limits, such as {{'logp': (1, 3)}}; got {wanted!r}"
+            )
         if not wanted:
             raise ValueError("the window is empty; expected for example {'logp': (1, 3)}")
         patterns: list[str] = []

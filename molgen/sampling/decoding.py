@@ -34,7 +34,8 @@ _ATTEMPTS = 4
 class Prefix:
     """A partial molecule that every molecule of a call starts from.
 
-    token, parent, parent_site: (k,), as in ``growth.Growth``, in the Writer's vocabulary.
+    token, parent, parent_site: (k,), as in ``molgen.motifs.writing_orders.Growth``, in the
+        Writer's vocabulary.
     exits: ``(motif number, atom)`` where growth may start, and the bonds that may be formed there;
         None for anywhere.
     fill: whether a molecule is finished only when each of these bonds is there.

@@ -101,8 +101,8 @@ def train(
         resume: continue from the last checkpoint in ``output``.
         start_from: a model (shipped name or folder) to fine-tune; its vocabulary is kept, and
             molecules that it cannot write are set aside, each with the motif that it lacks.
-        config: by default ``TrainingConfig()``, or ``training_config.FINE_TUNING`` where the run
-            starts from a model. model_config: sizes of a new model.
+        config: by default ``TrainingConfig()``, or `molgen.training.config.FINE_TUNING` where the
+            run starts from a model. model_config: sizes of a new model.
         n_jobs: processes that make motif trees and, on a CPU, share each step's molecules, -1 for
             all cores (call from under ``if __name__ == "__main__"`` then). What is drawn does not
             depend on it; sums of gradients do in their last bits.

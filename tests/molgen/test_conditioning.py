@@ -87,6 +87,7 @@ def test_a_window_that_nothing_reaches_says_how_near_it_came(small_model) -> Non
     ("window", "says"),
     [
         ({"logp": (9, 1)}, "low must not exceed high"),
+        ("logp < 3", "properties with limits"),
         ({"lgop": (1, 2)}, "logp"),
         ({}, "empty"),
         ({"chemotype": "spyro"}, "spiro"),

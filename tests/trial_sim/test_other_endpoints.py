@@ -191,7 +191,7 @@ def test_other_endpoints_keep_the_base_and_have_the_correlation_named():
             lambda: seamless(boundaries=ts.group_sequential((0.5, 1))),
             "stages='patients' tests when the trial ends",
         ),
-        (lambda: ts.Quantity("rejected", endpoint="early"), "of the endpoint that the design tests"),
+        (lambda: ts.Quantity("rejected", endpoint="early"), "of the endpoint that the design"),
         (lambda: ts.ClosedTest("conventional", stages="patients"), "goes with combine"),
         (lambda: ts.ClosedTest(stages="patient"), "unknown stages 'patient'"),
         (

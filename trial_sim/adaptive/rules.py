@@ -61,6 +61,7 @@ OF_ONE_NUMBER = ("n", "events", "pooled_rate", "pooled_sd")  # of a trial, not o
 OF_THE_TESTED = ("conditional_power", "predictive_power", "rejected", "n")
 COMBINATIONS = ("inverse_normal", "fisher", "conditional_error", "conventional")
 UNADJUSTED = "unadjusted"
+WEIGHTED = ("bonferroni", "simes")  # intersections that a graph weights
 ALLOCATIONS = ("thompson", "neyman", "rsihr")
 SIZES = ("conditional_power", "blinded", "most")
 STOPS = ("all", "any", "each")
@@ -704,7 +705,13 @@ class ClosedTest(Record):
             "unadjusted" tests each hypothesis at full alpha, as platforms often do.
         weights: of the stages, planned, for "inverse_normal"; None for those that the information
             fractions of the design's boundaries give.
-        graph: hypothesis → {other: share of alpha passed on}; None for equal hypotheses.
+        graph: hypothesis → {other: share of alpha passed on when it is rejected}; None for equal
+            hypotheses that are tested together. A hypothesis is called by its arm, ``"arm in
+            population"``, or its endpoint (``AdaptiveDesign.hypothesis_names`` has the names). With
+            "conventional" each is tested at its group-sequential bounds for its share of alpha
+            (Maurer & Bretz 2013), which holds the error as long as no rule adapts by the effect;
+            with "inverse_normal" or "fisher" each intersection by a weighted Bonferroni or Simes
+            test. shares: hypothesis → share of alpha at the start; None for equal ones.
         stages: what a stage is: "increments" of what is known since the last milestone, or
             "patients": those enrolled since the last decision, with all that is known of them when
             the trial ends. The latter is needed where rules look at another endpoint of patients
@@ -727,6 +734,7 @@ class ClosedTest(Record):
     graph: Any = None
     stop: str = "each"
     stages: str = "increments"
+    shares: Any = None
 
     def __post_init__(self) -> None:
         one_of("combine", self.combine, COMBINATIONS)
@@ -747,6 +755,20 @@ class ClosedTest(Record):
             object.__setattr__(self, "weights", weights)
         if self.graph is not None and not isinstance(self.graph, Mapping):
             raise TypeError(f"graph must be hypothesis → {{other: share}}, got {self.graph!r}")
+        if self.shares is not None:
+            if self.graph is None:
+                raise ValueError("shares of alpha go with a graph: give graph={...}, or no shares")
+            if not isinstance(self.shares, Mapping):
+                raise TypeError(f"shares must be hypothesis → share of alpha, got {self.shares!r}")
+        if self.graph is not None:
+            fitting = ("bonferroni",) if self.combine == "conventional" else WEIGHTED
+            if self.combine == "conditional_error":
+                raise ValueError("a graph does not go with combine='conditional_error'")
+            if self.intersection not in fitting:
+                raise ValueError(
+                    f"a graph goes with intersection {' or '.join(map(repr, fitting))} where "
+                    f"combine is {self.combine!r}, got {self.intersection!r}"
+                )
         if self.combine == "conditional_error" and self.intersection not in (
             "dunnett",
             UNADJUSTED,
@@ -757,8 +779,10 @@ class ClosedTest(Record):
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields; ``stages`` only where they are not as by default."""
+        """The fields; ``stages`` and ``shares`` only where they are not as by default."""
         plain = super().to_dict()
+        if self.shares is None:
+            del plain["shares"]
         if self.stages == "increments":
             del plain["stages"]
         return plain

@@ -108,7 +108,7 @@ def sequential_graph_test(
     """
     names = list(designs)
     alpha = between("alpha", alpha, 0.0, 0.5)
-    w, g = _graph(names, weights, transitions)
+    w, g = read_graph(names, weights, transitions)
     for name, design in designs.items():
         if not isinstance(design, GroupSequential) or design.sided != 1:
             raise ValueError(f"the design of {name!r} must be a one-sided group_sequential")
@@ -149,30 +149,61 @@ def _known(name: str, names: list[str], where: str) -> None:
         raise ValueError(f"{where} names the hypothesis {name!r}{nearest(str(name), names)}")
 
 
-def _graph(
+def read_graph(
     names: list[str],
     weights: Mapping[str, float],
     transitions: Mapping[str, Mapping[str, float]],
+    called: tuple[str, str] = ("weights", "transitions"),
 ) -> tuple[FloatArray, FloatArray]:
+    """Shares of alpha (m,) and of what is passed on (m, m), of hypotheses in the order of names.
+
+    called: what the two are called where they are given, for the errors.
+
+    Raises:
+        ValueError: an unknown hypothesis, shares that are none, or a sum above 1.
+    """
     if not names:
         raise ValueError("designs must hold one hypothesis or more, got none")
     w, g = np.zeros(len(names)), np.zeros((len(names), len(names)))
     for name, share in weights.items():
-        _known(name, names, "weights")
+        _known(name, names, called[0])
         w[names.index(name)] = share
     for name, row in transitions.items():
-        _known(name, names, "transitions")
+        _known(name, names, called[1])
+        if not isinstance(row, Mapping):
+            raise TypeError(f"{called[1]} of {name!r} must be other → share, got {row!r}")
         for other, share in row.items():
-            _known(other, names, f"transitions of {name!r}")
+            _known(other, names, f"{called[1]} of {name!r}")
             g[names.index(name), names.index(other)] = share
-    for what, values, total in (("weights", w, w.sum()), ("transitions", g, g.sum(axis=1).max())):
+    for what, values, total in ((called[0], w, w.sum()), (called[1], g, g.sum(axis=1).max())):
         if not np.isfinite(values).all() or (values < 0).any() or total > 1 + 1e-12:
             raise ValueError(
                 f"{what} must be 0 or more and sum to at most 1, got {values.tolist()}"
             )
     if not w.any():
-        raise ValueError("weights give no hypothesis any alpha: one at least needs some")
+        raise ValueError(f"{called[0]} give no hypothesis any alpha: one at least needs some")
     if np.diag(g).any():
         place = int(np.diag(g).argmax())
-        raise ValueError(f"transitions of {names[place]!r} lead to itself")
+        raise ValueError(f"{called[1]} of {names[place]!r} lead to itself")
     return w, g
+
+
+def weights_left(w: FloatArray, g: FloatArray, left: Sequence[int]) -> FloatArray:
+    """Shares of alpha (m,) of the hypotheses left once the others are rejected; theirs are 0.
+
+    Whatever the order in which they were; also the weights of the test of the intersection of
+    those left.
+
+    Examples:
+        >>> import numpy as np
+        >>> from trial_sim.adaptive.sequential_graph import weights_left
+        >>> w, g = np.array([0.5, 0.5, 0.0]), np.array([[0, 0.5, 0.5], [0, 0, 1.0], [0, 0, 0]])
+        >>> weights_left(w, g, [1, 2]).tolist()
+        [0.0, 0.75, 0.25]
+    """
+    remaining = list(range(len(w)))
+    for gone in range(len(w)):
+        if gone not in left:
+            remaining.remove(gone)
+            w, g = _pass_on(gone, remaining, w, g)
+    return w

@@ -13,7 +13,9 @@ from scipy import stats
 from trial_sim.auditing.compared.comparison import Comparison
 from trial_sim.auditing.compared.intervals import share_difference
 from trial_sim.auditing.compared.rules import RULES, WIDEN, judge
+from trial_sim.auditing.compared.tables import MixedTable
 from trial_sim.auditing.fidelity.effects import ASKED_POWER
+from trial_sim.auditing.privacy.exact_copies import by_chance, limits
 
 SHARES = np.r_[np.arange(1, 20) / 200, np.arange(10, 101) / 100]
 Z999 = 1.96 * WIDEN
@@ -27,7 +29,8 @@ def caught_from(comparison: Comparison, effects: pd.DataFrame, unseen: int) -> l
             attacked table never saw (0: none, so that no leak can be told).
     """
     n, made = comparison.real.n_patients, comparison.synthetic.n_patients
-    out = [copied_share(n, made), lost_level(n, made)]
+    tables = comparison.tables
+    out = [copied_share(tables["real"], made), lost_level(n, made)]
     if unseen:
         out.append(leak(n, unseen))
     else:
@@ -48,12 +51,11 @@ def smallest(measure: str, intervals: list[tuple[float, float, float]]) -> float
     return None
 
 
-def copied_share(n: int, made: int) -> str:
-    """The smallest share of copied patients among ``made`` synthetic ones."""
+def copied_share(real: MixedTable, made: int) -> str:
+    """The smallest share of exact copies among ``made`` synthetic patients."""
+    _, most = limits(by_chance(real, made))
     counts = stats.binom.ppf(1 - ASKED_POWER, made, SHARES)
-    share = smallest(
-        "identical rows, excess share", [share_difference(k, made, 0, n) for k in counts]
-    )
+    share = next((float(s) for s, count in zip(SHARES, counts) if count > most), None)
     return said("Copied patients", share, "of the synthetic ones")
 
 

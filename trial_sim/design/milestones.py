@@ -30,6 +30,7 @@ from trial_sim.adaptive.rules import (
     Rule,
     Stop,
 )
+from trial_sim.adaptive.sequential_graph import nominal_levels, read_graph
 from trial_sim.base.arguments import nearest, one_of
 from trial_sim.base.errors import TrialSimError
 from trial_sim.base.records import Record
@@ -65,7 +66,7 @@ _USUAL_TEST = {
     "ordinal": "wilcoxon",
     "count": "negative_binomial",
 }
-_OF_ENDPOINT = ("test", "readout", "better")
+_OF_ENDPOINT = ("test", "readout", "better", "boundaries", "at")
 
 
 class NotSimulated(TrialSimError):
@@ -145,6 +146,20 @@ class Milestone(Record):
             object.__setattr__(self, "arms", tuple(self.arms))
 
 
+def _with_bounds(given: Any) -> Any:
+    """How an endpoint is tested, with boundaries of plain values made to what they are."""
+    if not isinstance(given, Mapping) or given.get("boundaries") is None:
+        return given
+    bounds = given["boundaries"]
+    if isinstance(bounds, Mapping):
+        bounds = GroupSequential.from_dict({k: v for k, v in bounds.items() if k != "type"})
+    if not isinstance(bounds, GroupSequential) or bounds.sided != 1:
+        raise ValueError(
+            f"boundaries of an endpoint must be a one-sided group_sequential, got {bounds!r}"
+        )
+    return {**given, "boundaries": bounds}
+
+
 def _of_type(kind: str, value: Any) -> Any:
     """A record, or several, of plain values that need not say their type."""
     if isinstance(value, Mapping):
@@ -192,7 +207,10 @@ class AdaptiveDesign(Record):
         endpoints: name → how rules and milestones look at another endpoint of the same patients:
             ``{"response": {"test": "chi_square", "readout": 2, "better": "higher"}}``, each as in a
             design. What is not given: the usual test of its kind of outcome, known at once, higher
-            is better. An endpoint that only rules name needs no entry.
+            is better. An endpoint that only rules name needs no entry. With ``"boundaries"`` (a
+            ``group_sequential``) it is a hypothesis of its own for the graph of the closed test,
+            looked at at the milestones ``"at"``, by name: as many as the boundaries have looks;
+            not named, the last ones.
 
     Examples:
         >>> import trial_sim as ts
@@ -291,6 +309,9 @@ class AdaptiveDesign(Record):
             self.members(name)
         if not isinstance(self.endpoints, Mapping):
             raise TypeError(f"endpoints must be name → how they are tested, got {self.endpoints!r}")
+        object.__setattr__(
+            self, "endpoints", {k: _with_bounds(v) for k, v in self.endpoints.items()}
+        )
         for name in self.endpoints:
             self.design_of(name)
         for milestone in milestones:
@@ -356,12 +377,13 @@ class AdaptiveDesign(Record):
                 raise ValueError(
                     f"endpoint {endpoint!r} takes no {name!r}{nearest(name, _OF_ENDPOINT)}"
                 )
+        tested = {k: v for k, v in given.items() if k not in ("boundaries", "at")}
         changes = {"test": _USUAL_TEST.get(kind or "", "logrank"), "readout": 0.0, "better": None}
         plain = {"endpoint": None, "stratified": False, "adjust": (), "margin": None}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return self.whole_design.replace(**(changes | dict(given) | plain))
+                return self.whole_design.replace(**(changes | tested | plain))
         except (TypeError, ValueError) as error:
             raise ValueError(f"endpoint {endpoint!r}: {error}") from None
 
@@ -499,6 +521,7 @@ class AdaptiveDesign(Record):
                         "Quantity('z') at or above a bound or by Quantity('rejected'), or name "
                         "combine='conventional', which holds no error"
                     )
+        self._check_graph(test)
         if self.design.sided != 1:
             raise ValueError("a closed test is one-sided: make the boundaries with sided=1")
         if test.weights is not None and len(test.weights) != len(self.milestones):
@@ -514,6 +537,46 @@ class AdaptiveDesign(Record):
             )
         self._check_stages(test)
         self._check_other_endpoints(test)
+
+    def _check_graph(self, test: ClosedTest) -> None:
+        if self.tested_endpoints and (test.graph is None or test.combine != "conventional"):
+            raise ValueError(
+                f"the endpoint {self.tested_endpoints[0]!r} has boundaries, and the error of "
+                "several endpoints is held by a graph alone: give ClosedTest('conventional', "
+                "'bonferroni', graph={...}), or leave its boundaries out"
+            )
+        if test.graph is None:
+            return
+        if self.tested_endpoints and len(self.tested_populations) > 1:
+            raise NotSimulated("several endpoints and populations in one graph are not simulated")
+        assert self.graph is not None
+        for endpoint in self.tested_endpoints:
+            self.looks_of(endpoint)
+            bounds = self.endpoints[endpoint]["boundaries"]
+            if abs(bounds.alpha - self.alpha) > 1e-12:
+                raise ValueError(
+                    f"endpoint {endpoint!r}: its boundaries are for alpha {bounds.alpha:g}, the "
+                    f"trial has {self.alpha:g}: the graph gives each its share"
+                )
+        if test.combine == "conventional":
+            self._check_levels()
+
+    def _check_levels(self) -> None:
+        """That the bounds of each hypothesis are known at any share of alpha."""
+        if any(np.isfinite(_bounds_at(one)) for one in self.milestones):
+            raise ValueError(
+                "with a graph each hypothesis has bounds of its own: leave out the rules of z that "
+                "stop for efficacy"
+            )
+        bounds = self.design.boundaries
+        if bounds is None:
+            return
+        if not isinstance(bounds, GroupSequential):
+            raise ValueError(
+                "a graph needs bounds at any share of alpha: give boundaries from "
+                f"group_sequential with a spending function, got {type(bounds).__name__}"
+            )
+        nominal_levels(bounds, self.alpha / 2)  # refuses bounds that are known at one alpha alone
 
     def _check_other_endpoints(self, test: ClosedTest) -> None:
         if test.stages == "patients":
@@ -719,6 +782,60 @@ class AdaptiveDesign(Record):
                 multiplicity="unadjusted" if len(self.arms) > 2 else self.design.multiplicity,
                 max_information=None,
             )
+
+    @cached_property
+    def tested_endpoints(self) -> tuple[str, ...]:
+        """Other endpoints that are hypotheses of their own: those with boundaries."""
+        return tuple(name for name, given in self.endpoints.items() if "boundaries" in given)
+
+    @cached_property
+    def hypothesis_names(self) -> tuple[str, ...]:
+        """Names of the hypotheses, those of :attr:`hypotheses` first, then of the tested endpoints.
+
+        The arm, and the population if it is not all patients; with endpoints the endpoint, and the
+        arm before it if there are several.
+        """
+        names = [
+            arm if population is None else f"{arm} in {population}"
+            for arm, population in self.hypotheses
+        ]
+        if not self.tested_endpoints:
+            return tuple(names)
+        arms = list(self.arms)[1:]
+        first = self.design.endpoint
+
+        def called(arm: str, endpoint: str) -> str:
+            return endpoint if len(arms) == 1 else f"{arm}, {endpoint}"
+
+        if first is not None:
+            names = [called(arm, first) for arm in arms]
+        return (*names, *(called(arm, one) for one in self.tested_endpoints for arm in arms))
+
+    @cached_property
+    def graph(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of alpha (m,) and of what is passed on (m, m), in the order of the names."""
+        assert self.closed_test is not None
+        names = list(self.hypothesis_names)
+        shares = self.closed_test.shares or dict.fromkeys(names, 1 / len(names))
+        return read_graph(names, shares, self.closed_test.graph or {}, ("shares", "graph"))
+
+    def looks_of(self, endpoint: str) -> dict[int, int]:
+        """Milestone → look of a tested endpoint's boundaries, both by number from 0."""
+        given, names = self.endpoints[endpoint], [one.name for one in self.milestones]
+        n_looks = given["boundaries"].n_looks
+        at = given.get("at") or names[-n_looks:]
+        for name in at:
+            if name not in names:
+                raise ValueError(
+                    f"endpoint {endpoint!r} names the milestone {name!r}{nearest(name, names)}"
+                )
+        found = sorted(names.index(name) for name in at)
+        if len(found) != n_looks or len(set(found)) != n_looks:
+            raise ValueError(
+                f"endpoint {endpoint!r}: boundaries have {n_looks} look(s) for {len(found)} "
+                "milestone(s)"
+            )
+        return {k: look for look, k in enumerate(found)}
 
     @property
     def needs_engine(self) -> bool:

@@ -263,15 +263,18 @@ def _method(adaptive: AdaptiveDesign) -> str:
         "conditional_error": "conditional error of the planned test",
         "conventional": "the usual test of all patients so far, which holds no error by itself",
     }[test.combine]
-    hypotheses = ", ".join(
-        arm if population is None else f"{arm} in {population}"
-        for arm, population in adaptive.hypotheses
-    )
+    hypotheses = ", ".join(adaptive.hypothesis_names)
     how = (
         "each at full alpha"
         if test.intersection == "unadjusted"
         else f"closed test of intersections by {test.intersection}"
     )
+    if test.graph is not None:
+        how = (
+            "graph of group-sequential tests (Maurer & Bretz)"
+            if test.combine == "conventional"
+            else f"closed test of intersections by {test.intersection} with the graph's weights"
+        )
     return f"{words}; {how}; hypotheses: {hypotheses}; alpha {adaptive.alpha:g}"
 
 

@@ -104,16 +104,13 @@ class AdaptiveResult(SimulationResult):
     @cached_property
     def rejected_hypotheses(self) -> np.ndarray:
         """Whether each hypothesis was rejected, (n_trials, n_hypotheses) bool; in the order of
-        ``adaptive.hypotheses``."""
+        ``adaptive.hypothesis_names``."""
         return self._adapted.rejected_at > 0
 
     @property
     def hypotheses(self) -> tuple[str, ...]:
-        """Names of the hypotheses: the arm, and the population if it is not all patients."""
-        return tuple(
-            arm if population is None else f"{arm} in {population}"
-            for arm, population in self.adaptive.hypotheses
-        )
+        """Names of the hypotheses, as ``adaptive.hypothesis_names``."""
+        return self.adaptive.hypothesis_names
 
     # -- what was adapted -----------------------------------------------------------------------
 
@@ -252,7 +249,7 @@ class AdaptiveResult(SimulationResult):
         rows = super()._quantities()
         c = self._adapted
         arms = self.design.arm_names
-        if len(self.adaptive.tested_populations) > 1:
+        if len(self.hypotheses) > len(arms) - 1:
             rows += [
                 (f"power, {name}", share(self.rejected_hypotheses[:, h]))
                 for h, name in enumerate(self.hypotheses)

@@ -83,6 +83,11 @@ RULES: dict[str, Rule] = {
     "TSTR / TRTR": Rule("high", 0.95),
     "calibration slope, synthetic less real": Rule("zero", 0.3),
     # privacy
+    "exact copies": Rule(
+        "low",
+        "what chance exceeds in a fortieth of audits",
+        "what chance exceeds in one of two thousand",
+    ),
     "identical rows, excess share": Rule("low", 0.02),
     "identical baselines, excess share": Rule("low", 0.02),
     "nearer to a patient than patients are, baseline": Rule("low", 0.1),

@@ -19,6 +19,7 @@ from trial_sim.auditing.compared.tables import MixedTable, Schema, gower
 from trial_sim.auditing.privacy import attacks
 from trial_sim.auditing.privacy.attacks import Attack
 from trial_sim.auditing.privacy.copied_baselines import copied_baselines
+from trial_sim.auditing.privacy.exact_copies import exact_copies
 from trial_sim.auditing.privacy.membership_measures import membership_measures, membership_scores
 from trial_sim.auditing.privacy.small_cells import small_cells
 
@@ -58,7 +59,7 @@ def control_name(tables: Exposure) -> str:
 
 
 def copies(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
-    """Identical rows, and near copies of the most isolated patients."""
+    """Exact copies, rows alike within 1 %, and near copies of the most isolated patients."""
     schema, real, synthetic = tables.schema, tables.members, tables.synthetic
     same = attacks.identical(schema, synthetic, real)
     if tables.others is not None:
@@ -66,6 +67,7 @@ def copies(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
     else:
         base = attacks.identical(schema, real, real, itself=True)
     out = [
+        exact_copies(tables),
         Measure(
             "identical rows, excess share",
             "all columns",

@@ -16,7 +16,9 @@ from scipy.special import ndtr, ndtri
 from trial_sim.adaptive.closed_tests import intersection_p_value, subsets
 from trial_sim.adaptive.combination_tests import fisher_design
 from trial_sim.adaptive.rules import UNADJUSTED, ClosedTest
+from trial_sim.adaptive.sequential_graph import weights_left
 from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.engine.adapting.graph_testing import SequentialGraph
 from trial_sim.numerics.normal_kernels import bivariate_normal_cdf, normal_cdf
 from trial_sim.numerics.roots import solve_between
 from trial_sim.sequential.boundaries import exit_probabilities
@@ -88,7 +90,14 @@ class ClosedTesting:
 
     def __init__(self, adaptive: AdaptiveDesign, test: ClosedTest, n_trials: int) -> None:
         self.adaptive, self.test = adaptive, test
-        m, n_stages = len(adaptive.hypotheses), len(adaptive.milestones)
+        m, n_stages = len(adaptive.hypothesis_names), len(adaptive.milestones)
+        weighted = test.graph is not None
+        self.graph = (
+            SequentialGraph(adaptive, n_trials)
+            if test.combine == "conventional" and weighted
+            else None
+        )
+        self.shares = adaptive.graph if weighted else None
         every = subsets(m) if test.intersection != UNADJUSTED else ((i,) for i in range(m))
         self.sets = [np.array(members) for members in every]
         self.t = adaptive.fractions
@@ -123,6 +132,8 @@ class ClosedTesting:
     def _p(self, z: np.ndarray, members: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """p-values (n,) of one intersection from z (n, m) of its members."""
         name = self.test.intersection
+        if self.shares is not None:
+            return self._weighted_p(z, members, name)
         if len(members) == 1:
             return ndtr(-z[:, members[0]])
         if name not in ("dunnett", "spiessens_debois"):
@@ -140,6 +151,44 @@ class ClosedTesting:
             limits[:, i] = np.where(np.isnan(z[:, i]), np.nan, high)
         shared_control_tail(limits, _loadings(sizes), members, _NODES, _WEIGHTS, out)
         return out
+
+    def _weighted_p(self, z: np.ndarray, members: np.ndarray, name: str) -> np.ndarray:
+        """p-values (n,) by the graph's weights of the intersection of the members with a z."""
+        assert self.shares is not None
+        out = np.full(len(z), np.nan)
+        there = ~np.isnan(z[:, members])
+        codes = there @ (1 << np.arange(len(members)))
+        for code in np.unique(codes[codes > 0]):
+            rows = codes == code
+            left = members[there[rows.argmax()]]
+            weights = weights_left(*self.shares, left.tolist())[left]
+            p = ndtr(-z[np.ix_(rows, left)])
+            if name == "simes":
+                reached = ((p[:, None, :] <= p[:, :, None]) * weights).sum(axis=2)
+            else:
+                reached = np.broadcast_to(weights, p.shape)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found = np.where(reached > 0, p / reached, 1.0).min(axis=1)
+            out[rows] = np.minimum(found, 1.0)
+        return out
+
+    def look_at_graph(
+        self, k: int, is_last: np.ndarray, z: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        """Hold look k of a group-sequential graph; newly rejected, (len(rows), m) bool.
+
+        z: (len(rows), m) of all patients so far, NaN where not followed.
+        """
+        assert self.graph is not None
+        new = self.graph.look(k, is_last, z, rows)
+        at = self.at[rows]
+        at[new] = k + 1
+        self.at[rows] = at
+        known = ~np.isnan(z)
+        combined = self.combined[rows]
+        combined[known] = z[known]
+        self.combined[rows] = combined
+        return new
 
     def look(
         self,

@@ -120,17 +120,12 @@ class Course:
                 "a rule of randomisation that looks at outcomes does not go with milestones that "
                 "change the trial: use Reallocate(by='neyman') or another rule at milestones"
             )
-        if adaptive.closed_test is not None and adaptive.closed_test.graph is not None:
-            raise NotSimulated(
-                "a closed test with a graph is not simulated: leave the graph out, or test the "
-                "hypotheses of data in hand with sequential_graph_test"
-            )
         self.test = adaptive.closed_test or ClosedTest("conventional", "unadjusted")
         self.outcomes, self.streams = outcomes, streams
         n, arms = streams.n_trials, len(adaptive.arms)
         self.n, self.n_arms, self.n_tests = n, arms, arms - 1
         self.milestones = adaptive.milestones
-        n_looks, m = len(self.milestones), len(adaptive.hypotheses)
+        n_looks, m = len(self.milestones), len(adaptive.hypothesis_names)
         self.analysis = analysis_for(self.design, outcomes.kind)
         self.patients = Patients(adaptive, outcomes, streams)
         self.batch = self.patients.batch()
@@ -245,14 +240,26 @@ class Course:
             ],
             axis=1,
         )
-        followed &= (self.testing.at == 0) | (self.test.stop == "all")
+        m = followed.shape[1]  # hypotheses of the tested endpoint; after them those of others
+        followed &= (self.testing.at[:, :m] == 0) | (self.test.stop == "all")
         stage = self.stages.at(batch, now, followed, self.patients.opened)
         for name in ("z", "estimate", "se"):
-            getattr(self, f"stage_{name}")[running, k] = getattr(stage, f"stage_{name}")[running]
+            getattr(self, f"stage_{name}")[running, k, :m] = getattr(stage, f"stage_{name}")[
+                running
+            ]
         rows = np.flatnonzero(running)
         sizes = stage.sizes if self.stages.of_patients else stage.all_sizes
-        new = np.zeros(followed.shape, bool)
-        if self.of_patients:
+        new = np.zeros(self.testing.at.shape, bool)
+        if self.testing.graph is not None:
+            z = np.where(followed, stage.z, np.nan)
+            others = [
+                np.where(comparing, self.others.z(name, now, running), np.nan)
+                for name in self.adaptive.tested_endpoints
+            ]
+            new[rows] = self.testing.look_at_graph(
+                k, is_last[rows], np.concatenate([z, *others], axis=1)[rows], rows
+            )
+        elif self.of_patients:
             new |= self._at_the_end(k, running & is_last, now, followed)
         else:
             new[rows] = self.testing.look(
@@ -262,9 +269,9 @@ class Course:
             )  # fmt: skip
         combined = self.testing.combined
         if self.of_patients:
-            combined = np.where(followed & ~is_last[:, None], stage.z, combined)
+            combined = np.where(followed & ~is_last[:, None], stage.z, combined[:, :m])
         if self.test.combine == "conventional":
-            combined = np.where(followed, stage.z, combined)
+            combined = np.where(followed, stage.z, combined[:, :m])
         state = State(
             self.adaptive, milestone.name, k, self.streams.trials, now, running, comparing,
             patients, events, self.population, stage, combined, self.testing.at > 0,
@@ -580,7 +587,7 @@ class Course:
         )
         won = reached | success
         # rejected once every hypothesis of the arm that is still followed is
-        pops = len(self.adaptive.tested_populations)
+        pops = len(self.adaptive.tested_populations) + len(self.adaptive.tested_endpoints)
         at = self.testing.at.reshape(self.n, pops, self.n_tests) > 0
         now = np.where(plan.population > 0, plan.population, self.population)
         current = np.where(

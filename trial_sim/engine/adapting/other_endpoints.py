@@ -79,23 +79,35 @@ class OtherEndpoints:
 
     def state(self, state: State, name: str) -> State:
         """The state with this endpoint in place of the tested one."""
+        stage, events = self._look(name, state.month, state.running)
         batch, kind = self.batch(name), self.kind(name)
-        analysis = analysis_for(batch.design, kind)
-        if name not in self._stages:
-            self._stages[name] = self._look(state, batch, analysis)
-        stage, events = self._stages[name]
         return replace(
-            state, stage=stage, combined=stage.z, events=events, direction=analysis.direction,
+            state, stage=stage, combined=stage.z, events=events,
+            direction=analysis_for(batch.design, kind).direction,
             kind=kind, batch=batch, elsewhere=None,
         )  # fmt: skip
 
-    def _look(self, state: State, batch: TrialBatch, analysis: Any) -> tuple[Stage, np.ndarray]:
+    def z(self, name: str, month: np.ndarray, running: np.ndarray) -> np.ndarray:
+        """Statistics of the arms by this endpoint, all patients, (n_trials, n_arms - 1)."""
+        stage, _ = self._look(name, month, running)
+        return stage.z[:, : len(self.adaptive.arms) - 1]
+
+    def _look(self, name: str, month: np.ndarray, running: np.ndarray) -> tuple[Stage, np.ndarray]:
         """All data by the cut, of each arm that takes part; events or known responses by arm."""
-        n, m = state.stage.z.shape
-        stage = Stage.unknown(n, m)
+        if name not in self._stages:
+            batch = self.batch(name)
+            analysis = analysis_for(batch.design, self.kind(name))
+            self._stages[name] = self._at(batch, analysis, month, running)
+        return self._stages[name]
+
+    def _at(
+        self, batch: TrialBatch, analysis: Any, month: np.ndarray, running: np.ndarray
+    ) -> tuple[Stage, np.ndarray]:
+        n = len(month)
+        stage = Stage.unknown(n, len(self.stages.hypotheses))
         opened = self.patients.opened
         for h, (arm, population) in enumerate(self.stages.hypotheses):
-            active = state.running & (opened[:, arm] < state.month)
+            active = running & (opened[:, arm] < month)
             if not active.any():
                 continue
             outside = self.stages.outsiders(batch, arm, population, opened)
@@ -103,13 +115,11 @@ class OtherEndpoints:
             if outside is not None:
                 nobody = np.int8(self.stages.nobody)
                 mine = with_arms(batch, np.where(outside, nobody, batch.arm))
-            z, effect, se = analysis.evaluate(mine, arm, state.month, active)
+            z, effect, se = analysis.evaluate(mine, arm, month, active)
             if effect is None or se is None:
-                effect, se = analysis.estimate(mine, arm, state.month, active)
+                effect, se = analysis.estimate(mine, arm, month, active)
             for values, found in ((stage.z, z), (stage.estimate, effect), (stage.se, se)):
                 values[active, h] = found[active]
         events = np.zeros((n, 2, self.stages.nobody), np.int64)
-        count_arms(
-            batch.enrolment, batch.calendar_event, batch.arm, state.month, state.month, events
-        )
+        count_arms(batch.enrolment, batch.calendar_event, batch.arm, month, month, events)
         return stage, events[:, 0]
