@@ -136,7 +136,7 @@ class Choice:
         for quantity, belief, weight in zip(self.quantities, beliefs, weights):
             if belief is None or not weight:
                 continue
-            numbers = np.array([v for v, _ in self.values[quantity.name]])
+            numbers = np.array(self.values[quantity.name])
             size = float(max(numbers.std(), 1e-9))
             bold = quantity.sign * (belief.mean - numbers.mean())
             if boldness:
