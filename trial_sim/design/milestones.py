@@ -67,6 +67,11 @@ _USUAL_TEST = {
     "ordinal": "wilcoxon",
     "count": "negative_binomial",
 }
+#: Blinded quantities that only some kinds of outcome have.
+_HAVE = {
+    "pooled_sd": ("binary", "continuous", "ordinal", "count", "longitudinal"),
+    "pooled_dispersion": ("count",),
+}
 _BLINDED_SIZES = ("binary", "continuous", "count", "time_to_event")
 _OF_ENDPOINT = ("test", "readout", "better", "boundaries", "at")
 
@@ -410,6 +415,13 @@ class AdaptiveDesign(Record):
                         f"{one.in_words}"
                     )
                 for asked in one.quantity.quantities:
+                    having = _HAVE.get(asked.name)
+                    kinds = TESTS[self.design.test_name].kinds
+                    if having and asked.endpoint is None and not set(having) & set(kinds):
+                        raise ValueError(
+                            f"{where} asks for the {asked.name}, which outcomes of the test "
+                            f"{self.design.test_name!r} have not"
+                        )
                     if asked.arm is not None:
                         _known(asked.arm, known, where)
                     if asked.population is not None:
