@@ -43,6 +43,7 @@ _HOMES = {
     "load_dataset": "files.datasets",
     "read_molecules": "files.datasets",
     "standardize": "chem.standardization",
+    "protonate": "chem.protonation",
     "describe": "chem.properties",
     "filter_molecules": "filters.filter_sets",
     "find_known": "filters.known_molecules",

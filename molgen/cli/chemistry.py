@@ -17,6 +17,7 @@ import typer
 
 from molgen.chem.properties import describe as describe_molecules
 from molgen.chem.properties import whole_counts
+from molgen.chem.protonation import protonate as protonate_molecules
 from molgen.chem.standardization import standardize as standardize_molecules
 from molgen.cli.app import app
 from molgen.cli.common import (
@@ -109,6 +110,39 @@ def standardize(
         arguments = {"tautomer": tautomer, "keep_charges": keep_charges}
         arguments |= {"keep_fragments": keep_fragments, "keep_isotopes": keep_isotopes}
         write_table(table, output, "standardize", arguments, hash_input(read))
+
+
+@app.command()
+def protonate(
+    molecules: Input = "-",
+    ph: Annotated[float, typer.Option("--ph", help="From 0 to 14.")] = 7.4,
+    column: Column = None,
+    format: Format = None,
+    output: Output = None,
+    rejects: Rejects = None,
+) -> None:
+    """The charged form that prevails at a pH: for docking, as the last step.
+
+    Needs pip install 'digital-double[protonation]'. Groups are judged one by one, so both nitrogens
+    of a piperazine are charged.
+
+    Examples:
+
+      molgen protonate candidates.smi --ph 7.4 | molgen dock - --target DRD2
+    """
+    with plain_errors():
+        read = read_input(molecules, column, format)
+        table = protonate_molecules(read.smiles, ph)
+        refused = [
+            {"line": at, "reason": problem}
+            for at, problem in enumerate(table.pop("problem"), 1)
+            if problem
+        ]
+        write_rejects(rejects, read, refused)
+        table = with_columns(
+            table.drop(columns="given"), read, refused, original=output is not None
+        )
+        write_table(table, output, "protonate", {"ph": ph}, hash_input(read))
 
 
 @app.command()
