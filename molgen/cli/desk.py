@@ -31,7 +31,8 @@ from molgen.cli.common import (
 )
 from molgen.cli.objectives import check_units, relation_column
 from molgen.files.delimited import find_column
-from molgen.optimization.campaign import Campaign, read_quantities
+from molgen.optimization.campaign import Campaign
+from molgen.optimization.campaign_record import read_quantities
 from molgen.qsar.assay_values import looks_like_a_number
 from molgen.report.sar_desk import sar as read_sar
 from molgen.scoring.docking import Docking, Receptor

@@ -234,7 +234,12 @@ def test_a_blinded_adaptation_needs_no_closed_test():
     rule = ts.Rule(ts.Quantity("pooled_sd") > 12, ts.Resize(n=400, by="blinded", effect=5))
     assert rule.blinded
     assert not ts.Rule(ts.Quantity("pooled_sd") > 12, ts.Resize(n=400)).blinded
-    assert ts.AdaptiveDesign(design(), interim(rule)).closed_test is None
+    means = design(test="t_test", looks=ts.EnrolmentLooks([100, 200]))
+    assert ts.AdaptiveDesign(means, interim(rule)).closed_test is None
+    with pytest.raises(
+        ValueError, match="asks for the pooled_sd, which outcomes of the test 'logr"
+    ):
+        ts.AdaptiveDesign(design(), interim(ts.Rule("pooled_sd > 12", ts.Pause(1))))
 
 
 def test_every_quantity_is_read_from_its_words():

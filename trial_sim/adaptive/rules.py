@@ -52,11 +52,13 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "rejected": (0.0, 1.0),
     "n": (0.0, np.inf),
     "events": (0.0, np.inf),
-    "pooled_rate": (0.0, 1.0),
+    "pooled_rate": (0.0, np.inf),
     "pooled_sd": (0.0, np.inf),
+    "pooled_dispersion": (0.0, np.inf),
 }
-BLINDED = ("n", "events", "pooled_rate", "pooled_sd")
-OF_ONE_NUMBER = ("n", "events", "pooled_rate", "pooled_sd")  # of a trial, not of a comparison
+# blinded, and of a trial, not of a comparison
+BLINDED = ("n", "events", "pooled_rate", "pooled_sd", "pooled_dispersion")
+OF_ONE_NUMBER = BLINDED
 # of the tested endpoint alone: what the closed test does with it, and patients
 OF_THE_TESTED = ("conditional_power", "predictive_power", "rejected", "n")
 COMBINATIONS = ("inverse_normal", "fisher", "conditional_error", "conventional")
@@ -144,7 +146,9 @@ class Quantity(Record):
             best of those open, control included), "rank" (1 is the best estimate of the arms still
             open), "below_best" (by how much the estimate is worse than that of the best one),
             "rejected" (1 once the closed test has rejected). Of the whole trial, and blinded: "n"
-            (patients), "events" (or known responses), "pooled_rate", "pooled_sd".
+            (patients), "events" (or known responses), "pooled_rate" (of responses; events a month;
+            the mean count), "pooled_sd", "pooled_dispersion" (of counts: k of their variance
+            m + k m²).
         arm, population, endpoint: of which arm, population and endpoint; None for the only one, or
             for each arm in turn, for all patients, and for the endpoint that the design tests.
             "conditional_power", "predictive_power", "rejected" and "n" are of that one alone.
@@ -503,8 +507,11 @@ class Resize(Action):
         n, events: the most; one of them. by: "conditional_power" (to reach ``target`` under the
             observed effect), an effect as a number on the scale of the estimate (to reach it under
             that), "blinded" (the size of a fixed trial that has power ``target`` for ``effect``,
-            with the pooled standard deviation or rate), or "most" (the number itself).
-        target: conditional power; power, if blinded. effect: assumed one, if blinded.
+            with the pooled standard deviation or rate; of counts the pooled mean and dispersion; of
+            times the pooled rates of events and of drop-out, for a fixed ``follow_up``), or "most"
+            (the number itself).
+        target: conditional power; power, if blinded. effect: assumed one, if blinded, on the scale
+            of the estimate: a log ratio of counts and hazards.
 
     Examples:
         >>> import trial_sim as ts

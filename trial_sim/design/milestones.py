@@ -43,6 +43,7 @@ from trial_sim.design.look_rules import (
     Looks,
     Observed,
 )
+from trial_sim.design.tests import TESTS
 from trial_sim.sequential.boundaries import exit_probabilities
 from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.plain_bounds import Bounds
@@ -66,6 +67,12 @@ _USUAL_TEST = {
     "ordinal": "wilcoxon",
     "count": "negative_binomial",
 }
+#: Blinded quantities that only some kinds of outcome have.
+_HAVE = {
+    "pooled_sd": ("binary", "continuous", "ordinal", "count", "longitudinal"),
+    "pooled_dispersion": ("count",),
+}
+_BLINDED_SIZES = ("binary", "continuous", "count", "time_to_event")
 _OF_ENDPOINT = ("test", "readout", "better", "boundaries", "at")
 
 
@@ -398,7 +405,23 @@ class AdaptiveDesign(Record):
         for rule in milestone.rules:
             action = rule.action
             for one in rule.when.comparisons():
+                if (
+                    one.quantity == Quantity("pooled_rate")
+                    and "binary" in TESTS[self.design.test_name].kinds
+                    and not (one & Comparison(one.quantity, "<=", 1.0)).can_hold()
+                ):
+                    raise ValueError(
+                        f"{where}: the rule can never fire: no rate of responses meets "
+                        f"{one.in_words}"
+                    )
                 for asked in one.quantity.quantities:
+                    having = _HAVE.get(asked.name)
+                    kinds = TESTS[self.design.test_name].kinds
+                    if having and asked.endpoint is None and not set(having) & set(kinds):
+                        raise ValueError(
+                            f"{where} asks for the {asked.name}, which outcomes of the test "
+                            f"{self.design.test_name!r} have not"
+                        )
                     if asked.arm is not None:
                         _known(asked.arm, known, where)
                     if asked.population is not None:
@@ -428,6 +451,8 @@ class AdaptiveDesign(Record):
                         f"{where} adds the arm {action.arm!r} after enrolment ended: all "
                         f"{self.design.n_patients} patients have come by then"
                     )
+            if isinstance(action, Resize) and action.by == "blinded":
+                self._check_blinded(where, action)
             if isinstance(action, Resize) and action.n is not None:
                 planned = self.design.n_patients
                 if action.n < planned:
@@ -454,6 +479,27 @@ class AdaptiveDesign(Record):
                         f"{where}: Resize to {action.events:g} events can never be reached with "
                         f"{self.most_patients} patients"
                     )
+
+    def _check_blinded(self, where: str, action: Resize) -> None:
+        if len(self.arms) != 2:
+            raise NotSimulated(f"{where}: a blinded Resize is simulated for two arms alone")
+        if action.events is not None:
+            raise ValueError(
+                f"{where}: the events that a trial needs do not depend on its pooled data: plan "
+                "them, and give Resize(n=..., by='blinded') for the patients who bring them"
+            )
+        kinds = TESTS[self.design.test_name].kinds
+        known = [kind for kind in kinds if kind in _BLINDED_SIZES]
+        if not known:
+            raise NotSimulated(
+                f"{where}: a blinded Resize is for rates, means, counts and times, not for the "
+                f"test {self.design.test_name!r}"
+            )
+        if "time_to_event" in known and self.design.follow_up is None:
+            raise ValueError(
+                f"{where}: how many patients bring the events depends on how long each is "
+                "followed: give Design(follow_up=months) for a blinded Resize"
+            )
 
     @property
     def most_patients(self) -> int:

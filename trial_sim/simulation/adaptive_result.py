@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from trial_sim.adaptive.rules import AddArm, DropArm, Resize, Restrict, Stop
+from trial_sim.adaptive.rules import OF_ONE_NUMBER, AddArm, DropArm, Resize, Restrict, Stop
 from trial_sim.design.milestones import AdaptiveDesign, is_bound
 from trial_sim.engine.adapting.conduct import AdaptiveConducted, Course, Decide
 from trial_sim.engine.interim_analyses import EFFICACY
@@ -164,7 +164,7 @@ class AdaptiveResult(SimulationResult):
 
     def _of_arms(self, rule: Any) -> bool:
         named = all(
-            q.arm is not None or q.name in ("n", "events", "pooled_rate", "pooled_sd")
+            q.arm is not None or q.name in OF_ONE_NUMBER
             for one in rule.when.comparisons()
             for q in one.quantity.quantities
         )

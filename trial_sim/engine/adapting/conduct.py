@@ -496,8 +496,6 @@ class Course:
         if action.by == "most":
             wanted = np.full(self.n, most)
         elif action.by == "blinded":
-            if counted_events:
-                raise NotSimulated("a blinded Resize of events is not simulated")
             wanted = blinded_size(state, action)
         else:
             wanted = reached + so_far * more_information(state, action)

@@ -22,6 +22,7 @@ from trial_sim.adaptive.rules import (
 )
 from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.engine.adapting.patients import among
+from trial_sim.engine.adapting.pooled_counts import pooled_dispersions
 from trial_sim.engine.adapting.stages import Stage
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.response_analyses import final_response
@@ -142,14 +143,20 @@ class State:
             if self.kind == "time_to_event":
                 months = np.minimum(batch.exit, self.month[:, None]) - batch.enrolment
                 months = np.where(entered, months, 0.0).sum(axis=1)
-                if asked.name == "pooled_sd":
-                    raise ValueError("times have no pooled_sd; pooled_rate is events a month")
+                if asked.name != "pooled_rate":
+                    raise ValueError(f"times have no {asked.name}; pooled_rate is events a month")
                 return known.sum(axis=1) / months
             response = np.where(known, final_response(batch), 0.0)
             n = known.sum(axis=1)
             mean = response.sum(axis=1) / n
             if asked.name == "pooled_rate":
                 return mean
+            if asked.name == "pooled_dispersion":
+                if self.kind != "count":
+                    raise ValueError(f"pooled_dispersion is of counts, not of {self.kind} outcomes")
+                out = np.empty(len(n))
+                pooled_dispersions(np.ascontiguousarray(response), known, out)
+                return out
             squares = np.where(known, (final_response(batch) - mean[:, None]) ** 2, 0.0)
             return np.sqrt(squares.sum(axis=1) / (n - 1))
 

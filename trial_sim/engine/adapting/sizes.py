@@ -42,8 +42,6 @@ def blinded_size(state: State, action: Resize) -> np.ndarray:
     """Patients in all of a fixed trial for the effect assumed, from all arms together, (n,)."""
     design = state.adaptive.design
     assert action.effect is not None
-    if len(design.arms) != 2:
-        raise NotSimulated("a blinded Resize is simulated for two arms")
     control, treated = design.arms.values()
     r = float(treated) / float(control)
     z_alpha, z_beta = -float(ndtri(state.adaptive.alpha)), float(ndtri(action.target))
@@ -60,7 +58,35 @@ def blinded_size(state: State, action: Resize) -> np.ndarray:
         each = (root / d) ** 2 / r  # of the control
         inside = (p - d * r / (1 + r) >= -1e-9) & (p + d / (1 + r) <= 1 + 1e-9)
         return np.where(inside, (1 + r) * np.ceil(each - 1e-12), 0.0)
-    raise NotSimulated(f"a blinded Resize is simulated for means and rates, not for {state.kind}")
+    if state.kind == "count":
+        mean, k = (np.asarray(state.value(f"pooled_{name}")) for name in ("rate", "dispersion"))
+        ratio = np.exp(float(action.effect))
+        m0 = mean * (1 + r) / (1 + r * ratio)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            null = (1 / mean + k) * (1 + 1 / r)
+            true = 1 / m0 + k + (1 / (m0 * ratio) + k) / r
+            each = ((z_alpha * np.sqrt(null) + z_beta * np.sqrt(true)) / action.effect) ** 2
+        return (1 + r) * np.where(mean > 0, each, np.nan)
+    if state.kind == "time_to_event":
+        needed = ((z_alpha + z_beta) * (1 + r) / action.effect) ** 2 / r
+        return needed / event_chance(state)
+    raise NotSimulated(f"a blinded Resize is not simulated for {state.kind} outcomes")
+
+
+def event_chance(state: State) -> np.ndarray:
+    """Chance (n,) that a patient has the event within the design's follow-up, from the rates of
+    events and of drop-out of all arms together, constant over time."""
+    batch, month = state.batch, state.month[:, None]
+    limit = state.adaptive.design.follow_up
+    assert limit is not None
+    entered = batch.enrolment <= month
+    months = np.where(entered, np.minimum(batch.exit, month) - batch.enrolment, 0.0).sum(axis=1)
+    over = entered & (batch.exit <= month)
+    events = (over & (batch.event == 1)).sum(axis=1)
+    left = (over & (batch.event == 0) & (batch.time < limit * (1 - 1e-9))).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = (events + left) / months
+        return np.where(events > 0, events / (events + left), np.nan) * -np.expm1(-rate * limit)
 
 
 def new_shares(state: State, action: Reallocate) -> np.ndarray:
