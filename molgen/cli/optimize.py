@@ -21,6 +21,7 @@ from molgen.cli.common import (
     write_table,
 )
 from molgen.cli.objectives import Goals, read_objective
+from molgen.model.checkpoints import DEFAULT_MODEL
 from molgen.optimization.curve_plot import plot_search
 from molgen.provenance import record, write_beside
 from molgen.report.page import report as write_report
@@ -35,7 +36,7 @@ def optimize(
     calls: Annotated[
         int, typer.Option("--calls", "-n", help="Molecules that are scored.")
     ] = 10_000,
-    model: Annotated[str, typer.Option("--model", "-m", help="Model, or 'none'.")] = "moses",
+    model: Annotated[str, typer.Option("--model", "-m", help="Model, or 'none'.")] = DEFAULT_MODEL,
     start: Annotated[Path | None, typer.Option(help="Molecules to start from.")] = None,
     filters: Annotated[
         str, typer.Option(help="Hard filters; auto: the objective's, or 'default'. Or 'none'.")
