@@ -207,7 +207,7 @@ def recovered_by_prompt(
 
 def grown_from(model: Generator, core: str, seed: int, max_draws: int) -> set[str]:
     """Molecules that the model writes around ``core``; none where it cannot be a prefix."""
-    with quiet("molgen.generation.growing"):
+    with quiet("molgen.generation.growing"), quiet("molgen.generation.gathering"):
         try:
             return set(sample_scaffold(model, core, max_draws, seed=seed, max_draws=max_draws))
         except ValueError:  # a core that motifs cannot carry: nothing is recovered from it

@@ -1,4 +1,9 @@
-"""Running one function over chunks of a list, in this process or in several, in order."""
+"""Running one function over chunks of a list, in this process or in several, in order.
+
+Work that needs more than that has processes of its own: a stream too long for a list
+(``motifs.tree_tables``), a model loaded once in each (``sampling.model_processes``), a limit on the
+time of an item after which the process is killed (``scoring.docking``, ``batch.workers``).
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from molgen.chem.chemotypes import Chemotypes
 from molgen.chem.parsing import parse
-from molgen.chem.similarity import _popcount
+from molgen.chem.similarity import popcount
 
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2)
 
@@ -27,7 +27,7 @@ def _similarity_to(prints, bits, chosen, result):  # type: ignore[no-untyped-def
     for i in range(prints.shape[0]):
         both = np.int64(0)
         for k in range(n_words):
-            both += np.int64(_popcount(prints[i, k] & prints[chosen, k]))  # type: ignore[call-arg]
+            both += np.int64(popcount(prints[i, k] & prints[chosen, k]))  # type: ignore[call-arg]
         either = bits[i] + bits[chosen] - both
         result[i] = both / either if either > 0 else 1.0
 

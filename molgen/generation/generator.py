@@ -16,10 +16,10 @@ from molgen.base.arguments import check_count
 from molgen.base.random_streams import seeded
 from molgen.chem.parsing import canonical, parse_whole
 from molgen.chem.refusals import Refusal
-from molgen.generation import growing, near, paths
+from molgen.generation import cores, growing, near, paths
 from molgen.generation.lead_changes import flat_of, flat_smiles
 from molgen.generation.windows import sample_where
-from molgen.model.checkpoints import find_model
+from molgen.model.checkpoints import DEFAULT_MODEL, find_model
 from molgen.model.config import BLOCK
 from molgen.precedent.files import NAME, PrecedentTable, load_precedent, shipped_precedent
 from molgen.sampling.molecules import Molecules
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _MAX_ROUNDS = 50
 
 
-def load_model(name: str | os.PathLike = "moses") -> Generator:
+def load_model(name: str | os.PathLike = DEFAULT_MODEL) -> Generator:
     """A trained generator: a shipped model by name, or a folder that ``molgen.train`` wrote.
 
     Raises FileNotFoundError if there is none, ValueError if its files are damaged or foreign.
@@ -260,16 +260,16 @@ class Generator(Sampler):
         """``n`` molecules with the substituents of ``smiles`` around another core.
 
         limits: ``atoms=`` of the new core, ``ring=``, ``include_old=``, ``distance=`` in bonds,
-        ``angle=`` in degrees; see ``growing.replace_core``.
+        ``angle=`` in degrees; see ``cores.replace_core``.
         """
-        return growing.replace_core(self, smiles, core, n, seed, **limits)
+        return cores.replace_core(self, smiles, core, n, seed, **limits)
 
     def core_table(
         self, smiles: str, core: str | Iterable[int], n: int, seed: int = 0, **limits: Any
     ) -> pd.DataFrame:
         """The molecules of ``replace_core`` with their new cores, and how far the substituents'
-        bonds have turned and moved (see ``growing.core_table``)."""
-        return growing.core_table(self, smiles, core, n, seed, **limits)
+        bonds have turned and moved (see ``cores.core_table``)."""
+        return cores.core_table(self, smiles, core, n, seed, **limits)
 
     def sample_where(
         self,

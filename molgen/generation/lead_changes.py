@@ -415,3 +415,18 @@ def branch_parts(lead: Lead) -> dict[str, int]:
             for part in Chem.GetMolFrags(cut, asMols=True):
                 parts.setdefault(Chem.MolToSmiles(part), part.GetNumHeavyAtoms())
     return {text: size for text, size in parts.items() if text.count("*") == 1}
+
+
+@dataclass(frozen=True, eq=False)
+class Analogue:
+    """A changed lead: its molecule, SMILES (with and without stereo) and what was changed."""
+
+    mol: Chem.Mol
+    smiles: str
+    flat: str
+    changes: tuple[Change, ...]
+
+    @property
+    def changed(self) -> frozenset[int]:
+        """Atoms of the lead that it does not have."""
+        return frozenset().union(*(c.changed for c in self.changes))

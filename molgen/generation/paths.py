@@ -18,7 +18,9 @@ from molgen.base.random_streams import seeded
 from molgen.chem.fingerprints import fingerprints, tanimoto
 from molgen.chem.parsing import canonical, parse_whole
 from molgen.chem.refusals import Refusal
+from molgen.filters.lead_test import filter_test
 from molgen.generation.lead_changes import (
+    Analogue,
     Change,
     Lead,
     apply,
@@ -26,7 +28,7 @@ from molgen.generation.lead_changes import (
     flat_smiles,
     small_changes,
 )
-from molgen.generation.near import Analogue, filter_test, merit, relative_likelihood
+from molgen.generation.near_ranking import merit, relative_likelihood
 from molgen.sampling.molecules import Molecules
 
 if TYPE_CHECKING:

@@ -8,10 +8,8 @@ alone, so that a campaign that was killed and read again from its file suggests 
 from __future__ import annotations
 
 import json
-import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +17,16 @@ import numpy as np
 
 from molgen.base.arguments import nearest_name
 from molgen.base.whole_files import write_atomically
-from molgen.chem.diversity import choose_maxmin, select_diverse
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.parsing import MoleculeError, as_smiles_list, quiet_rdkit, structure_column
 from molgen.chem.similarity import nearest, pack
 from molgen.files.datasets import hash_smiles, load_dataset
 from molgen.filters.filter_sets import as_filter_set, filter_molecules
 from molgen.generation.generator import load_model
-from molgen.optimization.campaign_model import MIN_VALUES, Belief, FeatureStore, QuantityModel
+from molgen.optimization.campaign_choice import PLATES, Choice, prices_of, wells_of
+from molgen.optimization.campaign_model import MIN_VALUES, FeatureStore, QuantityModel
 from molgen.optimization.campaign_page import campaign_page
+from molgen.optimization.campaign_record import CampaignState, Quantity, read_quantities
 from molgen.optimization.proposers import default_proposers
 from molgen.qsar.assay_values import QsarError, Values, is_missing, read_values
 from molgen.qsar.data import join_compounds, parent
@@ -37,101 +36,9 @@ if TYPE_CHECKING:
 
     from molgen.generation.generator import Generator
 
-_FORMAT = 1
 _PARENTS = 20
 _CHILDREN = 800
-_PLATES = {24: (4, 6), 96: (8, 12), 384: (16, 24), 1536: (32, 48)}
-_DIRECTIONS = {"maximise": 1.0, "maximize": 1.0, "minimise": -1.0, "minimize": -1.0}
 _TRIES = 2
-#: Candidates whose deviation is worked out, at least; of the others the expectation alone.
-_SCREENED = 5_000
-_DIVERSE = (0.5, 0.6, 0.7, 0.8, 0.9)
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One measured quantity and what is wanted of it.
-
-    Attributes:
-        name: Its column.
-        sign: 1 for high values, -1 for low ones.
-        weight: Against the other quantities.
-    """
-
-    name: str
-    sign: float
-    weight: float = 1.0
-
-
-def read_quantities(objective: Any) -> tuple[Quantity, ...]:
-    """Quantities from "maximise pIC50", a list of such, or {"pIC50": "maximise", ...}.
-
-    Raises:
-        ValueError: What is none of these, or a name given twice.
-    """
-    if isinstance(objective, Mapping):
-        given = [f"{how} {name}" for name, how in objective.items()]
-    else:
-        given = [objective] if isinstance(objective, str) else list(objective)
-    found: list[Quantity] = []
-    for text in given:
-        if isinstance(text, Quantity):
-            found.append(text)
-            continue
-        word, _, rest = str(text).strip().partition(" ")
-        name, _, weight = rest.strip().partition(" weight ")
-        if word.casefold() not in _DIRECTIONS or not name.strip():
-            raise ValueError(
-                f"{text!r} is not understood: write 'maximise COLUMN' or 'minimise COLUMN', "
-                "with ' weight 2' behind it where some count more"
-            )
-        try:
-            size = float(weight) if weight else 1.0
-        except ValueError:
-            size = math.nan
-        if not 0 < size < math.inf:
-            raise ValueError(f"{text!r}: the weight is a number above 0")
-        found.append(Quantity(name.strip(), _DIRECTIONS[word.casefold()], size))
-    names = [q.name for q in found]
-    if not names:
-        raise ValueError("a campaign needs a quantity, such as 'maximise pIC50'")
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{name!r} is asked for twice")
-    return tuple(found)
-
-
-@dataclass
-class _State:
-    """What is written to the campaign's file."""
-
-    quantities: tuple[Quantity, ...]
-    budget: int | None
-    seed: int
-    library: str
-    rounds: list[list[dict[str, Any]]] = field(default_factory=list)
-    results: list[dict[str, Any]] = field(default_factory=list)
-
-    def to_json(self) -> str:
-        return json.dumps({
-            "format": _FORMAT, "budget": self.budget, "seed": self.seed, "library": self.library,
-            "quantities": [[q.name, q.sign, q.weight] for q in self.quantities],
-            "rounds": self.rounds, "results": self.results,
-        }, indent=1)  # fmt: skip
-
-    @classmethod
-    def from_json(cls, text: str, path: Path) -> _State:
-        try:
-            data = json.loads(text)
-            if data["format"] != _FORMAT:
-                raise ValueError(f"{path} is of format {data['format']}, not {_FORMAT}")
-            quantities = tuple(
-                Quantity(str(n), float(s), float(w)) for n, s, w in data["quantities"]
-            )
-            return cls(quantities, data["budget"], int(data["seed"]), str(data["library"]),
-                       list(data["rounds"]), list(data["results"]))  # fmt: skip
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} is no campaign: {error}") from error
 
 
 class Campaign:
@@ -196,11 +103,11 @@ class Campaign:
         self._generator = generator
         self._library = self._read_library(library)
         digest = hash_smiles(self._library)
-        self._state = _State(self.quantities, budget, seed, digest)
+        self._state = CampaignState(self.quantities, budget, seed, digest)
         self._features = FeatureStore()
         self._models: tuple[int, list[QuantityModel | None]] | None = None
         if self.path is not None and self.path.exists():
-            held = _State.from_json(self.path.read_text("utf-8"), self.path)
+            held = CampaignState.from_json(self.path.read_text("utf-8"), self.path)
             if (held.quantities, held.seed, held.library) != (self.quantities, seed, digest):
                 raise ValueError(
                     f"{self.path} holds a campaign with another objective, seed or library: "
@@ -227,7 +134,7 @@ class Campaign:
         """
         source = Path(path)
         try:
-            held = _State.from_json(source.read_text("utf-8"), source)
+            held = CampaignState.from_json(source.read_text("utf-8"), source)
         except OSError as error:
             raise ValueError(f"Cannot read {source}: {error.strerror}.") from error
         return cls(
@@ -429,8 +336,8 @@ class Campaign:
             raise ValueError(f"n is the number of compounds, at least 1; got {n}")
         if not 0 <= explore <= 1:
             raise ValueError(f"explore is a share between 0 and 1; got {explore}")
-        if plates is not None and plates not in _PLATES:
-            raise ValueError(f"plates is one of {', '.join(map(str, _PLATES))} wells; got {plates}")
+        if plates is not None and plates not in PLATES:
+            raise ValueError(f"plates is one of {', '.join(map(str, PLATES))} wells; got {plates}")
         if max_cost is not None and cost is None:
             raise ValueError("max_cost needs cost=, what each compound costs")
         remarks: list[str] = []
@@ -445,8 +352,15 @@ class Campaign:
                 else "there is nothing to choose from: tell(table) some compounds first, or give a "
                 "library"
             )
-        prices = _prices(cost, candidates)
-        chosen = self._choose(candidates, n, diverse, explore, prices, max_cost) if n else []
+        prices = prices_of(cost, candidates)
+        chosen: list[tuple[int, str]] = []
+        if n:
+            rng = np.random.default_rng([self._state.seed, len(self._state.rounds), 47])
+            values = {
+                q.name: [value for value, _ in self._joined(q).values()] for q in self.quantities
+            }
+            choice = Choice(self.quantities, values, self._fitted(), self._features, rng)
+            chosen = choice.choose(candidates, n, diverse, explore, prices, max_cost)
         if len(chosen) < n:
             remarks.append(f"{len(chosen)} of {n} compounds could be chosen")
         rows = [{"smiles": candidates[i], "why": why} for i, why in chosen]
@@ -457,7 +371,7 @@ class Campaign:
         if prices is not None:
             table["cost"] = [float(prices[i]) for i, _ in chosen]
         if plates is not None:
-            table["plate"], table["well"] = _wells(len(table), plates)
+            table["plate"], table["well"] = wells_of(len(table), plates)
         self._state.rounds.append(json.loads(table.to_json(orient="records", double_precision=15)))
         self.remarks = tuple(remarks)
         self._keep()
@@ -529,6 +443,20 @@ class Campaign:
             self._models = (n, models)
         return self._models[1]
 
+    def _best(self, n: int) -> list[str]:
+        """The best compounds tested, by all quantities that they have."""
+        scores: dict[str, float] = {}
+        for quantity in self.quantities:
+            values = self._joined(quantity)
+            if not values:
+                continue
+            numbers = np.array([v for v, _ in values.values()])
+            size = float(max(numbers.std(), 1e-9))
+            for key, (value, _) in values.items():
+                gain = quantity.weight * quantity.sign * (value - numbers.mean()) / size
+                scores[key] = scores.get(key, 0.0) + gain
+        return sorted(scores, key=lambda key: (-scores[key], key))[:n]
+
     def _unavailable(self) -> set[str]:
         """Compounds with a value, those that failed twice, and those that are being tested."""
         tries: dict[str, int] = {}
@@ -579,153 +507,6 @@ class Campaign:
         passed = filter_molecules(kept, self._filters)["passed"]
         return [text for text, ok in zip(kept, passed) if ok]
 
-    def _best(self, n: int) -> list[str]:
-        """The best compounds tested, by all quantities that they have."""
-        scores: dict[str, float] = {}
-        for quantity in self.quantities:
-            values = self._joined(quantity)
-            if not values:
-                continue
-            numbers = np.array([v for v, _ in values.values()])
-            size = float(max(numbers.std(), 1e-9))
-            for key, (value, _) in values.items():
-                gain = quantity.weight * quantity.sign * (value - numbers.mean()) / size
-                scores[key] = scores.get(key, 0.0) + gain
-        return sorted(scores, key=lambda key: (-scores[key], key))[:n]
-
-    def _choose(
-        self,
-        candidates: list[str],
-        n: int,
-        diverse: bool,
-        explore: float,
-        prices: np.ndarray | None,
-        max_cost: float | None,
-    ) -> list[tuple[int, str]]:
-        models = self._fitted()
-        rng = np.random.default_rng([self._state.seed, len(self._state.rounds), 47])
-        taken: list[tuple[int, str]] = []
-        spent = 0.0
-
-        def take(order: Iterable[int], count: int, why: str) -> None:
-            nonlocal spent
-            have = {i for i, _ in taken}
-            for i in order:
-                if count <= 0 or len(taken) >= n:
-                    return
-                price = 0.0 if prices is None else float(prices[i])
-                if i in have or (max_cost is not None and spent + price > max_cost):
-                    continue
-                taken.append((int(i), why))
-                have.add(int(i))
-                spent += price
-                count -= 1
-
-        if all(model is None for model in models):
-            order = rng.permutation(len(candidates))
-            if diverse and n <= 1_000:
-                pool = order[:20_000]
-                prints = pack(fingerprints([candidates[i] for i in pool]))
-                spread = choose_maxmin(prints, np.arange(len(pool)), min(n, len(pool)))[0]
-                order = np.concatenate([pool[spread], order])
-            take(dict.fromkeys(order.tolist()), n, "as unlike the others as can be"
-                 if diverse else "at random: nothing is known yet")  # fmt: skip
-            return taken
-        features = self._features.of(candidates)
-        parts = self._weights(rng, models)
-        means = [None if m is None else Belief(m.mean(features)) for m in models]
-        pool = self._promising(means, parts, prices, max(_SCREENED, 20 * n))
-        few = features.rows(pool)
-        beliefs = [None if m is None else m.predict(few) for m in models]
-        n_explore = min(round(explore * n), n)
-
-        def gain(weights: np.ndarray, boldness: float) -> np.ndarray:
-            whole = np.full(len(candidates), -np.inf)
-            whole[pool] = self._gain(beliefs, weights, boldness)
-            return whole
-
-        for k, weights in enumerate(parts):
-            share = (n - n_explore) * (k + 1) // len(parts) - (n - n_explore) * k // len(parts)
-            why = "expected best" if k == 0 else "expected best, weighed otherwise"
-            best = self._order(candidates, gain(weights, 0.0), prices, diverse, n, taken)
-            take(best, share, why)
-        bold = self._order(candidates, gain(parts[0], 2.0), prices, diverse, n, taken)
-        take(bold, n - len(taken), "may be better than expected")
-        return taken
-
-    def _promising(
-        self,
-        means: Sequence[Belief | None],
-        parts: Sequence[np.ndarray],
-        prices: np.ndarray | None,
-        n: int,
-    ) -> np.ndarray:
-        """Positions of the candidates that are worth a closer look: the best of each weighing."""
-        kept: set[int] = set()
-        for weights in parts:
-            gain = self._gain(means, weights, 0.0)
-            if prices is not None:
-                gain = (gain - gain.min()) / prices
-            kept |= set(np.argsort(-gain, kind="stable")[:n].tolist())
-        return np.array(sorted(kept), dtype=int)
-
-    def _weights(
-        self, rng: np.random.Generator, models: Sequence[QuantityModel | None]
-    ) -> list[np.ndarray]:
-        """The user's weights, and with several quantities three others, drawn."""
-        given = np.array([0.0 if m is None else q.weight for q, m in zip(self.quantities, models)])
-        given = given / given.sum()
-        if np.sum(given > 0) < 2:
-            return [given]
-        drawn = [rng.dirichlet(np.ones(len(given))) * (given > 0) for _ in range(3)]
-        return [given, *(w / w.sum() for w in drawn)]
-
-    def _gain(
-        self, beliefs: Sequence[Belief | None], weights: np.ndarray, boldness: float
-    ) -> np.ndarray:
-        total = None
-        for quantity, belief, weight in zip(self.quantities, beliefs, weights):
-            if belief is None or not weight:
-                continue
-            numbers = np.array([v for v, _ in self._joined(quantity).values()])
-            size = float(max(numbers.std(), 1e-9))
-            bold = quantity.sign * (belief.mean - numbers.mean())
-            if boldness:
-                bold = bold + boldness * belief.deviation
-            part = weight * bold / size
-            total = part if total is None else total + part
-        assert total is not None
-        return total
-
-    def _order(
-        self,
-        candidates: Sequence[str],
-        gain: np.ndarray,
-        prices: np.ndarray | None,
-        diverse: bool,
-        n: int,
-        taken: Sequence[tuple[int, str]],
-    ) -> Iterable[int]:
-        if prices is not None:
-            # the gain over the least promising candidate, for each unit of cost
-            gain = (gain - gain[np.isfinite(gain)].min()) / prices
-        order = np.argsort(-gain, kind="stable")[: int(np.isfinite(gain).sum())]
-        if not diverse:
-            return order.tolist()
-        pool = order[: max(50 * n, 1_000)]
-        have = [i for i, _ in taken]
-        head = [*have, *(int(i) for i in pool if int(i) not in set(have))]
-        texts = [candidates[i] for i in head]
-        ranked = -np.arange(len(head), dtype=float)
-        result: dict[int, None] = {}
-        for limit in _DIVERSE:
-            wanted = min(len(have) + n, len(head))
-            for at in select_diverse(texts, ranked, wanted, max_similarity=limit):
-                result.setdefault(head[at])
-            if len(result) >= wanted:
-                break
-        return [*(i for i in result if i not in set(have)), *order.tolist()]
-
 
 def _as_values(values: Sequence[float], signs: Sequence[str]) -> Values:
     return Values("regression", np.array(values, dtype=float), tuple(signs), ("",) * len(values))
@@ -738,34 +519,3 @@ def _nothing_if_failed(value: Any) -> Any:
     if isinstance(value, str) and value.strip().casefold() in _FAILED:
         return None
     return value
-
-
-def _prices(
-    cost: Callable[[str], float] | Mapping[str, float] | None, candidates: Sequence[str]
-) -> np.ndarray | None:
-    if cost is None:
-        return None
-    if isinstance(cost, Mapping):
-        known = {parent(key): float(value) for key, value in cost.items()}
-        lacking = [text for text in candidates if text not in known]
-        if lacking:
-            raise ValueError(f"cost has no entry for {len(lacking)} candidates; {lacking[0]}")
-        prices = np.array([known[text] for text in candidates])
-    else:
-        prices = np.array([float(cost(text)) for text in candidates])
-    if not (np.isfinite(prices).all() and (prices > 0).all()):
-        at = int(np.argmin(np.where(np.isfinite(prices), prices, -np.inf)))
-        raise ValueError(f"a cost is a number above 0; {candidates[at]} costs {prices[at]}")
-    return prices
-
-
-def _wells(n: int, wells: int) -> tuple[list[int], list[str]]:
-    columns = _PLATES[wells][1]
-    plates, names = [], []
-    for i in range(n):
-        plate, place = divmod(i, wells)
-        row, column = divmod(place, columns)
-        letter = chr(65 + row) if row < 26 else "A" + chr(65 + row - 26)
-        plates.append(plate + 1)
-        names.append(f"{letter}{column + 1}")
-    return plates, names

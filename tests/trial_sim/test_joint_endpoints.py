@@ -9,7 +9,7 @@ import trial_sim as ts
 from trial_sim.auditing.compared.comparison import compare
 from trial_sim.auditing.fidelity.measures import endpoint_associations
 from trial_sim.outcomes.effects import contrast
-from trial_sim.outcomes.joint import Joint
+from trial_sim.outcomes.joint.record import Joint
 
 
 def patients(seed, n=400, composite=True, scale=1.0, fixed=False):

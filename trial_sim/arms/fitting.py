@@ -19,11 +19,12 @@ from trial_sim.data.column_checks import plain, type_name
 from trial_sim.data.endpoints import CompetingRisks, Endpoint, TimeToEvent
 from trial_sim.data.schema import Column, TrialSchema
 from trial_sim.data.trial import Trial, plain_trial
-from trial_sim.outcomes import joint, registry
+from trial_sim.outcomes import registry
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.data_cutoff import find_cutoff
 from trial_sim.outcomes.features import FeatureMap
-from trial_sim.outcomes.joint import Joint, joint_of
+from trial_sim.outcomes.joint.fitting import fit as fit_together
+from trial_sim.outcomes.joint.record import Joint, joint_of
 from trial_sim.outcomes.times import stratified
 
 __all__ = ["FittedTrial", "Settings", "fit", "load_fitted", "stream"]
@@ -171,7 +172,7 @@ def fit(
     outcome: Any
     selection: pd.DataFrame
     if isinstance(record, Joint):
-        outcome, selection = joint.fit(data, model, int(seed))
+        outcome, selection = fit_together(data, model, int(seed))
     elif stratify_by is not None:
         outcome, selection = stratified.fit(data, str(model), stratify_by), pd.DataFrame()
     else:

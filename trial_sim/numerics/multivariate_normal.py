@@ -1,4 +1,8 @@
-"""Deterministic normal probabilities in five and six dimensions, by the recursion of Plackett."""
+"""Deterministic normal probabilities in five and six dimensions, by the recursion of Plackett.
+
+One to four dimensions are compiled in ``numerics.normal_kernels``; any number of dimensions, for
+critical values of several comparisons, is ``sequential.multiplicity.normal_orthant``.
+"""
 
 from math import expm1, log1p
 

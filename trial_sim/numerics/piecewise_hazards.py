@@ -1,4 +1,9 @@
-"""Piecewise-constant hazards by arm: cumulative hazard, survival and inversion."""
+"""Piecewise-constant hazards by arm: cumulative hazard and inversion, for batches of trials.
+
+The last piece has no end. Hazards that end at a last knot, beyond which nothing is known, are those
+of fitted models (``outcomes.hazard_grid``); closed forms of a planned trial are in
+``sample_size.average_hazard``.
+"""
 
 from __future__ import annotations
 

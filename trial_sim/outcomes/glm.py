@@ -1,6 +1,7 @@
 """Generalised linear models with a ridge on chosen terms, and intercepts calibrated to a margin.
 
-statsmodels fits the same models without the ridge; they agree at ridge 0 (tested).
+statsmodels fits the same models without the ridge; they agree at ridge 0 (tested). The negative
+binomial that tests a trial is ``statistics.kernels.counts``.
 """
 
 from __future__ import annotations

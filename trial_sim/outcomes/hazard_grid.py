@@ -10,6 +10,9 @@ counts ``d`` and the person-time ``e`` follow
   *marginal* hazard back. So each arm's Kaplan-Meier curve and the unadjusted effect are kept
   whatever the covariate model does, and chance imbalance between the real arms is not mistaken for
   an effect.
+
+Nothing is known beyond the last knot, where times become infinite; hazards whose last piece has no
+end are in ``numerics.piecewise_hazards``.
 """
 
 from __future__ import annotations

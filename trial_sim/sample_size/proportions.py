@@ -23,6 +23,9 @@ def restricted_proportions(
 ) -> tuple[float, float]:
     """Maximum likelihood proportions under the null of Farrington & Manning (1990).
 
+    Of one design and for ratios too; the test of simulated trials,
+    ``statistics.kernels.farrington_manning_z``, solves the same cubic compiled.
+
     p1 treatment, p2 control; allocation treatment per control. The null is p1 - p2 = null_value
     ("difference") or p1 / p2 = null_value ("ratio").
     """

@@ -2,7 +2,9 @@
 
 `normal_orthant` is the one integral behind them: P(Z_1 <= b_1, ..., Z_m <= b_m) for a multivariate
 normal. Up to three dimensions and for the product structure of Dunnett's problem it is a
-one-dimensional integral to 1e-10 or better; else Genz's quasi-Monte-Carlo with a fixed seed.
+one-dimensional integral to 1e-10 or better; else Genz's quasi-Monte-Carlo with a fixed seed. The
+compiled probabilities of ``numerics.normal_kernels`` are for statistics of simulated trials, up to
+four of them and to 1e-7.
 """
 
 from __future__ import annotations

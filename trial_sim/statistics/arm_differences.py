@@ -30,6 +30,9 @@ def log_hazard_ratio(
 ) -> Contrast:
     """Cox log hazard ratio of one binary covariate, Efron's ties, by Newton's method.
 
+    From numbers at risk, which are counted once: ``statistics.kernels.cox`` takes any covariates
+    and goes through the patients at every step.
+
     Args:
         duration: (n,) times.
         event: (n,) boolean.
@@ -127,6 +130,8 @@ def log_odds_ratio(successes: np.ndarray, trials: np.ndarray, treated: np.ndarra
 
 def log_cumulative_odds_ratio(values: np.ndarray, treated: np.ndarray) -> Contrast:
     """Proportional-odds log odds ratio of a *higher* value, by Fisher scoring on the 2 x K counts.
+
+    ``outcomes.responses.ordinal`` fits the same model with covariates, and to several arms.
 
     Args:
         values: (n,) ordered scores, no NaN.

@@ -1,4 +1,8 @@
-"""Restricted maximum likelihood of a Gaussian linear model with correlated repeated measures."""
+"""Restricted maximum likelihood of a Gaussian linear model with correlated repeated measures.
+
+One data set, any design and covariance structure, in NumPy. ``statistics.kernels.mmrm`` is compiled
+for simulated trials: unstructured, with every covariate by visit.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -2,7 +2,8 @@
 
 Every function takes weights of shape (B, n), so that one call gives B bootstrap curves. Weights
 of one give the usual estimates: Kaplan-Meier, Aalen-Johansen, mean cumulative function,
-distribution function, means by visit.
+distribution function, means by visit. Curves of one data set with their limits are
+``statistics.survival_curves`` and ``statistics.competing_risks``.
 """
 
 from __future__ import annotations

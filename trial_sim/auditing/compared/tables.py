@@ -4,6 +4,9 @@ A :class:`Schema` is learned once from the real table (and the levels of the oth
 any table with the same columns into a :class:`MixedTable`. The distance is Gower's: for a numeric
 column abs(difference)/range of the real column, capped at 1; for a category 0 or 1; missing against
 missing is 0 and missing against a value is 1; the mean over columns, optionally weighted.
+
+``data.schema.TrialSchema`` describes a checked trial for generators; here any table is read, such
+as one that another program made and that has levels which the trial does not know.
 """
 
 from __future__ import annotations

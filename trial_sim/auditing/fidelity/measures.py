@@ -13,7 +13,7 @@ from trial_sim.auditing.compared.paired_outcomes import Outcome, OutcomeCurve, c
 from trial_sim.auditing.fidelity import resemblance
 from trial_sim.covariates.encoding import encode
 from trial_sim.covariates.relations import broken, find_relations
-from trial_sim.outcomes.joint import within_arms
+from trial_sim.outcomes.joint.correlation import within_arms
 
 NOTHING = float("nan")
 SMALL_ARM, SMALL_SLACK = 60, 1.9  # the bootstrap band of a small arm is too narrow in its tails

@@ -76,7 +76,7 @@ def copies(tables: Exposure, rng: np.random.Generator) -> list[Measure]:
             f"{same.mean():.4f}; for other real records it is {base.mean():.4f}, and the excess "
             "should be 0.",
             control=0.0,
-        )
+        ),
     ]
     cross = gower(real, synthetic, schema.ranges)
     among = distances.without_self(gower(real, real, schema.ranges))

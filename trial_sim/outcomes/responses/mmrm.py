@@ -2,6 +2,10 @@
 
 Each visit has its own coefficients; the covariance over visits is unstructured, AR(1) or compound
 symmetric. Missing visits are allowed for under missing at random.
+
+A generator wants maximum likelihood with a ridge on the covariates; the test of a trial is by REML
+with degrees of freedom: ``statistics.mmrm_fit``, and ``statistics.kernels.mmrm`` for simulated
+trials.
 """
 
 from __future__ import annotations

@@ -42,6 +42,9 @@ def fit_proportional_odds(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """P(Y <= l) = expit(cut_l - x b), by maximum (penalised) likelihood.
 
+    For covariates: the arms alone need only counts (:func:`margins`, and for two arms with the
+    error of their difference ``statistics.arm_differences.log_cumulative_odds_ratio``).
+
     Args:
         codes: (n,) levels 0..L-1. x: (n, p). ridge: a number or (p,).
 

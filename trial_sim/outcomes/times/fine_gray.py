@@ -23,7 +23,10 @@ from trial_sim.outcomes.times.follow_up import FollowUp
 
 
 def censoring_survival(time: np.ndarray, cause: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Kaplan-Meier of the censoring time just before ``at`` (events come first at a tie)."""
+    """Kaplan-Meier of the censoring time just before ``at`` (events come first at a tie).
+
+    ``statistics.kaplan_meier`` has ties the other way round.
+    """
     times = np.unique(time[cause == 0])
     risk = np.array([(time >= t).sum() - ((time == t) & (cause > 0)).sum() for t in times])
     gone = np.array([((time == t) & (cause == 0)).sum() for t in times])

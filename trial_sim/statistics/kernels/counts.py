@@ -1,4 +1,8 @@
-"""Compiled kernels for counts and recurrent events: negative binomial, two-group LWYY."""
+"""Compiled kernels for counts and recurrent events: negative binomial, two-group LWYY.
+
+The negative binomial here is fitted with its dispersion, for a test; ``outcomes.glm`` fits the
+coefficients with a ridge and then the dispersion, for a generator.
+"""
 
 import math
 

@@ -1,7 +1,7 @@
 """Compiled Cox regression for simulated trials: at most three covariates and no tied events.
 
-The same Newton search as `kernels_cox`, with every sum in a register: several times as fast. Where
-two events of a stratum are tied it says so, and the caller falls back on `kernels_cox`.
+The same Newton search as ``kernels.cox``, with every sum in a register: several times as fast.
+Where two events of a stratum are tied it says so, and the caller falls back on ``kernels.cox``.
 """
 
 import math

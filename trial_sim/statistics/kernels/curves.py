@@ -2,7 +2,8 @@
 
 Data of one trial are in ascending order of duration; group is 0 or 1. Variances are Greenwood's.
 Beyond the last follow-up of an arm its curve is carried forward; `reach_sorted` says until when
-both curves are known.
+both curves are known. One number of each arm, for simulated trials: whole curves with limits are
+``statistics.survival_curves``, curves under many case weights ``auditing.compared.curves``.
 """
 
 import numpy as np
