@@ -31,6 +31,7 @@ from trial_sim.adaptive.posteriors import (
     thompson_shares,
 )
 from trial_sim.adaptive.sequential_graph import nominal_levels
+from trial_sim.sequential.boundaries import exit_probabilities
 from trial_sim.sequential.multiplicity import equicoordinate_critical_value, normal_orthant
 from trial_sim.sequential.plain_bounds import Bounds
 
@@ -559,6 +560,65 @@ def condpower_east(want: dict) -> Found:
     return row("power", ours, want["conditional_power"], 1e-3)
 
 
+def gs_design(entry: dict, n: int) -> Found:
+    """gsDesign's defaults: HSD(-4), one-sided .025 (or both sides), power .9, equal spacing."""
+    given, want = entry["inputs"], entry["expected"]
+    k = given["k"]
+    gs = ts.group_sequential(
+        tuple((np.arange(k) + 1) / k), efficacy=("hwang_shih_decani", -4), power=0.9
+    )
+    t = np.asarray(gs.information_fractions)
+    if entry["id"] == "gspos":  # theta in units of a fixed trial of size 1
+        never = np.full(k, -np.inf)
+        chances = [
+            exit_probabilities(
+                t, gs.efficacy_bounds, never, theta * np.sqrt(gs.inflation_factor), 1
+            ).rejection.sum()
+            for theta in given["theta"]
+        ]
+        return row("chance", float(np.dot(chances, given["wgts"])), want["POS"], 1e-6)
+    size = given["n_fix"] * gs.inflation_factor * t
+    thetas = [given["theta"]]
+    if given["theta"] == "observed":  # printed is the sum over three: observed, none, planned
+        planned = (stats.norm.isf(0.025) + stats.norm.isf(0.1)) / np.sqrt(given["n_fix"])
+        thetas = [given["zi"] / np.sqrt(size[0]), 0.0, planned]
+    later = np.sqrt(np.diff(size))
+    ours = sum(crossing_after(gs, 1, given["zi"], theta * later) for theta in thetas)
+    return row("crossing", ours, next(iter(want.values())), 1e-6)
+
+
+def zone_of_gs_design(entry: dict, n: int) -> Found:
+    """A zone of conditional power with bounds at the look, the usual test of all patients."""
+    given, want = entry["inputs"], entry["expected"]
+    n = min(n, 4_000)
+    gs = ts.group_sequential((0.5, 1), efficacy=("hwang_shih_decani", -4), power=0.9)
+    planned = int(np.ceil(given["design"]["n_fix"] * gs.inflation_factor))
+    low, high = given["cpadj"]
+    rule = ts.Rule(
+        f"conditional_power >= {low} and conditional_power < {high}",
+        ts.Resize(n=int(given["maxinc"] * planned), target=1 - given["beta"]),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adaptive = ts.AdaptiveDesign(
+            ts.Design(
+                arms=TWO, n_patients=planned, accrual=ts.Accrual(rate=200),
+                looks=ts.EnrolmentLooks([planned // 2, planned]), test=("z_test", 1),
+                boundaries=gs,
+            ),
+            [
+                ts.Milestone("interim", ts.EnrolmentLooks([planned // 2]), rule),
+                ts.Milestone("final", ts.EnrolmentLooks([planned])),
+            ],
+            ts.ClosedTest("conventional"),
+        )  # fmt: skip
+    # theta of one sample is half the difference of two arms of half the size each
+    outcomes = ts.ContinuousResponse(2 * given["theta"])
+    result = ts.simulate(adaptive, outcomes, n, seed=15)
+    se = np.sqrt(want["power"] * (1 - want["power"]) / n)
+    return [("power", result.power, want["power"], 0.01 + 3 * se)]
+
+
 KINDS: list[tuple[tuple[str, ...], Callable[[dict, int], Found]]] = [
     (("mams_select_best", "mams_keep_all", "mams_epsilon"), selected),
     (("enrich_2stage",), enriched),
@@ -573,6 +633,8 @@ KINDS: list[tuple[tuple[str, ...], Callable[[dict, int], Found]]] = [
     (("in_hsd", "in_wt", "hp_k4", "gsd_tte"), planned_designs),
     (("graph_bonf", "graph_simes"), graphs),
     (("graph_group",), sequential_graphs),
+    (("gspos", "gscp"), gs_design),
+    (("ssr_power_east",), zone_of_gs_design),
     (("",), simple),
 ]  # fmt: skip
 
