@@ -114,7 +114,7 @@ def test_what_cannot_be_sized_blinded_is_said_in_one_sentence(make, sentence):
 
 def test_pooled_rates_of_counts_and_times_may_be_above_one():
     assert ts.Rule("pooled_rate > 1.2", ts.Pause(1)).blinded
-    with pytest.raises(ValueError, match="no rate of responses meets pooled_rate > 1"):
+    with pytest.raises(ValueError, match="pooled_rate is at most 1 here, and it asks for"):
         trial(0.2, 500, test="chi_square").replace(
             milestones=[
                 ts.Milestone("a", ts.EnrolmentLooks([9]), ts.Rule("pooled_rate > 1", ts.Pause(1))),

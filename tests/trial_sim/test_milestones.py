@@ -155,6 +155,53 @@ def test_conditions_can_hold_just_when_some_values_meet_them(condition):
             "arm 'a' is dropped and added",
         ),
         (lambda: ts.CalendarLooks([0]), "positive and increasing"),
+        (
+            lambda: ts.AdaptiveDesign(design(), interim(when=ts.EventLooks([130])), TEST),
+            "milestone 'final' at 120 events comes after milestone 'interim' at 130",
+        ),
+        (
+            lambda: ts.AdaptiveDesign(design(), interim(when=ts.CalendarLooks([0.01])), TEST),
+            "at month 0.01 comes before the first patient, expected in month 0.05",
+        ),
+        (
+            lambda: ts.AdaptiveDesign(
+                design(test="t_test", readout=6, looks=ts.CalendarLooks([2, 20])),
+                [
+                    ts.Milestone("a", ts.CalendarLooks([2])),
+                    ts.Milestone("b", ts.CalendarLooks([20])),
+                ],
+            ),
+            "milestone 'a' at month 2 comes before any response is known",
+        ),
+        (
+            lambda: ts.AdaptiveDesign(
+                design(),
+                [
+                    ts.Milestone("a", ts.EventLooks([60])),
+                    ts.Milestone("b", ts.EventLooks([120]), ts.Rule(Z > 1, ts.Resize(n=300))),
+                ],
+                TEST,
+            ),
+            "milestone 'b' is the last and ends the trial: its rule .* can never be done",
+        ),
+        (
+            lambda: ts.AdaptiveDesign(
+                design(), interim(), ts.ClosedTest(intersection="simes"), [ts.Arm("b", opens=60)]
+            ),
+            "the later arm 'b' opens at month 60, after enrolment ended",
+        ),
+        (
+            lambda: ts.AdaptiveDesign(design(), interim(ts.Rule("rank > 1", "DropArm")), TEST),
+            "the rule can never fire: rank is at most 1 here",
+        ),
+        (
+            lambda: ts.AdaptiveDesign(design(), interim(ts.Rule("n > 500", ts.Pause(1))), TEST),
+            "the rule can never fire: n is at most 200 here",
+        ),
+        (
+            lambda: interim(ts.Rule(Z >= 1, ts.Stop()), ts.Rule(Z <= 2, ts.Stop("futility"))),
+            "z >= 1 and z <= 2 hold at once",
+        ),
         (lambda: ts.Milestone("m", ts.EventLooks([1, 2])), "must be one look, its rule has 2"),
         (
             lambda: ts.AdaptiveDesign(design(), interim(ts.Rule(Z > 1, ts.Resize(n=150))), TEST),

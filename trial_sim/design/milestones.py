@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -137,12 +137,19 @@ class Milestone(Record):
                 f"milestone {self.name!r} must be one look, its rule has {self.when.n_looks}: "
                 "give each look a milestone"
             )
+        if isinstance(self.rules, str) or not isinstance(self.rules, Rule | Iterable):
+            raise TypeError(
+                f"milestone {self.name!r}: rules must be Rule(condition, action), one or a list, "
+                f"got {self.rules!r}"
+            )
         rules = (self.rules,) if isinstance(self.rules, Rule) else tuple(self.rules)
         for rule in rules:
             if not isinstance(rule, Rule):
                 raise TypeError(f"milestone {self.name!r}: rules must be Rule, got {rule!r}")
         for i, one in enumerate(rules):
             for other in rules[i + 1 :]:
+                if isinstance(one.action, Stop) and isinstance(other.action, Stop):
+                    _check_bounds(self.name, one, other)
                 if one.when == other.when and (why := _contradiction(one.action, other.action)):
                     raise ValueError(
                         f"milestone {self.name!r}: two rules if {one.when.in_words} contradict: "
@@ -150,7 +157,8 @@ class Milestone(Record):
                     )
         object.__setattr__(self, "rules", rules)
         if self.arms is not None:
-            object.__setattr__(self, "arms", tuple(self.arms))
+            arms = (self.arms,) if isinstance(self.arms, str) else tuple(self.arms)
+            object.__setattr__(self, "arms", arms)
 
 
 def _with_bounds(given: Any) -> Any:
@@ -174,6 +182,21 @@ def _of_type(kind: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(_of_type(kind, one) for one in value)
     return value
+
+
+def _check_bounds(milestone: str, one: Rule, other: Rule) -> None:
+    """That no value of a quantity stops for efficacy and for futility at once."""
+    plain = isinstance(one.when, Comparison) and isinstance(other.when, Comparison)
+    if not plain or one.action == other.action or one.when == other.when:
+        return
+    if one.when.quantity != other.when.quantity:
+        return
+    if (one.when & other.when).can_hold():
+        raise ValueError(
+            f"milestone {milestone!r}: two rules contradict: {one.when.in_words} and "
+            f"{other.when.in_words} hold at once, and one stops for efficacy, the other for "
+            "futility"
+        )
 
 
 def _contradiction(one: Action, other: Action) -> str:
@@ -294,7 +317,10 @@ class AdaptiveDesign(Record):
     def __post_init__(self) -> None:
         if not isinstance(self.design, Design):
             raise TypeError(f"design must be a Design, got {self.design!r}")
-        milestones = tuple(self.milestones)
+        given = self.milestones
+        if not isinstance(given, Milestone) and not isinstance(given, Iterable):
+            raise TypeError(f"milestones must be a list of Milestone, got {given!r}")
+        milestones = (given,) if isinstance(given, Milestone) else tuple(given)
         if not milestones or not all(isinstance(one, Milestone) for one in milestones):
             raise ValueError("milestones must be one Milestone or more, the last ends the trial")
         names = [one.name for one in milestones]
@@ -323,6 +349,7 @@ class AdaptiveDesign(Record):
             self.design_of(name)
         for milestone in milestones:
             self._check(milestone)
+        self._check_order()
         self._check_error()
 
     def members(self, population: str) -> dict[str, tuple[int, ...]]:
@@ -405,15 +432,7 @@ class AdaptiveDesign(Record):
         for rule in milestone.rules:
             action = rule.action
             for one in rule.when.comparisons():
-                if (
-                    one.quantity == Quantity("pooled_rate")
-                    and "binary" in TESTS[self.design.test_name].kinds
-                    and not (one & Comparison(one.quantity, "<=", 1.0)).can_hold()
-                ):
-                    raise ValueError(
-                        f"{where}: the rule can never fire: no rate of responses meets "
-                        f"{one.in_words}"
-                    )
+                self._check_possible(where, one)
                 for asked in one.quantity.quantities:
                     having = _HAVE.get(asked.name)
                     kinds = TESTS[self.design.test_name].kinds
@@ -479,6 +498,72 @@ class AdaptiveDesign(Record):
                         f"{where}: Resize to {action.events:g} events can never be reached with "
                         f"{self.most_patients} patients"
                     )
+
+    def _check_order(self) -> None:
+        """That milestones can come, in their order, and the rules of each can be done."""
+        for one, other in itertools.pairwise(self.milestones):
+            alike = type(one.when) is type(other.when) and type(one.when) in _COUNTED
+            same = (one.arms, one.population, one.endpoint) == (
+                other.arms, other.population, other.endpoint
+            )  # fmt: skip
+            if not alike or not same:
+                continue
+            name = _COUNTED[type(one.when)]
+            first, second = (getattr(m.when, name)[0] for m in (one, other))
+            later = getattr(other.when, "follow_up", 0) > getattr(one.when, "follow_up", 0)
+            if second < first or (second == first and not later):
+                raise ValueError(
+                    f"milestone {other.name!r} at {second:g} {name} comes after milestone "
+                    f"{one.name!r} at {first:g}: milestones must be in order"
+                )
+        known = (
+            0.0 if "time_to_event" in TESTS[self.design.test_name].kinds else self.design.readout
+        )
+        for milestone in self.milestones:
+            when = milestone.when
+            if not isinstance(when, CalendarLooks):
+                continue
+            start = float(self.design.accrual.expected_time(1.0))
+            if when.months[0] <= start:
+                raise ValueError(
+                    f"milestone {milestone.name!r} at month {when.months[0]:g} comes before the "
+                    f"first patient, expected in month {start:.3g}"
+                )
+            if when.months[0] <= start + known:
+                raise ValueError(
+                    f"milestone {milestone.name!r} at month {when.months[0]:g} comes before any "
+                    f"response is known: the first patient comes in month {start:.3g}, and "
+                    f"responses are known {known:g} months later"
+                )
+        last = self.milestones[-1]
+        for rule in last.rules:
+            if not isinstance(rule.action, Stop):
+                raise ValueError(
+                    f"milestone {last.name!r} is the last and ends the trial: its rule "
+                    f"{rule.action.in_words} can never be done"
+                )
+        end = float(self.design.accrual.expected_time(float(self.most_patients)))
+        for arm in self.later_arms:
+            if arm.name not in self.added_arms and arm.opens >= end:
+                raise ValueError(
+                    f"the later arm {arm.name!r} opens at month {arm.opens:g}, after enrolment "
+                    f"ended: all {self.most_patients} patients have come about month {end:.3g}"
+                )
+
+    def _check_possible(self, where: str, one: Comparison) -> None:
+        """That a comparison can hold in a trial of this size, arms and kind."""
+        limits = {"n": float(self.most_patients), "rank": float(len(self.arms) - 1)}
+        if "binary" in TESTS[self.design.test_name].kinds:
+            limits["pooled_rate"] = 1.0
+        asked = one.quantity
+        if not isinstance(asked, Quantity) or asked.endpoint is not None:
+            return
+        most = limits.get(asked.name)
+        if most is not None and not (one & Comparison(asked, "<=", most)).can_hold():
+            raise ValueError(
+                f"{where}: the rule can never fire: {asked.name} is at most {most:g} here, and it "
+                f"asks for {one.in_words}"
+            )
 
     def _check_blinded(self, where: str, action: Resize) -> None:
         if len(self.arms) != 2:

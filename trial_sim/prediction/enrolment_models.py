@@ -21,9 +21,10 @@ from scipy.special import gammaln, logsumexp
 from trial_sim.base.arguments import nearest
 from trial_sim.design.accrual import Accrual
 
-# Prior chance of each shape in an average, before the data speak.
+# Prior chance of each shape in an average, before the data speak: as likely as not, the rate has
+# changed in a way that the plan does not say.
 WEIGHTS = {
-    "constant": 0.35, "plan": 0.3, "ramp": 0.15, "decay": 0.08, "step": 0.12, "sites": 0.25,
+    "constant": 0.25, "plan": 0.25, "ramp": 0.15, "decay": 0.1, "step": 0.25, "sites": 0.25,
 }  # fmt: skip
 AVERAGE, CLOSED = "average", "closed"
 SHAPES = tuple(WEIGHTS)

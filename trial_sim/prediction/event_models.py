@@ -18,7 +18,14 @@ from scipy.special import logsumexp
 
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import as_breakpoints, as_floats
-from trial_sim.prediction.hazard_families import FAMILIES, WEIGHTS, Family, family
+from trial_sim.prediction.hazard_families import (
+    FAMILIES,
+    SHAPE_SD,
+    STEADY_SD,
+    WEIGHTS,
+    Family,
+    family,
+)
 from trial_sim.prediction.posterior import Posterior, sample_posterior
 
 AVERAGE = "average"
@@ -184,6 +191,7 @@ def fit_hazards(
     relative: np.ndarray | None = None,
     planned: float | None = None,
     compare: Sequence[str] = FAMILIES,
+    steady: bool = False,
 ) -> FittedHazards:
     """Fit hazards to months at risk, by family and group.
 
@@ -194,6 +202,8 @@ def fit_hazards(
         relative: (n,) known hazard of each over that of the group; None for 1.
         planned: rate a month that the prior is centred at; the crude rate if None or 0.
         compare: families whose evidence is found beside, to tell a misfit.
+        steady: whether the hazard has little to do with the time on study, as that of drop-out:
+            a few events are then not taken for a trend that empties the trial, or ends drop-out.
 
     Raises:
         ValueError, TypeError: for an unknown model or unusable breakpoints.
@@ -218,7 +228,8 @@ def fit_hazards(
         if name == "spline" and not bent:
             continue
         crude = min(max(rate * month, 1e-12), 50.0)
-        families[name] = family(name, crude, cuts / month, knots / month)
+        shape_sd = STEADY_SD if steady else SHAPE_SD
+        families[name] = family(name, crude, cuts / month, knots / month, shape_sd)
     if not set(families) & set(wanted):  # too few events for what was named
         families["exponential"] = family("exponential", min(max(rate * month, 1e-12), 50.0))
         wanted = ("exponential",)
@@ -230,7 +241,8 @@ def fit_hazards(
         found = [sample_posterior(_density(one, s), one.mean, _PROPOSALS, random) for s in samples]
         posteriors[name] = found
         evidence[name] = float(sum(post.log_evidence for post in found))
-    scores = {n: np.log(WEIGHTS[n]) + evidence[n] for n in families if n in wanted}
+    chances = dict.fromkeys(WEIGHTS, 1.0) if steady else WEIGHTS
+    scores = {n: np.log(chances[n]) + evidence[n] for n in families if n in wanted}
     total = float(logsumexp(list(scores.values())))
     weights = {n: float(np.exp(scores[n] - total)) if n in scores else 0.0 for n in families}
     counts = np.array([int(event[m].sum()) for m in masks])

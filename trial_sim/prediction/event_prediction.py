@@ -107,7 +107,7 @@ def fit_dropout(trial: OngoingTrial, design: Design, random: np.random.Generator
     _, planned = design.dropout.hazards(design.arm_names)
     return fit_hazards(
         trial.time, trial.dropout, np.zeros(len(trial.time), int), ("all",), random,
-        DROPOUT_MODELS, planned=float(planned.mean()), compare=(),
+        DROPOUT_MODELS, planned=float(planned.mean()), compare=(), steady=True,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ WEIGHTS = {
 }
 FAMILIES = tuple(WEIGHTS)
 SHAPE_SD = 0.5  # of the log of a Weibull shape: .6 and 1.65 lie one standard deviation from 1
+STEADY_SD = 0.25  # the same of drop-out, which has little to do with the time on study
 _LEVEL_SD = 1.5  # of the log of a rate around the crude one
 _STEP_SD = 0.4  # of the log hazard from one piece to the next
 
@@ -57,18 +58,25 @@ class Family:
         return np.asarray(-0.5 * (z * z).sum(axis=1) - constant)
 
 
-def family(name: str, crude: float, breakpoints: Any = (), knots: Any = ()) -> Family:
+def family(
+    name: str,
+    crude: float,
+    breakpoints: Any = (),
+    knots: Any = (),
+    shape_sd: float = SHAPE_SD,
+) -> Family:
     """A family around a crude cumulative hazard at u = 1.
 
     Args:
         name: one of :data:`FAMILIES`. breakpoints: shares u, of a piecewise exponential.
         knots: three shares u, of a spline: its log cumulative hazard bends between them.
+        shape_sd: of the log of a Weibull shape around 0.
     """
     level = float(np.log(crude))
     if name == "exponential":
         return Family(name, np.array([level]), np.array([_LEVEL_SD]), _exponential, ("log rate",))
     if name == "weibull":
-        mean, sd = np.array([level, 0.0]), np.array([_LEVEL_SD, SHAPE_SD])
+        mean, sd = np.array([level, 0.0]), np.array([_LEVEL_SD, shape_sd])
         return Family(name, mean, sd, _weibull, ("log hazard", "log shape"))
     if name == "log_logistic":
         mean, sd = np.array([np.log(np.expm1(crude)), 0.15]), np.array([_LEVEL_SD, SHAPE_SD])

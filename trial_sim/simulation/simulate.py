@@ -112,6 +112,8 @@ def simulate(
     if decide is None:
         design = as_run(design)
     if decide is not None:
+        if not callable(decide):
+            raise TypeError(f"decide must be a function of the state of all trials, got {decide!r}")
         check_decide(design)
     check_inputs(design, outcomes)
     for name, value, least in (

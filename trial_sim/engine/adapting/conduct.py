@@ -305,7 +305,7 @@ class Course:
                 self.fired[:, rule_at, : done.shape[1]] = done
             rule_at, value_at = rule_at + 1, value_at + len(asked)
         if self.decide is not None:
-            for mask, action in self.decide(state) or ():
+            for mask, action in _decided(self.decide, state):
                 hits = np.asarray(mask)
                 if hits.dtype != bool or hits.shape not in ((n,), (n, self.n_tests)):
                     raise ValueError(
@@ -668,6 +668,22 @@ class Course:
             return
         patients.update(rows, before, arrival)
         self.batch = patients.batch(self.batch, rows)
+
+
+def _decided(decide: Decide, state: State) -> list[tuple[Any, Action]]:
+    """What a user's function asks for, as pairs.
+
+    Raises:
+        TypeError: if it gives anything else.
+    """
+    made = list(decide(state) or ())
+    for pair in made:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], Action)):
+            raise TypeError(
+                "decide must return pairs of a mask over the trials and an action such as "
+                f"DropArm(), got {pair!r}"
+            )
+    return made
 
 
 class _Plan:
