@@ -111,6 +111,7 @@ def joint_of(table: pd.DataFrame, records: Mapping[str, Endpoint]) -> Endpoint:
 
 
 def numbers(table: pd.DataFrame, record: TimeToEvent) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,) of an endpoint, and whether the event was seen (n,)."""
     time, event = (table[c].to_numpy(dtype=float) for c in record.columns)
     return time, event > 0
 
