@@ -163,7 +163,7 @@ def flat_of(smiles: str) -> str:
 
 
 def n_open_stereo(mol: Chem.Mol) -> int:
-    """How many stereocentres and double bonds of a molecule have no stated hand or geometry."""
+    """How many stereocentres and double bonds of a molecule are left unspecified."""
     open_ones = Chem.StereoSpecified.Unspecified
     return sum(i.specified == open_ones for i in Chem.FindPotentialStereo(Chem.Mol(mol)))
 

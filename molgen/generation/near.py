@@ -152,8 +152,8 @@ def near_table(
 
 
 def _open_centres(lead: Lead, analogues: Sequence[Analogue]) -> list[str]:
-    """In words, how many analogues have a centre without a hand where the lead's has one, and how
-    many have centres that the lead has not."""
+    """In words, how many analogues have an unspecified centre where the lead's is specified, and
+    how many have centres that the lead has not."""
     lost = [any(lead.is_stereo(a) for c in analogue.changes for a in c.place - c.removed)
             for analogue in analogues]  # fmt: skip
     before = n_open_stereo(lead.mol)

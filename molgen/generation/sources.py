@@ -1,4 +1,4 @@
-"""Where parts for marks come from: a table of precedent, halves that have it, or the model.
+"""Parts for the marks of scaffolds: from a table of precedent, of two such parts, or the model.
 
 Each function gives parts for all marks at once, without end or until its source is used up.
 """

@@ -1,4 +1,4 @@
-"""What a search expects of molecules that it has not paid for: a surrogate kept up to date.
+"""A surrogate of the score, which ranks the molecules that a search has not scored yet.
 
 The surrogate (``molgen.qsar.gaussian_process``) is fitted anew each generation, to the best calls
 and a fixed random share of the others, so that most of its similarities are known from the

@@ -89,7 +89,7 @@ class PartialMolecules:
         return self.keys[layer].append(keys), self.values[layer].append(values)
 
     def take(self, rows: Tensor) -> None:
-        """The new rows are the old ones of these numbers."""
+        """Keep the rows named, in their order; a row may be named several times."""
         for name in _BY_ROW:
             setattr(self, name, getattr(self, name)[rows])
         for held in (self.key, self.hidden, *self.keys, *self.values):
@@ -110,7 +110,7 @@ class PartialMolecules:
 
 
 def alike(at: Tensor, chosen: Tensor, n_choices: int, alone: bool) -> tuple[Tensor, ...]:
-    """Molecules that stood at one row and chose the same go on as one.
+    """Let molecules that shared a row and made the same choice share a row again.
 
     Returns the row that each new row comes from, what was chosen there, and the new row of each
     molecule. ``alone``: each molecule has a row of its own, so that nothing changes.

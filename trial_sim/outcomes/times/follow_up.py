@@ -240,7 +240,7 @@ class FollowUp:
 
 
 def later_than(times: np.ndarray, start: np.ndarray | None) -> np.ndarray:
-    """``times`` (n,), after the delayed entries (n,) by a hair where rounding made them equal."""
+    """``times`` (n,), moved just past the delayed entries (n,) where rounding made them equal."""
     return times if start is None else np.maximum(times, start + 1e-9 * float(times.max()))
 
 
