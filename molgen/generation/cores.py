@@ -154,7 +154,7 @@ def _core_and_parts(
             f"{name!r} has {len(parts)} substituents in {smiles}; at most {MOST_MARKS} can be "
             "placed on a new core; take some of them into the core"
         )
-    # The marks of the old core are in the order of the bonds that were cut; so shall the parts be.
+    # The marks of the old core are in the order of the bonds that were cut, and so must the parts.
     kept = set(matched)
     outer = [
         b if a in kept else a

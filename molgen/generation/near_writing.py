@@ -98,7 +98,7 @@ def _written_parts(
 ) -> list[tuple[str, int]]:
     """Different branches (SMILES with ``*``, heavy atoms) that the model hangs on ``anchor``."""
     around = _neighbourhood(tree, place, anchor, without)
-    uniforms = model.uniforms(_DRAWS, rng)  # drawn even where nothing is written: streams agree
+    uniforms = model.uniforms(_DRAWS, rng)  # drawn always: later numbers stay the same
     try:
         part = cut_scaffold(flat, around, "the part around the cut").mol
         scaffold = make_scaffold(_marked(part, around.index(anchor)), "the part around the cut")

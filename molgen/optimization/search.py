@@ -224,7 +224,7 @@ class _Search:
             f"mean similarity among them {self._closeness(used):.2f}; restarted from the library"
         )
         logger.info(self.outcome.events[-1])
-        # Every second restart opens all that was found, so that the islands can cross.
+        # Every second restart has all calls as parents, so that finds of restarts are crossed.
         self.since = used if len(self.outcome.restarts) % 2 else 0
         self.progress_at, self.progress_value = used, -np.inf
         return True

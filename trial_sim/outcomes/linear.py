@@ -14,7 +14,7 @@ import numpy as np
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.features import FeatureMap
 
-ALIKE = 1e-9  # of the largest variance: principal axes no further apart have no direction
+ALIKE = 1e-9  # of the largest variance: axes whose variances differ by less have no sure direction
 RIDGE = 1.0  # of standardised features: a normal prior with standard deviation 1
 
 
