@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from molgen.generation.partial_structures import parse_scaffold
-from molgen.generation.prefixes import prepare_prefix
+from molgen.generation.scaffolds.partial_structures import parse_scaffold
+from molgen.generation.scaffolds.prefixes import prepare_prefix
 from molgen.motifs.vocabulary import Vocabulary
 from molgen.motifs.vocabulary_growth import extend
 from molgen.sampling.decoding import Writer

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from molgen.base.random_streams import seeded
-from molgen.generation.partial_structures import Scaffold
-from molgen.generation.prefixes import groups_of, prepare_prefix
+from molgen.generation.scaffolds.partial_structures import Scaffold
+from molgen.generation.scaffolds.prefixes import groups_of, prepare_prefix
 from molgen.motifs.trees import MotifTree
 from molgen.precedent.composing import composed
 from molgen.precedent.proposals import (
