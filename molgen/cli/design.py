@@ -22,6 +22,7 @@ from molgen.cli.common import (
 )
 from molgen.cli.generate import Count, Model, Seed, Temperature, load_generator, write_molecules
 from molgen.cli.many_starts import read_starts, write_from_each
+from molgen.model.checkpoints import DEFAULT_MODEL
 from molgen.precedent.building import build_precedent
 from molgen.report.analogues import draw_pairs, draw_path
 from molgen.sampling.molecules import Molecules
@@ -60,7 +61,7 @@ def near(
         str, typer.Option(help="An analogue fails none of these that the molecule passes; or none.")
     ] = "default",
     temperature: Temperature = 1.0,
-    model: Model = "moses",
+    model: Model = DEFAULT_MODEL,
     seed: Seed = 0,
     column: Column = None,
     format: Format = None,
@@ -118,7 +119,7 @@ def interpolate(
     start: Annotated[str, typer.Argument(help="SMILES of one end.")],
     end: Annotated[str, typer.Argument(help="SMILES of the other end.")],
     steps: Annotated[int, typer.Option("--steps", "-n", help="Molecules, both ends included.")] = 8,
-    model: Model = "moses",
+    model: Model = DEFAULT_MODEL,
     seed: Seed = 0,
     output: Output = None,
     picture: Picture = None,
@@ -148,7 +149,7 @@ def scaffold(
     ],
     n: Count = 100,
     temperature: Temperature = 1.0,
-    model: Model = "moses",
+    model: Model = DEFAULT_MODEL,
     seed: Seed = 0,
     atoms: Annotated[
         list[str] | None,
@@ -265,7 +266,7 @@ def where(
     keep_scaffold: Annotated[
         str | None, typer.Option("--scaffold", help="A scaffold that must be kept, too.")
     ] = None,
-    model: Model = "moses",
+    model: Model = DEFAULT_MODEL,
     seed: Seed = 0,
     output: Output = None,
 ) -> None:
@@ -311,7 +312,7 @@ def link(
     fragment_a: Annotated[str, typer.Argument(help="SMILES with one mark, [*:1].")],
     fragment_b: Annotated[str, typer.Argument(help="SMILES with one mark, [*:1].")],
     n: Count = 20,
-    model: Model = "moses",
+    model: Model = DEFAULT_MODEL,
     seed: Seed = 0,
     length: Annotated[
         str | None, typer.Option(help="Bonds from fragment to fragment: 5, 4:6; 1 is direct.")
@@ -348,7 +349,7 @@ def replace_core(
     smiles: Annotated[str, typer.Argument(help="The molecule.")],
     core: Annotated[str, typer.Argument(help="Its core, as SMARTS or SMILES.")],
     n: Count = 20,
-    model: Model = "moses",
+    model: Model = DEFAULT_MODEL,
     seed: Seed = 0,
     atoms: Annotated[str | None, typer.Option(help="Heavy atoms of the new core: 6, 5:10.")] = None,
     ring: Annotated[

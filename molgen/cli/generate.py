@@ -19,6 +19,7 @@ from molgen.cli.common import (
     Rejects,
     check_folder,
     check_place,
+    hash_input,
     not_molecules,
     plain_errors,
     read_input,
@@ -27,7 +28,8 @@ from molgen.cli.common import (
     write_out,
     write_rejects,
 )
-from molgen.provenance import record, save_table
+from molgen.model.checkpoints import DEFAULT_MODEL
+from molgen.provenance import record, save_table, write_beside
 from molgen.sampling.molecules import Molecules
 from molgen.training.config import usual_config
 
@@ -88,7 +90,7 @@ def write_molecules(
 @app.command()
 def sample(
     n: Count = 1000,
-    model: Model = "moses",
+    model: Model = DEFAULT_MODEL,
     seed: Seed = 0,
     temperature: Temperature = 1.0,
     balance: Annotated[
@@ -155,7 +157,7 @@ def encode(
     ],
     column: Column = None,
     format: Format = None,
-    model: Model = "moses",
+    model: Model = DEFAULT_MODEL,
     rejects: Rejects = None,
 ) -> None:
     """Latents of molecules: columns z0, z1, ... beside the input's own (.parquet), or arrays.
@@ -183,6 +185,7 @@ def encode(
         ]
         write_rejects(rejects, read, refused)
         _write_latents(output, read, refused, z)
+        write_beside(output, record("encode", {"model": model}, data_sha256=hash_input(read)))
         tell(f"{int(whole.sum()):,} latents written to {output}")
 
 
@@ -215,7 +218,7 @@ def _write_latents(output: Path, read: MoleculeFile, refused: list[dict[str, Any
 def decode(
     source: Annotated[Path, typer.Argument(help="An .npz file with z, or .parquet with z0, ...")],
     temperature: Temperature = 0.0,
-    model: Model = "moses",
+    model: Model = DEFAULT_MODEL,
     seed: Seed = 0,
     output: Output = None,
 ) -> None:

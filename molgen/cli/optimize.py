@@ -21,7 +21,9 @@ from molgen.cli.common import (
     write_table,
 )
 from molgen.cli.objectives import Goals, read_objective
+from molgen.model.checkpoints import DEFAULT_MODEL
 from molgen.optimization.curve_plot import plot_search
+from molgen.provenance import record, write_beside
 from molgen.report.page import report as write_report
 
 
@@ -34,7 +36,7 @@ def optimize(
     calls: Annotated[
         int, typer.Option("--calls", "-n", help="Molecules that are scored.")
     ] = 10_000,
-    model: Annotated[str, typer.Option("--model", "-m", help="Model, or 'none'.")] = "moses",
+    model: Annotated[str, typer.Option("--model", "-m", help="Model, or 'none'.")] = DEFAULT_MODEL,
     start: Annotated[Path | None, typer.Option(help="Molecules to start from.")] = None,
     filters: Annotated[
         str, typer.Option(help="Hard filters; auto: the objective's, or 'default'. Or 'none'.")
@@ -109,12 +111,15 @@ def optimize(
         for event in table.attrs["events"]:
             tell(f"Note: {event}")
         arguments = {"objective": wanted.to_dict(), "model": model, "n_calls": calls}
-        write_table(table, output, "optimize", arguments, "")
+        write_table(table, output, "optimize", arguments, "", seed)
         if curve is not None:
             plot_search(table, curve)
+            write_beside(curve, record("optimize", arguments, seed=seed))
             tell(f"Curve in {curve}")
         if report is not None:
-            write_report(table, report, title=f"Search: {wanted.name}")
+            made = record("optimize", arguments, seed=seed)
+            write_report(table, report, title=f"Search: {wanted.name}", provenance=made)
+            write_beside(report, made)
             tell(f"Report in {report}")
         if table.attrs["reason"] in ("failures", "interrupted"):
             raise typer.Exit(1)

@@ -19,7 +19,7 @@ from molgen.chem.refusals import Refusal
 from molgen.generation.leads import near, paths
 from molgen.generation.scaffolds import cores, growing
 from molgen.generation.windows import sample_where
-from molgen.model.checkpoints import find_model
+from molgen.model.checkpoints import DEFAULT_MODEL, find_model
 from molgen.model.config import BLOCK
 from molgen.motifs.stereo import flat_of, flat_smiles
 from molgen.precedent.files import NAME, PrecedentTable, load_precedent, shipped_precedent
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 _MAX_ROUNDS = 50
 
 
-def load_model(name: str | os.PathLike = "moses") -> Generator:
+def load_model(name: str | os.PathLike = DEFAULT_MODEL) -> Generator:
     """A trained generator: a shipped model by name, or a folder that ``molgen.train`` wrote.
 
     Raises FileNotFoundError if there is none, ValueError if its files are damaged or foreign.

@@ -31,6 +31,7 @@ from molgen.chem.properties import sa_score
 from molgen.files.datasets import load_dataset
 from molgen.filters.filter_sets import as_filter_set, filter_molecules
 from molgen.generation.generator import load_model
+from molgen.model.checkpoints import DEFAULT_MODEL
 from molgen.optimization.oracle import Call, Oracle
 from molgen.optimization.proposers import Proposer, default_proposers
 from molgen.optimization.search import SearchSettings, search
@@ -53,7 +54,7 @@ MOVE_SHARE = 0.25
 def optimize(
     objective: Any,
     *,
-    model: Generator | str | None = "moses",
+    model: Generator | str | None = DEFAULT_MODEL,
     n_calls: int = 10_000,
     seed: int = 0,
     start: str | Iterable[str] = (),
