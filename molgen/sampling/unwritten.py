@@ -7,7 +7,6 @@ hands the sentence on to the record of its output.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rdkit import Chem
 
+from molgen.base.user_warnings import warn_user
 from molgen.chem.refusals import Refusal
 from molgen.motifs.tree_tables import TreeTable
 from molgen.motifs.trees import MotifError, decompose, motif
@@ -123,5 +123,5 @@ def tell(*notes: str) -> tuple[str, ...]:
     """Each note that is not empty as a warning; they come back for the record of the output."""
     said = tuple(note for note in notes if note)
     for note in said:
-        warnings.warn(note, stacklevel=3)
+        warn_user(note)
     return said
