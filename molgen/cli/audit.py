@@ -19,6 +19,7 @@ from molgen.cli.common import (
     show_progress,
     tell,
 )
+from molgen.provenance import record, write_beside
 from molgen.training.config import FINE_TUNING
 
 
@@ -82,10 +83,10 @@ def audit(
                 )
             except FileNotFoundError as error:
                 raise ValueError(str(error)) from error
-        if output is not None:
-            report.to_html(output)
-        if json is not None:
-            report.to_json(json)
+        for place, write in ((output, report.to_html), (json, report.to_json)):
+            if place is not None:
+                write(place)
+                write_beside(place, record("audit", {"model": model}, seed=seed))
         show(str(report))
     if not report.passed:
         raise typer.Exit(1)

@@ -310,11 +310,21 @@ def _write_funnel(steps: pd.DataFrame, path: Path) -> None:
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="A table that molgen wrote.")],
+    path: Annotated[Path, typer.Argument(help="A file that molgen wrote, or a log.")],
     rows: Annotated[int, typer.Option("--rows", "-n", help="Rows to compute again.")] = 100,
     seed: Annotated[int, typer.Option(help="Of the draw of rows.")] = 0,
+    again: Annotated[
+        bool | None,
+        typer.Option(
+            "--again/--no-again",
+            help="Run the command that wrote it again: always, or never; by default where rows "
+            "cannot be computed singly.",
+        ),
+    ] = None,
 ) -> None:
-    """Check a file against its provenance record, and compute some of its rows again.
+    """Check a file against its provenance record, and make it, or some of its rows, again.
+
+    Of a log of commands (--log) the chain of lines is checked.
 
     Exit code 1 when something does not agree.
 
@@ -323,7 +333,7 @@ def verify(
       molgen verify molecules.csv
     """
     with plain_errors():
-        outcome = verify_file(path, n_rows=rows, seed=seed)
+        outcome = verify_file(path, n_rows=rows, seed=seed, again=again)
         show(str(outcome))
     if not outcome.passed:
         raise typer.Exit(1)

@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
+from molgen.base.run_log import LogError, logged
 from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import MoleculeError, parse
+from molgen.cli.app import LOG_HELP
 from molgen.files.datasets import hash_smiles
 from molgen.files.molecule_files import read_molecules
+from molgen.files.provenance_records import running
 from molgen.files.tables import check_suffix
-from molgen.provenance import record, save_table
+from molgen.provenance import OUTPUT_WORDS, record, save_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +143,10 @@ def _as_json(level: str, message: str) -> str:
 
 
 def with_manners(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with ``--quiet``, ``--verbose`` and ``--log-json`` behind its own options."""
+    """The command with ``--quiet``, ``--verbose``, ``--log-json`` and ``--log`` behind its own.
+
+    A command with a ``--log`` of its own (of calls) takes ours before its name only.
+    """
     parameters = [
         p.replace(annotation=hint)
         for p, hint in zip(
@@ -153,6 +159,24 @@ def with_manners(command: Callable[..., None]) -> Callable[..., None]:
         words = [f"--{name.replace('_', '-')}", *([letter] if letter else [])]
         hint = Annotated[bool, typer.Option(*words, help=what)]
         parameters.append(inspect.Parameter(name, keyword, default=False, annotation=hint))
+
+    parameters.append(inspect.Parameter("context", keyword, annotation=typer.Context))
+    own_log = any(p.name == "log" for p in parameters)
+    if not own_log:
+        hint_of_log = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
+        parameters.append(inspect.Parameter("log", keyword, default=None, annotation=hint_of_log))
+
+    def recorded(*arguments: Any, context: typer.Context, **options: Any) -> None:
+        place = None if own_log else options.pop("log")
+        place = context.find_root().params.get("log") if place is None else place
+        _, _, name = context.command_path.partition(" ")
+        kept = {k: v for k, v in context.params.items() if k not in _MANNERS}
+        given = {k: v for k, v in kept.items() if own_log or k != "log"}
+        try:
+            with logged(place, "molgen", name, given), running(*_words(context)):
+                run(*arguments, **options)
+        except LogError as error:
+            _fail(error)
 
     def run(*arguments: Any, quiet: bool, verbose: bool, log_json: bool, **options: Any) -> None:
         global _QUIET, _JSON
@@ -172,10 +196,41 @@ def with_manners(command: Callable[..., None]) -> Callable[..., None]:
             logger.propagate = before[1]
             _QUIET, _JSON = False, False
 
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    return run
+    recorded.__name__, recorded.__doc__ = command.__name__, command.__doc__
+    recorded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    recorded.__annotations__ = {p.name: p.annotation for p in parameters}
+    return recorded
+
+
+#: Commands whose results are made again in another way, or not at all.
+_NOT_REPEATED = ("batch", "merge", "train", "train-private", "train-audited", "verify", "qualify")
+
+
+def _words(context: typer.Context) -> tuple[list[str], list[str]]:
+    """The words that give this command again, defaults left out, and the files among them."""
+    name = context.command_path.split()[1:]
+    if not name or name[0] in _NOT_REPEATED:
+        return [], []
+    options: list[str] = []
+    given: list[str] = []
+    files: list[str] = []
+    for parameter in context.command.params:
+        value = context.params.get(str(parameter.name))
+        if value is None or parameter.name in _MANNERS:
+            continue
+        if value == parameter.default and value != "-":
+            continue
+        values = [str(v) for v in (value if isinstance(value, list | tuple) else [value])]
+        if parameter.param_type_name == "argument":
+            given += values
+        elif isinstance(value, bool):
+            options.append((parameter.opts if value else parameter.secondary_opts)[0])
+            continue
+        else:
+            for text in values:
+                options += [parameter.opts[0], text]
+        files += [] if parameter.opts[0] in OUTPUT_WORDS else values
+    return [*name, *options, *(["--", *given] if given else [])], files
 
 
 def tell(message: object = "") -> None:
@@ -322,7 +377,12 @@ def write_rejects(path: Path | None, read: MoleculeFile, refused: list[dict[str,
 
 
 def write_table(
-    table: pd.DataFrame, output: Path | None, function: str, arguments: dict[str, Any], data: str
+    table: pd.DataFrame,
+    output: Path | None,
+    function: str,
+    arguments: dict[str, Any],
+    data: str,
+    seed: int | None = None,
 ) -> None:
     """The table to a file with its provenance, or as CSV to standard output."""
     if output is None or str(output) == "-":
@@ -331,7 +391,7 @@ def write_table(
     carried = table.attrs.get("carried")
     if carried:
         arguments = {**arguments, "carried": carried}
-    save_table(table, output, record(function, arguments, data_sha256=data))
+    save_table(table, output, record(function, arguments, data_sha256=data, seed=seed))
     tell(f"{len(table):,} rows written to {output}")
 
 

@@ -33,6 +33,7 @@ from molgen.cli.objectives import check_units, relation_column
 from molgen.files.delimited import find_column
 from molgen.optimization.campaign import Campaign
 from molgen.optimization.campaign_record import read_quantities
+from molgen.provenance import record, write_beside
 from molgen.qsar.assay_values import looks_like_a_number
 from molgen.report.sar_desk import sar as read_sar
 from molgen.scoring.docking import Docking, Receptor
@@ -136,6 +137,7 @@ def sar(
             )
         show(str(desk))
         desk.save(output)
+        write_beside(output / "page.html", record("sar", {}, data_sha256=hash_input(read)))
         tell(f"Tables and page.html are in {output}")
 
 
@@ -229,9 +231,10 @@ def suggest(
             tell(f"Note: {remark}")
         arguments = {"goal": [f"{q.sign:+g} {q.name}" for q in quantities], "n": n}
         arguments |= {"model": model, "explore": explore, "library": str(library)}
-        write_table(plate, output, "suggest", arguments, hash_input(read))
+        write_table(plate, output, "suggest", arguments, hash_input(read), seed)
         if report is not None:
             campaign.to_html(report)
+            write_beside(report, record("suggest", arguments, seed=seed))
             tell(f"Report in {report}")
 
 
@@ -288,9 +291,10 @@ def dock(
             )
         if sdf is not None:
             write_atomically(sdf, records.encode())
+            write_beside(sdf, record("dock", {"target": target}, seed=seed))
         arguments = {"target": target, "exhaustiveness": exhaustiveness, "seed": seed}
         table = with_columns(table, read)
-        write_table(table, output, "dock", arguments, hash_input(read))
+        write_table(table, output, "dock", arguments, hash_input(read), seed)
     if failed == len(table):
         raise typer.Exit(1)
 

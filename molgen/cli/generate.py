@@ -19,6 +19,7 @@ from molgen.cli.common import (
     Rejects,
     check_folder,
     check_place,
+    hash_input,
     not_molecules,
     plain_errors,
     read_input,
@@ -28,7 +29,7 @@ from molgen.cli.common import (
     write_rejects,
 )
 from molgen.model.checkpoints import DEFAULT_MODEL
-from molgen.provenance import record, save_table
+from molgen.provenance import record, save_table, write_beside
 from molgen.sampling.molecules import Molecules
 from molgen.training.config import usual_config
 
@@ -184,6 +185,7 @@ def encode(
         ]
         write_rejects(rejects, read, refused)
         _write_latents(output, read, refused, z)
+        write_beside(output, record("encode", {"model": model}, data_sha256=hash_input(read)))
         tell(f"{int(whole.sum()):,} latents written to {output}")
 
 

@@ -30,6 +30,7 @@ from molgen.cli.common import (
     write_table,
 )
 from molgen.files.delimited import find_column
+from molgen.provenance import record, write_beside
 from molgen.qsar.model import fit_qsar
 from molgen.qsar.panel import QsarPanel, fit_panel, load_panel
 from molgen.qsar.saved import load_qsar
@@ -183,6 +184,8 @@ def qsar_fit(
             columns = {name: list(read.columns[name]) for name in target}
             fitted = fit_panel(list(read.smiles), columns, **options)
         fitted.save(output)
+        for file in sorted(output.rglob("model.json")):
+            write_beside(file, record("qsar fit", {}, seed=seed, data_sha256=hash_input(read)))
         show(str(fitted))
         models = fitted if isinstance(fitted, QsarPanel) else {target[0]: fitted}
         refused = []

@@ -23,6 +23,7 @@ from molgen.cli.common import (
 from molgen.cli.objectives import Goals, read_objective
 from molgen.model.checkpoints import DEFAULT_MODEL
 from molgen.optimization.curve_plot import plot_search
+from molgen.provenance import record, write_beside
 from molgen.report.page import report as write_report
 
 
@@ -110,12 +111,15 @@ def optimize(
         for event in table.attrs["events"]:
             tell(f"Note: {event}")
         arguments = {"objective": wanted.to_dict(), "model": model, "n_calls": calls}
-        write_table(table, output, "optimize", arguments, "")
+        write_table(table, output, "optimize", arguments, "", seed)
         if curve is not None:
             plot_search(table, curve)
+            write_beside(curve, record("optimize", arguments, seed=seed))
             tell(f"Curve in {curve}")
         if report is not None:
-            write_report(table, report, title=f"Search: {wanted.name}")
+            made = record("optimize", arguments, seed=seed)
+            write_report(table, report, title=f"Search: {wanted.name}", provenance=made)
+            write_beside(report, made)
             tell(f"Report in {report}")
         if table.attrs["reason"] in ("failures", "interrupted"):
             raise typer.Exit(1)

@@ -33,7 +33,7 @@ from molgen.cli.common import (
     write_rejects,
 )
 from molgen.evaluation.metrics import evaluate as evaluate_molecules
-from molgen.provenance import record
+from molgen.provenance import record, write_beside
 from molgen.report.drawing import draw as draw_molecules
 from molgen.report.page import report as write_report
 
@@ -102,6 +102,7 @@ def evaluate(
             write_atomically(output, text.encode())
         except OSError as error:
             raise ValueError(f"Cannot write {output}: {error.strerror}.") from error
+        write_beside(output, record("evaluate", {"reference": reference}))
 
 
 @app.command()
@@ -150,6 +151,7 @@ def draw(
             columns=columns,
             path=output,
         )
+        write_beside(output, record("draw", {}, data_sha256=hash_input(read)))
         _tell_of_limit(len(smiles), len(table))
         tell(f"{len(smiles):,} molecules drawn in {output}")
 
@@ -225,6 +227,7 @@ def report(
         write_rejects(rejects, read, refused)
         if not len(table):
             raise ValueError(f"{read.source} has no molecules to report on")
+        made = record("report", {"filters": given}, data_sha256=hash_input(read))
         write_report(
             table,
             output,
@@ -232,11 +235,12 @@ def report(
             reference=known,
             filters=given,
             metrics=values,
-            provenance=record("report", {"filters": given}, data_sha256=hash_input(read)),
+            provenance=made,
             max_structures=limit,
             n_jobs=jobs,
             progress=show_progress(molecules),
         )
+        write_beside(output, made)
         _tell_of_limit(min(limit, len(table)), len(table))
         tell(f"{len(table):,} molecules reported in {output}")
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from molgen.base.environment import commit, processor, system, versions
+from molgen.base.run_log import digest_of
+from molgen.base.whole_files import hash_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +71,9 @@ class Provenance:
         notes: sentences on what of the input is not in the table.
         row_digests: one short digest a row, filled in when a table is saved; more than a million
             are held as :class:`PackedDigests`.
+        command: the words of the command that wrote it, where a command did. folder: in which it
+            ran. inputs: SHA-256 of the files that it was given, by their names in the command.
+        sha256: of the file, where it is no table.
     """
 
     function: str
@@ -79,6 +87,10 @@ class Provenance:
     row_digests: Sequence[str] = ()
     notes: Sequence[str] = ()
     precedent_sha256: str = ""
+    command: Sequence[str] = ()
+    folder: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if not self.function:
@@ -113,8 +125,39 @@ class Provenance:
             raise ValueError("The provenance record lacks its fields or has unknown ones.")
         digests = data.get("row_digests", ())
         data["row_digests"] = PackedDigests(digests) if isinstance(digests, str) else tuple(digests)
-        data["notes"] = tuple(data.get("notes", ()))
+        for name in ("notes", "command"):
+            data[name] = tuple(data.get(name, ()))
         return cls(**data)
+
+
+_RUNNING: ContextVar[tuple[tuple[str, ...], tuple[str, ...]]] = ContextVar(
+    "running", default=((), ())
+)
+
+
+@contextmanager
+def running(words: Sequence[str], files: Sequence[str]) -> Iterator[None]:
+    """Let the records of files that are written in the block name the command that runs.
+
+    Args:
+        words: of the command, without the program's name. files: those of them that are read.
+    """
+    held = _RUNNING.set((tuple(words), tuple(files)))
+    try:
+        yield
+    finally:
+        _RUNNING.reset(held)
+
+
+def with_command(made: Provenance, path: Path | None = None) -> Provenance:
+    """The record with the command that runs, if one does, and with the digest of a file."""
+    words, files = _RUNNING.get()
+    if path is not None:
+        made = replace(made, sha256=hash_file(path))
+    if not words:
+        return made
+    inputs = {name: digest_of(Path(name)) for name in files if Path(name).exists()}
+    return replace(made, command=words, folder=str(Path.cwd()), inputs=inputs)
 
 
 def record(

@@ -19,7 +19,13 @@ from molgen.base.parquet import ParquetError, parquet_bytes, read_parquet
 from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import parse_or_none, quiet_rdkit
 from molgen.files.molecule_files import SIGNATURES
-from molgen.files.provenance_records import Provenance, canonical_text, held_digests, row_digests
+from molgen.files.provenance_records import (
+    Provenance,
+    canonical_text,
+    held_digests,
+    row_digests,
+    with_command,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +80,7 @@ def save_table(
     if suffix == ".smi":
         table = table[[smiles_column]]
     table = _plain(table)
-    complete = replace(provenance, row_digests=held_digests(row_digests(table)))
+    complete = replace(with_command(provenance), row_digests=held_digests(row_digests(table)))
     content = _WRITERS[suffix](table, complete, smiles_column)
     if target.suffix.lower() == ".gz":
         content = gzip.compress(content, mtime=0)
@@ -91,6 +97,13 @@ def save_table(
     except OSError as error:
         raise ValueError(f"Cannot write {target}: {error.strerror}.") from error
     return target
+
+
+def write_beside(path: str | Path, provenance: Provenance) -> None:
+    """Write the record of a file that is no table beside it; of standard output there is none."""
+    if Path(path).is_file():
+        made = with_command(provenance, Path(path))
+        write_atomically(sidecar_path(path), made.to_json().encode())
 
 
 def sidecar_path(path: str | Path) -> Path:
@@ -204,10 +217,10 @@ def _parse_table(content: bytes, suffix: str, source: Path) -> tuple[pd.DataFram
     if suffix in (".csv", ".tsv"):
         separator = "\t" if suffix == ".tsv" else ","
         table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, sep=separator)
-        return table, _sidecar(source)
+        return table, record_beside(source)
     if suffix == ".smi":
         table = pd.DataFrame({"smiles": content.decode().splitlines()})
-        return table, _sidecar(source)
+        return table, record_beside(source)
     if suffix == ".parquet":
         return _load_parquet(content, source)
     if suffix == ".json":
@@ -230,7 +243,12 @@ def _load_parquet(content: Path | bytes, source: Path) -> tuple[pd.DataFrame, Pr
     return table, Provenance.from_json(metadata[_PARQUET_KEY])
 
 
-def _sidecar(source: Path) -> Provenance:
+def record_beside(source: Path) -> Provenance:
+    """The record beside a file.
+
+    Raises:
+        ValueError: there is none, or a damaged one.
+    """
     path = sidecar_path(source)
     try:
         return Provenance.from_json(path.read_text())

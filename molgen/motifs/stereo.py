@@ -51,6 +51,26 @@ def flatten(mol: Chem.Mol) -> Chem.Mol:
     return flat
 
 
+def flat_smiles(mol: Chem.Mol, written: str | None = None) -> str:
+    """Canonical SMILES without stereo; ``written`` is that with stereo, where it is at hand."""
+    written = written or Chem.MolToSmiles(mol)
+    if not any(mark in written for mark in "@/\\"):
+        return written
+    return Chem.MolToSmiles(flatten(mol))  # isotopes stay, which isomericSmiles=False would drop
+
+
+def flat_of(smiles: str) -> str:
+    """A canonical SMILES without its stereo."""
+    marked = any(mark in smiles for mark in "@/\\")
+    return flat_smiles(Chem.MolFromSmiles(smiles)) if marked else smiles
+
+
+def n_open_stereo(mol: Chem.Mol) -> int:
+    """How many stereocentres and double bonds of a molecule are left unspecified."""
+    open_ones = Chem.StereoSpecified.Unspecified
+    return sum(i.specified == open_ones for i in Chem.FindPotentialStereo(Chem.Mol(mol)))
+
+
 def find_places(flat: Chem.Mol, position: Sequence[int]) -> list[Place]:
     """The places of a flat molecule, all unspecified, in order.
 

@@ -290,7 +290,7 @@ def _moves(
 
 
 def _is_cheap(scorer: Any) -> bool:
-    """True if a call costs less than the look through the library that would save some."""
+    """True if calls are so quick that choosing them with care would take longer."""
     parts = getattr(scorer, "components", ())
     return len(parts) > 0 and all(part.property not in COSTLY_KINDS for part in parts)
 

@@ -1,4 +1,4 @@
-"""The counted, cached and logged gate between a search and its score.
+"""Counts, caches and logs the calls of the score that a search makes.
 
 Only unique canonical SMILES use budget; an invalid molecule scores 0 at no cost; what was asked
 before is answered from memory. Every call stands in a JSON-lines log with its number, score,

@@ -16,16 +16,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.base.run_log import check_log, is_log
 from molgen.base.whole_files import hash_file
 from molgen.batch.chunk import draw_again
 from molgen.chem.properties import DESCRIPTORS, describe
 from molgen.files.provenance_records import Provenance, canonical_text, record, row_digests
-from molgen.files.tables import load_table, save_table, sidecar_path
+from molgen.files.tables import load_table, record_beside, save_table, sidecar_path
 from molgen.filters.filter_sets import filter_molecules
+from molgen.provenance.repeating import (
+    ELSEWHERE,
+    CannotBeRepeated,
+    parted_rows,
+    parted_texts,
+    repeated,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +76,8 @@ class Verification:
         path: the file.
         checks: what was checked, in words.
         discrepancies: what did not agree.
-        provenance: the file's record.
+        provenance: the file's record; None of a log.
+        notes: what could not be checked, and why.
 
     Examples:
         >>> import molgen
@@ -84,7 +94,8 @@ class Verification:
     path: str
     checks: tuple[str, ...]
     discrepancies: tuple[Discrepancy, ...]
-    provenance: Provenance
+    provenance: Provenance | None
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -96,24 +107,35 @@ class Verification:
         lines = [f"{self.path} {verdict}"]
         lines += [f"  checked: {c}" for c in self.checks]
         lines += [f"  {d}" for d in self.discrepancies]
+        lines += [f"  note: {text}" for text in self.notes]
         return "\n".join(lines)
 
 
 def verify(
-    path: str | Path, *, n_rows: int = 100, model: Any = None, seed: int = 0
+    path: str | Path,
+    *,
+    n_rows: int = 100,
+    model: Any = None,
+    seed: int = 0,
+    again: bool | None = None,
 ) -> Verification:
-    """Check a saved table against its record, and compute some of its rows again.
+    """Check a saved file against its record, and make it, or some of its rows, again.
 
-    Every row is compared with its digest. Then ``n_rows`` rows are drawn, and their descriptors,
-    and filters where the record names them, recomputed. If the record is of a model's ``sample``
-    (or ``sample_near``, ``sample_scaffold``, ``link``, ``interpolate``), molecules are made again
-    with the same checkpoint, seed and arguments: of ``sample`` the first ``n_rows``.
+    Every row of a table is compared with its digest. Then ``n_rows`` rows are drawn, and their
+    descriptors, and filters where the record names them, recomputed. If the record is of a model's
+    ``sample`` (or ``sample_near``, ``sample_scaffold``, ``link``, ``interpolate``), molecules are
+    made again with the same checkpoint, seed and arguments: of ``sample`` the first ``n_rows``.
+    Where none of this applies (scores, searches, plates, pages, audits, pictures, saved models),
+    the command that the record names is run again with the same inputs, and what it writes is
+    compared in every bit; on another kind of processor to nine digits. What cannot be made again
+    a note says, with the reason. Of a log (``--log``) the chain of lines is checked.
 
     Args:
-        path: a file written by :func:`save_table`.
+        path: a file with its record inside or beside it, or a log.
         n_rows: rows to compute again.
         model: the model to sample from; by default the one named in the record is loaded.
         seed: of the draw of rows.
+        again: run the command again in any case (True) or never (False).
 
     Raises:
         ValueError: no such file or no record.
@@ -129,6 +151,12 @@ def verify(
         ()
         >>> folder.cleanup()
     """
+    place = Path(path)
+    if is_log(place):
+        return _verify_log(place)
+    beside = sidecar_path(place)
+    if beside.exists() and (of_file := record_beside(place)).sha256:
+        return _verify_file(place, of_file, again)
     table, provenance = load_table(path)
     checks: list[str] = []
     found: list[Discrepancy] = []
@@ -152,7 +180,75 @@ def verify(
     if name:
         checks.append(name)
     found.extend(differences)
-    return Verification(str(path), tuple(checks), tuple(found), provenance)
+    notes: list[str] = []
+    if again or (again is None and len(checks) == 1 and not found):
+        try:
+            with TemporaryDirectory() as folder:
+                made, _ = load_table(repeated(provenance, place, Path(folder)))
+        except CannotBeRepeated as error:
+            notes.append(f"not made again: {error}")
+        else:
+            parted, exact = parted_rows(table, made)
+            checks.append(f"{len(table):,} rows, made again by the command")
+            found += [Discrepancy(row, what) for row, what in parted]
+            if not parted and not exact:
+                notes.append("numbers equal to nine digits, not in every bit")
+    return Verification(str(path), tuple(checks), tuple(found), provenance, tuple(notes))
+
+
+def _verify_file(place: Path, held: Provenance, again: bool | None) -> Verification:
+    """A file that is no table: its digest, and its command run again."""
+    checks = ["digest of the file"]
+    notes: list[str] = []
+    found: list[Discrepancy] = []
+    if not place.is_file():
+        raise ValueError(f"there is no file {place}")
+    if hash_file(place) != held.sha256:
+        found.append(Discrepancy(0, "the file was changed after it was written"))
+    elif again is not False:
+        try:
+            with TemporaryDirectory() as folder:
+                made = repeated(held, place, Path(folder))
+                checks.append("the whole file, made again by the command")
+                if hash_file(made) != held.sha256:
+                    found += _parted_files(place, made, notes)
+        except CannotBeRepeated as error:
+            notes.append(f"not made again: {error}")
+    return Verification(str(place), tuple(checks), tuple(found), held, tuple(notes))
+
+
+def _parted_files(held: Path, again: Path, notes: list[str]) -> list[Discrepancy]:
+    """What differs between two files that are not the same in every bit."""
+    try:
+        one, other = (path.read_text("utf-8") for path in (held, again))
+    except UnicodeDecodeError:
+        return _parted_arrays(held, again, notes)
+    parted, exact = parted_texts(one, other)
+    if not parted and not exact:
+        notes.append("numbers equal to nine digits, not in every bit")
+    return [Discrepancy(0, parted)] if parted else []
+
+
+def _parted_arrays(held: Path, again: Path, notes: list[str]) -> list[Discrepancy]:
+    if held.suffix != ".npz":
+        notes.append("made again, its bytes differ")
+        return []
+    with np.load(held, allow_pickle=False) as one, np.load(again, allow_pickle=False) as other:
+        for name in one.files:
+            if np.array_equal(one[name], other[name]):
+                continue
+            if one[name].dtype.kind != "f" or not np.allclose(
+                one[name], other[name], rtol=ELSEWHERE, atol=ELSEWHERE
+            ):
+                return [Discrepancy(0, f"array {name} differs from the one made again")]
+            notes.append(f"array {name}: equal to nine digits, not in every bit")
+    return []
+
+
+def _verify_log(place: Path) -> Verification:
+    lines, broken, notes = check_log(place)
+    found = tuple(Discrepancy(0, text) for text in broken)
+    return Verification(str(place), (f"the chain of {lines:,} lines",), found, None, tuple(notes))
 
 
 def _draw(n: int, n_rows: int, seed: int) -> list[int]:
@@ -166,7 +262,9 @@ def _recompute_descriptors(
     import warnings
 
     carried = provenance.arguments.get("carried") or ()  # the user's own columns
-    names = [c for c in table.columns if c in DESCRIPTORS and c not in carried]
+    # beside a raw value, a column of the same name is its desirability
+    own = [c for c in table.columns if c not in carried and f"{c} (raw)" not in table.columns]
+    names = [c for c in own if c in DESCRIPTORS]
     if not names or "smiles" not in table.columns or not drawn:
         return "", []
     smiles = [str(table["smiles"].iloc[i]) for i in drawn]

@@ -15,8 +15,8 @@ import molgen
 from benchmarks.molgen.precedent import CoreCheck, kept_whole, ways
 from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.cli.design import parse_limit, parse_limits, write_proposals
-from molgen.generation.exit_vectors import exit_changes
-from molgen.generation.partial_structures import cut_scaffold
+from molgen.generation.scaffolds.exit_vectors import exit_changes
+from molgen.generation.scaffolds.partial_structures import cut_scaffold
 from molgen.motifs.trees import cut_bonds
 from molgen.precedent.composing import composed
 from molgen.precedent.files import NAME, PrecedentTable, shipped_precedent

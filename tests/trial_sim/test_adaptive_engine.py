@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import trial_sim as ts
+from trial_sim import scenarios
 from trial_sim.cli import app
 from trial_sim.design.milestones import NotSimulated
 from trial_sim.engine.adapting.conduct import Course
@@ -649,13 +650,19 @@ def test_what_is_no_adaptive_trial_is_said_in_one_sentence(make, sentence):
 
 def test_a_test_without_independent_stages_is_named():
     adaptive = ts.AdaptiveDesign(
-        design(test=("fleming_harrington", 0, 1)),
+        design(test="gray"),
         milestones(ts.EventLooks([60]), ts.EventLooks([120]),
                    ts.Rule(Q("conditional_power") < 0.5, ts.Resize(n=300))),
         ts.ClosedTest(),
     )  # fmt: skip
-    with pytest.raises(NotSimulated, match="'fleming_harrington' has no stages"):
-        ts.simulate(adaptive, ts.PiecewiseExponential(12), 5)
+    risks = scenarios.CompetingRisks([0.05, 0.02], [1.0, 1.0])
+    with pytest.raises(NotSimulated, match="'gray' has no stages"):
+        ts.simulate(adaptive, risks, 5)
+    by_patients = adaptive.replace(
+        design=adaptive.design.replace(boundaries=Bounds([None, 1.96])),
+        closed_test=ts.ClosedTest(stages="patients", weights=[1, 1]),
+    )
+    assert ts.simulate(by_patients, risks, 20, seed=1).n_trials == 20
 
 
 def test_milestones_of_several_kinds_and_of_some_patients():

@@ -19,6 +19,7 @@ from trial_sim.auditing.compared.measure import (
     as_table,
 )
 from trial_sim.auditing.compared.rules import words
+from trial_sim.base.provenance import environment
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +164,7 @@ class AuditReport:
             "about": self.about,
             **{name: plain(getattr(self, name)) for name in SECTIONS},
             "figures": {name: plain(frame) for name, frame in self.figures.items()},
+            "made": environment(),
         }
 
     def to_json(self, path: str | Path) -> Path:

@@ -66,7 +66,7 @@ def write_record(
         **environment(),
     }
     with replacing(beside(path)) as temporary:
-        temporary.write_text(json.dumps(made, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(made, indent=1, default=repr), encoding="utf-8")
 
 
 def read_record(path: str | Path) -> dict[str, Any]:

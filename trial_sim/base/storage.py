@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.base.output_places import replacing
+from trial_sim.base.provenance import environment
 
 FORMAT = "digital-double fitted trial"
 VERSION = 5
@@ -79,13 +80,18 @@ def unpack(tree: Any, arrays: Any) -> Any:
 
 
 def write(path: str | Path, value: Any) -> Path:
-    """Save a storable value as one NPZ file.
+    """Save a storable value as one NPZ file, with the versions and platform that made it.
 
     Returns:
         The path written.
     """
     arrays: dict[str, np.ndarray] = {}
-    tree = {"format": FORMAT, "version": VERSION, "value": pack(value, arrays)}
+    tree = {
+        "format": FORMAT,
+        "version": VERSION,
+        "made": environment(),
+        "value": pack(value, arrays),
+    }
     text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from trial_sim import __version__
+from trial_sim.base.run_log import LogError, logged
 
 app = typer.Typer(name="trial-sim", no_args_is_help=True, pretty_exceptions_show_locals=False)
 
@@ -22,12 +24,18 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit()
 
 
+LOG_HELP = "Append a line about the command to this file: what was read, written, and how it ended."
+
+
 @app.callback()
 def main(
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version),
     ] = False,
+    log: Annotated[
+        Path | None, typer.Option("--log", envvar="TRIAL_SIM_LOG", help=LOG_HELP)
+    ] = None,
 ) -> None:
     """Synthetic patient arms, and whole trials in silico."""
 
@@ -78,7 +86,22 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
         hint = Annotated[bool, typer.Option(*words, help=what)]
         parameters.append(inspect.Parameter(name, keyword, default=False, annotation=hint))
 
+    parameters.append(inspect.Parameter("context", keyword, annotation=typer.Context))
+    hint_of_log = Annotated[Path | None, typer.Option("--log", help=LOG_HELP)]
+    parameters.append(inspect.Parameter("log", keyword, default=None, annotation=hint_of_log))
+
     @wraps(command)
+    def recorded(*args: Any, context: typer.Context, log: Path | None, **kwargs: Any) -> None:
+        place = context.find_root().params.get("log") if log is None else log
+        _, _, name = context.command_path.partition(" ")
+        given = {k: v for k, v in context.params.items() if k not in ("log", *_MANNERS)}
+        try:
+            with logged(place, "trial-sim", name, given):
+                guarded(*args, **kwargs)
+        except LogError as error:
+            say("error", error, "error: ")
+            raise typer.Exit(2) from error
+
     def guarded(*args: Any, quiet: bool, verbose: bool, log_json: bool, **kwargs: Any) -> None:
         _STATE.update(quiet=quiet, log_json=log_json)
         plain = warnings.showwarning
@@ -101,6 +124,6 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
             warnings.showwarning = plain
             _STATE.update(quiet=False, log_json=False)
 
-    guarded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    guarded.__annotations__ = {p.name: p.annotation for p in parameters}
-    return guarded
+    recorded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    recorded.__annotations__ = {p.name: p.annotation for p in parameters}
+    return recorded

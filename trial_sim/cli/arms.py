@@ -8,28 +8,24 @@ from typing import Annotated, Any
 
 import typer
 
-from trial_sim.arms.fitting import fit as fit_trial
 from trial_sim.arms.fitting import load_fitted
-from trial_sim.auditing import audit as audit_trials
 from trial_sim.base.output_places import replacing, try_place
-from trial_sim.base.parquet import write_parquet
 from trial_sim.base.provenance import write_record
 from trial_sim.cli.app import app, plain_errors, tell
-from trial_sim.data.datasets import load_trial, read_table, read_trial
-from trial_sim.qualification.verification import draw
+from trial_sim.qualification.making import (
+    audited,
+    drawn,
+    fitted,
+    trial_inputs,
+    trial_of,
+    write_table,
+)
 
 TRIAL_HELP = "A built-in trial (colon, veteran, ...), a YAML description, or a CSV with --spec."
 SpecOption = Annotated[
     Path | None, typer.Option("--spec", help="YAML that says what the columns of the table are.")
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.")]
-
-
-def read(source: str, spec: Path | None) -> Any:
-    """A built-in trial by name, or a trial from files."""
-    if spec is None and not Path(source).exists():
-        return load_trial(source)
-    return read_trial(source, spec)
 
 
 @app.command()
@@ -67,27 +63,32 @@ def fit(
       trial-sim fit colon -o colon.model --endpoint death
     """
     try_place(output, make_folder=True)
-    real = read(trial, spec)
-    names = endpoint or [next(iter(real.endpoints))]
-    fitted = fit_trial(
-        real,
-        endpoint=names[0] if len(names) == 1 else names,
-        model=model,
-        covariate_model=covariate_model,
-        treatment_by=treatment_by or (),
-        stratify_by=stratify_by,
-        tail=tail,
-        seed=seed,
-        epsilon=epsilon,
-        delta=delta,
-    )
-    typer.echo(str(fitted))
-    for compared in (fitted.covariate_selection, fitted.selection):
+    inputs = trial_inputs(trial, spec)
+    names = endpoint or [next(iter(trial_of({"trial": trial}, inputs).endpoints))]
+    arguments = {
+        "trial": trial,
+        "endpoint": names[0] if len(names) == 1 else names,
+        "model": model,
+        "covariate_model": covariate_model,
+        "treatment_by": treatment_by or [],
+        "stratify_by": stratify_by,
+        "tail": tail,
+        "seed": seed,
+        "epsilon": epsilon,
+        "delta": delta,
+        "allow_copies": allow_copies,
+    }
+    made = fitted(arguments, inputs)
+    typer.echo(str(made))
+    for compared in (made.covariate_selection, made.selection):
         if len(compared):
             typer.echo(compared.round(3).to_string(index=False))
-    for note in fitted.notes:
+    for note in made.notes:
         typer.echo(f"note: {note}")
-    typer.echo(f"saved {fitted.save(output, allow_copies=allow_copies)}")
+    saved = made.save(output, allow_copies=allow_copies)
+    # a digest of the data would let whoever knows all patients but one try values for that one
+    write_record(saved, "fit", arguments, inputs if epsilon is None else {})
+    typer.echo(f"saved {saved}")
 
 
 @app.command()
@@ -119,7 +120,7 @@ def sample(
       trial-sim sample colon.model -o arm.csv --arm Obs --n 500
     """
     try_place(output)
-    fitted = load_fitted(model)
+    fit_held = load_fitted(model)
     options: dict[str, Any] = {
         "where": conditions(where),
         "balance": from_json(balance, "--balance"),
@@ -128,12 +129,9 @@ def sample(
         "seed": seed,
     }
     arguments = {"arm": arm, "n": n, "effect": effect, **options}
-    table = draw(fitted, arguments)
+    table = drawn(fit_held, arguments)
     with replacing(output) as made:
-        if output.suffix == ".parquet":
-            write_parquet(table, made)
-        else:
-            table.to_csv(made, index=False)
+        write_table(table, made)
     write_record(output, "sample", arguments, {"model": model})
     tell(f"{len(table)} rows written to {output}")
 
@@ -163,21 +161,20 @@ def audit(
       trial-sim audit colon --model colon.model -o audit.html
     """
     try_place(output)
-    real = read(trial, spec)
     if (model is None) == (synthetic is None):
         raise ValueError("give either --model (a fitted model) or --synthetic (a table)")
-    if model is not None:
-        report = load_fitted(model).audit(real=real, seed=seed)
-    else:
-        assert synthetic is not None
-        names = endpoint or next(iter(real.endpoints))
-        kept = None if holdout is None else real.with_patients(read_table(holdout))
-        made = real.with_patients(read_table(synthetic))
-        report = audit_trials(real, made, holdout=kept, endpoint=names, seed=seed)
+    inputs = trial_inputs(trial, spec)
+    named = {"model": model, "synthetic": synthetic, "holdout": holdout}
+    inputs |= {name: path for name, path in named.items() if path is not None}
+    if model is None and endpoint is None:
+        endpoint = next(iter(trial_of({"trial": trial}, inputs).endpoints))
+    arguments = {"trial": trial, "endpoint": endpoint, "seed": seed}
+    report = audited(arguments, inputs)
     typer.echo(str(report))
     if output is not None:
         with replacing(output) as made_report:
             report.to_html(made_report)
+        write_record(output, "audit", arguments, inputs)
         tell(f"report written to {output}")
     if not report.passed:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +11,19 @@ import typer
 from trial_sim.base.output_places import replacing, try_place
 from trial_sim.base.provenance import write_record
 from trial_sim.cli.app import app, plain_errors, tell, watched
-from trial_sim.exploration.report import look_rows, short_table, simulation_report
+from trial_sim.exploration.report import look_rows, short_table
 from trial_sim.exploration.study import read_study
+from trial_sim.qualification.making import (
+    characteristics,
+    draw_figure,
+    predicted,
+    reported,
+    simulated,
+    study_inputs,
+    varied,
+    write_prediction,
+    write_table,
+)
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML) with design and outcomes.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")]
@@ -23,6 +35,12 @@ def _study(path: Path) -> Any:
 
 def _overrides(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _told(planned: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record keeps of a run: the study's options and those of the command, with a seed."""
+    told = {"seed": 0, **planned, **options}
+    return {k: v for k, v in told.items() if k not in ("n_jobs", "backend", "variations")}
 
 
 @app.command("design")
@@ -49,6 +67,7 @@ def design_command(study: StudyFile, output: Output = None) -> None:
     if output is not None:
         with replacing(output) as made:
             made.write_text(loaded.design.to_yaml(), encoding="utf-8")
+        write_record(output, "design", {}, {"study": study})
         tell(f"wrote {output}")
 
 
@@ -79,20 +98,17 @@ def simulate_command(
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
     if report is not None:
         _check_report(report)
-    results = _run_scenarios(loaded, options, progress)
+    results = simulated(loaded, options, progress=watched(progress))
+    told = _told(loaded.simulation, options)
     if report is not None:
-        _write_report(loaded, results, report, progress)
+        _write_report(study, loaded, results, report, told, progress)
     for name, result in results.items():
         typer.echo(f"{name}: {result!r}")
         typer.echo(result.operating_characteristics.to_string(index=False, float_format="%.4f"))
     if output is not None:
-        import pandas as pd
-
-        frames = [r.operating_characteristics.assign(scenario=n) for n, r in results.items()]
         with replacing(output) as made:
-            pd.concat(frames).to_csv(made, index=False)
-        told = {k: v for k, v in {**loaded.simulation, **options}.items() if k != "n_jobs"}
-        write_record(output, "simulate", told, {"study": study})
+            write_table(characteristics(results), made)
+        write_record(output, "simulate", told, study_inputs(study))
         tell(f"wrote {output}")
     if report is not None:
         tell(f"wrote {report}")
@@ -120,7 +136,9 @@ def report_command(
     try_place(report)
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
-    _write_report(loaded, _run_scenarios(loaded, options, progress), report, progress)
+    results = simulated(loaded, options, progress=watched(progress))
+    told = _told(loaded.simulation, options)
+    _write_report(study, loaded, results, report, told, progress)
     tell(f"wrote {report}")
 
 
@@ -129,32 +147,11 @@ def _check_report(path: Path) -> None:
         raise ValueError(f"a report ends in .html, .md or .json, got {path.name!r}")
 
 
-def _run_scenarios(loaded: Any, options: dict[str, Any], progress: bool) -> dict[str, Any]:
-    import trial_sim
-
-    arguments = {**loaded.simulation, **options}
-    return {
-        name: trial_sim.simulate(loaded.design, outcomes, progress=watched(progress), **arguments)
-        for name, outcomes in {"planned": loaded.outcomes, **loaded.scenarios}.items()
-    }
-
-
-def _write_report(loaded: Any, results: dict[str, Any], path: Path, progress: bool) -> None:
-    table = _run_what_if(loaded, {}, progress) if loaded.what_if else None
-    made = simulation_report(results, loaded.title, loaded.rationale, table)
-    {".html": made.to_html, ".md": made.to_markdown, ".json": made.to_json}[path.suffix](path)
-
-
-def _run_what_if(loaded: Any, options: dict[str, Any], progress: bool) -> Any:
-    import trial_sim
-
-    arguments = {**loaded.what_if, **options}
-    if "variations" not in arguments:
-        raise ValueError("the study has no what_if: variations")
-    variations = arguments.pop("variations")
-    return trial_sim.what_if(
-        loaded.design, loaded.outcomes, variations, progress=watched(progress), **arguments
-    )
+def _write_report(
+    study: Path, loaded: Any, results: Any, path: Path, told: dict[str, Any], progress: bool
+) -> None:
+    reported(loaded, results, watched(progress)).write(path)
+    write_record(path, "report", told, study_inputs(study))
 
 
 @app.command("what-if")
@@ -182,23 +179,23 @@ def what_if_command(
         try_place(place)
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
-    table = _run_what_if(loaded, options, progress)
+    table = varied(loaded, options, progress=watched(progress))
     typer.echo(short_table(table).to_string(index=False, float_format="%.4f"))
     for note in sorted(set(table["note"]) - {""}):
         typer.echo(f"note: {note}")
     if power is not None or max_duration is not None:
         best = table.cheapest(0.9 if power is None else power, max_duration)
         typer.echo("cheapest: " + ", ".join(f"{n}={best[n]}" for n in table.parameters))
+    told = _told(loaded.what_if, options)
     if output is not None:
         with replacing(output) as made:
-            table.to_csv(made, index=False)
+            write_table(table, made)
+        write_record(output, "what_if", told, study_inputs(study))
         tell(f"wrote {output}")
     if plot is not None:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        with replacing(plot) as drawn:
-            table.plot().figure.savefig(drawn, dpi=150)
+        with replacing(plot) as shown:
+            draw_figure(table, shown)
+        write_record(plot, "what_if figure", told, study_inputs(study))
         tell(f"wrote {plot}")
 
 
@@ -259,26 +256,21 @@ def predict_command(
 
       trial-sim predict study.yaml patients.csv --cutoff 18 --html page.html
     """
-    import pandas as pd
-
-    import trial_sim
-
     for place in (output, html, save):
         try_place(place)
-    loaded = _study(study)
-    table = pd.read_csv(patients)
-    usable = hasattr(loaded.outcomes, "hazards") or loaded.outcomes.kind != "time_to_event"
     reading = _overrides(
         cutoff=_number_or_text(cutoff), opened=opened, time_unit=time_unit, lag=lag,
         last_seen=last_seen, columns=_pairs(columns, "columns") if columns else None,
     )  # fmt: skip
     changes = {k: _factor(k, v) for k, v in _pairs(what_if, "what-if").items()}
-    prediction = trial_sim.predict(
-        table, loaded.design, outcomes=loaded.outcomes if usable else None,
-        model=_names(model), breakpoints=_months(breakpoints), enrolment=_names(enrolment),
-        enrolment_window=enrolment_window, prior_patients=prior_patients, looks_held=looks_held,
-        change=changes, n_draws=n_draws, level=level, seed=seed, **reading,
-    )  # fmt: skip
+    arguments: dict[str, Any] = {
+        "model": _names(model), "breakpoints": _months(breakpoints), "enrolment": _names(enrolment),
+        "enrolment_window": enrolment_window, "prior_patients": prior_patients,
+        "looks_held": looks_held, "change": changes, "n_draws": n_draws, "level": level,
+        "seed": seed, **reading,
+    }  # fmt: skip
+    inputs = {**study_inputs(study), "patients": patients}
+    prediction = predicted(arguments, inputs)
     typer.echo(repr(prediction))
     shown = prediction.milestones()
     dated = prediction.trial.opened is not None
@@ -289,16 +281,13 @@ def predict_command(
         changed = prediction.compare(compare)
         typer.echo(f"since {compare.name}:")
         typer.echo(changed.to_string(index=False, float_format="%.1f"))
-    if output is not None:
-        with replacing(output) as made:
-            prediction.curve.to_csv(made, index=False, float_format="%.4g")
-        tell(f"wrote {output}")
-    if html is not None:
-        prediction.to_html(html, earlier=compare)
-        tell(f"wrote {html}")
-    if save is not None:
-        prediction.save(save)
-        tell(f"wrote {save}")
+    inputs |= {} if compare is None else {"compare": compare}
+    for written, what in ((output, "table"), (html, "page"), (save, "saved")):
+        if written is not None:
+            with replacing(written) as made:
+                write_prediction(prediction, made, what, compare)
+            write_record(written, "predict", {**arguments, "writes": what}, inputs)
+            tell(f"wrote {written}")
 
 
 def _names(text: str) -> Any:

@@ -22,8 +22,10 @@ from trial_sim.engine.logrank_scan import logrank_looks, standardised
 from trial_sim.engine.survival_at_looks import (
     cox_looks,
     curve_looks,
+    max_combo_tails,
     stratified_looks,
     weighted_looks,
+    weighted_score_looks,
 )
 from trial_sim.statistics import kernels
 
@@ -124,6 +126,44 @@ class WeightedLogrank(Logrank):
 
             z[active] = -ndtri(z[active])
         return z, None, None
+
+    def scores(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (n_trials, k) by the weights, and their covariance; 0 elsewhere."""
+        n, k = batch.n_trials, len(self.weights)
+        score, covariance = np.zeros((n, k)), np.zeros((n, k, k))
+        n_strata = batch.n_strata if self.stratified else 1
+        weighted_score_looks(
+            *_arrays(batch), batch.stratum, n_strata, self.weights, treated, look, active, score,
+            covariance,
+        )  # fmt: skip
+        return score, covariance
+
+    def z_of(self, score: np.ndarray, covariance: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """z (n_trials,) of scores, such as their growth from one look to the next; of several
+        weights that of the exact p-value of the largest."""
+        from scipy.special import ndtri
+
+        variance = np.einsum("tkk->tk", covariance)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if score.shape[1] == 1:
+                z = score[:, 0] / np.sqrt(variance[:, 0])
+                return np.where(variance[:, 0] > 1e-12, z, 0.0)
+            kept = variance > 1e-12
+            scale = np.where(kept, np.sqrt(np.maximum(variance, 1e-300)), 1.0)
+            r = covariance / (scale[:, :, None] * scale[:, None, :])
+        r = np.where(kept[:, :, None] & kept[:, None, :], r, 0.0)
+        at = np.arange(r.shape[1])
+        r[:, at, at] = np.where(kept, 1.0, 0.0)
+        # a growth of estimated covariances may be none of any variables by a hair: mended
+        least = np.linalg.eigvalsh(r + np.einsum("tk,kl->tkl", ~kept, np.eye(len(at))))[:, 0]
+        mend = np.maximum(1e-9 - least, 0.0)[:, None, None]
+        off = r / (1.0 + mend)
+        off[:, at, at] = r[:, at, at]
+        p = np.ones(len(score))
+        max_combo_tails(np.where(kept, score / scale, 0.0), off, kernels.COARSE_PATH, active, p)
+        return np.where(active, -ndtri(np.clip(p, 1e-300, 1.0)), 0.0)
 
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray

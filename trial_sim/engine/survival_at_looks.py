@@ -71,6 +71,34 @@ def two_arms_at_look(
 
 
 @nb.njit(nogil=True, cache=True)
+def _weighted_sums(arrays, m, n_strata, weights, numerator, covariance, part, part_covariance):
+    """Weighted log-rank sums, stratified or not, of the first m patients of ``arrays``; filled."""
+    _, duration, event, group, layer, _ = arrays
+    if n_strata == 1:
+        weighted_logrank_sorted(duration[:m], event[:m], group[:m], weights, numerator, covariance)
+    elif weights.shape[0] == 1 and weights[0, 0] == 0.0:
+        numerator[0], covariance[0, 0] = logrank_stratified_sums_sorted(
+            duration[:m], event[:m], group[:m], layer[:m], n_strata
+        )
+    else:
+        order = order_by_stratum(layer[:m], n_strata, np.arange(m))
+        numerator[:] = 0.0
+        covariance[:, :] = 0.0
+        a = 0
+        while a < m:
+            b = a
+            while b < m and layer[order[b]] == layer[order[a]]:
+                b += 1
+            chosen = order[a:b]
+            weighted_logrank_sorted(
+                duration[chosen], event[chosen], group[chosen], weights, part, part_covariance
+            )
+            numerator += part
+            covariance += part_covariance
+            a = b
+
+
+@nb.njit(nogil=True, cache=True)
 def weighted_looks(
     s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, n_strata, weights, path,
     treated, look, active, z,
@@ -84,11 +112,8 @@ def weighted_looks(
     n_trials, n = s_time.shape
     k = weights.shape[0]
     arrays = two_arm_arrays(n)
-    _, duration, event, group, layer, _ = arrays
-    numerator = np.empty(k)
-    covariance = np.empty((k, k))
-    part = np.empty(k)
-    part_covariance = np.empty((k, k))
+    numerator, part = np.empty(k), np.empty(k)
+    covariance, part_covariance = np.empty((k, k)), np.empty((k, k))
     for t in range(n_trials):
         if not active[t]:
             continue
@@ -96,35 +121,45 @@ def weighted_looks(
             s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, treated, look, t,
             arrays,
         )  # fmt: skip
-        if n_strata == 1:
-            weighted_logrank_sorted(
-                duration[:m], event[:m], group[:m], weights, numerator, covariance
-            )
-        elif k == 1 and weights[0, 0] == 0.0:
-            numerator[0], covariance[0, 0] = logrank_stratified_sums_sorted(
-                duration[:m], event[:m], group[:m], layer[:m], n_strata
-            )
-        else:
-            order = order_by_stratum(layer[:m], n_strata, np.arange(m))
-            numerator[:] = 0.0
-            covariance[:, :] = 0.0
-            a = 0
-            while a < m:
-                b = a
-                while b < m and layer[order[b]] == layer[order[a]]:
-                    b += 1
-                chosen = order[a:b]
-                weighted_logrank_sorted(
-                    duration[chosen], event[chosen], group[chosen], weights, part, part_covariance
-                )
-                numerator += part
-                covariance += part_covariance
-                a = b
+        _weighted_sums(arrays, m, n_strata, weights, numerator, covariance, part, part_covariance)
         if k == 1:
             v = covariance[0, 0]
             z[t] = numerator[0] / np.sqrt(v) if v > 0.0 else 0.0
         else:
             z[t] = max_combo_p(numerator, covariance, path)[1]
+
+
+@nb.njit(nogil=True, cache=True)
+def weighted_score_looks(
+    s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, n_strata, weights, treated,
+    look, active, score, covariance,
+):  # fmt: skip
+    """Weighted scores (expected minus observed events) of every active trial at its look.
+
+    Args:
+        weights: (k, 3) as of `weighted_looks`. score: (n_trials, k), and covariance: (n_trials, k,
+            k) of it, filled where active.
+    """
+    n_trials, n = s_time.shape
+    k = weights.shape[0]
+    arrays = two_arm_arrays(n)
+    part, part_covariance = np.empty(k), np.empty((k, k))
+    for t in range(n_trials):
+        if not active[t]:
+            continue
+        m = two_arms_at_look(
+            s_time, s_exit, s_code, s_patient, enrolment, exit_, arm, stratum, treated, look, t,
+            arrays,
+        )  # fmt: skip
+        _weighted_sums(arrays, m, n_strata, weights, score[t], covariance[t], part, part_covariance)
+
+
+@nb.njit(nogil=True, cache=True)
+def max_combo_tails(score, covariance, path, active, p):
+    """One-sided p-values (n_trials,) of the largest of several scores, filled where active."""
+    for t in range(score.shape[0]):
+        if active[t]:
+            p[t] = max_combo_p(score[t], covariance[t], path)[1]
 
 
 @nb.njit(nogil=True, cache=True, error_model="numpy")

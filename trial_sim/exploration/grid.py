@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trial_sim.base.arguments import nearest
+from trial_sim.base.output_places import replacing
+from trial_sim.base.parquet import write_parquet
+from trial_sim.base.provenance import write_record
+from trial_sim.base.records import to_plain
 from trial_sim.design.design import Design
 from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.exploration.fields import find_field, get_field, set_fields
@@ -52,6 +57,10 @@ class WhatIf(pd.DataFrame):
         ['change', 'power_gain']
         >>> table.plot().get_xlabel()
         'hazard ratio'
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     print(ts.verify(table.save(f"{folder}/table.csv")).passed)
+        True
     """
 
     @property
@@ -77,6 +86,26 @@ class WhatIf(pd.DataFrame):
             value: column drawn. options: ``x``, ``y``, ``ax``.
         """
         return draw(self, kind, value, **options)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the table (CSV or Parquet by the ending) with its record beside it.
+
+        ``trial_sim.verify`` makes the table again from the record: design, outcomes, variations,
+        seed. Those that no file can hold (a function, a distribution) it names.
+
+        Returns:
+            The path.
+        """
+        place = Path(path)
+        plain = pd.DataFrame(self)
+        plain.attrs = {}
+        with replacing(place) as made:
+            if place.suffix == ".parquet":
+                write_parquet(plain, made)
+            else:
+                plain.to_csv(made, index=False)
+        write_record(place, "what_if", self.attrs["run"], {})
+        return place
 
     def cheapest(
         self,
@@ -202,6 +231,16 @@ def what_if(
         },
         "seed": seed,
         "n_trials": n_trials,
+        "run": {
+            "design": to_plain(design),
+            "outcomes": to_plain(outcomes),
+            "variations": [[to_plain(k), to_plain(v)] for k, v in variations.items()],
+            "n_trials": n_trials,
+            "seed": seed,
+            "sampling": sampling,
+            "n_points": n_points,
+            "common_random_numbers": common_random_numbers,
+        },
     }
     return frame
 

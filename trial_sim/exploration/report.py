@@ -118,6 +118,19 @@ class SimulationReport:
         """HTML text with its figures inside, written to ``path`` too if given."""
         return _write(_render("simulation_report.html.j2", self._context(True)), path)
 
+    def write(self, path: str | Path) -> Path:
+        """Write the report, by the ending of the path: .html, .md or .json.
+
+        Raises:
+            ValueError: for another ending.
+        """
+        path = Path(path)
+        ways = {".html": self.to_html, ".md": self.to_markdown, ".json": self.to_json}
+        if path.suffix not in ways:
+            raise ValueError(f"a report ends in {', '.join(ways)}, got {path.name!r}")
+        ways[path.suffix](path)
+        return path
+
     def _context(self, figures: bool) -> dict[str, Any]:
         first = next(iter(self.results.values()))
         design = to_plain(first.declared)

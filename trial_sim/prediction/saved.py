@@ -13,6 +13,7 @@ import pandas as pd
 
 from trial_sim.base.output_places import replacing
 from trial_sim.base.plain_yaml import read_plain_json
+from trial_sim.base.provenance import environment
 from trial_sim.prediction.dates import date_of, months_between
 
 _TABLES = ("milestones", "curve", "models")
@@ -67,6 +68,7 @@ class SavedPrediction:
         for item in fields(self):
             value = getattr(self, item.name)
             values[item.name] = _plain(value)
+        values["made"] = environment()
         text = json.dumps(values, indent=1)
         if path is not None:
             with replacing(path) as made:

@@ -23,7 +23,7 @@ from trial_sim.engine.analysis import Analysis
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.logrank_scan import standardised
 from trial_sim.engine.response_analyses import final_response, t_to_z
-from trial_sim.engine.survival_analyses import logrank_scores
+from trial_sim.engine.survival_analyses import WeightedLogrank, logrank_scores
 
 # Outcomes that are known at once: a stage is its patients'.
 _AT_ONCE = ("binary", "continuous", "ordinal", "count")
@@ -76,11 +76,13 @@ class Stages:
         self.scores = self.name == "logrank"
         self.by_sums = self.name in ("t_test", "z_test") and kind == "continuous"
         several = len(adaptive.milestones) > 1
+        self.weighted = analysis if isinstance(analysis, WeightedLogrank) else None
         self.by_cohort = by_cohort  # a stage is its patients, tested when the trial ends
         if several and not (
             by_cohort
             or self.of_patients
             or self.scores
+            or self.weighted is not None
             or self.name in _BY_INFORMATION
             or kind == "longitudinal"
         ):
@@ -94,6 +96,9 @@ class Stages:
         self.nobody = len(names)
         shape = (n, len(self.hypotheses))
         self.before = np.zeros((*shape, 2))  # score and information, or z, at the last milestone
+        k = 0 if self.weighted is None else len(self.weighted.weights)
+        self.score_before = np.zeros((*shape, k))  # of each weight of a weighted log-rank test
+        self.covariance_before = np.zeros((*shape, k, k))
         self.look_before = np.full(n, -np.inf)
         self.begun = np.zeros(shape, bool)  # hypotheses that have had a stage
 
@@ -138,6 +143,9 @@ class Stages:
                 continue
             if self.scores:
                 self._scores(stage, mine, h, arm, look, active)
+                continue
+            if self.weighted is not None:
+                self._weighted(stage, mine, h, arm, look, active)
                 continue
             if tallies is not None:
                 self._from_sums(stage, "", tallies.sum(axis=1), h, arm, active)
@@ -285,6 +293,21 @@ class Stages:
             stage.stage_se[active, h] = np.where(more, 1 / np.sqrt(information), np.nan)[active]
         stage.estimate[active, h], stage.se[active, h] = beta[active], se[active]
         old[active, 0], old[active, 1] = score[active], variance[active]
+
+    def _weighted(
+        self, stage: Stage, batch: TrialBatch, h: int, arm: int, look: Any, active: Any
+    ) -> None:
+        """Growth of weighted scores, which is independent of what was seen before: the weights at a
+        time on study tend to one function at all looks. No estimate of a stage alone: the weighted
+        scores estimate no hazard ratio."""
+        assert self.weighted is not None
+        self._fill(stage, "", batch, h, arm, look, active)
+        score, covariance = self.weighted.scores(batch, arm, look, active)
+        gain = score - self.score_before[:, h]
+        more = covariance - self.covariance_before[:, h]
+        stage.stage_z[active, h] = self.weighted.z_of(gain, more, active)[active]
+        self.score_before[active, h] = score[active]
+        self.covariance_before[active, h] = covariance[active]
 
     def _information(self, stage: Stage, h: int) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):

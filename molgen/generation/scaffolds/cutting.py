@@ -6,7 +6,7 @@ from rdkit import Chem, rdBase
 
 from molgen.base.user_warnings import warn_user
 from molgen.chem.parsing import parse_or_none, parse_whole
-from molgen.generation.partial_structures import Scaffold, cut_scaffold
+from molgen.generation.scaffolds.partial_structures import Scaffold, cut_scaffold
 
 
 def read_molecule(smiles: str | Chem.Mol) -> Chem.Mol:
