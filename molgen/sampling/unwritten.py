@@ -7,13 +7,13 @@ hands the sentence on to the record of its output.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.base.user_warnings import warn_user
 from molgen.chem.refusals import Refusal
 from molgen.motifs.tree_tables import TreeTable
 from molgen.motifs.trees import motif
@@ -93,5 +93,5 @@ def tell(*notes: str) -> tuple[str, ...]:
     """Each note that is not empty as a warning; they come back for the record of the output."""
     said = tuple(note for note in notes if note)
     for note in said:
-        warnings.warn(note, stacklevel=3)
+        warn_user(note)
     return said
