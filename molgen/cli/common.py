@@ -218,7 +218,7 @@ def _words(context: typer.Context) -> tuple[list[str], list[str]]:
         value = context.params.get(str(parameter.name))
         if value is None or parameter.name in _MANNERS:
             continue
-        if value == parameter.default and value != "-":
+        if value == parameter.default and value != "-" and parameter.name != "model":
             continue
         values = [str(v) for v in (value if isinstance(value, list | tuple) else [value])]
         if parameter.param_type_name == "argument":
