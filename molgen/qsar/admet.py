@@ -61,7 +61,6 @@ def endpoints() -> pd.DataFrame:
         AdmetMissing: Without the extra ``admet``.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     table = pd.read_csv(_package_folder() / "resources" / "data" / "admet.csv", na_filter=False)
     table = table.rename(columns={"name": "meaning", "task_type": "task"})
@@ -72,7 +71,6 @@ def endpoints() -> pd.DataFrame:
 def approved_drugs() -> pd.DataFrame:
     """ADMET-AI's predictions for approved drugs, one row a drug."""
     import pandas as pd
-    from matplotlib.figure import Figure
 
     return pd.read_csv(_package_folder() / "resources" / "data" / "drugbank_approved.csv")
 
@@ -155,7 +153,6 @@ def predict(
         ValueError: For an unknown endpoint.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     names = [check_endpoint(name) for name in endpoints] if endpoints is not None else None
     texts = as_smiles_list(smiles)

@@ -26,7 +26,6 @@ def read_log(folder: str | os.PathLike) -> pd.DataFrame:
     Raises ValueError if there is no log yet, or it is another table.
     """
     import pandas as pd
-    from matplotlib.figure import Figure
 
     path = Path(folder) / LOG
     try:
