@@ -309,7 +309,7 @@ def test_impossible_requests_are_named(model) -> None:
     a, b = "Fc1ccc([*:1])cc1", "[*:1]N1CCOCC1"
     lead = "COc1ccc(C(=O)NC2CC2)cc1"
     for call, says in (
-        (lambda: model.link(a, b, 3, length=(6, 4)), "least is above the most"),
+        (lambda: model.link(a, b, 3, length=(6, 4)), "the first number exceeds the second"),
         (lambda: model.link(a, b, 3, length=9, atoms=3), "at least 8 atoms"),
         (lambda: model.link(a, b, 3, length=0), "at least 1"),
         (lambda: model.connect([a, b, "C[*:1]"], 3, atoms=0), "at least 1"),

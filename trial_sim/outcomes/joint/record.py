@@ -70,7 +70,7 @@ def joint_of(table: pd.DataFrame, records: Mapping[str, Endpoint]) -> Endpoint:
             if column in owner:
                 raise ValueError(
                     f"endpoints {owner[column]!r} and {name!r} share column {column!r}: one of "
-                    "them says nothing more"
+                    "them is redundant"
                 )
             owner[column] = name
     times = {n: r for n, r in records.items() if isinstance(r, TimeToEvent)}
@@ -133,8 +133,8 @@ def _check_order(table: pd.DataFrame, one: TimeToEvent, two: TimeToEvent) -> Non
     a, b = numbers(table, one)[0], numbers(table, two)[0]
     if at_once(a, b).all():
         raise ValueError(
-            f"columns {one.duration!r} and {two.duration!r} hold one time in every patient: leave "
-            "one of the endpoints out"
+            f"columns {one.duration!r} and {two.duration!r} hold the same time in every patient: "
+            "leave one of the endpoints out"
         )
     late = (a > b) & ~at_once(a, b)
     if 0 < late.sum() <= FEW_LATE * len(table) and (a < b).any():
