@@ -90,6 +90,8 @@ TWINS = {
     "molgen/base/plain_yaml.py": "trial_sim/base/plain_yaml.py",
     "molgen/base/doctor.py": "trial_sim/base/doctor.py",
     "molgen/base/environment.py": "trial_sim/base/environment.py",
+    "molgen/base/figures.py": "trial_sim/base/figures.py",
+    "molgen/base/user_warnings.py": "trial_sim/base/user_warnings.py",
     "molgen/base/run_log.py": "trial_sim/base/run_log.py",
     "molgen/provenance/kit.py": "trial_sim/qualification/kit.py",
     "molgen/report/templates/qualification.html": "trial_sim/templates/qualification.html",

@@ -117,7 +117,7 @@ def molecule_targets() -> list[Target]:
     from molgen.files.provenance_records import Provenance, record
     from molgen.filters import filter_sets as filters
     from molgen.filters.one_filter import Filter
-    from molgen.generation import partial_structures as scaffolds
+    from molgen.generation.scaffolds import partial_structures as scaffolds
     from molgen.model.checkpoints import read_tensors
     from molgen.scoring import components, reinvent
     from molgen.scoring import objectives as scoring

@@ -34,7 +34,7 @@ from rdkit import Chem, RDLogger
 
 import molgen
 from molgen.chem.ring_systems import ring_systems_with_atoms
-from molgen.generation.partial_structures import cut_scaffold
+from molgen.generation.scaffolds.partial_structures import cut_scaffold
 from molgen.motifs.trees import cut_bonds
 from molgen.precedent.fragment_cuts import read_flat
 from molgen.sampling.molecules import Molecules

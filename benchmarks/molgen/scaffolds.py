@@ -27,7 +27,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 import molgen
 from molgen.chem.ring_systems import ring_systems
 from molgen.filters.ring_frequency import moses_ring_counts
-from molgen.generation.growing import draw_scaffold, sample_scaffold
+from molgen.generation.scaffolds.growing import draw_scaffold, sample_scaffold
 
 DRUGS = Path(__file__).parents[2] / "tests" / "data" / "approved_drugs.smi.gz"
 SMALLEST, LARGEST = 6, 40

@@ -29,7 +29,7 @@ from molgen.auditing.shadows import likelihood_ratio, quick_training, train_smal
 from molgen.base.parallel import one_thread
 from molgen.chem.ring_systems import scaffold
 from molgen.chem.similarity import nearest
-from molgen.generation.growing import sample_scaffold
+from molgen.generation.scaffolds.growing import sample_scaffold
 from molgen.motifs.atom_graphs import writable
 from molgen.motifs.tree_tables import build_table
 from molgen.optimization.graph_moves import crossover
@@ -207,7 +207,7 @@ def recovered_by_prompt(
 
 def grown_from(model: Generator, core: str, seed: int, max_draws: int) -> set[str]:
     """Molecules that the model writes around ``core``; none where it cannot be a prefix."""
-    with quiet("molgen.generation.growing"), quiet("molgen.generation.gathering"):
+    with quiet("molgen.generation.scaffolds"):
         try:
             return set(sample_scaffold(model, core, max_draws, seed=seed, max_draws=max_draws))
         except ValueError:  # a core that motifs cannot carry: nothing is recovered from it

@@ -5,7 +5,6 @@ Molecules are compared without stereo, because a copy whose stereo was left out 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -15,6 +14,7 @@ import numpy as np
 from rdkit import Chem
 
 from molgen.base.parallel import map_chunks
+from molgen.base.user_warnings import warn_user
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.parsing import abbreviate, as_smiles_list, parse_or_none, quiet_rdkit
 from molgen.chem.ring_systems import scaffold
@@ -129,11 +129,11 @@ def _read_set(molecules: Iterable[str], name: str, n_jobs: int, notes: list[str]
         notes.append(
             f"{len(rows) - len(good):,} of {len(rows):,} {name} cannot be read and are left out"
         )
-        warnings.warn(f"{notes[-1]}; the first is {abbreviate(str(first))}.", stacklevel=4)
+        warn_user(f"{notes[-1]}; the first is {abbreviate(str(first))}.")
     result = _collect(good, n_jobs)
     if len(result) < len(good):
         notes.append(f"{len(good) - len(result):,} duplicates among the {name} are merged")
-        warnings.warn(notes[-1] + ".", stacklevel=4)
+        warn_user(notes[-1] + ".")
     return result
 
 

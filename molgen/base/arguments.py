@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast
@@ -11,6 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from molgen.base.errors import BatchError
+from molgen.base.user_warnings import warn_user
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,7 +29,7 @@ def renamed(**names: str) -> Callable[[Function], Function]:
                 if old in options:
                     if new in options:
                         raise TypeError(f"{old} is the old name of {new}: give one of them")
-                    warnings.warn(f"{old} is called {new} now", DeprecationWarning, stacklevel=2)
+                    warn_user(f"{old} is called {new} now", DeprecationWarning)
                     options[new] = options.pop(old)
             return function(*args, **options)
 

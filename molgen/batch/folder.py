@@ -41,7 +41,7 @@ class BatchFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[BatchFolder]:
-        """Own the folder inside the block; the lock falls with the process, however it ends.
+        """Own the folder inside the block; the lock ends with the process, however that ends.
 
         Raises:
             BatchError: another run owns it, or it cannot be written to.

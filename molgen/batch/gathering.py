@@ -143,7 +143,7 @@ class Run:
         return self._enough and not self._to_score
 
     def _to_ask(self, pool: Pool, asked: set[tuple[int, bool]]) -> Iterator[Job]:
-        """The next jobs: as many as there are hands, scores first, but none that is not needed."""
+        """The next jobs that are needed, scores first, as many as the pool has room for."""
         for number, smiles in self._to_score.items():
             if pool.pending >= pool.capacity:
                 return

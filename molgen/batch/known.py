@@ -111,7 +111,7 @@ def _moses() -> list[str]:
     try:
         return load_dataset("moses", split="train")
     except (OSError, ValueError) as error:
-        raise BatchError(f"known: the MOSES training set cannot be had: {error}") from error
+        raise BatchError(f"known: the MOSES training set cannot be loaded: {error}") from error
 
 
 def _keys(texts: Sequence[str], stereo: bool) -> list[int | None]:

@@ -280,7 +280,7 @@ class Task:
         """The inverse of :meth:`to_json`; ValueError if the text is no task."""
         values = json.loads(text)
         if not isinstance(values, dict) or set(values) != set(cls.__dataclass_fields__):
-            raise ValueError("The text is no task of a batch: its fields are others.")
+            raise ValueError("The text is no task of a batch: it has other fields.")
         values["properties"] = texts("properties", values["properties"])
         return cls(**values)
 

@@ -9,7 +9,6 @@ therefore in ``run.json``, not in these files.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -212,8 +211,3 @@ def write_report(
 def shown_rows(n: int) -> np.ndarray:
     """The rows that the report is on: evenly spaced, at most 5,000."""
     return np.unique(np.linspace(0, n - 1, min(n, _COUNTED)).astype(np.int64))
-
-
-def counts_text(counts: Mapping[str, Any]) -> str:
-    """The counts as JSON, keys in order."""
-    return json.dumps(counts, sort_keys=True)

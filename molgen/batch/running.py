@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from typing import Any
 
 from molgen.base.errors import BatchError
 from molgen.base.parallel import count_workers, one_thread
+from molgen.base.user_warnings import warn_user
 from molgen.batch.chunk import compute_chunk, read_chunk
 from molgen.batch.folder import BatchFolder, disk_errors
 from molgen.batch.gathering import Run, where_they_fell
@@ -146,7 +146,7 @@ def run_batch(
     """
     wanted = as_plan(plan)
     for contradiction in wanted.contradictions:
-        warnings.warn(f"The plan contradicts itself: {contradiction}.", stacklevel=2)
+        warn_user(f"The plan contradicts itself: {contradiction}.")
     check_reachable(wanted.cluster)
     if shard is not None:
         part = Shard.parse(shard) if isinstance(shard, str) else Shard(*shard)

@@ -123,6 +123,6 @@ class SeenStore:
         return np.isin(draws, np.asarray(found, dtype=np.int64))
 
     def close(self) -> None:
-        """Close and forget."""
+        """Close the store and delete its file."""
         self._connection.close()
         self._path.unlink(missing_ok=True)

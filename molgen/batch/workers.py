@@ -25,7 +25,7 @@ from molgen.batch.plan import Task
 
 
 class Pool(Protocol):
-    """What does jobs: processes here, Dask elsewhere, or this process."""
+    """Whatever computes jobs: processes on this machine, Dask on others, or this process."""
 
     capacity: int
     """Jobs worth handing over at a time."""
@@ -227,7 +227,7 @@ class WorkerPool:
 
 
 def serve(descriptor: int) -> None:
-    """A worker's life: read the task, then do one job after another until the pipe ends."""
+    """The loop of a worker process: read the task, then do jobs until the pipe is closed."""
     parent = os.getppid()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     connection = Connection(descriptor)

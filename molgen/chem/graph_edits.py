@@ -104,7 +104,7 @@ def _hydrogens(mol: Chem.RWMol, index: int) -> int:
 
 
 def atom_with_hydrogen(mol: Chem.RWMol, rng: np.random.Generator) -> int | None:
-    """A random atom that has a hydrogen: drawn and redrawn, cheaper than looking at all."""
+    """A random atom that has a hydrogen, drawn until one has: faster than listing them all."""
     for _ in range(12):
         index = int(rng.integers(mol.GetNumAtoms()))
         if _hydrogens(mol, index):

@@ -46,7 +46,7 @@ def compound_key(mol: Chem.Mol, stereo: bool = True) -> str:
 
 
 def cut_inchikey(key: str, stereo: bool = True) -> str:
-    """What of an InChIKey tells compounds apart: protonation does not, stereo where it is asked."""
+    """The part of an InChIKey by which compounds are compared: no protonation, stereo if wanted."""
     return key[:25] if stereo else key[:14]
 
 

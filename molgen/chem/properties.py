@@ -11,7 +11,6 @@ import contextlib
 import importlib.util
 import io
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +23,7 @@ from rdkit.Chem import Descriptors, rdMolDescriptors
 
 from molgen.base.arguments import unknown
 from molgen.base.parallel import map_chunks
+from molgen.base.user_warnings import warn_user
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit
 
 if TYPE_CHECKING:
@@ -266,9 +266,8 @@ def describe(
     ]
     if rejected:
         first = rejected[0]
-        warnings.warn(
+        warn_user(
             f"{len(rejected):,} of {len(texts):,} rows are not molecules and have NaN; the first "
-            f"is row {first['line']}: {first['reason']}.",
-            stacklevel=2,
+            f"is row {first['line']}: {first['reason']}."
         )
     return table

@@ -23,7 +23,7 @@ ORGANIC_ELEMENTS = frozenset(
 )
 #: Metals that are counter-ions, and are taken off oxygen, sulphur, nitrogen and halogen.
 SALT_METALS = frozenset({"Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Al", "Ag"})
-#: Of these, the ones that are nobody's drug beside an acid of the list (lithium citrate is).
+#: Of these, the metals that are never the drug in a salt of a listed acid (lithium is).
 _PLAIN_METALS = frozenset({"Na", "K", "Mg", "Ca"})
 
 #: What ChEMBL's list lacks, name and SMILES.

@@ -1,4 +1,4 @@
-"""Atoms and bonds of a molecule as small numbers, got with a handful of calls into RDKit.
+"""Atoms and bonds of a molecule as small numbers, read with few calls into RDKit.
 
 Reading 25 atoms and 27 bonds one property at a time costs more than most of what one wants to know
 of them. Four calls for the whole molecule tell the same: the hash of each atom's element, isotope,

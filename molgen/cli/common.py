@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 import typer
 
 from molgen.base.run_log import LogError, logged
+from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import MoleculeError, parse
 from molgen.cli.app import LOG_HELP
@@ -217,7 +218,7 @@ def _words(context: typer.Context) -> tuple[list[str], list[str]]:
         value = context.params.get(str(parameter.name))
         if value is None or parameter.name in _MANNERS:
             continue
-        if value == parameter.default and value != "-":
+        if value == parameter.default and value != "-" and parameter.name != "model":
             continue
         values = [str(v) for v in (value if isinstance(value, list | tuple) else [value])]
         if parameter.param_type_name == "argument":
@@ -449,10 +450,9 @@ def with_columns(
             renamed[name] = new
     told = [name for name in renamed if name != read.smiles_column]
     if told:
-        warnings.warn(
+        warn_user(
             f"the input's columns {', '.join(told)} are written as "
-            f"{', '.join(renamed[name] for name in told)}, since the command writes its own",
-            stacklevel=2,
+            f"{', '.join(renamed[name] for name in told)}, since the command writes its own"
         )
     given = pd.DataFrame({renamed.get(k, k): v for k, v in columns.items()}, index=table.index)
     whole = pd.concat([table[["smiles"]], given, table.drop(columns="smiles")], axis=1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import write_atomically
 from molgen.chem.properties import DESCRIPTORS
 from molgen.chem.properties import describe as describe_molecules
@@ -277,10 +277,9 @@ def _with_meaning(table: pd.DataFrame) -> pd.DataFrame:
         else:
             table[name] = values.astype(bool if text in _VERDICTS else float)
     if renamed:
-        warnings.warn(
+        warn_user(
             f"the input's columns {', '.join(map(str, renamed))} hold other things than a report "
-            f"computes with; they are shown as {', '.join(renamed.values())}",
-            stacklevel=2,
+            f"computes with; they are shown as {', '.join(renamed.values())}"
         )
     whole = table.rename(columns=renamed)
     title = table.attrs["titles"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from scipy.stats import wasserstein_distance
 
 from molgen.base.arguments import unknown
 from molgen.base.parallel import map_chunks
+from molgen.base.user_warnings import warn_user
 from molgen.chem.identity import any_stereo, compound_keys, parent
 from molgen.chem.parsing import as_smiles_list, parse_or_none
 from molgen.chem.similarity import nearest, similarity_moments
@@ -126,7 +126,7 @@ def evaluate(
     if "valid" in wanted:
         result["valid"] = len(valid) / len(texts)
     if not valid:
-        warnings.warn("None of the generated molecules is valid.", stacklevel=2)
+        warn_user("None of the generated molecules is valid.")
         return result
     for k in (1000, 10000):
         if f"unique@{k}" in wanted:
@@ -135,10 +135,9 @@ def evaluate(
     profiles = _profiles(valid, wanted, n_jobs, progress)
     chemnet = None
     if "FCD" in wanted and len(valid) < _FEW:
-        warnings.warn(
+        warn_user(
             f"FCD of {len(valid):,} molecules says little: it falls with their number; compare "
-            f"only values for equally many, {_FEW:,} or more.",
-            stacklevel=2,
+            f"only values for equally many, {_FEW:,} or more."
         )
     if "FCD" in wanted and len(valid) > 1:
         chemnet = mean_and_covariance(activations(valid, device=device, progress=progress))
@@ -165,10 +164,7 @@ def evaluate(
 def fraction_unique(canonical: Sequence[str], k: int) -> float:
     """Share of distinct molecules among the first ``k`` canonical SMILES (fewer: a warning)."""
     if len(canonical) < k:
-        warnings.warn(
-            f"unique@{k} is computed from the {len(canonical):,} valid molecules there are.",
-            stacklevel=3,
-        )
+        warn_user(f"unique@{k} is computed from the {len(canonical):,} valid molecules there are.")
     first = canonical[:k]
     return len(set(first)) / len(first)
 
@@ -196,15 +192,14 @@ def _novelty(
             # MOSES has flat parents: what is compared with it is made like them
             return novelty(_flat_parents(valid), load_dataset("moses", split="train"))
         except DatasetError as error:
-            warnings.warn(f"Novelty is not computed: {error}", stacklevel=3)
+            warn_user(f"Novelty is not computed: {error}")
             return math.nan
     known = list(statistics.smiles) if train is None else as_smiles_list(train)
     stereo = any_stereo(valid)
     if not stereo and any_stereo(t for t in known if isinstance(t, str)):
-        warnings.warn(
+        warn_user(
             "Novelty compares without stereo: the generated molecules have none, those that they "
-            "are compared with do.",
-            stacklevel=3,
+            "are compared with do."
         )
     ours, theirs = (
         map_chunks(compound_keys, texts, (stereo,), n_jobs=n_jobs)
@@ -258,10 +253,9 @@ def _references(
     if not smiles:
         raise ValueError("The reference set holds no readable molecules.")
     if len(smiles) < len(texts):
-        warnings.warn(
+        warn_user(
             f"{len(texts) - len(smiles):,} of {len(texts):,} reference molecules cannot be read "
-            "and are left out.",
-            stacklevel=3,
+            "and are left out."
         )
     chemnet = None
     if "FCD" in wanted and len(smiles) > 1:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from rdkit import Chem
 
 from molgen.base.arguments import nearest_name
 from molgen.base.parquet import ParquetError, read_parquet
+from molgen.base.user_warnings import warn_user
 from molgen.chem.parsing import SMILES_COLUMNS, canonical, quiet_rdkit, split_extension
 from molgen.chem.refusals import Rejected
 from molgen.files.delimited import (
@@ -213,10 +213,9 @@ def read_molecules(
     if not rows.smiles and not rows.rejected:
         raise ValueError(f"{_named(source)} holds no molecules: only blank lines or a header.")
     if rows.n_mended:
-        warnings.warn(
+        warn_user(
             f"{_named(source)} has {rows.n_mended:,} texts with bytes that are not UTF-8; they "
-            "were read as Windows-1252.",
-            stacklevel=2,
+            "were read as Windows-1252."
         )
     return MoleculeFile(
         tuple(rows.smiles), tuple(rows.lines), tuple(rows.names), tuple(rows.rejected), source,
@@ -334,7 +333,7 @@ def _read_table(text: str, rows: _Rows, column: str | None, source: str, kind: s
         values = [cells[position] if len(cells) > position else "" for cells in kept]
         rows.columns[mend(name)] = [v if v.isascii() else rows.mended(v) for v in values]
     for note in table.notes:
-        warnings.warn(f"{note}.", stacklevel=3)
+        warn_user(f"{note}.")
 
 
 _RECORD_END = re.compile(r"^\$\$\$\$[ \t]*\n?", re.MULTILINE)
@@ -428,7 +427,7 @@ def _read_parquet(content: bytes, rows: _Rows, column: str | None, source: str) 
         sample = table.head(50).astype(object).values.tolist()
         at, note = choose_smiles(names, sample, _named(source))
         if note:
-            warnings.warn(f"{note}.", stacklevel=3)
+            warn_user(f"{note}.")
     else:
         at = find_column(names, column, _named(source))
     name_at = choose_name(names, at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molgen.base.figures import new_figure
 from molgen.filters.filter_sets import funnel_table
 
 if TYPE_CHECKING:
@@ -24,11 +25,9 @@ def plot_funnel(funnel: pd.DataFrame, path: str | Path | None = None) -> Any:
     Raises:
         ValueError: a table without a funnel, or a file that cannot be written.
     """
-    from matplotlib.figure import Figure
-
     if "fell" not in funnel.columns:
         funnel = funnel_table(funnel)
-    figure = Figure(figsize=(7, 0.42 * len(funnel) + 1.1), layout="constrained")
+    figure = new_figure(figsize=(7, 0.42 * len(funnel) + 1.1), layout="constrained")
     axes = figure.subplots()
     positions = list(range(len(funnel)))
     axes.barh(positions, funnel["passed"], color="#2f6f8f", label="left")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -19,12 +18,12 @@ from typing import TYPE_CHECKING
 
 from rdkit import Chem, rdBase
 
-from molgen.chem.parsing import parse, parse_or_none, quiet_rdkit
+from molgen.chem.parsing import parse, quiet_rdkit
 from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.chem.typed_molecules import AtomType, TypedMol, as_typed
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 @dataclass(frozen=True)
@@ -204,26 +203,3 @@ def _letter(molecule: TypedMol, i: int) -> tuple[int, ...]:
             atom.GetTotalDegree(), atom.GetNumRadicalElectrons(),
         )  # fmt: skip
     return _letters[kind]
-
-
-def ring_system_table(smiles: Iterable[str]) -> pd.DataFrame:
-    """The distinct ring systems of many molecules, rarest first.
-
-    Returns:
-        DataFrame with ``ring_system``, ``molecules`` (of those given), ``moses_count``,
-        ``in_chembl``. Texts that are not molecules are left out.
-    """
-    import pandas as pd
-
-    seen: dict[str, list] = {}
-    for text in smiles:
-        mol = parse_or_none(text)
-        systems = {} if mol is None else {s.smiles: s for s in find_ring_systems(mol)}
-        for system in systems.values():
-            row = seen.setdefault(
-                system.smiles, [system.smiles, 0, system.moses_count, system.in_chembl]
-            )
-            row[1] += 1
-    columns = ["ring_system", "molecules", "moses_count", "in_chembl"]
-    table = pd.DataFrame(list(seen.values()), columns=columns)
-    return table.sort_values(["moses_count", "ring_system"], ignore_index=True)

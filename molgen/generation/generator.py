@@ -16,11 +16,12 @@ from molgen.base.arguments import check_count
 from molgen.base.random_streams import seeded
 from molgen.chem.parsing import canonical, parse_whole
 from molgen.chem.refusals import Refusal
-from molgen.generation import cores, growing, near, paths
-from molgen.generation.lead_changes import flat_of, flat_smiles
+from molgen.generation.leads import near, paths
+from molgen.generation.scaffolds import cores, growing
 from molgen.generation.windows import sample_where
 from molgen.model.checkpoints import DEFAULT_MODEL, find_model
 from molgen.model.config import BLOCK
+from molgen.motifs.stereo import flat_of, flat_smiles
 from molgen.precedent.files import NAME, PrecedentTable, load_precedent, shipped_precedent
 from molgen.sampling.molecules import Molecules
 from molgen.sampling.sampler import Sampler

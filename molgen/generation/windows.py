@@ -27,7 +27,7 @@ from molgen.chem.fingerprints import fingerprints
 from molgen.chem.properties import check_descriptors, compute
 from molgen.chem.refusals import Refusal
 from molgen.chem.similarity import pack, similarity_moments
-from molgen.generation.prefixes import prepare_prefix
+from molgen.generation.scaffolds.prefixes import prepare_prefix
 from molgen.model.config import BLOCK
 from molgen.motifs.trees import motif
 from molgen.sampling.molecules import Molecules, to_canonical

@@ -50,7 +50,7 @@ class ModelConfig:
 
 
 def choices_at_once(config: ModelConfig, n_attached: int, n_motifs: int) -> tuple[int, int]:
-    """Of how many tokens, and motifs to start with, one is chosen in the first step.
+    """Numbers of tokens, and of motifs to start with, among which the first step chooses.
 
     Where the model writes others, too, the last two choices stand for all rarer ones that the
     vocabulary lists, and for those that it does not list.

@@ -39,6 +39,7 @@ class Convolution(nn.Module):
         return layer
 
     def forward(self, x: Tensor, edge_index: Tensor, edge: Tensor) -> Tensor:
+        """Atom vectors (n_atoms, width) after one exchange along the bonds."""
         return self._layer(x, edge_index, edge)
 
 

@@ -52,6 +52,7 @@ class VelocityField(nn.Module):
             self.leave.weight.mul_(0.1)
 
     def forward(self, z: Tensor, level: Tensor) -> Tensor:
+        """Velocities (n, latent_dim) at ``z`` (n, latent_dim) and noise levels ``level`` (n,)."""
         frequency = torch.exp(torch.linspace(0, math.log(100.0), 16, device=z.device))
         angle = level.unsqueeze(1) * frequency
         t = F.silu(self.time(torch.cat([angle.sin(), angle.cos()], dim=1)))

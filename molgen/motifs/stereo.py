@@ -16,7 +16,7 @@ from typing import NamedTuple
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdchem
 
-from molgen.motifs.trees import TETRAHEDRAL, output_order
+from molgen.motifs.trees import TETRAHEDRAL
 
 UNSPECIFIED, ONE, OTHER = 0, 1, 2
 N_STATES = 3
@@ -49,6 +49,26 @@ def flatten(mol: Chem.Mol) -> Chem.Mol:
     flat = Chem.Mol(mol)
     Chem.RemoveStereochemistry(flat)
     return flat
+
+
+def flat_smiles(mol: Chem.Mol, written: str | None = None) -> str:
+    """Canonical SMILES without stereo; ``written`` is that with stereo, where it is at hand."""
+    written = written or Chem.MolToSmiles(mol)
+    if not any(mark in written for mark in "@/\\"):
+        return written
+    return Chem.MolToSmiles(flatten(mol))  # isotopes stay, which isomericSmiles=False would drop
+
+
+def flat_of(smiles: str) -> str:
+    """A canonical SMILES without its stereo."""
+    marked = any(mark in smiles for mark in "@/\\")
+    return flat_smiles(Chem.MolFromSmiles(smiles)) if marked else smiles
+
+
+def n_open_stereo(mol: Chem.Mol) -> int:
+    """How many stereocentres and double bonds of a molecule are left unspecified."""
+    open_ones = Chem.StereoSpecified.Unspecified
+    return sum(i.specified == open_ones for i in Chem.FindPotentialStereo(Chem.Mol(mol)))
 
 
 def find_places(flat: Chem.Mol, position: Sequence[int]) -> list[Place]:
@@ -135,29 +155,6 @@ def _is_odd(order: Sequence[int], reference: Sequence[int]) -> bool:
     numbers = [reference.index(atom) for atom in order]
     inversions = sum(a > b for i, a in enumerate(numbers) for b in numbers[i + 1 :])
     return inversions % 2 == 1
-
-
-def locate_places(mol: Chem.Mol) -> tuple[Chem.Mol, list[Place]]:
-    """The flat molecule of ``mol`` and its places with their states, in ``mol``'s numbering.
-
-    ``mol`` should have been read from canonical SMILES: equals are told apart by their order.
-    """
-    flat = flatten(mol)
-    Chem.MolToSmiles(flat)
-    position = [0] * flat.GetNumAtoms()
-    for number, atom in enumerate(output_order(flat)):
-        position[atom] = number
-    places = find_places(flat, position)
-    return flat, read_states(mol, places)
-
-
-def canonical_molecule(smiles: str) -> Chem.Mol | None:
-    """The molecule of ``smiles``, its atoms in the order of its canonical SMILES; None if RDKit
-    cannot read it."""
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        return None
-    return Chem.MolFromSmiles(Chem.MolToSmiles(mol))
 
 
 def with_states(flat_smiles: str, states: Sequence[int]) -> Chem.Mol:

@@ -271,6 +271,7 @@ class Motif:
 
     @property
     def automorphisms(self) -> tuple[tuple[int, ...], ...]:
+        """Renumberings of the atoms that leave the motif as it is."""
         return _automorphisms(self.smiles)
 
 

@@ -95,10 +95,12 @@ class Vocabulary:
 
     @property
     def n_motifs(self) -> int:
+        """Number of motifs."""
         return len(self.motifs)
 
     @property
     def n_tokens(self) -> int:
+        """Number of tokens: ways to enter a motif."""
         return len(self.token_motif)
 
     @property
@@ -108,6 +110,7 @@ class Vocabulary:
 
     @property
     def n_sites(self) -> int:
+        """Number of sites: atoms of motifs that can be bonded to another motif."""
         return len(self.site_atom)
 
     def to_arrays(self) -> dict[str, np.ndarray]:

@@ -115,10 +115,11 @@ def _is_complete(vocabulary: Vocabulary, smiles: str) -> bool:
 
 
 def _join(v: Vocabulary, w: Vocabulary, i: int, j: int) -> Vocabulary:
-    """Motifs of both; of tokens the first ``i`` of ``v``, ``j`` of ``w``, then the others."""
+    """One vocabulary of ``v`` and ``w``: the motifs of ``v`` before those of ``w``; of the tokens
+    the first ``i`` of ``v``, the first ``j`` of ``w``, then the others of both."""
 
     def after(name: str) -> np.ndarray:
-        """Offsets of two runs, one behind the other."""
+        """Offsets of the rows of ``v`` and, behind them, those of ``w``."""
         first, second = getattr(v, name), getattr(w, name)
         return np.concatenate([first, second[1:] + first[-1]]).astype(first.dtype)
 

@@ -8,7 +8,6 @@ alone, so that a campaign that was killed and read again from its file suggests 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molgen.base.arguments import nearest_name
+from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import write_atomically
 from molgen.chem.fingerprints import fingerprints
 from molgen.chem.parsing import MoleculeError, as_smiles_list, quiet_rdkit, structure_column
@@ -160,9 +160,8 @@ class Campaign:
             except MoleculeError as error:
                 refused.append(f"{text!r}: {error.reason}")
         if refused:
-            warnings.warn(
-                f"{len(refused):,} entries of the library are left out; the first, {refused[0]}",
-                stacklevel=3,
+            warn_user(
+                f"{len(refused):,} entries of the library are left out; the first, {refused[0]}"
             )
         if not found:
             raise ValueError("the library has no molecule")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.base.figures import new_figure
 from molgen.report.charts import running_best
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ def plot_search(table: pd.DataFrame, path: str | Path | None = None) -> Any:
         >>> plot_search(found).axes[0].get_xlabel()
         'calls'
     """
-    from matplotlib.figure import Figure
-
     if not {"call", "score"} <= set(table.columns):
         raise ValueError("The table has no columns call and score: it is not of a search.")
     calls, scores = (table[name].to_numpy(dtype=float) for name in ("call", "score"))
@@ -47,7 +46,7 @@ def plot_search(table: pd.DataFrame, path: str | Path | None = None) -> Any:
     if not len(calls):
         raise ValueError("The table has no call with a score.")
     best, ten = running_best(scores, 10)
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = new_figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     axes.plot(calls, scores, ".", color="#9aa5ad", markersize=3, alpha=0.5, label="a call")
     axes.step(calls, best, where="post", color="#2f6f8f", label="best so far")

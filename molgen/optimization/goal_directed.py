@@ -13,7 +13,6 @@ import math
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ import pandas as pd
 import torch
 from rdkit import Chem
 
+from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import cache_folder
 from molgen.chem.diversity import select_diverse
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse, parse_or_none
@@ -177,7 +177,7 @@ def optimize(
     )
     if not whole:
         where = f"; every call stands in {table.attrs['log']}" if table.attrs["log"] else ""
-        warnings.warn(f"the search ended early: {outcome.events[-1]}{where}", stacklevel=2)
+        warn_user(f"the search ended early: {outcome.events[-1]}{where}")
     return table
 
 
@@ -248,10 +248,9 @@ def _checked_start(start: str | Iterable[str]) -> list[str]:
     if refused and not good:
         raise ValueError(f"the search cannot start from {'; '.join(refused[:3])}")
     if refused:
-        warnings.warn(
+        warn_user(
             f"{len(refused)} of {len(given)} start molecules are left out: "
-            f"{'; '.join(refused[:3])}{'; ...' if len(refused) > 3 else ''}",
-            stacklevel=3,
+            f"{'; '.join(refused[:3])}{'; ...' if len(refused) > 3 else ''}"
         )
     return good
 
@@ -291,7 +290,7 @@ def _moves(
 
 
 def _is_cheap(scorer: Any) -> bool:
-    """True if a call costs less than the look through the library that would save some."""
+    """True if calls are so quick that choosing them with care would take longer."""
     parts = getattr(scorer, "components", ())
     return len(parts) > 0 and all(part.property not in COSTLY_KINDS for part in parts)
 

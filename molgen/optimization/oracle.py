@@ -1,4 +1,4 @@
-"""The counted, cached and logged gate between a search and its score.
+"""Counts, caches and logs the calls of the score that a search makes.
 
 Only unique canonical SMILES use budget; an invalid molecule scores 0 at no cost; what was asked
 before is answered from memory. Every call stands in a JSON-lines log with its number, score,
@@ -14,7 +14,6 @@ import json
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
+from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import write_text
 from molgen.chem.parsing import parse_or_none, quiet_rdkit
 from molgen.scoring.guarded_calls import UserFunction
@@ -171,11 +171,10 @@ class Oracle:
         outside = [value for value in values if not 0.0 <= value <= 1.0]
         if outside and not self._told_raw:
             self._told_raw = True
-            warnings.warn(
+            warn_user(
                 f"the score gave {outside[0]:g}, outside [0, 1]: scores are taken as they are, the "
                 "higher the better; for a quantity of which less is better give its negative, or a "
-                "desirability (molgen.Component.from_function)",
-                stacklevel=2,
+                "desirability (molgen.Component.from_function)"
             )
 
     def _record(

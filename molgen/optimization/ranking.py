@@ -1,4 +1,4 @@
-"""What a search expects of molecules that it has not paid for: a surrogate kept up to date.
+"""A surrogate of the score, which ranks the molecules that a search has not scored yet.
 
 The surrogate (``molgen.qsar.gaussian_process``) is fitted anew each generation, to the best calls
 and a fixed random share of the others, so that most of its similarities are known from the
@@ -56,7 +56,7 @@ class Ranker:
         order = np.argsort(-scores, kind="stable")
         best, others = order[: self.settings.train_best], order[self.settings.train_best :]
         if len(others) > self.settings.train_other:
-            # A call's lot is drawn once: the others stay the same from one fit to the next.
+            # Which calls are kept is drawn once a call: most stay from one fit to the next.
             lots = np.random.default_rng(np.random.SeedSequence([self.seed, 5])).random(len(scores))
             others = others[np.argsort(lots[others])[: self.settings.train_other]]
         chosen = np.concatenate([best, others])

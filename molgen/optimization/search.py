@@ -134,7 +134,8 @@ class _Search:
 
     # ---- loop ------------------------------------------------------------------------------------
     def run(self) -> SearchOutcome:
-        """Generations until the budget, the time or the ideas are spent, or somebody interrupts."""
+        """Run generations until budget or time is spent, nothing new is proposed, or the user
+        interrupts."""
         try:
             with quiet_rdkit():  # most failed edits are impossible valences, which RDKit reports
                 return self._run()
@@ -193,7 +194,10 @@ class _Search:
         return True
 
     def _goes_on(self, used: int) -> bool:
-        """Notice standstill at call ``used``; restart from fresh ground or, at the end, False."""
+        """Whether the search goes on after call ``used``.
+
+        Where the best scores have stood still it starts again from other molecules, or ends.
+        """
         everything = self.oracle.scores_until(used)
         self._notice_saturation(everything)
         scores = everything[self.since :]
@@ -220,7 +224,7 @@ class _Search:
             f"mean similarity among them {self._closeness(used):.2f}; restarted from the library"
         )
         logger.info(self.outcome.events[-1])
-        # Every second restart opens all that was found, so that the islands can cross.
+        # Every second restart has all calls as parents, so that finds of restarts are crossed.
         self.since = used if len(self.outcome.restarts) % 2 else 0
         self.progress_at, self.progress_value = used, -np.inf
         return True

@@ -115,7 +115,7 @@ def save_precedent(
 
 
 def _member(name: str) -> zipfile.ZipInfo:
-    """A fixed date, so that the same table is the same file."""
+    """An entry of the zip with a fixed date, so that equal tables are equal files."""
     info = zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0))
     info.compress_type = zipfile.ZIP_LZMA
     return info

@@ -117,7 +117,7 @@ def contexts_of(mols: Sequence[Chem.Mol], bonds: Sequence[Sequence[tuple[int, in
 
 
 def _mixed(x: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64: equal numbers stay equal, others fall apart."""
+    """The finaliser of splitmix64: equal numbers stay equal, others become unlike."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

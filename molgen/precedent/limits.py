@@ -29,7 +29,7 @@ def limit(value: Limit, name: str, least: int = 0) -> tuple[int, int]:
             )
     low, high = least if low is None else int(low), _MANY if high is None else int(high)
     if low > high:
-        raise ValueError(f"{name} is {value!r}; the least is above the most")
+        raise ValueError(f"{name} is {value!r}; the first number exceeds the second")
     return low, high
 
 

@@ -37,7 +37,7 @@ class Ranked:
 
 
 class Lookup:
-    """A section, ready to be asked.
+    """A section of a table of precedent, with indices by which parts are looked up.
 
     Examples:
         >>> import molgen, tempfile, pathlib, numpy as np

@@ -83,6 +83,7 @@ def formula_counts(formula: str) -> dict[str, int]:
 
 
 def descriptors(*columns: str) -> dict[str, dict[str, float]]:
+    """Descriptors of the drugs by molgen, by name of drug and descriptor."""
     table = describe([drug["smiles"] for drug in DRUGS], properties=list(columns))
     return {
         drug["name"]: {name: float(row[name]) for name in columns}
@@ -91,6 +92,7 @@ def descriptors(*columns: str) -> dict[str, dict[str, float]]:
 
 
 def descriptors_by_hand(*columns: str) -> dict[str, dict[str, float]]:
+    """The same descriptors from sum formulas, atomic weights and counted structures."""
     found: dict[str, dict[str, float]] = {}
     for drug in DRUGS:
         counts = formula_counts(drug["formula"])
@@ -115,12 +117,14 @@ def _sa_table() -> tuple[tuple[str, float], ...]:
 
 
 def sa_scores() -> list[float]:
+    """Synthetic accessibility by molgen of the molecules of RDKit's reference table."""
     return describe([smiles for smiles, _ in _sa_table()], properties=["sa_score"])[
         "sa_score"
     ].tolist()
 
 
 def parents() -> dict[str, str | None]:
+    """What molgen keeps of each salt, as canonical SMILES; None where it keeps nothing."""
     found: dict[str, str | None] = {}
     for row in SALTS:
         text = f"{row['smiles']}.{row['counter']}" if row["smiles"] else row["counter"]
@@ -130,26 +134,31 @@ def parents() -> dict[str, str | None]:
 
 
 def parents_by_label() -> dict[str, str | None]:
+    """The parent of each salt as its label names it."""
     return {
         row["salt"]: Chem.CanonSmiles(row["smiles"]) if row["smiles"] else None for row in SALTS
     }
 
 
 def rules() -> list[bool]:
+    """Whether each case at the limit of a published rule passes it in molgen."""
     none = dict.fromkeys(DESCRIPTORS, 0.0)
     return [not find_rule(name).violations({**none, **values}) for name, values, _ in RULE_CASES]
 
 
 def literature_filters() -> dict[str, Any]:
+    """Whether aspirin (it should) and a rhodanine (it should not) pass PAINS."""
     table = filter_molecules(["CC(=O)Oc1ccccc1C(=O)O", "O=C1C(=Cc2ccccc2)SC(=S)N1"], "pains")
     return {"aspirin": bool(table["passed"][0]), "rhodanine": bool(table["passed"][1])}
 
 
 def alert_sizes() -> dict[str, int]:
+    """Number of patterns in molgen's sets of alerts."""
     return {name: len(alert_catalog(name)) for name in ALERT_SIZES}
 
 
 def round_trips() -> dict[str, str]:
+    """Each drug taken apart into motifs and put together again, as canonical SMILES."""
     return {
         drug["name"]: Chem.MolToSmiles(assemble(decompose(Chem.MolFromSmiles(drug["smiles"]))))
         for drug in DRUGS
@@ -157,6 +166,7 @@ def round_trips() -> dict[str, str]:
 
 
 def canonical_drugs() -> dict[str, str]:
+    """Each drug as RDKit's canonical SMILES."""
     return {drug["name"]: Chem.CanonSmiles(drug["smiles"]) for drug in DRUGS}
 
 
@@ -172,6 +182,7 @@ def _prints() -> tuple[Any, ...]:
 
 
 def similarities() -> dict[str, Any]:
+    """Similarities, nearest neighbour and a diverse choice by molgen's kernels."""
     bits = _bits()
     others = np.delete(np.arange(len(bits)), 0)
     similar, _ = nearest(pack(bits[:1]), pack(bits[others]))
@@ -186,6 +197,7 @@ def similarities() -> dict[str, Any]:
 
 
 def similarities_by_rdkit() -> dict[str, Any]:
+    """The same by RDKit's similarities and MaxMin picker."""
     prints = list(_prints())
     row = DataStructs.BulkTanimotoSimilarity(prints[0], prints)
     every = [DataStructs.BulkTanimotoSimilarity(p, prints) for p in prints]
@@ -204,6 +216,7 @@ def similarities_by_rdkit() -> dict[str, Any]:
 
 
 def moses_metrics() -> dict[str, float]:
+    """MOSES's metrics by molgen, of a sample with repetitions and broken SMILES."""
     moses = MOSES["molecules"]
     generated = [*moses[:100], *moses[:5], "C1CC", "CC(C)(C)(C)C", *MOSES["drugs"]]
     ours = evaluate(generated, moses[200:350], train=moses[50:200])
@@ -212,6 +225,7 @@ def moses_metrics() -> dict[str, float]:
 
 
 def counted_metrics() -> dict[str, float]:
+    """Uniqueness and novelty of molecules so few that they can be counted."""
     return {
         "unique@4": fraction_unique(["C", "C", "CC", "CCC", "CCCC"], 4),
         "novelty": novelty(["C", "CC", "CCC", "CCCC"], ["CC"]),
@@ -219,17 +233,20 @@ def counted_metrics() -> dict[str, float]:
 
 
 def desirabilities() -> dict[str, Any]:
+    """REINVENT's sigmoids by molgen."""
     x = np.array([0.0, 2.0, 3.0, 10.0])
     return {"sigmoid": sigmoid(x, 1.0, 4.0, 0.4), "reverse": reverse_sigmoid(x, 1.0, 4.0, 0.4)}
 
 
 def desirabilities_by_hand() -> dict[str, Any]:
+    """The same from the formula."""
     h = 10 * 0.4 * (np.array([0.0, 2.0, 3.0, 10.0]) - 2.5) / 3
     rising = 1 / (1 + 10.0**-h)
     return {"sigmoid": rising, "reverse": 1 - rising}
 
 
 def streams() -> str:
+    """Digest of the first 5,000 numbers of molgen's random stream 3, 1 of seed 2026."""
     return hashlib.sha256(seeded(2026, 3, 1).random(5_000).tobytes()).hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ from molgen import __version__
 from molgen.base.arguments import nearest_name
 from molgen.base.environment import commit, processor, system, versions
 from molgen.base.whole_files import write_atomically
+from molgen.provenance import whole_path
 from molgen.provenance.cases import cases
 from molgen.provenance.kit import Qualification, Requirement, print_pdf, run
 
@@ -33,6 +34,16 @@ REQUIREMENTS = tuple(
          "A generator looks better, or worse, than it is."),
         ("scoring", "Desirabilities have the values of their formulas.",
          "A search climbs another hill than the one described."),
+        ("files", "What is read from a file is what stands in it.",
+         "A molecule is lost, or another one is worked on."),
+        ("search", "A search counts its calls and gives back the best that it saw.",
+         "A better molecule is passed over."),
+        ("series", "Contributions of groups are those of the model named.",
+         "The next compound is made for a wrong reason."),
+        ("audit", "Copies of training molecules are counted.",
+         "A secret molecule is given away."),
+        ("verification", "A saved table agrees with its record, and a changed digit is found.",
+         "A result that was altered passes for the one computed."),
     )
 )  # fmt: skip
 
@@ -107,7 +118,7 @@ def qualify(
         >>> kit.matrix[0]["kind"] in ("class", "function")
         True
     """
-    every = cases()
+    every = (*cases(), *whole_path.cases())
     chosen = every
     if only is not None:
         chosen = tuple(c for c in every if only in (c.name, c.requirement))

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molgen.base.arguments import nearest_name
+from molgen.base.figures import new_figure
 from molgen.chem.parsing import as_smiles_list, parse_or_none, quiet_rdkit
 
 if TYPE_CHECKING:
@@ -194,8 +195,6 @@ def radar(
     Raises:
         ValueError: For fewer than three axes or what is no molecule.
     """
-    from matplotlib.figure import Figure
-
     if len(endpoints) < 3:
         raise ValueError(f"a radar picture needs at least 3 endpoints; got {len(endpoints)}")
     if parse_or_none(smiles) is None:
@@ -210,7 +209,7 @@ def radar(
         label = textwrap.fill(str(known.loc[name, "meaning"]), 18)
         labels.append(f"{label}\n(less is better)" if turned else label)
     angles = [2.0 * math.pi * i / len(labels) for i in range(len(labels))]
-    figure = Figure(figsize=(6, 6), layout="constrained")
+    figure = new_figure(figsize=(6, 6), layout="constrained")
     axes = figure.add_subplot(projection="polar")
     axes.set_theta_zero_location("N")  # type: ignore[attr-defined]
     axes.set_theta_direction(-1)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""How good a QSAR model is, and intervals that hold what they promise.
+"""Metrics of a QSAR model, and intervals of its predictions that have the coverage they state.
 
 Metrics with bootstrap intervals; conformal intervals for values (Vovk, Gammerman and Shafer 2005);
 Venn-Abers probability intervals for classes (Vovk and Petej 2014).

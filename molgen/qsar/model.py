@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import write_text
 from molgen.chem.parsing import MoleculeError, as_smiles_list, canonical, parse
 from molgen.qsar.calibration import PROBABILITY_GRID, conformal_factor, metric_table, venn_abers
@@ -227,10 +227,9 @@ class QsarModel:
         table.attrs["rejected"] = rejected
         if rejected:
             first = rejected[0]
-            warnings.warn(
+            warn_user(
                 f"{len(rejected):,} of {len(texts):,} rows are no molecules and have no "
-                f"prediction; the first is row {first['line']}: {first['reason']}",
-                stacklevel=2,
+                f"prediction; the first is row {first['line']}: {first['reason']}"
             )
         return table
 
@@ -471,13 +470,12 @@ def fit_qsar(
     folds = make_folds(texts, n_folds, chosen, seed)
     data = replace(data, remarks=(*data.remarks, *why))
     if data.conflicts:
-        warnings.warn(
+        warn_user(
             f"{len(data.conflicts)} molecules came with different values; their median is used "
-            f"(the first is {data.conflicts[0]['smiles']})",
-            stacklevel=2,
+            f"(the first is {data.conflicts[0]['smiles']})"
         )
     for remark in remarks(data):
-        warnings.warn(remark, stacklevel=2)
+        warn_user(remark)
     x = settings.features_of(texts)
     bits = morgan_bits(texts)
     relations = np.array(data.relations)

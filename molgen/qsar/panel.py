@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molgen.base.arguments import nearest_name
+from molgen.base.user_warnings import warn_user
 from molgen.qsar.assay_values import QsarError
 from molgen.qsar.model import QsarModel, fit_qsar
 from molgen.qsar.saved import load_qsar
@@ -136,12 +137,12 @@ def fit_panel(
             except QsarError as error:
                 failed[label] = str(error)
         for warning in caught:
-            warnings.warn(f"{label}: {warning.message}", warning.category, stacklevel=2)
+            warn_user(f"{label}: {warning.message}", warning.category)
     if not models:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise QsarError(f"no column can be learned: {reasons or 'there is none'}")
     for name, reason in failed.items():
-        warnings.warn(f"{name} has no model: {reason}", stacklevel=2)
+        warn_user(f"{name} has no model: {reason}")
     return QsarPanel(models, failed)
 
 

@@ -20,8 +20,14 @@ from molgen.chem.similarity import nearest, pack
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Shown as bars where a table brings no scores: property → (lowest, highest, more is better).
-_SCALES = {"qed": (0.0, 1.0, True), "sa_score": (1.0, 10.0, False), "fsp3": (0.0, 1.0, True)}
+#: Shown as bars where a table brings no scores: property → (name of the bar, empty at, full at).
+_SCALES = {
+    "qed": ("drug-likeness", 0.0, 1.0),
+    "sa_score": ("ease of synthesis", 10.0, 1.0),
+}
+#: Cards more alike than this (Tanimoto, ECFP4) stand for one another while others are left.
+_ALIKE = 0.5
+_LOOKED_AT = 40  # candidates for each card
 _RADIUS, _N_BITS = 2, 1024
 
 
@@ -57,7 +63,8 @@ def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list
     """The ``n`` candidates that come first, with their nearest known molecules.
 
     Order: by ``score`` where the table has it (those marked ``diverse`` first), else as given;
-    molecules that failed a filter come last, texts that are not molecules never.
+    molecules that failed a filter come last, texts that are not molecules never. Of molecules that
+    are alike (Tanimoto on ECFP4 above .5) the first is taken while there are others to take.
 
     Args:
         table: with ``smiles``; ``score``, components as ``molgen.score`` writes them, ``passed``
@@ -77,7 +84,10 @@ def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list
             math.inf if scores is None or not math.isfinite(scores[r]) else -scores[r],
         )
     )
-    chosen = distinct[:n]
+    good = [r for r in distinct if passed is None or passed[r]]
+    bad = [r for r in distinct if passed is not None and not passed[r]]
+    chosen = _unlike(table, good, n)
+    chosen += _unlike(table, bad, n - len(chosen))
     smiles = [str(table["smiles"][r]) for r in chosen]
     similar, which = np.full(len(chosen), math.nan), np.zeros(len(chosen), dtype=int)
     if len(known) and chosen:
@@ -96,32 +106,50 @@ def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list
     ]
 
 
+def _unlike(table: pd.DataFrame, rows: Sequence[int], n: int) -> list[int]:
+    """``n`` rows in their order, those alike to one before left out while others are left."""
+    looked_at = list(rows[: _LOOKED_AT * max(n, 0)])
+    if len(looked_at) <= n:
+        return looked_at
+    prints = fingerprints([str(table["smiles"][r]) for r in looked_at], _RADIUS, _N_BITS)
+    bits = prints.astype(np.int32)
+    sizes = bits.sum(axis=1)
+    kept: list[int] = []
+    for i in range(len(looked_at)):
+        both = bits[kept] @ bits[i]
+        alike = both / np.maximum(sizes[kept] + sizes[i] - both, 1)
+        if not (alike > _ALIKE).any():
+            kept.append(i)
+        if len(kept) == n:
+            break
+    others = [i for i in range(len(looked_at)) if i not in kept]
+    return [looked_at[i] for i in sorted(kept + others[: n - len(kept)])]
+
+
 def _column(table: pd.DataFrame, name: str) -> np.ndarray | None:
     return table[name].to_numpy(dtype=float) if name in table.columns else None
 
 
 def _bars(row: Mapping[Any, Any]) -> list[Bar]:
-    """Components of a score (each has its raw value beside it), or the three scales."""
+    """The wishes of a score with their raw values; without any, the two scales."""
     components = [str(c) for c in row if f"{c} (raw)" in row]
     bars = []
     for name in components:
         value = float(row[name])
         share = min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0
         bars.append(Bar(name, share, _number(row[f"{name} (raw)"])))
-    if "sa_score" not in components and "sa_score" in row:
-        bars.append(_scaled("sa_score", row["sa_score"]))
     if not components:
         bars = [_scaled(name, row[name]) for name in _SCALES if name in row]
     return bars
 
 
 def _scaled(name: str, value: Any) -> Bar:
-    low, high, more = _SCALES[name]
+    label, empty, full = _SCALES[name]
     number = float(value)
     if not math.isfinite(number):
-        return Bar(name, 0.0, "")
-    share = min(max((number - low) / (high - low), 0.0), 1.0)
-    return Bar(name, share if more else 1 - share, _number(number))
+        return Bar(label, 0.0, "")
+    share = min(max((number - empty) / (full - empty), 0.0), 1.0)
+    return Bar(label, share, f"{name} {_number(number)}")
 
 
 def _number(value: Any) -> str:

@@ -38,6 +38,9 @@ class Drawing(str):
     def _repr_svg_(self) -> str:
         return str(self)
 
+    def __repr__(self) -> str:
+        return f"<drawing: {len(self):,} characters of SVG; .save(path) writes them>"
+
     def save(self, path: str | Path) -> Path:
         """Write the SVG to a file.
 

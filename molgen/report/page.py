@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -115,6 +116,8 @@ def report(
     rows, n_drawn = _rows(shown, columns)
     page = template.render(
         title=title,
+        summary=summary(table, made),
+        wished=any(str(c).endswith(" (raw)") for c in table.columns),
         columns=[
             {"name": c, "meaning": DESCRIPTORS[c].meaning if c in DESCRIPTORS else ""}
             for c in columns
@@ -252,6 +255,45 @@ def _known_molecules(reference: Any) -> tuple[str, ...]:
     if isinstance(reference, str) and reference == "moses":
         return tuple(load_dataset("moses", split="sample"))
     return tuple(s for s in as_smiles_list(reference) if parse_or_none(s) is not None)
+
+
+def summary(table: pd.DataFrame, made: Provenance) -> str:
+    """What was asked for, what came of it, what was refused, and why: a page's first paragraph."""
+    asked = "; ".join(
+        f"{name} {value if isinstance(value, str) else json.dumps(value, default=str)}"
+        for name, value in made.arguments.items()
+        if value not in (None, "", [], {})
+    )
+    seed = "" if made.seed is None else f", seed {made.seed}"
+    total, distinct = len(table), int(table["smiles"].nunique())
+    out = [
+        f"Asked: {made.function.replace('_', ' ')}{seed}{f' ({asked})' if asked else ''}.",
+        f"Here: {total:,} molecules, {distinct:,} of them different.",
+    ]
+    if "passed" in table:
+        refused = table.loc[~table["passed"].astype(bool)]
+        passed = total - len(refused)
+        out.append(f"{passed:,} passed the filters, {len(refused):,} were refused.")
+        counts: Counter[str] = Counter()
+        for reasons in refused.get("reasons", ()):
+            names = (
+                {item.filter for item in reasons.items}
+                if isinstance(reasons, Reasons)
+                else {part.split(":")[0].strip() for part in str(reasons).split(";")}
+            )
+            counts.update(name for name in names if name)
+        if counts:
+            told = ", ".join(f"{name} ({n:,})" for name, n in counts.most_common(6))
+            more = f" and {len(counts) - 6} other filters" if len(counts) > 6 else ""
+            out.append(f"Refused by {told}{more}; a molecule may have several reasons.")
+    else:
+        out.append("No filter was applied.")
+    if "problems" in table:
+        broken = int((table["problems"].fillna("").astype(str) != "").sum())
+        if broken:
+            out.append(f"{broken:,} lack a value of the score.")
+    out += [f"{note.rstrip('.')}." for note in made.notes]
+    return " ".join(out)
 
 
 def _card(candidate: Candidate, table: pd.DataFrame) -> dict[str, Any]:

@@ -79,9 +79,9 @@ SITE_TABLES = ("site_input", "key_scale", "key_shift", "choose_site")
 
 
 class OpenTables:
-    """The same of a vocabulary too large for tables: worked out for the tokens and sites asked for.
+    """What :class:`InputTables` holds, computed for the tokens and sites asked for only.
 
-    Each member takes an index, as the tensor of an ``InputTables`` would.
+    For a vocabulary too large for tables. Each member takes an index, as a tensor would.
     """
 
     def __init__(self, network: GraphVAE, vocabulary: Vocabulary):
@@ -122,7 +122,7 @@ class OpenTables:
 
 
 class _Indexed:
-    """What a function gives for each of an array of numbers, as one would index a table."""
+    """A function of numbers that is indexed as a table of its values would be."""
 
     def __init__(self, function: Callable[[np.ndarray], Tensor]):
         self._function = function
@@ -192,7 +192,7 @@ class Writer:
             self.tables = input_tables(network, self.vocabulary)
 
     def extended(self, vocabulary: Vocabulary) -> Writer:
-        """The same for a longer ``vocabulary``, of a model with an open one."""
+        """A writer for a longer ``vocabulary``, of a model with an open one."""
         longer = copy.copy(self)
         longer.vocabulary = vocabulary
         longer.tables = OpenTables(self.network, vocabulary)
@@ -408,7 +408,7 @@ class Writer:
     def _token_logits(
         self, state: PartialMolecules, row: Tensor, slot: Tensor, hidden: Tensor
     ) -> Tensor:
-        """Of what may hang from the site ``slot`` of each ``row``; in memory that is used again."""
+        """Logits of what may hang from the site ``slot`` of each ``row``, in memory used again."""
         joined = self._at_site(state, row, slot, hidden)
         table, bias = self.token_output
         logits = state.logits[: len(row)]

@@ -21,6 +21,7 @@ class Rows:
 
     @property
     def values(self) -> Tensor:
+        """The values held, (n, ..., length, width)."""
         return self._held.narrow(self.axis, 0, self.length)
 
     def append(self, new: Tensor) -> Tensor:
@@ -35,10 +36,12 @@ class Rows:
         return self.values
 
     def take(self, rows: Tensor) -> None:
+        """Keep the rows named, in their order; a row may be named several times."""
         size = min(self.length + 3, self._held.shape[self.axis])
         self._held = self._held.narrow(self.axis, 0, size).index_select(0, rows)
 
     def close(self, closing: Closing) -> None:
+        """Let the rows leave that ``closing`` lets leave."""
         closing(self.values)
         self._held = self._held[: closing.n]
 
@@ -86,7 +89,7 @@ class PartialMolecules:
         return self.keys[layer].append(keys), self.values[layer].append(values)
 
     def take(self, rows: Tensor) -> None:
-        """The new rows are the old ones of these numbers."""
+        """Keep the rows named, in their order; a row may be named several times."""
         for name in _BY_ROW:
             setattr(self, name, getattr(self, name)[rows])
         for held in (self.key, self.hidden, *self.keys, *self.values):
@@ -94,6 +97,7 @@ class PartialMolecules:
         self._modulate(lambda part: part[rows])
 
     def close(self, closing: Closing) -> None:
+        """Let molecules leave the batch that ``closing`` lets leave."""
         for name in _BY_ROW:
             setattr(self, name, closing(getattr(self, name)))
         for held in (self.key, self.hidden, *self.keys, *self.values):
@@ -106,7 +110,7 @@ class PartialMolecules:
 
 
 def alike(at: Tensor, chosen: Tensor, n_choices: int, alone: bool) -> tuple[Tensor, ...]:
-    """Molecules that stood at one row and chose the same go on as one.
+    """Let molecules that shared a row and made the same choice share a row again.
 
     Returns the row that each new row comes from, what was chosen there, and the new row of each
     molecule. ``alone``: each molecule has a row of its own, so that nothing changes.

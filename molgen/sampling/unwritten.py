@@ -7,18 +7,16 @@ hands the sentence on to the record of its output.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rdkit import Chem
 
+from molgen.base.user_warnings import warn_user
 from molgen.chem.refusals import Refusal
 from molgen.motifs.tree_tables import TreeTable
-from molgen.motifs.trees import MotifError, decompose, motif
+from molgen.motifs.trees import motif
 from molgen.motifs.vocabulary import ELEMENTS, Vocabulary
 
 if TYPE_CHECKING:
@@ -33,16 +31,6 @@ GROUPS = "ring systems or groups that it has not learnt"
 def writes_stereo(card: Mapping[str, Any]) -> bool:
     """Whether the model of this card writes stereocentres and double-bond geometry."""
     return bool(card.get("config", {}).get("stereo_layers", 0))
-
-
-def has_stereo(mol: Chem.Mol) -> bool:
-    """Whether a stereocentre or the geometry of a double bond is given."""
-    return any(
-        atom.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED for atom in mol.GetAtoms()
-    ) or any(
-        bond.GetStereo() not in (Chem.BondStereo.STEREONONE, Chem.BondStereo.STEREOANY)
-        for bond in mol.GetBonds()
-    )
 
 
 class _Motifs:
@@ -69,33 +57,15 @@ class _Motifs:
         return self.found[text]
 
 
-def unwritten_note(
-    model: Sampler,
-    mols: Iterable[Chem.Mol],
-    consequence: str,
-    only: Sequence[str] | None = None,
-) -> str:
-    """One sentence on what the model does not write of ``mols``; empty where it writes all.
-
-    Args:
-        consequence: what becomes of it, for example ``"it is left out"``.
-        only: the kinds that are lost here, where others are kept (a scaffold's charges are).
-    """
-    motifs = _Motifs(model.network.vocabulary)
-    stereo = not writes_stereo(model.card)
-    found = []
-    for mol in mols:
-        kinds = {STEREO} if stereo and has_stereo(mol) else set()
-        with suppress(MotifError):  # such a molecule is refused elsewhere, by name
-            kinds.update(*(motifs.lacking(m) for m in decompose(mol).motifs))
-        found.append(kinds if only is None else kinds.intersection(only))
-    return _sentence(found, consequence)
-
-
 def table_note(
     model: Sampler, table: TreeTable, flattened: Sequence[Refusal], consequence: str
 ) -> str:
-    """The same for motif trees; ``flattened``: the rows whose stereo the table leaves out."""
+    """One sentence on what the model does not write of motif trees; empty where it writes all.
+
+    Args:
+        flattened: the rows whose stereo the table leaves out.
+        consequence: what becomes of it, for example ``"it is left out"``.
+    """
     motifs = _Motifs(model.network.vocabulary)
     lacking = [motifs.lacking(m) for m in table.motifs]
     flat = {r.row for r in flattened} if not writes_stereo(model.card) else set()
@@ -123,5 +93,5 @@ def tell(*notes: str) -> tuple[str, ...]:
     """Each note that is not empty as a warning; they come back for the record of the output."""
     said = tuple(note for note in notes if note)
     for note in said:
-        warnings.warn(note, stacklevel=3)
+        warn_user(note)
     return said

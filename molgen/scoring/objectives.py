@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 from molgen.base.arguments import nearest_name
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, read_plain_json, write_plain
+from molgen.base.user_warnings import warn_user
 from molgen.chem.parsing import (
     as_smiles_list,
     canonical,
@@ -167,11 +167,10 @@ class Objective:
             cut = raw[cut_values(part, raw)]
             if len(cut) and part.name not in self._told:
                 self._told.add(part.name)
-                warnings.warn(
+                warn_user(
                     f"component {part.name} gave {cut[0]:g}: its values count as scores in [0, 1] "
                     "and are cut there; say what they mean with scale=(usual low, usual high), "
-                    "bounds or a transform",
-                    stacklevel=2,
+                    "bounds or a transform"
                 )
 
     def accepts(self, smiles: Sequence[str]) -> list[bool]:

@@ -9,11 +9,11 @@ worse than none.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from molgen.base.user_warnings import warn_user
 from molgen.scoring.objectives import Component, Objective
 
 _DESCRIPTORS = {
@@ -62,7 +62,7 @@ def from_reinvent(config: str | Path | Mapping[str, Any], skip: bool = False) ->
                 except ValueError as error:
                     if not skip:
                         raise
-                    warnings.warn(f"left out: {error}", stacklevel=2)
+                    warn_user(f"left out: {error}")
     return Objective(
         tuple(_distinct(parts)),
         aggregation=section.get("type", "geometric_mean"),

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molgen.base.figures import new_figure
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -61,12 +63,11 @@ def plot_training(
         'molecules seen, millions'
         >>> folder.cleanup()
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter
 
     table = read_log(folder)
     seen = table["molecules"] / 1e6
-    figure = Figure(figsize=(8, 5.2), layout="constrained")
+    figure = new_figure(figsize=(8, 5.2), layout="constrained")
     losses, rate = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     for name, label, colour in (
         ("blind", "written without a latent (language model)", "#2f6f8f"),

@@ -131,7 +131,7 @@ def test_one_gate_with_one_limit_of_length():
         parse(long)
     with pytest.raises(MoleculeError, match="5,001 characters"):
         parse(f"CCO |{'a' * (MAX_SMILES_LENGTH - 5)}|")
-    from molgen.generation.partial_structures import parse_scaffold
+    from molgen.generation.scaffolds.partial_structures import parse_scaffold
     from molgen.motifs.tree_tables import build_table
     from molgen.optimization.oracle import canonical as canonical_or_none
 

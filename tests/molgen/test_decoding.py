@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import molgen
-from molgen.generation.prefixes import prepare_prefix
+from molgen.generation.scaffolds.prefixes import prepare_prefix
 from molgen.sampling.choices import choose, in_groups
 from molgen.sampling.partial_molecules import Closing
 

@@ -3,7 +3,7 @@
 import pytest
 from rdkit import Chem
 
-from molgen.generation.partial_structures import parse_scaffold
+from molgen.generation.scaffolds.partial_structures import parse_scaffold
 from tests.molgen.test_motifs import read
 
 
@@ -116,7 +116,7 @@ def test_other_bad_input_is_named(small_model) -> None:
 
 
 def test_a_shortfall_comes_with_its_reason(small_model) -> None:
-    from molgen.generation.growing import sample_scaffold
+    from molgen.generation.scaffolds.growing import sample_scaffold
 
     few = sample_scaffold(small_model, "FC(F)(F)O[*:1]", 500, max_draws=256, atoms=1)
     assert len(few) < 500

@@ -8,8 +8,8 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.DataStructs import BulkTanimotoSimilarity
 
-from molgen.generation.lead_changes import Lead, apply, small_changes
-from molgen.generation.near import near_table
+from molgen.generation.leads.changes import Lead, apply, small_changes
+from molgen.generation.leads.near import near_table
 
 IMATINIB = "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
 #: Leads that the model cannot write: charges, boron, isotopes, stereo, a macrocycle, a large one.

@@ -15,8 +15,8 @@ import molgen
 from benchmarks.molgen.precedent import CoreCheck, kept_whole, ways
 from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.cli.design import parse_limit, parse_limits, write_proposals
-from molgen.generation.exit_vectors import exit_changes
-from molgen.generation.partial_structures import cut_scaffold
+from molgen.generation.scaffolds.exit_vectors import exit_changes
+from molgen.generation.scaffolds.partial_structures import cut_scaffold
 from molgen.motifs.trees import cut_bonds
 from molgen.precedent.composing import composed
 from molgen.precedent.files import NAME, PrecedentTable, shipped_precedent
@@ -309,7 +309,7 @@ def test_impossible_requests_are_named(model) -> None:
     a, b = "Fc1ccc([*:1])cc1", "[*:1]N1CCOCC1"
     lead = "COc1ccc(C(=O)NC2CC2)cc1"
     for call, says in (
-        (lambda: model.link(a, b, 3, length=(6, 4)), "least is above the most"),
+        (lambda: model.link(a, b, 3, length=(6, 4)), "the first number exceeds the second"),
         (lambda: model.link(a, b, 3, length=9, atoms=3), "at least 8 atoms"),
         (lambda: model.link(a, b, 3, length=0), "at least 1"),
         (lambda: model.connect([a, b, "C[*:1]"], 3, atoms=0), "at least 1"),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from molgen.generation.partial_structures import parse_scaffold
-from molgen.generation.prefixes import prepare_prefix
+from molgen.generation.scaffolds.partial_structures import parse_scaffold
+from molgen.generation.scaffolds.prefixes import prepare_prefix
 from molgen.motifs.vocabulary import Vocabulary
 from molgen.motifs.vocabulary_growth import extend
 from molgen.sampling.decoding import Writer
@@ -55,7 +55,7 @@ def test_what_was_added_before_changes_nothing(small_model) -> None:
 
 
 def test_room_that_is_used_up_is_made_anew(small_model, monkeypatch) -> None:
-    from molgen.generation import prefixes
+    from molgen.generation.scaffolds import prefixes
 
     before = small_model.sample_scaffold(SELENIUM, 5, seed=3)
     monkeypatch.setattr(prefixes, "_ROOM_FOR_SITES", 150)

@@ -34,7 +34,9 @@ def kit():
 
 def test_every_value_is_within_its_tolerance(kit):
     assert kit.passed and kit.failures == (), str(kit)
-    assert kit.n_values >= 500 and len(kit.sources) >= 10
+    assert kit.n_values >= 900 and len(kit.sources) >= 10
+    functions = [row for row in kit.matrix if row["kind"] == "function"]
+    assert sum(row["values"] > 0 for row in functions) >= 11
     assert {r.case.requirement for r in kit.results} == {r.key for r in kit.requirements}
     by_name = {row["name"]: row["values"] for row in kit.matrix}
     assert min(by_name[f"molgen.{n}"] for n in ("describe", "standardize", "filter_molecules")) > 0

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from rdkit import Chem
+from rdkit.Chem.AllChem import GetMorganFingerprintAsBitVect
+from rdkit.DataStructs import TanimotoSimilarity
 
 from molgen.chem.properties import logp as rdkit_logp
 from molgen.filters.filter_sets import filter_molecules
@@ -214,6 +218,46 @@ def test_candidates_that_passed_come_before_those_that_did_not():
     assert [c.row for c in choose_candidates(table, 3, [])] == [2, 1, 0]
     table["diverse"] = [True, True, False]
     assert [c.row for c in choose_candidates(table, 2, [])] == [1, 2]
+
+
+def test_of_molecules_alike_one_is_a_card_while_others_are_left(tmp_path):
+    amides = [f"CC(=O)NCCc1ccc({'C' * k}O)cc1" for k in range(2, 14)]
+    others = ["c1ccc2[nH]ccc2c1", "CC1(C)SCCN1", "OCC1OC(O)C(O)C1O"]
+    table = pd.DataFrame(
+        {"smiles": amides + others, "score": [*np.linspace(0.99, 0.9, 12), 0.5, 0.4, 0.3]}
+    )
+    cards = choose_candidates(table, 4, [])
+    assert [c.row for c in cards] == [0, 12, 13, 14]
+    prints = [
+        GetMorganFingerprintAsBitVect(Chem.MolFromSmiles(table["smiles"][c.row]), 2, 1024)
+        for c in cards
+    ]
+    assert max(TanimotoSimilarity(a, b) for a, b in combinations(prints, 2)) <= 0.5
+    assert [c.row for c in choose_candidates(table, 6, [])] == [0, 1, 2, 12, 13, 14]  # filled up
+    table["passed"] = [True] * 12 + [False] * 3
+    assert max(c.row for c in choose_candidates(table, 6, [])) < 12  # the refused do not come first
+    page = report(table, tmp_path / "r.html", properties=["mw"], reference=None).read_text()
+    assert "differ from one another" in page
+
+
+def test_the_page_says_what_was_asked_made_and_refused(tmp_path):
+    made = record(
+        "sample_where", {"wanted": {"logp": [1, 3]}, "n": 4}, seed=7, notes=["2 of 6 were dropped"]
+    )
+    smiles = ["CCO", "O=C1C=CC(=O)C=C1", "CCCCCCCCCCCCCCCCCCCCCCCCCC", "CCO"]
+    table = filter_molecules(smiles, ["pains", "lipinski"])
+    page = report(table, tmp_path / "r.html", properties=["mw", "qed", "sa_score", "fsp3"],
+                  reference=None, provenance=made).read_text()  # fmt: skip
+    text = re.search(r'<p id="summary">(.*?)</p>', page, re.S)[1]
+    for said in ("sample where, seed 7", "n 4", "4 molecules, 3 of them different", "2 of 6 were"):
+        assert said in text, text
+    passed = int(table["passed"].sum())
+    assert f"{passed} passed the filters, {4 - passed} were refused" in text
+    names = {item.filter for reasons in table["reasons"] for item in reasons.items}
+    assert names and all(f"{name} (" in text for name in names)
+    # bars say what they are: an sa_score is ease of synthesis, and fsp3 is no wish
+    bars = re.findall(r'<dt title="([^"]*)"', page)
+    assert set(bars) == {"drug-likeness", "ease of synthesis"} and "sa_score " in page
 
 
 def test_the_map_tells_two_chemistries_apart():

@@ -182,3 +182,20 @@ def test_numbers_are_short(value, text):
 def test_figures_of_an_empty_report_are_left_out():
     assert "<figure>" not in render(report())
     assert pd.DataFrame(report().figures).empty
+
+
+def test_the_page_begins_with_a_conclusion_and_folds_what_is_green():
+    good = Measure("kept", "a", Interval(0.1, 0.0, 0.2), "fine", threshold=0.5, better="low")
+    found = report(good, Measure("no rule", "b", Interval(1.0, 0.5, 2.0), "read me"))
+    page = render(found)
+    assert found.verdict == "privacy not assessed"
+    top = page.index("NOT ASSESSED")
+    assert top < page.index(">Summary<") and "Intended use" in page
+    assert re.search(r"<time datetime=\"\d{4}-\d\d-\d\d\">", page)
+    fold = page[page.index("<details") : page.index("</details>")]
+    assert "1 green: kept" in fold and "fine" in fold and "read me" not in fold
+    titles = dict(re.findall(r"<h2>(\w[\w ]*): ([^<]*)</h2>", page))
+    assert titles["Fidelity"] == "passed" and titles["Utility"] == "not assessed"
+    assert "passed" not in titles["Privacy"]
+    # at 420 px a row is a card whose cells say what they are
+    assert 'data-label="95 % interval"' in page and "@page { size:A4" in page

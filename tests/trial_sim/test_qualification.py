@@ -31,7 +31,7 @@ def test_every_value_is_within_its_tolerance(kit):
     assert made.passed and made.failures == (), str(made)
     assert made.n_values >= 600 and len(made.sources) >= 12
     functions = [row for row in made.matrix if row["kind"] == "function"]
-    assert sum(row["values"] > 0 for row in functions) >= 79
+    assert sum(row["values"] > 0 for row in functions) >= 0.9 * len(functions)
 
 
 def test_every_reference_value_is_in_the_kit(kit):

@@ -3,8 +3,12 @@
 import json
 import re
 
+import docx
+import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
+from statsmodels.stats.proportion import proportion_confint
 from typer.testing import CliRunner
 
 import trial_sim as ts
@@ -123,7 +127,174 @@ def test_report_command(study, tmp_path):
     assert list(plain["scenarios"]) == ["planned", "null effect"]
     assert "## Sensitivity" in (tmp_path / "r.md").read_text()
     done = RUN.invoke(app, ["report", str(study), str(tmp_path / "r.pdf")])
-    assert done.exit_code == 2 and "ends in .html, .md or .json" in done.output
+    assert done.exit_code == 2 and "ends in .html, .md, .json, .docx or .tex" in done.output
+
+
+# -- for a protocol's appendix ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def appendix():
+    bounds = ts.group_sequential(
+        (0.5, 1), efficacy="lan_demets_obrien_fleming", futility=("hwang_shih_decani", -2)
+    )
+    design = Design(
+        arms={"control": 1, "treatment": 2}, n_patients=300, accrual=ts.Accrual(rate=20.0),
+        looks=ts.EventLooks([100, 200]), boundaries=bounds,
+    )  # fmt: skip
+    outcomes = ts.PiecewiseExponential(
+        control_median=12, breakpoints=[4], hazard_ratio=[1.0, 0.6], cured=0.0
+    )
+    result = ts.simulate(design, outcomes, 400, seed=1)
+    null = ts.simulate(design, outcomes.replace(hazard_ratio=[1.0, 1.0]), 400, seed=1)
+    return result, null, simulation_report(result, "A_trial & more")
+
+
+def test_headlines_are_type_one_error_and_power_with_intervals(appendix):
+    result, null, report = appendix
+    error, power = report.to_dict()["headlines"][:2]
+    for row, made in ((error, null), (power, result)):
+        share = made.success.mean()
+        low, high = proportion_confint(made.success.sum(), made.n_trials, method="wilson")
+        assert row["value"] == f"{share:.4f} ({low:.4f} to {high:.4f})"
+    assert report.null.power == null.power  # simulated with the seed of the planned one
+    for text in (report.to_html(), report.to_markdown()):
+        assert f"{null.power:.4f}" in text and text.index("type I error") < text.index("rationale")
+
+
+def test_bounds_by_look_against_published_values_and_formulas(appendix):
+    """gsDesign's sfLDOF at halves of .025: 2.963 and 1.969, .00153 spent; Schoenfeld's effects."""
+    report = appendix[2]
+    rows = report.to_dict()["looks"]["bounds"]
+    assert [float(r["efficacy z"]) for r in rows] == pytest.approx([2.9626, 1.9686], abs=2e-4)
+    spent = [2 * (1 - norm.cdf(norm.ppf(1 - 0.0125) / np.sqrt(t))) for t in (0.5, 1.0)]
+    assert [float(r["alpha spent"]) for r in rows] == pytest.approx(spent, abs=2e-6)
+    for row, events in zip(rows, (100, 200), strict=True):
+        z = float(row["efficacy z"])
+        assert float(row["efficacy p"]) == pytest.approx(norm.sf(z), abs=2e-6)
+        effect = np.exp(-z / np.sqrt(events * (1 / 3) * (2 / 3)))
+        assert float(row["efficacy, hazard ratio about"]) == pytest.approx(effect, abs=6e-4)
+
+
+def test_course_by_look_counts_the_trials(appendix):
+    result, null, report = appendix
+    rows = report.to_dict()["looks"]["course"]
+    for name, made in (("H1", result), ("H0", null)):
+        first = made.trials.query("decision == 'efficacy'").drop_duplicates("trial")
+        futile = made.trials.query("decision == 'futility'").drop_duplicates("trial")
+        for k, row in enumerate(rows, start=1):
+            crossed = (first["look"] == k).mean() * len(first) / made.n_trials
+            assert float(row[f"crosses efficacy, {name}"]) == pytest.approx(crossed, abs=6e-5)
+            stopped = (futile["look"] == k).sum() / made.n_trials
+            assert float(row[f"stops for futility, {name}"]) == pytest.approx(stopped, abs=6e-5)
+    assert float(rows[-1]["power so far"]) == pytest.approx(result.power, abs=6e-5)
+    assert float(rows[-1]["type I error so far"]) == pytest.approx(null.power, abs=6e-5)
+    held = result.trials.query("look == 2")
+    assert float(rows[1]["month"]) == pytest.approx(held["month"].mean(), abs=0.06)
+    assert float(rows[1]["events"]) == 200
+
+
+def test_words_in_place_of_code(appendix):
+    _, _, report = appendix
+    text = report.to_markdown()
+    for said in (
+        "permuted blocks", "the log-rank test", "allocated 1:2",
+        "1 until month 4, 0.6 from month 4",
+        "100 and 200 events", "not binding", "dropout: none assumed", "naive estimates",
+    ):  # fmt: skip
+        assert said in text, said
+    for code in (
+        "cured",
+        "-inf",
+        "inf |",
+        "nan",
+        "PermutedBlocks",
+        "EventLooks",
+        "None",
+        "{",
+        "[]",
+    ):
+        assert code not in text, code
+
+
+@pytest.mark.parametrize(
+    "outcomes, test",
+    [
+        (ts.BinaryResponse(0.3, 0.5), "chi_square"),
+        (ts.ContinuousResponse(0.5), "t_test"),
+        (ts.CountResponse(1.2, 0.7, dispersion=0.5), "negative_binomial"),
+        (ts.OrdinalResponse([0.3, 0.4, 0.3], 1.8), "wilcoxon"),
+        (ts.Weibull(12, 1.3, 0.7), "cox"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else type(v).__name__,
+)
+def test_every_kind_of_outcome_has_its_type_one_error_and_words(outcomes, test):
+    times = hasattr(outcomes, "hazard_ratio")
+    design = Design(
+        arms={"control": 1, "treatment": 1}, n_patients=120, accrual=ts.Accrual(rate=20.0),
+        looks=ts.CalendarLooks([12, 20]) if times else ts.EnrolmentLooks([60, 120]),
+        boundaries=ts.group_sequential((0.5, 1), efficacy="pocock"), test=test,
+    )  # fmt: skip
+    report = simulation_report(ts.simulate(design, outcomes, 60, seed=2))
+    assert report.null is not None and report.null.power < 0.2, report.null_note
+    text = report.to_markdown()
+    assert "inf" not in text.replace("information", "") and "type(" not in text
+    rows = report.to_dict()["looks"]["bounds"]
+    assert any(" about" in name for name in rows[0])
+
+
+def test_a_margin_is_its_own_null_hypothesis():
+    design = Design(
+        arms={"control": 1, "treatment": 1}, n_patients=200, accrual=ts.Accrual(rate=20.0),
+        looks=ts.EventLooks([120]), margin=1.4,
+    )  # fmt: skip
+    outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=1.0)
+    report = simulation_report(ts.simulate(design, outcomes, 300, seed=2))
+    assert report.null.outcomes.hazard_ratio == {"treatment": 1.4}
+    assert report.null.power == pytest.approx(0.025, abs=0.03)
+    rates = Design(
+        arms={"control": 1, "treatment": 1}, n_patients=100, accrual=ts.Accrual(rate=20.0),
+        looks=ts.EnrolmentLooks([100]), test=("farrington_manning", 0.1),
+    )  # fmt: skip
+    report = simulation_report(ts.simulate(rates, ts.BinaryResponse(0.5, 0.5), 40, seed=2))
+    headline = report.to_dict()["headlines"][0]
+    assert headline["value"] == "not assessed" and "margin" in headline["meaning"]
+
+
+def test_word_and_latex_hold_what_the_page_holds(appendix, tmp_path):
+    _, null, report = appendix
+    place = report.write(tmp_path / "r.docx")
+    document = docx.Document(str(place))
+    words = "\n".join(p.text for p in document.paragraphs)
+    cells = [c.text for t in document.tables for row in t.rows for c in row.cells]
+    assert f"{null.power:.4f}" in " ".join(cells) and "permuted blocks" in words
+    assert "at least 2.9626" in words and len(document.inline_shapes) == 1
+    assert document.sections[0].page_width.mm == pytest.approx(210, abs=0.1)
+    widest = max(len(t.columns) for t in document.tables)
+    assert widest <= 9, widest
+    text = report.write(tmp_path / "r.tex").read_text("utf-8")
+    assert r"A\_trial \& more" in text and "at least 2.9626" in text
+    for name in ("document", "longtable", "center"):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") > 0
+    assert (tmp_path / "r-figure-1.png").read_bytes()[:4] == b"\x89PNG"
+    body = text[text.index(r"\begin{document}") :]
+    assert not re.search(r"(?<!\\)[%#]", body) and body.count("{") == body.count("}")
+    for table in re.findall(r"\\begin\{longtable\}.*?\\end\{longtable\}", text, re.S):
+        columns = table.split("\n")[0].count("p{")
+        widths = [float(w) for w in re.findall(r"p\{([\d.]+)\\textwidth\}", table)]
+        assert sum(widths) <= 0.95 and len(widths) == columns
+        for line in table.split("\n"):
+            if line.endswith(r"\\"):
+                assert len(re.findall(r"(?<!\\)&", line)) == columns - 1, line
+
+
+def test_without_python_docx_the_error_says_what_to_install(appendix, tmp_path, monkeypatch):
+    from trial_sim.exploration import report_documents
+
+    monkeypatch.setattr(report_documents, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'digital-double\[word\]'"):
+        appendix[2].write(tmp_path / "r.docx")
+    assert not (tmp_path / "r.docx").exists()
 
 
 def test_what_if_command(study, tmp_path):

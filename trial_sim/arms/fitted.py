@@ -7,7 +7,6 @@ parameters, so that synthetic trials spread as much as a real repetition predict
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from trial_sim.arms.scenario import FittedOutcomes
 from trial_sim.arms.settings import Settings, check_count
 from trial_sim.base.arguments import nearest
 from trial_sim.base.storage import read, storable, write
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.covariates.encoding import encode
 from trial_sim.data.endpoints import Endpoint
 from trial_sim.data.schema import Column, TrialSchema
@@ -356,10 +356,9 @@ class FittedTrial:
         pair = (self.arm_index(control), self.arm_index(treatment))
         gaps = getattr(self.outcome_model, "gaps", None)
         if isinstance(gaps, RiskGaps) and (gaps.any_gap or gaps.any_entry):
-            warnings.warn(
+            warn_user(
                 "the fitted patients have time not at risk or late entries; simulated ones are at "
-                "risk from time 0 to the end, at the same rates per time at risk",
-                stacklevel=2,
+                "risk from time 0 to the end, at the same rates per time at risk"
             )
         told = hazard_ratio, effect, where, balance, shift
         return FittedOutcomes(self, pair, uncertainty, *told)

@@ -8,7 +8,6 @@ inversion.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ import numpy as np
 
 from trial_sim.arms.sampling import draw_codes
 from trial_sim.base.arguments import nearest
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.data.schema import Column
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
@@ -147,12 +147,11 @@ class FittedOutcomes:
         if not len(held) or held.max() <= horizon * (1 + 1e-9):
             return
         unit = self.fitted.trial_schema.time_unit
-        warnings.warn(
+        warn_user(
             f"a look comes at month {held.max():.1f}, and the real trial followed patients for "
             f"{horizon:.1f} months ({horizon / self.months:g} {unit}): beyond that no event "
             "happens in the fitted arms. Times of a design are in months; look earlier, or fit "
-            'with tail="parametric"',
-            stacklevel=2,
+            'with tail="parametric"'
         )
 
     def __repr__(self) -> str:

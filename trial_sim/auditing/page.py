@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,13 +56,20 @@ def render(report: AuditReport) -> str:
     return environment.get_template("audit.html").render(
         passed=report.passed,
         verdict=report.verdict,
+        conclusion=conclusion(report),
+        today=f"{date.today():%Y-%m-%d}",
         attacked=report.attacked,
         caught=report.about.get("caught", []),
         unseen=rows_of(report.unseen),
         about=report.about,
         facts=facts(report.about),
         counts=[
-            {"section": str(name), "title": title_of(str(name)), **row.to_dict()}
+            {
+                "section": str(name),
+                "title": title_of(str(name)),
+                "verdict": section_verdict(report, str(name)),
+                **row.to_dict(),
+            }
             for name, row in report.counts().iterrows()
         ],
         failures=rows_of(report.failures),
@@ -69,13 +78,85 @@ def render(report: AuditReport) -> str:
                 "name": name,
                 "title": title_of(name),
                 "introduction": INTRODUCTIONS[name],
-                "rows": rows_of(getattr(report, name)),
+                "verdict": section_verdict(report, name),
+                **folded(rows_of(getattr(report, name))),
                 "figures": figures,
             }
             for name, figures in figures_of(report).items()
         ],
         version=installed_version(),
     )
+
+
+NOT_ASSESSED = "not assessed"
+_CONCLUSIONS = {
+    "failed": "The audit FAILED: at least one measure breaks its rule by more than chance "
+    "explains.",
+    "privacy not assessed": "No measure fails, but whether the records betray who was in the "
+    "trial was NOT ASSESSED: no attack could tell members from unseen patients.",
+    "could not have seen": "No measure fails, but with these numbers of patients some faults that "
+    "are asked for WOULD NOT HAVE BEEN SEEN; they are listed below.",
+    "passed": "The audit passed: no measure breaks its rule, and attacks for membership found no "
+    "more than chance.",
+}
+
+
+def verdict_of(counts: Any) -> str:
+    """The verdict of a section from its numbers of lights: what nothing judged is not assessed."""
+    if counts["red"]:
+        return "failed"
+    if not counts["green"] and not counts["amber"]:
+        return NOT_ASSESSED
+    return "passed, with doubts" if counts["amber"] else "passed"
+
+
+def section_verdict(report: AuditReport, name: str) -> str:
+    """The verdict of a section; privacy without an attack for membership is not assessed."""
+    counts = report.counts()
+    found = verdict_of(counts.loc[name]) if name in counts.index else NOT_ASSESSED
+    unattacked = name == "privacy" and report.verdict == "privacy not assessed"
+    return "membership not assessed" if unattacked and found != "failed" else found
+
+
+def conclusion(report: AuditReport) -> list[str]:
+    """What was audited, the result, what it can and cannot exclude, and what it is for."""
+    about, out = report.about, []
+    endpoints = ", ".join(map(str, about.get("endpoints", {}))) or "all endpoints"
+    model = f" The model: {about['model']}." if about.get("model") else ""
+    out.append(
+        f"{report.attacked} {about.get('n_synthetic', '?')} synthetic patients were compared with "
+        f"{about.get('n_real', '?')} real ones ({endpoints}).{model}"
+    )
+    out.append(_CONCLUSIONS[report.verdict])
+    skipped = [
+        title_of(str(name)).lower()
+        for name, row in report.counts().iterrows()
+        if verdict_of(row) == NOT_ASSESSED
+    ]
+    if skipped:
+        out.append(f"Not assessed at all: {', '.join(skipped)}.")
+    if about.get("caught"):
+        out.append(
+            "What the audit would have found, had it been there, and what it could not have seen, "
+            "stands under the summary. An attack that nobody has thought of yet is not excluded."
+        )
+    out.append(
+        "Intended use: to decide whether these synthetic patients may stand in for the real ones "
+        "in the analyses named here, and whom they may be given to. It is no evidence of efficacy."
+    )
+    return out
+
+
+def folded(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows to show at once, and the green ones, folded, with how many there are of each kind."""
+    green = [row for row in rows if row["verdict"] == "green"]
+    kinds = Counter(row["measure"] for row in green)
+    told = ", ".join(f"{kind} ({n})" if n > 1 else kind for kind, n in kinds.items())
+    return {
+        "rows": [row for row in rows if row["verdict"] != "green"],
+        "green": green,
+        "kinds": told,
+    }
 
 
 def installed_version() -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from trial_sim.auditing.compared.comparison import compare
 from trial_sim.auditing.figures import numbers_at_risk, outcome_curves
+from trial_sim.base.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,6 @@ LIGHTS = {"green": "#2e9e5b", "amber": "#d99a00", "red": "#d64545", "grey": "#9a
 def _figure(width: float, height: float, **options: Any) -> tuple[Figure, Any]:
     """A figure without pyplot (no global state) with the axes of ``subplots``."""
     import matplotlib
-    from matplotlib.figure import Figure
 
     style: dict[Any, Any] = {
         "text.color": INK,
@@ -53,7 +53,7 @@ def _figure(width: float, height: float, **options: Any) -> tuple[Figure, Any]:
         "legend.frameon": False,
     }
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = new_figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(squeeze=False, **options)
         for axis in axes.ravel():
             axis.tick_params(width=0.6, length=3)

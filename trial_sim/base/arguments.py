@@ -38,7 +38,7 @@ def count_jobs(n_jobs: Any) -> int:
 
 
 def between(name: str, value: Any, low: float, high: float) -> float:
-    """A number strictly between low and high, or one clear sentence."""
+    """A number strictly between low and high; an error that names it otherwise."""
     number_ = number(name, value)
     if not low < number_ < high:
         raise ValueError(f"{name} must be between {low:g} and {high:g}, got {number_:g}")
@@ -46,7 +46,7 @@ def between(name: str, value: Any, low: float, high: float) -> float:
 
 
 def positive(name: str, value: Any) -> float:
-    """A number above 0, or one clear sentence."""
+    """A number above 0; an error that names it otherwise."""
     number_ = number(name, value)
     if number_ <= 0:
         raise ValueError(f"{name} must be above 0, got {number_:g}")
@@ -54,7 +54,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def number(name: str, value: Any) -> float:
-    """A finite number, or one clear sentence."""
+    """A finite number; an error that names it otherwise."""
     try:
         number_ = float(value)
     except (TypeError, ValueError):
@@ -65,7 +65,7 @@ def number(name: str, value: Any) -> float:
 
 
 def one_of(name: str, value: Any, known: Sequence[str]) -> str:
-    """One of the known names, or a sentence with the nearest."""
+    """One of the known names; an error with the nearest of them otherwise."""
     if value not in known:
         raise ValueError(f"unknown {name} {value!r}{nearest(value, known)}")
     return str(value)

@@ -11,7 +11,7 @@ import typer
 from trial_sim.base.output_places import replacing, try_place
 from trial_sim.base.provenance import write_record
 from trial_sim.cli.app import app, plain_errors, tell, watched
-from trial_sim.exploration.report import look_rows, short_table
+from trial_sim.exploration.report import check_ending, look_rows, short_table
 from trial_sim.exploration.study import read_study
 from trial_sim.qualification.making import (
     characteristics,
@@ -82,7 +82,7 @@ def simulate_command(
     ] = None,
     output: Output = None,
     report: Annotated[
-        Path | None, typer.Option(help="Report: .html, .md or .json by its ending.")
+        Path | None, typer.Option(help="Report: .html, .docx, .tex, .md or .json by its ending.")
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
@@ -97,7 +97,7 @@ def simulate_command(
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
     if report is not None:
-        _check_report(report)
+        check_ending(report)
     results = simulated(loaded, options, progress=watched(progress))
     told = _told(loaded.simulation, options)
     if report is not None:
@@ -118,7 +118,7 @@ def simulate_command(
 @plain_errors
 def report_command(
     study: StudyFile,
-    report: Annotated[Path, typer.Argument(help="File to write: .html, .md or .json.")],
+    report: Annotated[Path, typer.Argument(help="File: .html, .docx, .tex, .md or .json.")],
     n_trials: Annotated[int | None, typer.Option(help="Trials.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random numbers.")] = None,
     n_jobs: Annotated[
@@ -132,7 +132,7 @@ def report_command(
 
       trial-sim report study.yaml report.html
     """
-    _check_report(report)
+    check_ending(report)
     try_place(report)
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
@@ -140,11 +140,6 @@ def report_command(
     told = _told(loaded.simulation, options)
     _write_report(study, loaded, results, report, told, progress)
     tell(f"wrote {report}")
-
-
-def _check_report(path: Path) -> None:
-    if path.suffix not in (".html", ".md", ".json"):
-        raise ValueError(f"a report ends in .html, .md or .json, got {path.name!r}")
 
 
 def _write_report(

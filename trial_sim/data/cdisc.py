@@ -249,7 +249,7 @@ def names_of(codes: Sequence[Any], given: Mapping[str, str] | None) -> dict[Any,
 
 
 def rows_of(frame: pd.DataFrame, known: pd.Series, all_known: set[Any], title: str) -> pd.DataFrame:
-    """The rows of the subjects in hand.
+    """The rows of the subjects that were kept.
 
     Raises:
         ValueError: a subject that adsl does not have at all, or a row without one.

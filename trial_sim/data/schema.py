@@ -1,4 +1,4 @@
-"""`Column` and `TrialSchema`: a trial described without holding a single row of it.
+"""`Column` and `TrialSchema`: a description of a trial that holds none of its rows.
 
 Generators, outcome models and audits read it, and a saved model carries it.
 """

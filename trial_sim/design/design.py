@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,6 +13,7 @@ import numpy as np
 
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import Record, as_floats, as_number, as_whole, from_plain, to_plain
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.design.accrual import Accrual, Dropout
 from trial_sim.design.look_rules import (
     CalendarLooks,
@@ -260,11 +260,10 @@ class Design(Record):
                     f", or give max_information={self.looks.planned_information:g}, so that each "
                     "trial's bounds follow the information at its looks"
                 )
-            warnings.warn(
+            warn_user(
                 f"the boundaries are for information fractions {np.round(made_for, 3).tolist()}, "
                 f"the looks have {np.round(planned, 3).tolist()}: the error is not what was "
-                f"planned. {remedy[0].upper()}{remedy[1:]}",
-                stacklevel=5,
+                f"planned. {remedy[0].upper()}{remedy[1:]}"
             )
 
     def _check_multiplicity(self) -> None:
@@ -273,12 +272,11 @@ class Design(Record):
         if n_comparisons == 1:
             return
         if self.multiplicity is None:
-            warnings.warn(
+            warn_user(
                 f"{n_comparisons} arms are compared with the control and multiplicity is not "
                 f"named: each comparison has an error of {self._comparison_alpha:.3g}, any of them "
                 f"about {self.unadjusted_error:.3g}. Name multiplicity='dunnett', 'bonferroni', "
-                "'holm' or 'closed' to hold the error of the family, or 'unadjusted'",
-                stacklevel=5,
+                "'holm' or 'closed' to hold the error of the family, or 'unadjusted'"
             )
         if self.multiplicity in STEPWISE and n_comparisons > MOST_STEPWISE:
             raise ValueError(
@@ -397,10 +395,9 @@ class Design(Record):
         missing = self.looks.unreachable(self.n_patients)
         if missing and "recurrent" not in TESTS[self.test_name].kinds:  # there events repeat
             which = ", ".join(map(str, missing))
-            warnings.warn(
+            warn_user(
                 f"look(s) {which} cannot be reached with {self.n_patients} patients; simulated "
-                "trials are analysed for the last time when the last patient's follow-up ends",
-                stacklevel=5,
+                "trials are analysed for the last time when the last patient's follow-up ends"
             )
 
     def __str__(self) -> str:

@@ -34,6 +34,7 @@ from trial_sim.adaptive.sequential_graph import nominal_levels, read_graph
 from trial_sim.base.arguments import nearest, one_of
 from trial_sim.base.errors import TrialSimError
 from trial_sim.base.records import Record
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import (
     CalendarLooks,
@@ -619,11 +620,10 @@ class AdaptiveDesign(Record):
         ]
         test = self.closed_test
         if self._succeeds_by_rules and (test is None or test.combine == "conventional"):
-            warnings.warn(
+            warn_user(
                 "success is declared by rules that hold no type I error by themselves: "
                 "family_wise_error(...) shows it, and what_if(...) over the rules' values "
-                "calibrates them",
-                stacklevel=5,
+                "calibrates them"
             )
         if test is None and self.needs_engine and len(self.arms) > 2:
             raise ValueError(
@@ -770,20 +770,18 @@ class AdaptiveDesign(Record):
             raise ValueError("the closed test never rejects: no milestone has an efficacy bound")
         level = self._level()
         if level > self.alpha + 1e-4:
-            warnings.warn(
+            warn_user(
                 f"the bounds {np.round(efficacy, 4).tolist()} at information fractions "
                 f"{np.round(self.fractions, 4).tolist()} have a level of {level:.4f}, above alpha "
-                f"{self.alpha:g}: the error is not held at alpha",
-                stacklevel=6,
+                f"{self.alpha:g}: the error is not held at alpha"
             )
         if test.combine == "conventional" and any(
             rule.action.unblinds and not rule.blinded
             for milestone in self.milestones
             for rule in milestone.rules
         ):
-            warnings.warn(
-                "combine='conventional' holds no error by itself: family_wise_error(...) shows it",
-                stacklevel=6,
+            warn_user(
+                "combine='conventional' holds no error by itself: family_wise_error(...) shows it"
             )
 
     def _level(self) -> float:

@@ -29,7 +29,7 @@ class Analysis(Protocol):
     def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> Evaluation:
-        """z (n_trials,), meaningful where active; effect and se where they come for free."""
+        """z (n_trials,), meaningful where active; effect and se where they are a by-product."""
         ...
 
     def estimate(

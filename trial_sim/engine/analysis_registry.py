@@ -169,12 +169,12 @@ class AgainstMargin:
 
     @property
     def scale(self) -> str:
-        """That of the other."""
+        """Scale of the estimate, that of the other analysis."""
         return str(self.analysis.scale)
 
     @property
     def direction(self) -> float:
-        """That of the other."""
+        """1 or -1, as of the other analysis."""
         return float(self.analysis.direction)
 
     def evaluate(

@@ -1,4 +1,4 @@
-"""Run a batch of trials look by look: data cut, test, decision, and what it costs."""
+"""Run a batch of trials look by look: data cut, test, decision, patients and months used."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def conduct(batch: TrialBatch, analysis: Analysis, looks_held: int = 0) -> Condu
 def conduct_batch(
     batch: TrialBatch, analysis: Analysis, looks_held: int = 0
 ) -> tuple[Conducted, TrialBatch]:
-    """The same, and the batch with its patients as they were once arms had stopped."""
+    """What :func:`conduct` gives, and the batch with its patients as arms stopped."""
     design = batch.design
     n, n_looks, n_arms = batch.n_trials, design.n_looks, len(design.arm_names)
     n_tests = n_arms - 1

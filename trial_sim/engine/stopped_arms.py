@@ -152,6 +152,7 @@ class Later:
 
 
 def rows_of(outcome: OutcomeBatch, rows: np.ndarray) -> OutcomeBatch:
+    """The outcomes of the trials ``rows`` of a batch."""
     return each_array(outcome, lambda values: values[rows])
 
 
@@ -206,6 +207,7 @@ def _put(everybody: np.ndarray, rows: np.ndarray, some: np.ndarray) -> np.ndarra
 
 
 def put_outcome(everybody: OutcomeBatch, rows: np.ndarray, some: OutcomeBatch) -> OutcomeBatch:
+    """``everybody`` with the trials ``rows`` taken from ``some``."""
     found: dict[str, Any] = {}
     for item in fields(OutcomeBatch):
         value, new = getattr(everybody, item.name), getattr(some, item.name)

@@ -10,12 +10,12 @@ its standard error where they are a by-product; ``estimate`` (same arguments) is
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.engine.analysis import Evaluation
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.logrank_scan import logrank_looks, standardised
@@ -249,10 +249,9 @@ class CurveDifference:
                 f"{look[active].max():.1f}, so that no patient is followed that long; choose a "
                 "smaller tau or later looks"
             )
-        warnings.warn(
+        warn_user(
             f"{name} at {self.tau:g} months lies beyond the follow-up of an arm in simulated "
-            "trials; there it cannot be estimated, and they count as not significant",
-            stacklevel=2,
+            "trials; there it cannot be estimated, and they count as not significant"
         )
 
     def estimate(

@@ -1,4 +1,4 @@
-"""Report of a simulation study: one HTML file without outside references, Markdown, or JSON.
+"""Report of a simulation study: HTML without outside references, Word, LaTeX, Markdown, JSON.
 
 Ordered after ADEMP (aims, data-generating mechanisms, estimands, methods, performance measures:
 Morris, White and Crowther 2019) and the FDA's guidance on complex innovative trial designs (2020):
@@ -21,15 +21,25 @@ import pandas as pd
 
 from trial_sim.base.output_places import replacing
 from trial_sim.base.records import to_plain
-from trial_sim.design.look_rules import (
-    CalendarLooks,
-    EnrolmentLooks,
-    EventLooks,
-    FollowUpLooks,
-    Looks,
-)
 from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.exploration.grid import WhatIf
+from trial_sim.exploration.report_documents import (
+    latex_document,
+    need_word,
+    report_blocks,
+    write_word,
+)
+from trial_sim.exploration.report_words import (
+    analysis_sentences,
+    bound_rows,
+    course_rows,
+    design_facts,
+    headlines,
+    outcome_facts,
+    protocol_sentences,
+    under_null,
+    when,
+)
 from trial_sim.simulation.adaptive_result import AdaptiveResult
 from trial_sim.simulation.operating_characteristics import SimulationResult
 
@@ -42,6 +52,8 @@ class SimulationReport:
         title, rationale: text. results: scenario name → result; the first is the planned one.
         what_if: sensitivity table, or None. examples: numbers of the trials shown.
         error: table of ``family_wise_error``, or None.
+        null: the design simulated without effect, for the type I error; None where what no effect
+            is, is not known. null_note: why.
 
     Examples:
         >>> import trial_sim as ts
@@ -70,6 +82,8 @@ class SimulationReport:
     what_if: WhatIf | None
     examples: Sequence[int]
     error: pd.DataFrame | None = None
+    null: SimulationResult | None = None
+    null_note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, which is also what :meth:`to_json` writes."""
@@ -78,8 +92,16 @@ class SimulationReport:
         return {
             "title": self.title,
             "rationale": self.rationale,
+            "headlines": headlines(first, self.null, self.null_note),
+            "looks": {
+                "bounds": bound_rows(first),
+                "course": course_rows(first, self.null),
+            },
+            "sentences": {
+                "protocol": protocol_sentences(first, self.null),
+                "analysis_plan": analysis_sentences(first),
+            },
             "design": to_plain(first.declared),
-            **_comparisons(first),
             "scenarios": {
                 name: {
                     "outcomes": to_plain(result.outcomes),
@@ -118,48 +140,62 @@ class SimulationReport:
         """HTML text with its figures inside, written to ``path`` too if given."""
         return _write(_render("simulation_report.html.j2", self._context(True)), path)
 
-    def write(self, path: str | Path) -> Path:
-        """Write the report, by the ending of the path: .html, .md or .json.
+    def to_word(self, path: str | Path) -> Path:
+        """A Word file with figures; needs python-docx (the extra ``word``).
 
         Raises:
-            ValueError: for another ending.
+            ValueError: python-docx is not installed.
+        """
+        blocks = report_blocks(self._context(True))
+        with replacing(path) as made:
+            write_word(self.title, blocks, made)
+        return Path(path)
+
+    def to_latex(self, path: str | Path | None = None) -> str:
+        """A LaTeX document, written to ``path`` too if given, its figures (PNG) beside it."""
+        blocks = report_blocks(self._context(True))
+        return _write(
+            latex_document(self.title, blocks, None if path is None else Path(path)), path
+        )
+
+    def write(self, path: str | Path) -> Path:
+        """Write the report, by the ending of the path: .html, .md, .json, .docx or .tex.
+
+        Raises:
+            ValueError: for another ending, or without python-docx for .docx.
         """
         path = Path(path)
-        ways = {".html": self.to_html, ".md": self.to_markdown, ".json": self.to_json}
-        if path.suffix not in ways:
-            raise ValueError(f"a report ends in {', '.join(ways)}, got {path.name!r}")
+        check_ending(path)
+        ways: dict[str, Any] = {
+            ".html": self.to_html, ".md": self.to_markdown, ".json": self.to_json,
+            ".docx": self.to_word, ".tex": self.to_latex,
+        }  # fmt: skip
         ways[path.suffix](path)
         return path
 
     def _context(self, figures: bool) -> dict[str, Any]:
         first = next(iter(self.results.values()))
-        design = to_plain(first.declared)
         context: dict[str, Any] = {
             "title": self.title,
-            "rationale": self.rationale,
-            "design": {
-                k: _text(v)
-                for k, v in design.items()
-                if k not in ("type", "boundaries", "multiplicity", "milestones")
-                and v not in (None, [], {})
-            }
-            | _comparisons(first),
+            "rationale": self.rationale
+            or "To describe the operating characteristics of the design below by simulation.",
+            "design": design_facts(first.design),
+            "headlines": headlines(first, self.null, self.null_note),
             "glance": [_at_a_glance(name, result) for name, result in self.results.items()],
-            "looks": look_rows(first),
+            "bounds": bound_rows(first),
+            "course": course_rows(first, self.null),
+            "protocol": protocol_sentences(first, self.null),
+            "analysis": analysis_sentences(first),
             "adaptations": _adaptations(first),
             "error": None if self.error is None else _formatted(self.error),
             "scenarios": [
                 {
                     "name": name,
-                    "outcomes": {
-                        k: _text(v)
-                        for k, v in _plain_outcomes(result).items()
-                        if v not in (None, [], {})
-                    },
+                    "outcomes": outcome_facts(result.outcomes),
                     "estimand": result.scale,
                     "n_trials": f"{result.n_trials:,}",
                     "interrupted": result.interrupted,
-                    "rows": _formatted(result.operating_characteristics),
+                    "rows": _labelled(result),
                     "provenance": _text(result.provenance["versions"]),
                     "hash": result.provenance["hash"],
                     "seed": result.seed,
@@ -184,14 +220,17 @@ def simulation_report(
     what_if: WhatIf | None = None,
     examples: Sequence[int] | None = None,
     error: pd.DataFrame | None = None,
+    null: SimulationResult | None = None,
 ) -> SimulationReport:
-    """Gather a report.
+    """Gather a report for a protocol's appendix: type I error and power, looks, bounds, sentences.
 
     Args:
         results: a result, or scenario name → result with the planned one first.
         title, rationale: text. what_if: a sensitivity table.
         examples: numbers of the example trials; by default one that succeeds and one that fails.
         error: what :func:`family_wise_error` gave.
+        null: the design simulated without effect. By default a scenario of ``results`` without
+            effect, or else as many trials as planned, simulated now.
 
     Raises:
         ValueError: without results, or for an example that is not among the trials.
@@ -221,7 +260,22 @@ def simulation_report(
     for number in examples:
         if number not in first.conducted.trial:
             raise ValueError(f"example trial {number!r} is not among the trials of the result")
-    return SimulationReport(title, rationale, named, what_if, tuple(examples), error)
+    note = ""
+    if null is None:
+        null, note = under_null(named)
+    return SimulationReport(title, rationale, named, what_if, tuple(examples), error, null, note)
+
+
+ENDINGS = (".html", ".md", ".json", ".docx", ".tex")
+
+
+def check_ending(path: Path) -> None:
+    """Raise ValueError where a report cannot be written under such a name."""
+    if path.suffix not in ENDINGS:
+        known = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
+        raise ValueError(f"a report ends in {known}, got {path.name!r}")
+    if path.suffix == ".docx":
+        need_word()
 
 
 def _adaptations(result: SimulationResult) -> dict[str, Any] | None:
@@ -241,29 +295,12 @@ def _adaptations(result: SimulationResult) -> dict[str, Any] | None:
             }
             for row in mine.to_dict("records")
         ]
-        sections.append({"name": milestone.name, "when": _when(milestone.when), "rows": rows})
+        sections.append({"name": milestone.name, "when": when(milestone.when), "rows": rows})
     return {
         "method": _method(adaptive),
         "milestones": sections,
         "patients": result.patients_by_milestone().to_dict("records"),
     }
-
-
-def _when(rule: Looks) -> str:
-    """When a milestone is held, in words."""
-    if isinstance(rule, EventLooks):
-        words = f"{rule.events[0]} events"
-    elif isinstance(rule, EnrolmentLooks):
-        words = f"{rule.patients[0]} patients"
-        words += f" and {rule.follow_up:g} months" if rule.follow_up else ""
-    elif isinstance(rule, FollowUpLooks):
-        words = f"{rule.patients[0]} patients followed for {rule.months:g} months"
-    elif isinstance(rule, CalendarLooks):
-        words = f"month {rule.months[0]:g}"
-    else:
-        words = _text(to_plain(rule))
-    lag = float(getattr(rule, "lag", 0.0))
-    return words + (f", decision {lag:g} months later" if lag else "")
 
 
 def _method(adaptive: AdaptiveDesign) -> str:
@@ -328,6 +365,18 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def _labelled(result: SimulationResult) -> list[dict[str, str]]:
+    """Operating characteristics as text; estimates at the stop are called naive."""
+    rows = _formatted(result.operating_characteristics)
+    start = f"mean {result.scale}"
+    if result.design.n_looks > 1:
+        for row in rows:
+            if row["quantity"].startswith(start):
+                what = row["quantity"].removeprefix("mean ")
+                row["quantity"] = f"mean of the naive estimates of the {what}, at the stop"
+    return rows
+
+
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         kind = value.get("type")
@@ -340,18 +389,6 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "none" if value is None else str(value)
-
-
-def _comparisons(result: SimulationResult) -> dict[str, str]:
-    if isinstance(result, AdaptiveResult):
-        return {}  # its closed test says it
-    words = result.design.multiplicity_in_words
-    return {"several_comparisons": words} if words else {}
-
-
-def _plain_outcomes(result: SimulationResult) -> dict[str, Any]:
-    plain = to_plain(result.outcomes)
-    return plain if isinstance(plain, dict) else {"outcomes": str(plain)}
 
 
 def _at_a_glance(name: str, result: SimulationResult) -> dict[str, str]:
@@ -398,10 +435,16 @@ def look_rows(result: SimulationResult) -> list[dict[str, str]]:
 
 
 def _formatted(table: pd.DataFrame) -> list[dict[str, str]]:
-    return [
-        {str(k): f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in row.items()}
-        for row in _records(table)
-    ]
+    return [{str(k).replace("_", " "): _cell(v) for k, v in row.items()} for row in _records(table)]
+
+
+def _cell(value: Any) -> str:
+    """A cell as text: no bound where it is infinite, empty where it is missing."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else "none" if np.isinf(value) else f"{value:.4g}"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
 
 
 def short_table(table: WhatIf) -> pd.DataFrame:

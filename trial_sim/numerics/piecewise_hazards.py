@@ -1,4 +1,4 @@
-"""Piecewise-constant hazards by arm: cumulative hazard and inversion, for batches of trials.
+"""Piecewise-constant hazards by arm: times of events, for batches of trials.
 
 The last piece has no end. Hazards that end at a last knot, beyond which nothing is known, are those
 of fitted models (``outcomes.hazard_grid``); closed forms of a planned trial are in
@@ -75,11 +75,3 @@ def times_from_exponentials(
     else:
         invert_piecewise(exponential, arm, starts, hazards, exponential)
     return exponential
-
-
-def cumulative_hazard(time: np.ndarray, starts: np.ndarray, hazards: np.ndarray) -> np.ndarray:
-    """Cumulative hazard at ``time`` (any shape) for one arm's ``hazards`` (m,)."""
-    time = np.asarray(time, dtype=float)
-    ends = np.append(starts[1:], np.inf)
-    spent = np.clip(time[..., None], starts, ends) - starts
-    return (spent * hazards).sum(axis=-1)

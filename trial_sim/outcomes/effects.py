@@ -25,17 +25,6 @@ from trial_sim.data.endpoints import (
 from trial_sim.statistics import arm_differences as c
 from trial_sim.statistics.arm_differences import Contrast
 
-NAMES = {
-    "time_to_event": "log hazard ratio",
-    "competing_risks": "log cause-specific hazard ratio",
-    "recurrent": "log rate ratio",
-    "binary": "log odds ratio",
-    "ordinal": "log cumulative odds ratio",
-    "continuous": "difference of means",
-    "count": "log rate ratio",
-    "longitudinal": "effect averaged over visits",
-}
-
 
 def contrast(
     patients: pd.DataFrame, endpoint: Endpoint, arm: str, control: Any, treatment: Any

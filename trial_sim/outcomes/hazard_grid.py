@@ -245,11 +245,12 @@ def invert(
         (n,) times; inf beyond the last knot.
     """
     out = np.empty(len(exponential))
+    total = cumulative_at_knots(hazards, np.diff(knots))
     for a in range(len(hazards)):
         mine = np.flatnonzero(arm == a)
         if not len(mine):
             continue
-        cumulative = np.concatenate([[0.0], np.cumsum(hazards[a] * np.diff(knots))])
+        cumulative = total[a]
         e = exponential[mine]
         k = np.searchsorted(cumulative, e, side="left") - 1
         inside = k < len(hazards[a])
@@ -260,12 +261,19 @@ def invert(
     return out
 
 
+def cumulative_at_knots(hazards: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Cumulative hazards (A, K + 1, ...) at the knots of intervals of ``widths`` (K,), from
+    hazards (A, K, ...)."""
+    wide = widths.reshape(-1, *[1] * (hazards.ndim - 2))
+    steps = np.cumsum(hazards * wide, axis=1)
+    return np.concatenate([np.zeros_like(steps[:, :1]), steps], axis=1)
+
+
 def cumulative_at(
     times: np.ndarray, arm: np.ndarray, knots: np.ndarray, hazards: np.ndarray
 ) -> np.ndarray:
     """Cumulative hazards (n,) of the patients' arms at ``times`` (n,); ``hazards`` (A, K)."""
-    steps = np.cumsum(hazards * np.diff(knots), axis=1)
-    total = np.concatenate([np.zeros((len(hazards), 1)), steps], axis=1)
+    total = cumulative_at_knots(hazards, np.diff(knots))
     out = np.empty(len(times))
     for a in range(len(hazards)):
         out[arm == a] = np.interp(times[arm == a], knots, total[a])

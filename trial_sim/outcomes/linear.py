@@ -14,7 +14,7 @@ import numpy as np
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.features import FeatureMap
 
-ALIKE = 1e-9  # of the largest variance: principal axes no further apart have no direction
+ALIKE = 1e-9  # of the largest variance: axes whose variances differ by less have no sure direction
 RIDGE = 1.0  # of standardised features: a normal prior with standard deviation 1
 
 
@@ -71,8 +71,8 @@ class LinearPart:
     def predictors(
         self, codes: np.ndarray, arm: np.ndarray, coefficients: np.ndarray
     ) -> np.ndarray:
-        """(n, R) linear predictors; logarithms and logits are clipped to ±8, so that a wild draw
-        stays finite, means in the outcome's units are not."""
+        """(n, R) linear predictors; logarithms and logits are clipped to ±8, so that an extreme
+        draw stays finite, and means in the outcome's units are not clipped."""
         eta = self.design(codes, arm) @ coefficients.T
         return eta if self.identity else np.clip(eta, -8, 8)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.design.design import Design
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
@@ -66,7 +66,7 @@ def rest_of_events(
         effects = stratum_effects(*_cells(trial, group, len(labels), strata, n_strata))
     fitted = _fit(trial, group, labels, strata, effects, settings, random)
     if said := fitted.misfit():
-        warnings.warn(said, stacklevel=3)
+        warn_user(said)
     dropout = fit_dropout(trial, design, random)
     leaving = dropout.draw(n_draws, random).scaled(settings.change.dropout_rate)
     hazards, ratios = _drawn(trial, group, fitted, strata, n_strata, effects, n_draws, random)

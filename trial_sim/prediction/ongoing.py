@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.base.arguments import nearest
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.design.design import Design
 from trial_sim.design.randomization import code_type, joint_stratum
 from trial_sim.prediction.dates import (
@@ -241,7 +241,7 @@ def read_ongoing(
     settled = np.minimum(np.maximum(time, _SHORT), np.maximum(cut - enrolment, 0.0))
     time = np.where(event | gone, settled, time)
     for note in notes:
-        warnings.warn(note, stacklevel=2)
+        warn_user(note)
     if len(table) > design.n_patients:
         raise ValueError(
             f"{len(table)} patients are enrolled, more than the design's {design.n_patients}: give "
@@ -528,10 +528,9 @@ def from_trial(
         )
     name = next(iter(found)) if wanted is None else wanted
     if wanted is None and len(found) > 1:
-        warnings.warn(
+        warn_user(
             f"the trial has the endpoints {list(found)}: {name!r} is predicted, which "
-            "design.endpoint can name",
-            stacklevel=4,
+            "design.endpoint can name"
         )
     endpoint, patients = found[name], trial.patients
     columns: dict[str, Any] = {"arm": trial.arm}

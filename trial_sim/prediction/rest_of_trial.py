@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.design.design import Design
 from trial_sim.design.randomization import PermutedBlocks, stacked_codes
 from trial_sim.engine.batch import TrialBatch
@@ -109,11 +109,10 @@ def _future_arms(
         return np.zeros((streams.n_trials, remaining), np.int8)
     if design.strata and not factors:
         if not blinded:
-            warnings.warn(
+            warn_user(
                 f"the patients have no columns of the strata {list(design.strata)}: arms of those "
                 f"to come are drawn by permuted blocks without strata, not by "
-                f"{type(rule).__name__} within them",
-                stacklevel=2,
+                f"{type(rule).__name__} within them"
             )
         rule = PermutedBlocks()
     codes = stacked_codes(factors, (streams.n_trials, remaining))

@@ -14,7 +14,14 @@ from trial_sim.base.arguments import nearest
 from trial_sim.base.environment import commit, processor, system, versions
 from trial_sim.base.output_places import replacing
 from trial_sim.numerics.random_streams import Streams, stream
-from trial_sim.qualification import adaptive, designs, libraries, real_data, simulated
+from trial_sim.qualification import (
+    adaptive,
+    designs,
+    libraries,
+    real_data,
+    simulated,
+    whole_path,
+)
 from trial_sim.qualification.kit import Case, Qualification, Requirement, print_pdf, run
 
 _ROOM = "trial_sim.qualification"
@@ -52,8 +59,14 @@ REQUIREMENTS = tuple(
          "simulators and exact calculation give.", "Power and duration are misjudged."),
         ("synthetic arms", "Patients drawn from a fitted model have its survival.",
          "A synthetic arm misstates the trial it stands for."),
-        ("data", "Built-in trials hold the published numbers of patients and events.",
-         "A comparison is made with the wrong data."),
+        ("data", "Trials, built in or read from files, hold the published numbers of patients and "
+         "events.", "A comparison is made with the wrong data."),
+        ("prediction", "Dates of an ongoing trial follow from its data and the model named.",
+         "A look is planned for the wrong month."),
+        ("audit", "An audit's distances are those of their definitions.",
+         "Synthetic patients are trusted, or refused, for a wrong number."),
+        ("verification", "A saved result is made again, and one changed bit is found.",
+         "A result that was altered passes for the one computed."),
     )
 )  # fmt: skip
 
@@ -123,6 +136,7 @@ def cases(n_trials: int, seed: int) -> tuple[Case, ...]:
         *real_data.CASES,
         *libraries.cases(n_trials, seed),
         *simulated.cases(n_trials, seed),
+        *whole_path.cases(n_trials, seed),
     )
 
 

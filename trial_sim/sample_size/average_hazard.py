@@ -1,4 +1,4 @@
-"""Expected events and average hazard ratio of a survival trial with piecewise everything.
+"""Expected events and average hazard ratio of a trial with piecewise-constant rates.
 
 A `SurvivalScenario` holds piecewise constant accrual, hazards, hazard ratios and dropout. All the
 integrals are closed forms: with S(x) the chance of being event-free and in the study at follow-up x

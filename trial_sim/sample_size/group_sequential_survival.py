@@ -1,4 +1,4 @@
-"""Group-sequential survival trials worked out on paper: look times, power and expected duration.
+"""Look times, power and expected duration of group-sequential survival trials, by formulas.
 
 Large-sample answers to what `trial_sim.simulate` finds by simulation, within a second's work: the
 log-rank score at each look is normal with the mean and variance of `survival_moments`, whatever

@@ -213,7 +213,7 @@ def efficacy_alone(
 
 
 def constant_guess(delta: float, n_looks: int, error: float) -> float:
-    """About the last bound of a Wang-Tsiatis test with one-sided `error` and no futility.
+    """Approximate last bound of a Wang-Tsiatis test with one-sided `error` and no futility.
 
     Within a few thousandths of tabulated constants for 2 to 20 equal looks.
     """
@@ -221,7 +221,7 @@ def constant_guess(delta: float, n_looks: int, error: float) -> float:
 
 
 def _error_without_futility(information: FloatArray, efficacy: FloatArray, sided: int) -> float:
-    """`error_of` under the null, by what is left at the end: half the work, no tails on the way.
+    """`error_of` under the null from the paths that never cross: no tails at the looks before.
 
     Loses digits relative to an error far below 1e-6.
     """

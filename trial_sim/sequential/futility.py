@@ -108,7 +108,7 @@ class FutilityProblem:
         return self.tied_bounds(drift, last)[1]
 
     def guesses(self) -> tuple[float, float]:
-        """About the number that ties the looks, and the drift.
+        """Approximate values of the number that ties the looks, and of the drift.
 
         Lines through solved designs of 3 and 10 equal looks; within a few hundredths of them.
         """
@@ -266,7 +266,7 @@ class _AlternativePaths:
 
 
 def _usual(delta: float) -> float:
-    """A shape within those that the lines of `guesses` and `tied_slopes` were drawn through."""
+    """The shape `delta`, moved into the range to which `guesses` and `tied_slopes` were fitted."""
     return min(max(delta, 0.0), 0.5)
 
 

@@ -221,7 +221,7 @@ def z_for_tail(
         if not inside:
             # The step leaves the bracket where the tail is flat, steep, or underflows: halve it.
             following = 0.5 * (left + right)
-        # A third-order step of 1e-6 leaves its cube.
+        # The error after a third-order step of 1e-6 is about its cube.
         close = abs(following - z) <= (1e-6 if inside else 1e-14) * sd
         z = following
         if close:
@@ -253,7 +253,7 @@ def half_width_for(
         inside = left <= following <= right
         if not inside:
             following = 0.5 * (left + right)
-        # A Newton step of 1e-8 leaves its square.
+        # The error after a Newton step of 1e-8 is about its square.
         close = abs(following - width) <= (1e-8 if inside else 1e-14) * sd
         width = following
         if close:

@@ -325,7 +325,7 @@ def adjust_p_values(p_values: ArrayLike, method: str = "holm") -> NDArray[np.flo
 
 
 def probabilities(name: str, values: Any) -> FloatArray:
-    """Numbers (m,) between 0 and 1, or one clear sentence."""
+    """Numbers (m,) between 0 and 1; an error that names the first other one."""
     row = _row(name, values)
     if (row > 1).any():
         place = int((row > 1).argmax())

@@ -258,7 +258,7 @@ class ObservedSpending:
             number = _number_of(futility_rule, earlier, plan.n_looks, -np.inf)
             new_lower = np.where(ended, -np.inf, number)
         # With more information than planned futility may reach efficacy: the look ends the trial
-        # either way, and a hair's breadth keeps the two decisions apart.
+        # either way, and a tiny distance keeps the two decisions apart.
         new_lower = np.minimum(new_lower, new_upper - 1e-9)
         back = back.reshape(-1)
         return new_upper[back], new_lower[back]

@@ -79,7 +79,7 @@ def updated_design(
         alone, bounds = solution.efficacy, solution.futility
         bounds = bounds.copy()
         # With more information than planned futility may reach efficacy: the look ends the trial
-        # either way, and a hair's breadth keeps the two decisions apart.
+        # either way, and a tiny distance keeps the two decisions apart.
         bounds[:-1] = np.minimum(bounds[:-1], alone[:-1] - 1e-9)
         bounds[-1] = alone[-1]
     return type(design)(

@@ -1,6 +1,5 @@
 """Kaplan–Meier curves, and comparisons of two of them: restricted mean and milestone survival."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.statistics.comparison import Comparison, upper_tail
 from trial_sim.statistics.kernels.curves import milestone_sorted, reach_sorted, rmst_sorted
 from trial_sim.statistics.validation import (
@@ -138,10 +138,9 @@ def kaplan_meier(
         at_risk = at_risk - to_come
         empty = (deaths == at_risk) & (to_come > 0) & (deaths > 0)
         if empty.any():
-            warnings.warn(
+            warn_user(
                 f"all {at_risk[empty][0]} at risk at {unique[empty][0]:g} have the event there "
-                "while others are still to enter: the curve is 0 from then on",
-                stacklevel=2,
+                "while others are still to enter: the curve is 0 from then on"
             )
     survival = np.cumprod(1.0 - deaths / at_risk)
     with np.errstate(divide="ignore", invalid="ignore"):

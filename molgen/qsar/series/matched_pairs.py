@@ -9,7 +9,6 @@ bonds is kept, which mmpdb drops.
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from rdkit import Chem
 
 from molgen.base.parallel import map_chunks
+from molgen.base.user_warnings import warn_user
 from molgen.chem.parsing import as_smiles_list, canonical, quiet_rdkit
 from molgen.qsar.series.pair_cuts import CutMolecule, PairCut, count_rotatable, with_hydrogen
 
@@ -109,10 +109,9 @@ def find_pairs(
         if isinstance(cuts, str)
     )
     if left_out:
-        warnings.warn(
+        warn_user(
             f"{len(left_out)} molecules have no matched pairs looked for; the first, "
-            f"{left_out[0]['smiles']}: {left_out[0]['reason']}",
-            stacklevel=2,
+            f"{left_out[0]['smiles']}: {left_out[0]['reason']}"
         )
     groups = _grouped(found, set(texts))
     wanted: list[list[PairCut]] = [[] for _ in texts]

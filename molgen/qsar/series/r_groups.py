@@ -251,13 +251,13 @@ def _aligned(
 
 
 def _settle(ways: Sequence[Sequence[tuple[str, ...]]], at: list[int]) -> None:
-    """Turn rows one after the other, in place, until none finds more company."""
+    """Turn rows one after the other, in place, until no turn makes groups of a site more alike."""
     counts = Counter((k, g) for way, a in zip(ways, at) for k, g in enumerate(way[a]))
     for _ in range(20):
         moved = False
         for i, way in enumerate(ways):
             counts.subtract(Counter(enumerate(way[at[i]])))
-            # the logarithm: a group seen nowhere else costs more than company gives
+            # the logarithm: a group seen nowhere else costs more than one seen often gains
             company = [
                 sum(math.log(counts[k, g] + 0.1) for k, g in enumerate(groups)) for groups in way
             ]

@@ -1,4 +1,4 @@
-"""Distance measures between real and synthetic records: a cheap alarm, never a gate.
+"""Distance measures between real and synthetic records: quick warnings that decide nothing.
 
 Data that pass all of these can still be open to membership inference ("The DCR Delusion",
 arXiv 2505.01524). All functions take distance matrices, so that each is computed once.

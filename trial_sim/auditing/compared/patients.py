@@ -55,17 +55,6 @@ def patient_frame(trial: Trial, like: Trial) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def outcome_columns(trial: Trial) -> set[str]:
-    """Names that :func:`patient_frame` gives to outcomes."""
-    names = set()
-    for label, endpoint in trial.endpoints.items():
-        if isinstance(endpoint, Recurrent):
-            names |= {f"{label}: events", f"{label}: time at risk"}
-        else:
-            names |= set(endpoint.columns)
-    return names
-
-
 def _text(values: pd.Series) -> pd.Series:
     texts = as_text(values)
     return pd.Series([t or None for t in texts], dtype=object)

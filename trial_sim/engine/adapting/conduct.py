@@ -6,7 +6,6 @@ its own number, so that results have the same bytes whatever the chunks and work
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +23,7 @@ from trial_sim.adaptive.rules import (
     Restrict,
     Stop,
 )
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.design.look_rules import (
     CalendarLooks,
     EnrolmentLooks,
@@ -441,11 +441,10 @@ class Course:
             plan.add[:, column] |= fresh
             over = state.patients >= plan.target
             if (fresh & over).any():
-                warnings.warn(
+                warn_user(
                     f"milestone {state.milestone!r} opens the arm {action.arm!r} in simulated "
                     "trials whose patients have all come: nobody joins it there, and it counts as "
-                    "not rejected",
-                    stacklevel=2,
+                    "not rejected"
                 )
         elif isinstance(action, Resize):
             on = self._resize(k, self._staying(state), plan, any_on, action)[:, None]

@@ -31,7 +31,7 @@ PROBE, PROBES = 20_000, 3  # patients and rounds of the last correction of the c
 
 
 def driver_ranges(model: JointModel, data: FitData) -> tuple[np.ndarray, np.ndarray]:
-    """Between which values (n, d) and (n, d) the drivers of the real patients lie."""
+    """Lower and upper limits, (n, d) each, of the drivers of the real patients."""
     low, high = [], []
     for k, one in enumerate(model.models):
         table = data.patients
@@ -100,7 +100,7 @@ def _ranges(model: Any, part: Endpoint, table: pd.DataFrame, data: FitData, p: A
 
 
 def _hazard_ranges(model, codes, arm, time, cause, p):
-    """Of each cause: the driver where it was the event, else anything above."""
+    """Limits of the driver of each cause: where it was the event its value, else that or more."""
     spent = model.spent(codes, arm, midpoints(time, model.unit), p)
     at = -ndtri(np.clip(np.exp(-spent), 1e-9, 1 - 1e-9))
     for c in range(spent.shape[1]):

@@ -48,8 +48,8 @@ def fit(
     for name in chosen:
         if name not in free:
             raise ValueError(
-                f"model names {name!r}: of several endpoints those that are no times may be given "
-                f"a model{nearest(name, free)}"
+                f"model names {name!r}: among several endpoints only those that are not times "
+                f"take a model{nearest(name, free)}"
             )
     fitted: list[Any] = []
     selections: list[pd.DataFrame] = []

@@ -70,7 +70,7 @@ def joint_of(table: pd.DataFrame, records: Mapping[str, Endpoint]) -> Endpoint:
             if column in owner:
                 raise ValueError(
                     f"endpoints {owner[column]!r} and {name!r} share column {column!r}: one of "
-                    "them says nothing more"
+                    "them is redundant"
                 )
             owner[column] = name
     times = {n: r for n, r in records.items() if isinstance(r, TimeToEvent)}
@@ -111,20 +111,21 @@ def joint_of(table: pd.DataFrame, records: Mapping[str, Endpoint]) -> Endpoint:
 
 
 def numbers(table: pd.DataFrame, record: TimeToEvent) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,) of an endpoint, and whether the event was seen (n,)."""
     time, event = (table[c].to_numpy(dtype=float) for c in record.columns)
     return time, event > 0
 
 
 def _within(table: pd.DataFrame, one: TimeToEvent, two: TimeToEvent) -> bool:
-    """Whether the first time never exceeds the second, and is not always it."""
+    """Whether the first time never exceeds the second, and is not always equal to it."""
     a, b = numbers(table, one)[0], numbers(table, two)[0]
     same = at_once(a, b)
     return bool(((a < b) | same).all() and not same.all())
 
 
 def _check_order(table: pd.DataFrame, one: TimeToEvent, two: TimeToEvent) -> None:
-    """Refuse times that are always one, and a few patients in whom the first exceeds the second if
-    in no other it does.
+    """Refuse two times that are always equal, and a first time that exceeds the second in a few
+    patients only.
 
     Raises:
         ValueError: names the columns, and the first such row.
@@ -132,8 +133,8 @@ def _check_order(table: pd.DataFrame, one: TimeToEvent, two: TimeToEvent) -> Non
     a, b = numbers(table, one)[0], numbers(table, two)[0]
     if at_once(a, b).all():
         raise ValueError(
-            f"columns {one.duration!r} and {two.duration!r} hold one time in every patient: leave "
-            "one of the endpoints out"
+            f"columns {one.duration!r} and {two.duration!r} hold the same time in every patient: "
+            "leave one of the endpoints out"
         )
     late = (a > b) & ~at_once(a, b)
     if 0 < late.sum() <= FEW_LATE * len(table) and (a < b).any():

@@ -26,6 +26,7 @@ from trial_sim.outcomes.hazard_grid import (
     choose_knots,
     conditional_hazards,
     cumulative_at,
+    cumulative_at_knots,
     invert,
     midpoints,
     resolution_of,
@@ -59,11 +60,6 @@ class HazardParameters(NamedTuple):
     tail: np.ndarray
     censoring: FollowUpParameters
     acts_as: np.ndarray
-
-    def cumulative(self, widths: np.ndarray) -> np.ndarray:
-        """Cumulative hazards (A, K + 1, C) at the knots of intervals of ``widths`` (K,)."""
-        steps = np.cumsum(self.hazards * widths[:, None], axis=1)
-        return np.concatenate([np.zeros_like(steps[:, :1]), steps], axis=1)
 
 
 @storable
@@ -228,7 +224,7 @@ class HazardModel:
     ) -> np.ndarray:
         """Cumulative hazards (n, C) of each patient at ``times`` (n,)."""
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
-        total = p.cumulative(self.events.widths)
+        total = cumulative_at_knots(p.hazards, self.events.widths)
         knots = self.events.knots
         return risk * interpolated(np.minimum(times, knots[-1]), knots, total, arm)
 
@@ -271,7 +267,7 @@ class HazardModel:
         knots, edges = self.events.knots, self.score_edges
         time = np.minimum(midpoints(duration, self.unit), min(knots[-1], edges[-1]))
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
-        total = p.cumulative(self.events.widths)
+        total = cumulative_at_knots(p.hazards, self.events.widths)
         bins = np.clip(np.searchsorted(edges, time) - 1, 0, len(edges) - 2)
         here, low, high = (
             interpolated(at, knots, total, arm) for at in (time, edges[bins], edges[bins + 1])

@@ -15,7 +15,13 @@ import numpy as np
 
 from trial_sim.base.storage import storable
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.hazard_grid import conditional_hazards, invert, midpoints, recorded_up
+from trial_sim.outcomes.hazard_grid import (
+    conditional_hazards,
+    cumulative_at_knots,
+    invert,
+    midpoints,
+    recorded_up,
+)
 from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters, interpolated
 from trial_sim.outcomes.times.cox import fit_cox
@@ -144,7 +150,7 @@ class FineGrayModel:
         knots, edges = base.events.knots, base.score_edges
         time = np.minimum(midpoints(duration, base.unit), min(knots[-1], edges[-1]))
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
-        total = p.cumulative(base.events.widths)
+        total = cumulative_at_knots(p.hazards, base.events.widths)
         bins = np.clip(np.searchsorted(edges, time) - 1, 0, len(edges) - 2)
         last = np.full(len(time), knots[-1])
         here, low, high, end = (

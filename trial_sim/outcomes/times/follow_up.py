@@ -159,7 +159,7 @@ class FollowUp:
         if rng is not None and some.any():
             drawn = rng.beta(np.where(some, at, 1), np.where(some, followed - at, 1))
             chances = np.where(some, drawn, chances)
-        # an arm of whom nobody was followed that far stops there as the others do
+        # an arm without patients followed that far stops there as the others do
         nobody = self.stopped[:, :, 1] == 0
         if nobody.any():
             pooled = at.sum(axis=0) / np.maximum(self.stopped[:, :, 1].sum(axis=0), 1)
@@ -240,7 +240,7 @@ class FollowUp:
 
 
 def later_than(times: np.ndarray, start: np.ndarray | None) -> np.ndarray:
-    """``times`` (n,), after the delayed entries (n,) by a hair where rounding made them equal."""
+    """``times`` (n,), moved just past the delayed entries (n,) where rounding made them equal."""
     return times if start is None else np.maximum(times, start + 1e-9 * float(times.max()))
 
 

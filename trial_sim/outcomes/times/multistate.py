@@ -220,7 +220,7 @@ def states(patients: pd.DataFrame, record: IllnessDeath) -> tuple[np.ndarray, ..
 
 
 def at_once(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """(n,) whether two times are one but for rounding."""
+    """(n,) whether two times are equal but for rounding."""
     return np.abs(one - two) <= 1e-9 * np.maximum(np.abs(one), np.abs(two))
 
 

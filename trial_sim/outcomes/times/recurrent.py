@@ -24,6 +24,7 @@ from trial_sim.outcomes.hazard_grid import (
     HazardGrid,
     choose_knots,
     cumulative_at,
+    cumulative_at_knots,
     midpoints,
     resolution_of,
 )
@@ -126,9 +127,7 @@ class RecurrentModel:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Patient index and time of every event within the horizon, in order."""
         knots = self.events.knots
-        steps = np.concatenate(
-            [np.zeros((len(p.rates), 1)), np.cumsum(p.rates * np.diff(knots), axis=1)], axis=1
-        )
+        steps = cumulative_at_knots(p.rates, np.diff(knots))
         frailty = np.ones(len(arm))
         if np.isfinite(p.size):
             frailty = rng.standard_gamma(p.size, len(arm)) / p.size

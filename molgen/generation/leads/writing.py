@@ -1,7 +1,7 @@
 """Branches that take the place of a lead's branches and hydrogens, written by the model.
 
 The part of the lead's motif tree around the place is the beginning from which the model writes on;
-what known molecules have at such a place (``molgen.generation.near_precedent``) comes beside it.
+what known molecules have at such a place (``molgen.generation.leads.precedent``) comes beside it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from rdkit import Chem
 
-from molgen.generation.lead_changes import Change, Lead, branch_smiles
-from molgen.generation.near_precedent import known_changes
-from molgen.generation.partial_structures import cut_scaffold, make_scaffold
-from molgen.generation.prefixes import prepare_prefix
+from molgen.generation.leads.changes import Change, Lead, branch_smiles
+from molgen.generation.leads.precedent import known_changes
+from molgen.generation.scaffolds.partial_structures import cut_scaffold, make_scaffold
+from molgen.generation.scaffolds.prefixes import prepare_prefix
 from molgen.motifs.assembly import to_smiles
 from molgen.motifs.trees import Edge, MotifError, MotifTree, locate
 
@@ -98,7 +98,7 @@ def _written_parts(
 ) -> list[tuple[str, int]]:
     """Different branches (SMILES with ``*``, heavy atoms) that the model hangs on ``anchor``."""
     around = _neighbourhood(tree, place, anchor, without)
-    uniforms = model.uniforms(_DRAWS, rng)  # drawn even where nothing is written: streams agree
+    uniforms = model.uniforms(_DRAWS, rng)  # drawn always: later numbers stay the same
     try:
         part = cut_scaffold(flat, around, "the part around the cut").mol
         scaffold = make_scaffold(_marked(part, around.index(anchor)), "the part around the cut")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from rdkit import Chem
 
-from molgen.generation.lead_changes import Change, Lead, branch_smiles
+from molgen.generation.leads.changes import Change, Lead, branch_smiles
 from molgen.precedent.files import PrecedentTable
 from molgen.precedent.fragment_counts import write_part
 from molgen.precedent.fragment_cuts import MOST_ATOMS, MOST_MARKS, contexts_of

@@ -16,8 +16,8 @@ from rdkit import Chem
 
 from molgen.chem.fingerprints import fingerprints, tanimoto
 from molgen.filters.lead_test import filter_test
-from molgen.generation.lead_changes import Analogue, Lead
-from molgen.generation.near_precedent import occurrences
+from molgen.generation.leads.changes import Analogue, Lead
+from molgen.generation.leads.precedent import occurrences
 from molgen.motifs.assembly import to_smiles
 from molgen.motifs.trees import Edge, MotifError, MotifTree, locate
 from molgen.sampling.likelihood import negative_log_likelihood

@@ -1,7 +1,7 @@
 """Analogues of a lead: most of it stays, one or two places are changed.
 
 Changes are of two sorts. Small ones are listed: another element, an atom more or less in a chain
-or a ring, a branch taken away or moved (``molgen.generation.lead_changes``). Larger ones are
+or a ring, a branch taken away or moved (``molgen.generation.leads.changes``). Larger ones are
 written by the model: a branch is cut off and the rest of the lead's own motif tree, or the part of
 it around the cut, is the beginning from which the model writes another. Nothing passes through the
 latent, so leads that the model cannot give back have analogues, too. What has been made is ranked
@@ -20,18 +20,11 @@ from molgen.base.arguments import check_count, check_temperature
 from molgen.base.random_streams import seeded
 from molgen.chem.parsing import canonical, parse_whole
 from molgen.chem.refusals import Refusal
-from molgen.generation.cutting import find_parts
-from molgen.generation.lead_changes import (
-    Analogue,
-    Change,
-    Lead,
-    apply,
-    flat_smiles,
-    n_open_stereo,
-    small_changes,
-)
-from molgen.generation.near_ranking import Ranked, choose, precedent_of, rank
-from molgen.generation.near_writing import written_changes
+from molgen.generation.leads.changes import Analogue, Change, Lead, apply, small_changes
+from molgen.generation.leads.ranking import Ranked, choose, precedent_of, rank
+from molgen.generation.leads.writing import written_changes
+from molgen.generation.scaffolds.cutting import find_parts
+from molgen.motifs.stereo import flat_smiles, n_open_stereo
 from molgen.sampling.molecules import Molecules
 from molgen.sampling.unwritten import tell
 
@@ -152,8 +145,8 @@ def near_table(
 
 
 def _open_centres(lead: Lead, analogues: Sequence[Analogue]) -> list[str]:
-    """In words, how many analogues have a centre without a hand where the lead's has one, and how
-    many have centres that the lead has not."""
+    """In words, how many analogues have an unspecified centre where the lead's is specified, and
+    how many have centres that the lead has not."""
     lost = [any(lead.is_stereo(a) for c in analogue.changes for a in c.place - c.removed)
             for analogue in analogues]  # fmt: skip
     before = n_open_stereo(lead.mol)

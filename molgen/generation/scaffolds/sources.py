@@ -1,4 +1,4 @@
-"""Where parts for marks come from: a table of precedent, halves that have it, or the model.
+"""Parts for the marks of scaffolds: from a table of precedent, of two such parts, or the model.
 
 Each function gives parts for all marks at once, without end or until its source is used up.
 """
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from molgen.base.random_streams import seeded
-from molgen.generation.partial_structures import Scaffold
-from molgen.generation.prefixes import groups_of, prepare_prefix
+from molgen.generation.scaffolds.partial_structures import Scaffold
+from molgen.generation.scaffolds.prefixes import groups_of, prepare_prefix
 from molgen.motifs.trees import MotifTree
 from molgen.precedent.composing import composed
 from molgen.precedent.proposals import (

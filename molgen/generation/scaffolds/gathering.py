@@ -10,9 +10,9 @@ from rdkit import Chem
 from molgen.chem.properties import DESCRIPTORS
 from molgen.chem.refusals import Refusal
 from molgen.filters.lead_test import filter_test
-from molgen.generation.lead_changes import n_open_stereo
-from molgen.generation.partial_structures import Scaffold
-from molgen.generation.sources import UNIT
+from molgen.generation.scaffolds.partial_structures import Scaffold
+from molgen.generation.scaffolds.sources import UNIT
+from molgen.motifs.stereo import n_open_stereo
 from molgen.precedent.proposals import Part
 from molgen.precedent.splicing import UNPROVEN, is_wanted, joined, unwanted
 from molgen.sampling.molecules import Molecules

@@ -15,6 +15,7 @@ from rdkit import Chem
 
 from molgen.chem.graph_edits import branch_side
 from molgen.chem.parsing import quiet_rdkit
+from molgen.motifs.stereo import flat_smiles
 from molgen.motifs.trees import cut_bonds
 
 #: Bonds and groups that a change may not bring in: a lead's own are left alone.
@@ -144,28 +145,6 @@ def _editable(mol: Chem.Mol) -> Chem.RWMol:
             atom.SetNoImplicit(False)
             atom.SetNumExplicitHs(0)
     return editable
-
-
-def flat_smiles(mol: Chem.Mol, written: str | None = None) -> str:
-    """Canonical SMILES without stereo; ``written`` is that with stereo, where it is at hand."""
-    written = written or Chem.MolToSmiles(mol)
-    if not any(mark in written for mark in "@/\\"):
-        return written
-    flat = Chem.Mol(mol)
-    Chem.RemoveStereochemistry(flat)  # isotopes stay, which isomericSmiles=False would drop
-    return Chem.MolToSmiles(flat)
-
-
-def flat_of(smiles: str) -> str:
-    """A canonical SMILES without its stereo."""
-    marked = any(mark in smiles for mark in "@/\\")
-    return flat_smiles(Chem.MolFromSmiles(smiles)) if marked else smiles
-
-
-def n_open_stereo(mol: Chem.Mol) -> int:
-    """How many stereocentres and double bonds of a molecule have no stated hand or geometry."""
-    open_ones = Chem.StereoSpecified.Unspecified
-    return sum(i.specified == open_ones for i in Chem.FindPotentialStereo(Chem.Mol(mol)))
 
 
 def _radicals(mol: Chem.Mol) -> int:

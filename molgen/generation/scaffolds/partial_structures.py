@@ -1,7 +1,7 @@
 """Partial molecules: scaffolds with exits, cores cut out of molecules, fragments to be joined.
 
-What a chemist types or cuts out is checked once, here; ``molgen.generation.prefixes`` writes it in
-the model's own steps, so that growing from it needs no search and keeps it by construction.
+What a chemist types or cuts out is checked once, here; ``prefixes`` beside it writes it in the
+model's own steps, so that growing from it needs no search and keeps it by construction.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from molgen.generation.partial_structures import MAX_HEAVY_ATOMS, Scaffold, parse_scaffold
+from molgen.generation.scaffolds.partial_structures import MAX_HEAVY_ATOMS, Scaffold, parse_scaffold
 from molgen.model.graph_vae import GraphVAE
 from molgen.motifs.assembly import branch_to_smiles
 from molgen.motifs.trees import MotifTree, motif

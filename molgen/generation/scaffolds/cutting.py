@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 from rdkit import Chem, rdBase
 
+from molgen.base.user_warnings import warn_user
 from molgen.chem.parsing import parse_or_none, parse_whole
-from molgen.generation.partial_structures import Scaffold, cut_scaffold
+from molgen.generation.scaffolds.partial_structures import Scaffold, cut_scaffold
 
 
 def read_molecule(smiles: str | Chem.Mol) -> Chem.Mol:
@@ -27,10 +26,9 @@ def find_part(mol: Chem.Mol, pattern: str, smiles: str) -> tuple[int, ...]:
     others = [m for m in matches[1:] if sorted(rank[a] for a in m) != first]
     if others:
         shown = ", ".join(map(str, sorted(matches[0])))
-        warnings.warn(
+        warn_user(
             f"{pattern!r} is found {len(others) + 1} times in {smiles}; atoms {shown} are taken. "
-            "A larger pattern, such as one with a neighbouring atom, tells them apart.",
-            stacklevel=3,
+            "A larger pattern, such as one with a neighbouring atom, tells them apart."
         )
     return matches[0]
 

@@ -19,12 +19,11 @@ from rdkit import Chem, rdBase
 
 from molgen.base.arguments import check_count, check_temperature
 from molgen.chem.refusals import Refusal
-from molgen.generation.cutting import cut_core
-from molgen.generation.gathering import Joiner, gather
-from molgen.generation.lead_changes import flat_smiles
-from molgen.generation.partial_structures import Scaffold, parse_scaffold
-from molgen.generation.prefixes import branches_of
-from molgen.generation.sources import (
+from molgen.generation.scaffolds.cutting import cut_core
+from molgen.generation.scaffolds.gathering import Joiner, gather
+from molgen.generation.scaffolds.partial_structures import Scaffold, parse_scaffold
+from molgen.generation.scaffolds.prefixes import branches_of
+from molgen.generation.scaffolds.sources import (
     composed_decorations,
     decorations,
     grown_trees,
@@ -33,6 +32,7 @@ from molgen.generation.sources import (
     own_decorations,
 )
 from molgen.motifs.assembly import to_smiles
+from molgen.motifs.stereo import flat_smiles
 from molgen.motifs.trees import MotifTree
 from molgen.precedent.composing import widened
 from molgen.precedent.fragment_counts import PartFigures

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rdkit import Chem
 
 from molgen.base.arguments import check_count
-from molgen.generation.cutting import connected_pieces, find_part, read_molecule
-from molgen.generation.exit_vectors import exit_changes
-from molgen.generation.growing import OWN, connect_parts, drawn_query
-from molgen.generation.partial_structures import Scaffold, cut_scaffold
+from molgen.generation.scaffolds.cutting import connected_pieces, find_part, read_molecule
+from molgen.generation.scaffolds.exit_vectors import exit_changes
+from molgen.generation.scaffolds.growing import OWN, connect_parts, drawn_query
+from molgen.generation.scaffolds.partial_structures import Scaffold, cut_scaffold
 from molgen.precedent.fragment_counts import describe_part
 from molgen.precedent.fragment_cuts import MOST_MARKS
 from molgen.precedent.limits import Limit, limit
@@ -154,7 +154,7 @@ def _core_and_parts(
             f"{name!r} has {len(parts)} substituents in {smiles}; at most {MOST_MARKS} can be "
             "placed on a new core; take some of them into the core"
         )
-    # The marks of the old core are in the order of the bonds that were cut; so shall the parts be.
+    # The marks of the old core are in the order of the bonds that were cut, and so must the parts.
     kept = set(matched)
     outer = [
         b if a in kept else a

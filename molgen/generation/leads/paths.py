@@ -1,7 +1,7 @@
 """Paths of molecules from one to another: similarity to the start falls, to the end it rises.
 
 The steps are made of both ends: parts of the one hung on parts of the other, with places of either
-changed by the small steps of ``molgen.generation.lead_changes``. Of what comes out, the path is
+changed by the small steps of ``molgen.generation.leads.changes``. Of what comes out, the path is
 chosen whose similarities change most evenly, over molecules that the model finds likely.
 """
 
@@ -19,16 +19,16 @@ from molgen.chem.fingerprints import fingerprints, tanimoto
 from molgen.chem.parsing import canonical, parse_whole
 from molgen.chem.refusals import Refusal
 from molgen.filters.lead_test import filter_test
-from molgen.generation.lead_changes import (
+from molgen.generation.leads.changes import (
     Analogue,
     Change,
     Lead,
     apply,
     branch_parts,
-    flat_smiles,
     small_changes,
 )
-from molgen.generation.near_ranking import merit, relative_likelihood
+from molgen.generation.leads.ranking import merit, relative_likelihood
+from molgen.motifs.stereo import flat_smiles
 from molgen.sampling.molecules import Molecules
 
 if TYPE_CHECKING:

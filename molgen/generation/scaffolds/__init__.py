@@ -1,0 +1,1 @@
+"""Growing from parts: scaffolds with exits, fragments to join, cores to replace."""

@@ -1,0 +1,555 @@
+"""A design and its outcomes in words, sentences for protocol and analysis plan, tables by look."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from trial_sim.arms.scenario import FittedOutcomes
+from trial_sim.design.design import Design
+from trial_sim.design.look_rules import (
+    CalendarLooks,
+    EnrolmentLooks,
+    EventLooks,
+    FirstOf,
+    FollowUpLooks,
+    LastOf,
+    Looks,
+)
+from trial_sim.design.randomization import (
+    BiasedCoin,
+    CompleteRandomization,
+    Minimization,
+    PermutedBlocks,
+    ResponseAdaptive,
+)
+from trial_sim.exploration.family_error import without_effect
+from trial_sim.numerics.monte_carlo import Estimate, share
+from trial_sim.sequential.boundaries import exit_probabilities
+from trial_sim.sequential.design import GroupSequential
+from trial_sim.simulation.adaptive_result import AdaptiveResult
+from trial_sim.simulation.operating_characteristics import SimulationResult
+from trial_sim.simulation.simulate import simulate
+
+#: Names of tests in words; {} is a parameter.
+_TESTS = {
+    "logrank": "the log-rank test",
+    "fleming_harrington": "the weighted log-rank test of Fleming and Harrington (rho {}, gamma {})",
+    "magirr_burman": "the modestly weighted log-rank test of Magirr and Burman (month {})",
+    "modestly_weighted": "the modestly weighted log-rank test (month {})",
+    "max_combo": "the max-combo test, the largest of several weighted log-rank tests",
+    "cox": "the Wald test of the Cox model",
+    "rmst": "the difference of restricted mean survival times to month {}",
+    "milestone": "the difference of survival at month {}",
+    "gray": "Gray's test of cumulative incidence",
+    "lwyy": "the test of the rate ratio by Lin, Wei, Yang and Ying, with a robust variance",
+    "t_test": "the t-test of the difference of means",
+    "z_test": "the z-test of the difference of means with known standard deviation {}",
+    "ancova": "analysis of covariance",
+    "chi_square": "Pearson's chi-squared test without continuity correction",
+    "fisher": "Fisher's exact test",
+    "farrington_manning": "the test of Farrington and Manning with margin {}",
+    "cmh": "the Cochran-Mantel-Haenszel test",
+    "wilcoxon": "the Wilcoxon rank sum test (van Elteren's where stratified)",
+    "negative_binomial": "the Wald test of the rate ratio of the negative binomial model",
+    "mmrm": "the mixed model for repeated measures, at the last visit",
+}
+_BOUNDS = {
+    "obrien_fleming": "O'Brien and Fleming",
+    "pocock": "Pocock",
+    "wang_tsiatis": "Wang and Tsiatis",
+    "lan_demets_obrien_fleming": "Lan and DeMets' spending function like O'Brien and Fleming",
+    "lan_demets_pocock": "Lan and DeMets' spending function like Pocock",
+    "hwang_shih_decani": "the spending function of Hwang, Shih and DeCani",
+    "kim_demets": "the power spending function of Kim and DeMets",
+    "haybittle_peto": "Haybittle and Peto",
+}
+
+
+def series(words: Sequence[Any], last: str = "and") -> str:
+    """Words with commas, and a word before the last."""
+    texts = [f"{w:g}" if isinstance(w, int | float) else str(w) for w in words]
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} {last} {texts[-1]}"
+
+
+def when(rule: Looks) -> str:
+    """When looks are held, in words."""
+    if isinstance(rule, EventLooks):
+        words = f"{series(rule.events)} events"
+    elif isinstance(rule, EnrolmentLooks):
+        words = f"{series(rule.patients)} patients enrolled"
+        words += f" and {rule.follow_up:g} months" if rule.follow_up else ""
+    elif isinstance(rule, FollowUpLooks):
+        words = f"{series(rule.patients)} patients followed for {rule.months:g} months"
+    elif isinstance(rule, CalendarLooks):
+        words = f"{'months' if len(rule.months) > 1 else 'month'} {series(rule.months)}"
+    elif isinstance(rule, FirstOf | LastOf):
+        which = "earlier" if isinstance(rule, FirstOf) else "later"
+        words = f"the {which} of " + series([when(part) for part in rule.rules])
+    else:
+        words = f"the rule {type(rule).__name__}"
+    lag = float(getattr(rule, "lag", 0.0))
+    return words + (f", decision {lag:g} months later" if lag else "")
+
+
+def design_facts(design: Design) -> dict[str, str]:
+    """What a design says, label -> words; what is none or has no effect is left out."""
+    names = design.arm_names
+    ratio = ":".join(f"{design.arms[name]:g}" for name in names)
+    facts = {
+        "arms": f"{series(names)}, allocated {ratio}"
+        + ("" if names[0] == "control" else f"; {names[0]} is the control"),
+        "patients": f"{design.n_patients:,}",
+        "randomisation": _randomisation(design),
+        "enrolment": _enrolment(design),
+        "dropout": _dropout(design.dropout),
+        "analyses": f"{_count(design.n_looks)}, at {when(design.looks)}",
+        "test": test_in_words(design),
+        "level": f"{_level(design):g} {'two' if design.sided == 2 else 'one'}-sided",
+    }
+    if design.n_looks > 1:
+        facts["boundaries"] = boundaries_in_words(design)
+    if design.margin is not None:
+        facts["margin of non-inferiority"] = f"{design.margin:g}"
+    if design.strata:
+        factors = [f"{name} ({series(list(levels))})" for name, levels in design.strata.items()]
+        facts["strata"] = series(factors)
+    if design.adjust:
+        facts["adjusted for"] = series(list(design.adjust))
+    if design.follow_up is not None:
+        facts["follow-up of a patient"] = f"{design.follow_up:g} months"
+    if design.max_duration is not None:
+        facts["last analysis at the latest"] = f"month {design.max_duration:g}"
+    if design.readout:
+        facts["response known after"] = f"{design.readout:g} months"
+    if design.multiplicity_in_words:
+        facts["several comparisons"] = design.multiplicity_in_words
+    if design.max_information is not None:
+        facts["information of the whole trial"] = (
+            f"{design.max_information:g}; bounds by the spending functions at each trial's own"
+        )
+    return facts
+
+
+def _count(n: int) -> str:
+    return "one analysis" if n == 1 else f"{n} analyses"
+
+
+def _level(design: Design) -> float:
+    return float(getattr(design.boundaries, "alpha", design.alpha))
+
+
+def _randomisation(design: Design) -> str:
+    rule = design.randomization
+    within = f" within strata of {series(list(design.strata))}" if design.strata else ""
+    if isinstance(rule, PermutedBlocks):
+        size = "" if rule.block_size is None else f" of {rule.block_size}"
+        return f"permuted blocks{size}{within}"
+    if isinstance(rule, CompleteRandomization):
+        return "complete randomisation, each patient by an independent draw"
+    if isinstance(rule, BiasedCoin):
+        return f"Efron's biased coin with probability {rule.probability:.3g}{within}"
+    if isinstance(rule, Minimization):
+        return f"minimisation of Pocock and Simon with probability {rule.probability:.3g}"
+    if isinstance(rule, ResponseAdaptive):
+        return f"response-adaptive ({rule.rule}), after {rule.burn_in} patients an arm"
+    return f"the rule {type(rule).__name__}"
+
+
+def _enrolment(design: Design) -> str:
+    accrual = design.accrual
+    starts, rates = accrual.pieces()
+    if len(rates) == 1:
+        words = f"{rates[0]:g} patients a month"
+    elif len(rates) <= 6:
+        words = series(
+            [f"{r:g} a month from month {s:g}" for s, r in zip(starts, rates, strict=True)]
+        )
+    else:
+        words = f"{rates.min():g} to {rates.max():g} patients a month in {len(rates)} periods"
+    last = float(np.asarray(accrual.expected_time(design.n_patients)))
+    spread = (
+        f"; rates vary by {100 * accrual.rate_cv:g} % from trial to trial"
+        if accrual.rate_cv
+        else ""
+    )
+    return f"{words}, expected to be complete in month {last:.1f}{spread}"
+
+
+def _dropout(dropout: Any) -> str:
+    rates = np.atleast_1d(np.asarray(dropout.rate, float))
+    if not rates.any() and not dropout.by_arm:
+        return "none assumed"
+    words = series([f"{r:g}" for r in rates])
+    changes = f", changing at month {series(dropout.breakpoints)}" if len(rates) > 1 else ""
+    by_arm = "; other rates in " + series(list(dropout.by_arm)) if dropout.by_arm else ""
+    year = f" ({100 * (1 - np.exp(-12 * rates[0])):.1f} % in a year)" if len(rates) == 1 else ""
+    return f"hazard {words} a month{changes}{year}{by_arm}"
+
+
+def test_in_words(design: Design) -> str:
+    """The test, in words."""
+    name = design.test_name
+    parameters = [f"{p:g}" if isinstance(p, int | float) else p for p in design.test_parameters]
+    words = _TESTS.get(name, f"the test {name!r}").format(*parameters, *["?"] * 3)
+    return words + (", stratified" if design.stratified else "")
+
+
+def boundaries_in_words(design: Design) -> str:
+    """Where the bounds come from, in words."""
+    bounds = design.boundaries
+    if not isinstance(bounds, GroupSequential):
+        return "given as numbers" if bounds is not None else "none: one test, at the last analysis"
+    words = f"efficacy by {_rule(bounds.efficacy)}"
+    if bounds.has_futility and bounds.futility is not None:
+        words += f"; futility by {_rule(bounds.futility)}, "
+        words += "binding" if bounds.binding else "not binding"
+    if not design.follow_futility:
+        words += ", futility not obeyed in the simulation"
+    return words
+
+
+def _rule(rule: Any) -> str:
+    name, parameter = str(rule.name), rule.parameter
+    told = f" (parameter {parameter:g})" if isinstance(parameter, int | float) else ""
+    return _BOUNDS.get(name, name.replace("_", " ")) + told
+
+
+def outcome_facts(outcomes: Any) -> dict[str, str]:
+    """What happens to patients, label -> words; fields that say nothing are left out."""
+    if isinstance(outcomes, FittedOutcomes):
+        arms = series([outcomes.fitted.arms[i] for i in outcomes.pair])
+        told = {"patients": f"drawn from the fitted trial {outcomes.fitted!r}, arms {arms}"}
+        if outcomes.effect is not None or outcomes.hazard_ratio is not None:
+            chosen = outcomes.effect if outcomes.effect is not None else outcomes.hazard_ratio
+            told["effect in place of the fitted one"] = _value(chosen)
+        drawn = "drawn for each trial" if outcomes.uncertainty else "held at their estimates"
+        return told | {"parameters": drawn}
+    if not dataclasses.is_dataclass(outcomes):
+        return {"outcomes": f"a scenario of the class {type(outcomes).__name__}"}
+    told = {"model": _spaced(type(outcomes).__name__)}
+    points = getattr(outcomes, "breakpoints", ())
+    for item in dataclasses.fields(outcomes):
+        value = getattr(outcomes, item.name)
+        default = item.default
+        if item.name == "breakpoints" or value is None or np.size(value) == 0:
+            continue
+        plain = isinstance(value, bool | int | float | str) and value == default
+        if plain and item.name not in ("hazard_ratio", "rate_ratio", "odds_ratio"):
+            continue
+        label = item.name.replace("_", " ")
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            inner = outcome_facts(value)
+            told[label] = "; ".join(f"{k} {v}" for k, v in inner.items())
+        else:
+            told[label] = _value(value, points)
+    return told
+
+
+def _value(value: Any, points: Sequence[float] = ()) -> str:
+    """A number, a series by time, or one of these by arm, in words."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{k}: {_value(v, points)}" for k, v in value.items())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return "; ".join(f"{k} {v}" for k, v in outcome_facts(value).items())
+    if callable(value):
+        return f"the function {getattr(value, '__qualname__', type(value).__name__)}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float | np.number):
+        return f"{float(value):g}"
+    if isinstance(value, str):
+        return value.replace("_", " ")
+    items = list(value)
+    if len(points) and len(items) == len(points) + 1 and np.ndim(items[0]) == 0:
+        parts = [f"{items[0]:g} until month {points[0]:g}"]
+        parts += [f"{v:g} from month {p:g}" for v, p in zip(items[1:], points, strict=True)]
+        return ", ".join(parts)
+    if len(items) > 12:
+        return f"{len(items)} values"
+    return series([_value(v) for v in items]) if items else "none"
+
+
+def _spaced(name: str) -> str:
+    letters = [f" {c.lower()}" if c.isupper() and k else c for k, c in enumerate(name)]
+    return "".join(letters)
+
+
+# -- under no effect ------------------------------------------------------------------------------
+
+
+def null_outcomes(result: SimulationResult) -> Any:
+    """The outcomes of a result with no effect in any arm.
+
+    Raises:
+        ValueError: what no effect is, is not known: the sentence says why.
+    """
+    design, outcomes = result.design, result.outcomes
+    if design.test_name == "farrington_manning" or (
+        design.margin is not None and not hasattr(outcomes, "hazard_ratio")
+    ):
+        raise ValueError("of a test with a margin the null hypothesis is the margin")
+    if isinstance(outcomes, FittedOutcomes):
+        if outcomes.fitted.endpoint.kind == "joint":
+            raise ValueError("the fit has several endpoints")
+        record = outcomes.fitted.endpoint
+        gaussian = record.kind == "continuous" or getattr(record, "family", "") == "gaussian"
+        effect = design.margin or (0.0 if gaussian else 1.0)
+        return dataclasses.replace(outcomes, hazard_ratio=None, effect=effect)
+    arms = design.arm_names
+    none = without_effect(outcomes, arms, arms[1:])
+    if design.margin is not None:
+        return dataclasses.replace(none, hazard_ratio=dict.fromkeys(arms[1:], design.margin))
+    return none
+
+
+def under_null(results: Mapping[str, SimulationResult]) -> tuple[SimulationResult | None, str]:
+    """The planned design simulated without effect, or None and the reason.
+
+    A scenario among the results that has no effect serves; else as many trials are simulated with
+    the seed of the planned one.
+    """
+    planned = next(iter(results.values()))
+    try:
+        none = null_outcomes(planned)
+        arms = planned.design.arm_names
+        for result in results.values():
+            if type(result.outcomes) is type(none) and not isinstance(none, FittedOutcomes):
+                same = without_effect(result.outcomes, arms, ())
+                if planned.design.margin is None and same == none:
+                    return result, ""
+        return (
+            simulate(
+                planned.declared, none, planned.n_trials, planned.seed, scenario=planned.scenario
+            ),
+            "",
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        return None, str(error)
+
+
+def interval(value: Estimate, digits: int = 4) -> str:
+    """An estimate with its 95 % Monte-Carlo interval."""
+    return f"{value.estimate:.{digits}f} ({value.lower:.{digits}f} to {value.upper:.{digits}f})"
+
+
+def headlines(
+    planned: SimulationResult, null: SimulationResult | None, why: str
+) -> list[dict[str, str]]:
+    """Type I error and power with intervals, and what the trial costs on average."""
+    several = len(planned.design.arm_names) > 2
+    error = "not assessed" if null is None else interval(share(null.success))
+    of = "any false rejection" if several else "type I error"
+    rows = [
+        {
+            "quantity": of,
+            "value": error,
+            "meaning": f"not assessed: {why}"
+            if null is None
+            else f"share of {null.n_trials:,} trials without effect that reject; "
+            f"level {_level(planned.design):g}",
+        },
+        {
+            "quantity": "power" if not several else "power (any arm)",
+            "value": interval(share(planned.success)),
+            "meaning": f"share of {planned.n_trials:,} trials as planned that reject",
+        },
+    ]
+    for label, value, unit in (
+        ("expected duration", planned.expected_duration, "months to the last decision"),
+        ("expected patients", planned.expected_patients, "enrolled by the last decision"),
+        ("expected events", planned.expected_events, "or known responses, at the last analysis"),
+    ):
+        rows.append({"quantity": label, "value": f"{value:.1f}", "meaning": unit})
+    return rows
+
+
+def _bound(value: float, text: str) -> str:
+    return text if np.isfinite(value) else "none"
+
+
+def _alpha_spent(design: Design) -> list[str]:
+    """Cumulative type I error of one comparison at each look, futility not counted on."""
+    bounds = design.boundaries
+    if isinstance(bounds, GroupSequential) and design.boundaries_in_force is bounds:
+        return [f"{a:.6f}" for a in bounds.alpha_spent]
+    n = design.n_looks
+    fractions = getattr(bounds, "information_fractions", None) or np.arange(1, n + 1) / n
+    exits = exit_probabilities(
+        np.asarray(fractions, float), design.efficacy_bounds, np.full(n, -np.inf), 0.0, design.sided
+    )
+    return [f"{a:.6f}" for a in np.cumsum(exits.rejection)]
+
+
+def bound_rows(result: SimulationResult) -> list[dict[str, str]]:
+    """One row a look: bounds as z, one-sided p and effect, information and alpha spent.
+
+    The effect at a bound is Schoenfeld's for looks at numbers of events, else that of the mean
+    standard error at the last look; it is an approximation, as the title of its column says.
+    """
+    design = result.design
+    uppers, lowers = result.planned_bounds
+    fractions = getattr(design.boundaries, "information_fractions", None)
+    errors = _standard_errors(result, fractions)
+    ratio = result.scale.startswith("log ")
+    scale = result.scale.removeprefix("log ") if ratio else result.scale
+    spent = _alpha_spent(design) if not isinstance(result, AdaptiveResult) else []
+    rows = []
+    for k, (upper, lower) in enumerate(zip(uppers, lowers, strict=True)):
+        row = {"look": str(k + 1)}
+        if fractions is not None and len(fractions) == len(uppers):
+            row["information"] = f"{fractions[k]:.3f}"
+        row |= {
+            "efficacy z": _bound(upper, f"{upper:.4f}"),
+            "efficacy p": _bound(upper, f"{ndtr(-upper):.6f}"),
+            "futility z": _bound(lower, f"{lower:.4f}"),
+            "futility p": _bound(lower, f"{ndtr(-lower):.6f}"),
+        }
+        if errors is not None:
+            for name, bound in (("efficacy", upper), ("futility", lower)):
+                effect = result.direction * bound * errors[k]
+                effect = float(np.exp(effect)) if ratio and np.isfinite(bound) else effect
+                row[f"{name}, {scale} about"] = _bound(bound, f"{effect:.3f}")
+        if spent:
+            several = len(design.arm_names) > 2
+            row["alpha spent, each comparison" if several else "alpha spent"] = spent[k]
+        rows.append(row)
+    return rows
+
+
+def _standard_errors(result: SimulationResult, fractions: Any) -> np.ndarray | None:
+    """Standard error of the effect at each look, (n_looks,), or None where it is not known."""
+    design = result.design
+    if len(design.arm_names) != 2 or isinstance(result, AdaptiveResult):
+        return None
+    events = getattr(design.looks, "events", ())
+    if len(events) and result.scale == "log hazard ratio":
+        r = design.quota[1] / design.quota[0]
+        return np.asarray((1.0 + r) / np.sqrt(r * np.asarray(events, float)))
+    last = result.conducted.last_look == design.n_looks - 1
+    found = result.conducted.se[last, 0]
+    found = found[np.isfinite(found)]
+    if len(found) < 10:
+        return None
+    parts = np.ones(1) if fractions is None else np.asarray(fractions, float)
+    if len(parts) != design.n_looks:
+        return None
+    return np.asarray(found.mean() / np.sqrt(parts / parts[-1]))
+
+
+def course_rows(planned: SimulationResult, null: SimulationResult | None) -> list[dict[str, str]]:
+    """One row a look: month, patients, events, and what happens with and without effect."""
+    rows = []
+    shown = [("H1", planned)] + ([] if null is None else [("H0", null)])
+    reached = {name: np.cumsum(r.stage_rejection) for name, r in shown}
+    for k in range(planned.design.n_looks):
+        row = {"look": str(k + 1)}
+        for name, result in shown:
+            held = np.isfinite(result.conducted.look_time[:, k])
+            there = f"{held.mean():.3f}"
+            row[f"held, {name}"] = there
+            if name == "H1":
+                c = result.conducted
+                for label, values in (
+                    ("month", c.look_time[:, k]),
+                    ("patients", c.patients[:, k]),
+                    ("events", c.events[:, k].sum(axis=1)),
+                ):
+                    mean = float(np.mean(values[held])) if held.any() else np.nan
+                    row[label] = f"{mean:.1f}" if held.any() else "not held"
+        for name, result in shown:
+            row[f"crosses efficacy, {name}"] = f"{result.stage_rejection[k]:.4f}"
+            row[f"stops for futility, {name}"] = f"{result.stage_futility[k]:.4f}"
+        row["power so far"] = f"{reached['H1'][k]:.4f}"
+        if null is not None:
+            row["type I error so far"] = f"{reached['H0'][k]:.4f}"
+        rows.append(row)
+    return rows
+
+
+# -- sentences -----------------------------------------------------------------------------------
+
+
+def protocol_sentences(planned: SimulationResult, null: SimulationResult | None) -> list[str]:
+    """Sentences for the section on sample size of a protocol."""
+    design, facts = planned.design, design_facts(planned.design)
+    names = design.arm_names
+    several, ratio = len(names) > 2, ":".join(f"{design.arms[name]:g}" for name in names)
+    assumed = "; ".join(f"{k} {v}" for k, v in outcome_facts(planned.outcomes).items())
+    power = share(planned.success)
+    months = [f"{m:.0f}" for m in planned.look_times if np.isfinite(m)]
+    out = [
+        f"A total of {facts['patients']} patients will be randomised to {series(names)} ({ratio}) "
+        f"by {facts['randomisation']}.",
+        f"Enrolment is planned as {facts['enrolment']}; dropout: {facts['dropout']}.",
+        f"The trial has {facts['analyses']}, expected around month {series(months)}."
+        if months
+        else f"The trial has {facts['analyses']}.",
+        f"The primary hypothesis is tested by {facts['test']} at a level of {facts['level']}"
+        + (f"; boundaries: {facts['boundaries']}" if "boundaries" in facts else "")
+        + ".",
+        f"With the outcomes assumed ({assumed}), the probability that the trial rejects the null "
+        f"hypothesis{' for any arm' if several else ''} is {100 * power.estimate:.1f} % (95 % "
+        f"Monte-Carlo interval {100 * power.lower:.1f} to {100 * power.upper:.1f} %; "
+        f"{planned.n_trials:,} simulated trials).",
+    ]
+    if null is not None:
+        error = share(null.success)
+        out.append(
+            f"Without an effect it rejects in {100 * error.estimate:.2f} % (95 % interval "
+            f"{100 * error.lower:.2f} to {100 * error.upper:.2f} %; {null.n_trials:,} simulated "
+            "trials)."
+        )
+    out.append(
+        f"The trial is expected to last {planned.expected_duration:.1f} months, with "
+        f"{planned.expected_patients:.0f} patients and {planned.expected_events:.0f} events (or "
+        "known responses) at its last analysis."
+    )
+    return out
+
+
+def analysis_sentences(planned: SimulationResult) -> list[str]:
+    """Sentences for the statistical analysis plan."""
+    design = planned.design
+    uppers, lowers = planned.planned_bounds
+    out = []
+    sided = "magnitude of the test statistic" if design.sided == 2 else "test statistic"
+    for k, (upper, lower) in enumerate(zip(uppers, lowers, strict=True)):
+        words = f"At analysis {k + 1}"
+        if np.isfinite(upper):
+            words += (
+                f", the null hypothesis is rejected if the {sided} is at least {upper:.4f} "
+                f"(one-sided p at most {ndtr(-upper):.6f})"
+            )
+        else:
+            words += ", the null hypothesis is not tested"
+        if np.isfinite(lower) and k + 1 < len(uppers):
+            words += f"; the trial stops for futility if it is at or below {lower:.4f}"
+        out.append(words + ".")
+    bounds = design.boundaries
+    if isinstance(bounds, GroupSequential):
+        if bounds.has_futility:
+            out.append(
+                "The futility bounds are binding: overruling one inflates the type I error."
+                if bounds.binding
+                else "The futility bounds are not binding: the efficacy bounds hold the level "
+                "whether or not they are obeyed."
+            )
+        out.append(
+            "Where the information at an analysis differs from the plan, the bounds are computed "
+            "again from the same rule at the information observed."
+        )
+    out.append(f"The effect is estimated as the {planned.scale}.")
+    if design.n_looks > 1:
+        out.append(
+            "An estimate at the analysis that stops the trial is naive: it overstates the effect "
+            "on average where a trial may stop early. The median-unbiased estimate and the "
+            "interval of the stagewise ordering are to be reported beside it."
+        )
+    if design.multiplicity_in_words:
+        out.append(f"Several comparisons: {design.multiplicity_in_words}.")
+    return out
