@@ -83,8 +83,8 @@ class Generator(Sampler):
         >>> len(model.sample_where({"logp": (1, 3)}, 3))
         3
         >>> linked = model.link("c1ccccc1[*:1]", "C1CCNCC1[*:1]", 2, length=(3, 5))
-        >>> len(linked), sorted(linked.shares)
-        (2, ['own', 'precedent'])
+        >>> len(linked), sorted(linked.shares), model.precedent is not None
+        (2, ['own', 'precedent'], True)
         >>> len(model.connect(["c1ccccc1[*:1]", "C1CCNCC1[*:1]", "NC(=O)[*:1]"], 2))
         2
         >>> len(model.replace_substituents("COc1ccc(C(=O)NC2CC2)cc1", "O=C(N)c1ccccc1", 2))

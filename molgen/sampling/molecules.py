@@ -21,6 +21,12 @@ class Molecules(list[str]):
     precedent: for each molecule of a verb that puts parts together, how often training molecules
         have the part (the rarest of several); 0 for what only the model proposes. Else empty.
     parts: of each such molecule the part that was put in, with its marks; several joined by dots.
+
+    Examples:
+        >>> from molgen.sampling.molecules import Molecules
+        >>> drawn = Molecules(["CCO", "CCN"], notes=["two of them"])
+        >>> drawn, drawn.notes, sorted(drawn.shares)
+        (['CCO', 'CCN'], ('two of them',), ['own', 'precedent'])
     """
 
     def __init__(

@@ -36,7 +36,7 @@ def test_every_value_is_within_its_tolerance(kit):
     assert kit.passed and kit.failures == (), str(kit)
     assert kit.n_values >= 900 and len(kit.sources) >= 10
     functions = [row for row in kit.matrix if row["kind"] == "function"]
-    assert sum(row["values"] > 0 for row in functions) >= 11
+    assert sum(row["values"] > 0 for row in functions) >= 10  # and evaluate, the slow one
     assert {r.case.requirement for r in kit.results} == {r.key for r in kit.requirements}
     by_name = {row["name"]: row["values"] for row in kit.matrix}
     assert min(by_name[f"molgen.{n}"] for n in ("describe", "standardize", "filter_molecules")) > 0
@@ -75,7 +75,7 @@ def test_the_command_writes_the_page_and_its_exit_code_tells(tmp_path, monkeypat
     }  # fmt: skip
     monkeypatch.setattr(cases, "sigmoid", lambda *a: np.zeros(4))
     done = CliRunner().invoke(app, command)
-    assert done.exit_code == 1 and "1 of 1 cases FAIL" in done.output
+    assert done.exit_code == 1 and "1 of 2 cases FAIL" in done.output
     wrong = CliRunner().invoke(app, ["qualify", "--only", "scorin", "-o", str(tmp_path)])
     assert wrong.exit_code == 2 and "Did you mean 'scoring'?" in wrong.output
 
@@ -136,4 +136,4 @@ def test_nothing_but_a_batch_needs_posix_modules():
         for line in path.read_text("utf-8").splitlines()
     ]
     needed = {name for name, line in lines if line in ("import fcntl", "import resource")}
-    assert needed == {"folder.py", "running.py"}
+    assert needed - {"run_log.py"} == {"folder.py", "running.py"}  # the log has msvcrt instead

@@ -282,5 +282,5 @@ def cumulative_at(
 
 def survival_on(knots: np.ndarray, hazards: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Survival at ``times`` of a piecewise-constant hazard (K,)."""
-    everybody = np.zeros(len(times), dtype=int)
-    return np.exp(-cumulative_at(times, everybody, knots, hazards[None]))
+    (total,) = cumulative_at_knots(hazards[None], np.diff(knots))
+    return np.exp(-np.interp(times, knots, total))
