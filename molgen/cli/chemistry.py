@@ -56,6 +56,8 @@ from molgen.provenance import verify as verify_file
 if TYPE_CHECKING:
     import pandas as pd
 
+    from molgen.files.molecule_files import MoleculeFile
+
 
 @app.command()
 def standardize(
@@ -112,6 +114,16 @@ def standardize(
         write_table(table, output, "standardize", arguments, hash_input(read))
 
 
+def _set_aside(
+    table: pd.DataFrame, read: MoleculeFile, rejects: Path | None
+) -> list[dict[str, Any]]:
+    """Take the column ``problem`` off the table; the rows that have one go to the rejects."""
+    problems = enumerate(table.pop("problem"), 1)
+    refused = [{"line": at, "reason": problem} for at, problem in problems if problem]
+    write_rejects(rejects, read, refused)
+    return refused
+
+
 @app.command()
 def protonate(
     molecules: Input = "-",
@@ -133,12 +145,7 @@ def protonate(
     with plain_errors():
         read = read_input(molecules, column, format)
         table = protonate_molecules(read.smiles, ph)
-        refused = [
-            {"line": at, "reason": problem}
-            for at, problem in enumerate(table.pop("problem"), 1)
-            if problem
-        ]
-        write_rejects(rejects, read, refused)
+        refused = _set_aside(table, read, rejects)
         table = with_columns(
             table.drop(columns="given"), read, refused, original=output is not None
         )
@@ -205,12 +212,7 @@ def known(
     with plain_errors():
         read = read_input(molecules, column, format)
         table = find_known(read.smiles)
-        refused = [
-            {"line": at, "reason": problem}
-            for at, problem in enumerate(table.pop("problem"), 1)
-            if problem
-        ]
-        write_rejects(rejects, read, refused)
+        refused = _set_aside(table, read, rejects)
         table = with_columns(table, read, refused)
         write_table(table, output, "known", {}, hash_input(read))
 

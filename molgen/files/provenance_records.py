@@ -194,9 +194,12 @@ def record(
     )
 
 
+_GAPS = ("NAType", "NaTType")  # of pandas, which is loaded only where there is a table
+
+
 def canonical_text(value: Any) -> str:
-    """A cell's value as text that survives any of the formats: numbers to ten digits, NaN empty."""
-    if value is None:
+    """A cell's value as text that survives any format: numbers to ten digits, gaps empty."""
+    if value is None or type(value).__name__ in _GAPS:
         return ""
     text = str(value)
     if isinstance(value, bool | np.bool_) or text in ("True", "False"):

@@ -432,9 +432,13 @@ def strain(pose: Chem.Mol, seed: int = 0, n_conformers: int = 30) -> float:
 
 def failed_checks(pose: Chem.Mol, receptor: Receptor) -> tuple[str, ...]:
     """The checks of PoseBusters that a pose in a receptor fails, in its words."""
-    busters = _import("posebusters").PoseBusters(config="dock_fast")
-    table = busters.bust(pose, None, _protein(receptor.path))
+    table = _busters().bust(pose, None, _protein(receptor.path))
     return tuple(str(name) for name, passed in table.iloc[0].items() if not passed)
+
+
+@lru_cache(maxsize=1)
+def _busters() -> Any:
+    return _import("posebusters").PoseBusters(config="dock_fast")
 
 
 @lru_cache(maxsize=4)

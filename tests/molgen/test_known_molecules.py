@@ -64,3 +64,11 @@ def test_the_command_keeps_columns_and_tells_of_bad_rows(tmp_path) -> None:
     table = pd.read_csv(tmp_path / "k.csv", comment="#")
     assert table["name"].tolist() == ["aspirin"] and table["in_stock"].tolist() == [True]
     assert "xx" in (tmp_path / "r.csv").read_text()
+
+
+def test_a_table_with_gaps_agrees_with_its_record(tmp_path) -> None:
+    file, table = tmp_path / "m.smi", tmp_path / "k.csv"
+    file.write_text("CCN amine\nc1ccccc1 benzene\n")
+    assert CliRunner().invoke(app, ["known", str(file), "-o", str(table)]).exit_code == 0
+    done = CliRunner().invoke(app, ["verify", str(table), "--no-again"])
+    assert done.exit_code == 0, done.output

@@ -208,6 +208,8 @@ def test_records():
         (0.1 + 0.2, "0.3"),
         (float("nan"), ""),
         (None, ""),
+        (pd.NA, ""),
+        (pd.NaT, ""),
         (True, "True"),
         (np.bool_(False), "False"),
         ("CCO", "CCO"),

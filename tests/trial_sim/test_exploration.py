@@ -264,3 +264,19 @@ def test_gain_from_adjusting_for_a_prognostic_score():
 def test_bad_calls(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("given", ["hazard_ratio", ["hazard_ratio"], ("hazard_ratio", [0.6])])
+def test_what_is_no_mapping_is_refused_in_words(given):
+    design = ts.Design(
+        arms={"control": 1, "treatment": 1},
+        n_patients=40,
+        accrual=ts.Accrual(rate=10.0),
+        looks=ts.CalendarLooks([12.0]),
+    )
+    outcomes = ts.PiecewiseExponential(control_median=6, hazard_ratio=0.7)
+    with pytest.raises(ValueError, match="variations maps fields to values"):
+        ts.what_if(design, outcomes, given, n_trials=10)
+    fitted = ts.fit(ts.load_trial("gehan"), "relapse", seed=0)
+    with pytest.raises(ValueError, match="sizes must be a mapping from arms to patients"):
+        fitted.sample_trial(given)

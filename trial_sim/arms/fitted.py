@@ -252,6 +252,8 @@ class FittedTrial:
         schema = self.trial_schema
         if sizes is None:
             sizes = dict(zip(schema.arms or (None,), schema.arm_sizes))
+        if not isinstance(sizes, Mapping):
+            raise ValueError(f"sizes must be a mapping from arms to patients, got {sizes!r}")
         order = [self.arm_index(a) for a in sizes]
         counts = [check_count(c) for c in sizes.values()]
         override = {self.arm_index(a): self._effect(e) for a, e in (effects or {}).items()}

@@ -186,6 +186,11 @@ def what_if(
     check_inputs(design, outcomes)
     if sampling not in SAMPLINGS:
         raise ValueError(f"sampling {sampling!r} is unknown{nearest(sampling, SAMPLINGS)}")
+    if not isinstance(variations, Mapping):
+        raise ValueError(
+            "variations maps fields to values, such as {'hazard_ratio': [0.6, 0.7]}; "
+            f"got {variations!r}"
+        )
     if not variations:
         raise ValueError("variations must name at least one field, got none")
     names = [n for key in variations for n in _members(key)]
