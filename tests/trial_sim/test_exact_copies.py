@@ -43,11 +43,17 @@ def test_chance_is_what_independent_rows_give(levels) -> None:
 
 
 @pytest.mark.parametrize("name", ["colon", "gbsg2", "pbc"])
-def test_one_copy_in_a_hundred_is_seen_and_an_honest_half_is_not(name) -> None:
+@pytest.mark.parametrize("kind", ["as they are", "32-bit", "shuffled"])
+def test_one_copy_in_a_hundred_is_seen_and_an_honest_half_is_not(name, kind) -> None:
     real, honest = halves(ts.load_trial(name), 3)
     assert lines(real, honest).verdict == "green"
     n = max(round(0.01 * honest.n_patients), 1)
     copied = pd.concat([real.patients[:n], honest.patients[n:]], ignore_index=True)
+    if kind == "32-bit":
+        floats = copied.select_dtypes("float").columns
+        copied[floats] = copied[floats].astype("float32")
+    elif kind == "shuffled":
+        copied = copied.sample(frac=1, random_state=1).reset_index(drop=True)
     assert lines(real, replace(honest, patients=copied)).verdict == "red"
 
 
