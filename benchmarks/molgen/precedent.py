@@ -1,11 +1,14 @@
 """Do the verbs find what is known to be right, and is what comes back what was asked for?
 
-``python -m benchmarks precedent found|marks|cores|lengths|build``
+``python -m benchmarks precedent found|ranks|marks|cores|lengths|build``
 
 ``found``: the cuts with a known answer in ``--problems`` (the shared ``data/fragments``). The size
 of the answer is told, its place and nothing else; the answer counts as found if the flat molecule
 is among the ``--n`` that come back. Molecules of the problems must not be in the table: ``build``
 leaves them out and the table's card says how many rows that were.
+
+``ranks``: at which place of the table alone the answers stand, without the verbs (seconds a
+hundred problems; for tuning the table's weights, on other problems than those of CASF).
 
 ``marks``: scaffolds with marks cut out of approved drugs; is there one bond at each mark, and no
 other change of the scaffold? ``cores``: ring systems of approved drugs replaced; do the
@@ -37,6 +40,8 @@ from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.generation.scaffolds.partial_structures import cut_scaffold
 from molgen.motifs.trees import cut_bonds
 from molgen.precedent.fragment_cuts import read_flat
+from molgen.precedent.proposals import Wish, precedented
+from molgen.precedent.splicing import mark_contexts
 from molgen.sampling.molecules import Molecules
 
 DRUGS = Path(__file__).parents[2] / "tests" / "data" / "approved_drugs.smi.gz"
@@ -84,7 +89,7 @@ def proposals(model, kind: str, row: dict[str, str], n: int, **options) -> Molec
 def found(model, options: argparse.Namespace) -> dict:
     """Share of the answers found, by source and kind."""
     figures = {}
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(options.seed)
     for key, rows in problems(options.problems).items():
         if options.most and len(rows) > options.most:
             rows = [rows[i] for i in sorted(rng.choice(len(rows), options.most, replace=False))]
@@ -127,6 +132,44 @@ def passing(smiles: list[str]) -> int:
         return 0
     passed = molgen.filter_molecules(smiles, filters="default")["passed"].to_numpy(bool)
     return int((passed & (molgen.describe(smiles)["sa_score"].to_numpy(float) <= 4)).sum())
+
+
+def ranks(model, options: argparse.Namespace) -> dict:
+    """At which place of the table alone the answers stand, told their size: shares by place."""
+    table = model.precedent
+    figures = {}
+    rng = np.random.default_rng(options.seed)
+    for key, rows in problems(options.problems).items():
+        if options.most and len(rows) > options.most:
+            rows = [rows[i] for i in sorted(rng.choice(len(rows), options.most, replace=False))]
+        places = np.array([rank_of(table, key[1], row, options.n) for row in rows])
+        name = " ".join(key)
+        figures[name] = {"problems": len(rows), "floor": FLOORS[key]} | {
+            f"among {n}": float((places < n).mean())
+            for n in (1, 10, 50, 150, 175, 188, 200, 225, 250)
+        }
+        print(name, json.dumps({k: round(v, 3) for k, v in figures[name].items()}), flush=True)
+    return figures
+
+
+def rank_of(table, kind: str, row: dict[str, str], most: int) -> int:
+    """The place of a problem's answer among the parts of its size, from 0; ``most`` if later."""
+    answer = read_flat(row["answer"])
+    assert answer is not None
+    wanted = Chem.MolToSmiles(answer)
+    contexts: list[tuple[int, tuple[int, ...]]] = []
+    for text in row["context"].split("."):
+        mol = Chem.MolFromSmiles(text)
+        marks = [a.GetIdx() for a in mol.GetAtoms() if not a.GetAtomicNum()]
+        numbers = [mol.GetAtomWithIdx(m).GetAtomMapNum() for m in marks]
+        contexts += zip(numbers, mark_contexts(mol, marks))
+    around = [context for _, context in sorted(contexts)]
+    size = (answer.GetNumHeavyAtoms(),) * 2
+    wish = Wish(atoms=size, bare=kind == "core")
+    for place, part in enumerate(precedented(table.parts(len(around)), around, wish, most)):
+        if Chem.CanonSmiles(part.text) == wanted:
+            return place
+    return most
 
 
 # --- is it what was asked for? --------------------------------------------------------------------
@@ -375,12 +418,13 @@ def build(options: argparse.Namespace) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["found", "marks", "cores", "lengths", "build"])
+    parser.add_argument("what", choices=["found", "ranks", "marks", "cores", "lengths", "build"])
     parser.add_argument("--model", default="moses")
     parser.add_argument("--table", help="a table of precedent in place of the model's own")
     parser.add_argument("--problems", type=Path, default=PROBLEMS)
     parser.add_argument("--n", type=int, default=250)
     parser.add_argument("--most", type=int, default=0, help="problems of each kind; 0 for all")
+    parser.add_argument("--seed", type=int, default=0, help="which problems --most takes")
     parser.add_argument("--own", type=float, default=0.2, help="share of the model's own growth")
     parser.add_argument("--filters", action="store_true", help="filter the model's own share, too")
     parser.add_argument("--scaffolds", type=int, default=50)
@@ -404,9 +448,8 @@ def main() -> None:
             model.precedent = molgen.load_precedent(options.table)
         card = None if model.precedent is None else model.precedent.card
         print("table:", card)
-        figures = {"found": found, "marks": marks, "cores": cores, "lengths": lengths}[
-            options.what
-        ](model, options)
+        asked = {"found": found, "ranks": ranks, "marks": marks, "cores": cores}
+        figures = {**asked, "lengths": lengths}[options.what](model, options)
     for name, value in figures.items():
         print(f"{name}: {value}")
     if options.json:

@@ -27,7 +27,7 @@ from molgen.model.config import BLOCK
 from molgen.model.graph_vae import GraphVAE
 from molgen.motifs.atom_graphs import atom_graphs, motif_numbers
 from molgen.motifs.tree_tables import build_table
-from molgen.motifs.vocabulary_growth import extend
+from molgen.motifs.vocabulary_growth import with_motifs
 from molgen.sampling.likelihood import table_nll
 
 if TYPE_CHECKING:
@@ -246,10 +246,8 @@ def _posteriors(model: Generator, table: TreeTable, seed: int) -> np.ndarray:
     import torch
 
     network = model.network
-    vocabulary = network.vocabulary
-    blank = GraphVAE(vocabulary, network.config, seed=seed).eval()
-    if not set(vocabulary.motifs).issuperset(table.motifs):
-        vocabulary = extend(vocabulary, table.motifs)
+    blank = GraphVAE(network.vocabulary, network.config, seed=seed).to(network.device).eval()
+    vocabulary = with_motifs(network.vocabulary, table.motifs)
     motif = motif_numbers(table, vocabulary)
     found = np.empty((4, len(table), model.latent_dim), dtype=np.float32)
     with torch.no_grad():
@@ -258,7 +256,7 @@ def _posteriors(model: Generator, table: TreeTable, seed: int) -> np.ndarray:
             graphs = atom_graphs(table, motif, vocabulary, keep)
             for k, one in enumerate((network, blank)):
                 for place, values in enumerate(one.posterior(graphs)):
-                    found[2 * k + place, keep] = values.numpy()
+                    found[2 * k + place, keep] = values.cpu().numpy()
     return found
 
 

@@ -14,21 +14,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from molgen.base.devices import choose_device
+
 
 @lru_cache(maxsize=2)
 def _network(device: str) -> Any:
     from fcd_torch import FCD
 
     return FCD(device=device, n_jobs=1, canonize=False).model.to(device).eval()
-
-
-def choose_device(device: str) -> str:
-    """``"auto"`` becomes ``"cuda"`` when there is a GPU, else ``"cpu"``; other names stay."""
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def activations(
@@ -48,7 +41,7 @@ def activations(
     import torch
     from fcd_torch.utils import SmilesDataset
 
-    chosen = choose_device(device)
+    chosen = str(choose_device(device))
     network = _network(chosen)
     features = SmilesDataset(list(smiles), canonize=False)
     rows = []

@@ -34,10 +34,16 @@ logger = logging.getLogger(__name__)
 _MAX_ROUNDS = 50
 
 
-def load_model(name: str | os.PathLike = DEFAULT_MODEL) -> Generator:
+def load_model(name: str | os.PathLike = DEFAULT_MODEL, device: str = "cpu") -> Generator:
     """A trained generator: a shipped model by name, or a folder that ``molgen.train`` wrote.
 
-    Raises FileNotFoundError if there is none, ValueError if its files are damaged or foreign.
+    Args:
+        device: where it computes: ``"cpu"``, ``"cuda"`` (and what else PyTorch finds on this
+            machine), or ``"auto"`` for a GPU where there is one. The same seed gives the same
+            molecules on the same kind of device only.
+
+    Raises FileNotFoundError if there is none, ValueError if its files are damaged or foreign, or
+    there is no such device.
 
     Examples:
         >>> import molgen
@@ -45,7 +51,7 @@ def load_model(name: str | os.PathLike = DEFAULT_MODEL) -> Generator:
         >>> len(model.sample(5, seed=0))
         5
     """
-    return Generator.load(find_model(name))
+    return Generator.load(find_model(name), device)
 
 
 class Generator(Sampler):

@@ -27,10 +27,12 @@ from molgen.chem.fingerprints import fingerprints
 from molgen.chem.properties import check_descriptors, compute
 from molgen.chem.refusals import Refusal
 from molgen.chem.similarity import pack, similarity_moments
+from molgen.generation.scaffolds.growing import grown_molecule
+from molgen.generation.scaffolds.partial_structures import parse_scaffold
 from molgen.generation.scaffolds.prefixes import prepare_prefix
 from molgen.model.config import BLOCK
 from molgen.motifs.trees import motif
-from molgen.sampling.molecules import Molecules, to_canonical
+from molgen.sampling.molecules import Molecules
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator
@@ -349,8 +351,9 @@ class _Source:
     def __init__(self, model: Generator, scaffold: str | None, seed: int, temperature: float):
         self.model, self.seed, self.temperature = model, seed, temperature
         self.writer, self.prefix = model.writer, None
-        if scaffold is not None:
-            self.writer, self.prefix = prepare_prefix(model, scaffold)
+        self.scaffold = None if scaffold is None else parse_scaffold(scaffold)
+        if self.scaffold is not None:
+            self.writer, self.prefix = prepare_prefix(model, self.scaffold)
         self.drawn = 0
         self.block = 0
 
@@ -385,8 +388,11 @@ class _Source:
         levels = torch.full((len(z),), level)
         uniforms = self.model.uniforms(BLOCK, rng)
         trees = self.writer.write(z, levels, uniforms, self.temperature, self.prefix)
-        results = map(to_canonical, trees)
-        return [r for r in results if not isinstance(r, Refusal)]
+        if self.scaffold is None:
+            results = self.model.finished(trees, z, levels, rng, self.temperature)
+            return [r for r in results if not isinstance(r, Refusal)]
+        grown = (grown_molecule(self.scaffold, tree) for tree in trees)
+        return [found[0] for found in grown if not isinstance(found, Refusal)]
 
 
 def _scales(pool: Sequence[str], window: Window) -> dict[str, float]:

@@ -116,6 +116,11 @@ class GraphVAE(nn.Module):
                     layer.weight.mul_(1 / math.sqrt(2 * self.config.layers))
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.rows.weight.device
+
+    @property
     def has_rare(self) -> bool:
         """Whether rarer tokens are chosen in a second step, and unlisted ones spelled."""
         return self.config.head_tokens > 0
@@ -149,12 +154,12 @@ class GraphVAE(nn.Module):
 
     def _describe_sketches(self, sketches: np.ndarray) -> Tensor:
         index = torch.from_numpy(np.ascontiguousarray(sketches, dtype=np.int64))
-        return self.of_sketch(self.sketch(index.to(self.sketch.weight.device)))
+        return self.of_sketch(self.sketch(index.to(self.device)))
 
     def describe_rows(self, rows: np.ndarray) -> Tensor:
         """Sums of row embeddings: (…, k) row numbers to (…, row_dim)."""
         index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
-        index = index.to(self.rows.weight.device)
+        index = index.to(self.device)
         return self.rows(index.view(-1, index.shape[-1])).view(*index.shape[:-1], -1)
 
     def describe_batch(

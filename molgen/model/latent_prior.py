@@ -120,7 +120,7 @@ def flow(field: VelocityField, z: Tensor, start: float, stop: float, n_steps: in
     levels = torch.linspace(start, stop, n_steps + 1).tolist()
     for level, following in pairwise(levels):
         width = following - level
-        slope = field(z, torch.full((len(z),), level))
+        slope = field(z, z.new_full((len(z),), level))
         guess = z + width * slope
-        z = z + 0.5 * width * (slope + field(guess, torch.full((len(z),), following)))
+        z = z + 0.5 * width * (slope + field(guess, z.new_full((len(z),), following)))
     return z

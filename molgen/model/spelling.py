@@ -5,7 +5,7 @@ A token is spelled as the SMILES of its motif, begun at the atom by which it att
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -112,8 +112,12 @@ class Speller(nn.Module):
 
     def write(
         self, state: Tensor, attached: bool, choose: Callable[[Tensor], Tensor]
-    ) -> list[list[int]]:
-        """A text for each state (n, width); ``choose`` gives letters (n,) of logits (n, 97)."""
+    ) -> Iterator[list[list[int] | None]]:
+        """A text for each state (n, width); ``choose`` gives letters (n,) of logits (n, 97).
+
+        Yields whenever texts have come to their end: all texts, None for those that are not at
+        theirs; the last time also those that came to none.
+        """
         condition = self.condition(state)
         modulations = [block.modulation(condition) for block in self.blocks]  # type: ignore[operator]
         held: list[tuple[Tensor, Tensor]] = [(state.new_zeros(0), state.new_zeros(0))] * len(
@@ -127,19 +131,28 @@ class Speller(nn.Module):
             held[layer] = keys, values
             return held[layer]
 
-        text = torch.full((len(state), 1), _ATTACHED if attached else _START, device=state.device)
-        done = torch.zeros(len(state), dtype=torch.bool, device=state.device)
+        letter = torch.full((len(state),), _ATTACHED if attached else _START, device=state.device)
+        written: list[list[int]] = [[] for _ in state]
+        ended = [False] * len(state)
         for place in range(MAX_LETTERS):
-            x = self.letter(text[:, -1:]) + self.position.weight[place]
+            x = (self.letter(letter) + self.position.weight[place]).unsqueeze(1)
             for layer, block in enumerate(self.blocks):
                 x = block(x, modulations[layer], None, partial(remember, layer))
-            chosen = choose(self.next(self.norm(x))[:, 0].float())
-            text = torch.cat([text, chosen.unsqueeze(1)], dim=1)
-            done |= chosen == _END
-            if done.all():
-                break
-        texts = text[:, 1:].tolist()
-        return [line[: line.index(_END)] if _END in line else [] for line in texts]
+            letter = choose(self.next(self.norm(x))[:, 0].float())
+            news = False
+            for row, chosen in enumerate(letter.tolist()):
+                if ended[row]:
+                    continue
+                if chosen == _END:
+                    ended[row] = news = True
+                else:
+                    written[row].append(chosen)
+            if place == MAX_LETTERS - 1:
+                yield [text if done else [] for text, done in zip(written, ended)]
+            elif news:
+                yield [text if done else None for text, done in zip(written, ended)]
+            if all(ended):
+                return
 
 
 def vocabulary_for(network: GraphVAE, table: TreeTable) -> Vocabulary:

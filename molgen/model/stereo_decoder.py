@@ -136,12 +136,16 @@ class StereoDecoder(nn.Module):
         number = torch.from_numpy(places.number).to(rows.device)
         kept = torch.ones_like(given, dtype=torch.bool)
         kept[at, number] = fixed.to(rows.device)
-        before = torch.full((len(padded), 1), N_STATES, device=rows.device)
+        count = torch.zeros_like(which).index_add_(0, at, torch.ones_like(at))
+        before = torch.full((len(padded), padded.shape[1] + 1), N_STATES, device=rows.device)
+        here = torch.arange(len(padded), device=rows.device)  # those that have a place left
         for step in range(padded.shape[1]):
-            logits = self.logits(padded[:, : step + 1], before, condition[which])[:, -1]
-            chosen = choose(logits, which, step)
-            state = torch.where(kept[:, step], given[:, step], chosen)
-            before = torch.cat([before, state.unsqueeze(1)], dim=1)
+            here = here[count[here] > step]
+            logits = self.logits(
+                padded[here, : step + 1], before[here, : step + 1], condition[which[here]]
+            )[:, -1]
+            chosen = choose(logits, which[here], step)
+            before[here, step + 1] = torch.where(kept[here, step], given[here, step], chosen)
         return before[at, number + 1].cpu().numpy()
 
 

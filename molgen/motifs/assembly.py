@@ -94,21 +94,26 @@ def _is_odd(permutation: list[int]) -> bool:
 
 def to_smiles(tree: MotifTree) -> str:
     """``tree`` as a (not canonical) SMILES without stereo, by splicing the motifs' texts."""
+    return _splice(tree.motifs, _children(tree), 0, 0, False, 0, [])[0]
+
+
+def to_ordered_smiles(tree: MotifTree) -> tuple[str, list[tuple[int, int]]]:
+    """The same SMILES, and which atom of which motif each of its atoms is: (node, atom)."""
+    order: list[tuple[int, int]] = []
+    return _splice(tree.motifs, _children(tree), 0, 0, False, 0, order)[0], order
+
+
+def _children(tree: MotifTree) -> list[list[Edge]]:
     children: list[list[Edge]] = [[] for _ in tree.motifs]
     for edge in tree.edges:
         children[edge.parent].append(edge)
-    return _splice(tree.motifs, children, 0, 0, False, 0)[0]
+    return children
 
 
 def branch_to_smiles(tree: MotifTree, node: int) -> str:
     """``node`` and all that hangs from it, as a SMILES that begins with its attachment atom."""
-    children: list[list[Edge]] = [[] for _ in tree.motifs]
-    attachment = 0
-    for edge in tree.edges:
-        children[edge.parent].append(edge)
-        if edge.child == node:
-            attachment = edge.child_atom
-    return _splice(tree.motifs, children, node, attachment, True, 0)[0]
+    attachment = next((edge.child_atom for edge in tree.edges if edge.child == node), 0)
+    return _splice(tree.motifs, _children(tree), node, attachment, True, 0, [])[0]
 
 
 def _splice(
@@ -118,10 +123,16 @@ def _splice(
     root_atom: int,
     attached: bool,
     n_rings: int,
+    order: list[tuple[int, int]],
 ) -> tuple[str, int]:
-    """The text of a node and what hangs from it, and how many ring numbers are taken after it."""
+    """The text of a node and what hangs from it, and how many ring numbers are taken after it.
+
+    ``order`` is lengthened by the (node, atom) of the text's atoms.
+    """
     if not children[node]:
-        return _bare(motifs[node], root_atom, attached, n_rings)
+        text, n_rings, atoms = _bare(motifs[node], root_atom, attached, n_rings)
+        order += [(node, atom) for atom in atoms]
+        return text, n_rings
     pieces, own_rings, tail = _split(motifs[node], root_atom)
     offset = n_rings
     n_rings += own_rings
@@ -132,27 +143,32 @@ def _splice(
     for atom, before, by_lost, rings in pieces:
         here = hanging.get(atom, ())
         lost = len(here) + (attached and atom == root_atom)
+        order.append((node, atom))
         out.append(before)
         out.append(by_lost[lost] if lost < len(by_lost) else by_lost[-1])
         for bond, ring in rings:
             out.append(bond + _ring_label(ring + offset))
         for edge in here:
-            branch, n_rings = _splice(motifs, children, edge.child, edge.child_atom, True, n_rings)
+            branch, n_rings = _splice(
+                motifs, children, edge.child, edge.child_atom, True, n_rings, order
+            )
             out.append(f"({branch})")
     out.append(tail)
     return "".join(out), n_rings
 
 
 @lru_cache(maxsize=200_000)
-def _bare(smiles: str, root_atom: int, attached: bool, n_rings: int) -> tuple[str, int]:
-    """``_splice`` of a motif from which nothing hangs."""
+def _bare(
+    smiles: str, root_atom: int, attached: bool, n_rings: int
+) -> tuple[str, int, tuple[int, ...]]:
+    """``_splice`` of a motif from which nothing hangs, and the order of its atoms."""
     pieces, own_rings, tail = _split(smiles, root_atom)
     out = []
     for atom, before, by_lost, rings in pieces:
         out.append(before)
         out.append(by_lost[min(int(attached and atom == root_atom), len(by_lost) - 1)])
         out += [bond + _ring_label(ring + n_rings) for bond, ring in rings]
-    return "".join(out) + tail, n_rings + own_rings
+    return "".join(out) + tail, n_rings + own_rings, tuple(piece[0] for piece in pieces)
 
 
 def _ring_label(number: int) -> str:

@@ -71,8 +71,8 @@ def writable(table: TreeTable, vocabulary: Vocabulary, max_motifs: int) -> np.nd
 
 def motif_numbers(table: TreeTable, vocabulary: Vocabulary) -> np.ndarray:
     """(n_nodes,) int32: the table's motifs as numbers of ``vocabulary``; -1 where it has none."""
-    index_of = {m: i for i, m in enumerate(vocabulary.motifs)}
-    translate = np.array([index_of.get(m, -1) for m in table.motifs], dtype=np.int32)
+    number_of = vocabulary.number_of
+    translate = np.array([number_of.get(m, -1) for m in table.motifs], dtype=np.int32)
     return translate[table.motif] if len(table.motif) else table.motif.astype(np.int32)
 
 

@@ -316,10 +316,15 @@ def stereo_parts(mol: Chem.Mol, smiles: str = "") -> StereoParts:
     for number, atom in enumerate(output_order(flat)):
         position[atom] = number
     places = read_states(mol, find_places(flat, position))
+    return StereoParts(flat, tree, places, atom_numbers(tree, where))
+
+
+def atom_numbers(tree: MotifTree, where: Sequence[tuple[int, int]]) -> list[int]:
+    """Atoms (node, atom) as numbers, counted through the motifs of ``tree``."""
     start = [0]
     for name in tree.motifs:
         start.append(start[-1] + len(motif(name).hydrogens))
-    return StereoParts(flat, tree, places, [start[node] + atom for node, atom in where])
+    return [start[node] + atom for node, atom in where]
 
 
 def pack_trees(

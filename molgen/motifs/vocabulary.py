@@ -17,7 +17,7 @@ import json
 from collections import deque
 from collections.abc import Container, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,11 @@ class Vocabulary:
     environment: np.ndarray
     token_sketch: np.ndarray | None = None
     token_count: np.ndarray | None = None
+
+    @cached_property
+    def number_of(self) -> dict[str, int]:
+        """The number of each motif; of one that was entered twice the later."""
+        return {motif: number for number, motif in enumerate(self.motifs)}
 
     @property
     def n_motifs(self) -> int:
@@ -221,14 +226,10 @@ def build_vocabulary(
     Raises MotifError if a token's motif is not among ``motifs`` or its atom has no hydrogen.
     """
     index_of = {m: i for i, m in enumerate(motifs)}
-    known = {} if environment is None else {int(h): r + 1 for r, h in enumerate(environment)}
-    frozen = environment is not None
+    known: dict[int, int] = {}  # codes of rows, by the order in which they are met
 
     def row(key: tuple) -> int:
-        code = _hash(key)
-        if not frozen:
-            return known.setdefault(code, len(known) + 1)
-        return known.get(code, 0)
+        return known.setdefault(_hash(key), len(known) + 1)
 
     features, atom_rows, atom_offset = [], [], [0]
     begins, ends, types, bond_offset = [], [], [], [0]
@@ -292,13 +293,17 @@ def build_vocabulary(
                 ]
             )
         site_offset.append(len(site_atom))
-    if not frozen:
-        environment = np.fromiter(known, dtype=np.int64, count=len(known))
+    met = np.fromiter(known, dtype=np.int64, count=len(known))
+    number = np.arange(len(known) + 1, dtype=np.int32)
+    if environment is None:
+        environment = met
+    else:
+        number[1:] = _rows_among(environment, met)
     return Vocabulary(
         motifs=tuple(motifs),
         atom_offset=np.array(atom_offset, np.int32),
         atom_feature=np.array(features, np.int16).reshape(-1, 5),
-        atom_row=np.array(atom_rows, np.int32).reshape(-1, _RADII),
+        atom_row=number[np.array(atom_rows, np.int32).reshape(-1, _RADII)],
         atom_token=atom_token,
         bond_offset=np.array(bond_offset, np.int32),
         bond_begin=np.array(begins, np.int16),
@@ -309,15 +314,27 @@ def build_vocabulary(
         symmetry=np.array(symmetry, np.int16),
         token_motif=np.array(token_motif, np.int32),
         token_atom=np.array(token_atom, np.int32),
-        token_row=np.array(token_rows, np.int32).reshape(-1, _RADII + 2),
+        token_row=number[np.array(token_rows, np.int32).reshape(-1, _RADII + 2)],
         site_offset=np.array(site_offset, np.int32),
         site_atom=np.array(site_atom, np.int16),
         site_capacity=np.array(site_capacity, np.int16),
-        site_row=np.array(site_rows, np.int32).reshape(-1, _RADII + 2),
+        site_row=number[np.array(site_rows, np.int32).reshape(-1, _RADII + 2)],
         environment=np.asarray(environment, np.int64),
         token_sketch=_sketches(everything) if sketches else None,
         token_count=np.full(len(everything), _NEVER_SEEN, np.float32) if sketches else None,
     )
+
+
+def _rows_among(environment: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """(n,) the row of each of ``codes`` (all different) in ``environment``, from 1; 0 for none."""
+    rows = np.zeros(len(codes), np.int32)
+    if len(codes):
+        order = np.argsort(codes)
+        place = np.searchsorted(codes, environment, sorter=order)
+        at = order[np.minimum(place, len(codes) - 1)]
+        found = np.flatnonzero(codes[at] == environment)
+        rows[at[found]] = found + 1
+    return rows
 
 
 def open_vocabulary(table: TreeTable, min_count: int, min_row_count: int) -> Vocabulary:

@@ -28,12 +28,22 @@ def extend(vocabulary: Vocabulary, motifs: Sequence[str]) -> Vocabulary:
     return _join(vocabulary, new, vocabulary.n_attached, new.n_attached)
 
 
+def with_motifs(vocabulary: Vocabulary, motifs: Iterable[str]) -> Vocabulary:
+    """``vocabulary`` followed by those of ``motifs`` that it lacks, for reading molecules only:
+    nothing attaches by the new ones."""
+    added = [m for m in dict.fromkeys(motifs) if m not in vocabulary.number_of]
+    if not added:
+        return vocabulary
+    new = build_vocabulary(added, [], vocabulary.environment, vocabulary.token_sketch is not None)
+    return append(vocabulary, new)
+
+
 def complete(vocabulary: Vocabulary, tokens: Iterable[tuple[str, int]]) -> Vocabulary:
     """``vocabulary`` followed by those of ``tokens`` (motif, atom) that it lacks, to be spelled.
 
     Numbers of attaching tokens stay as they are, new ones follow, then the motifs to start with.
     """
-    number = {m: i for i, m in enumerate(vocabulary.motifs)}
+    number = vocabulary.number_of
     missing = [t for t in dict.fromkeys(tokens) if not _has_token(vocabulary, number, t)]
     if not missing:
         return vocabulary
@@ -85,7 +95,9 @@ def needed_tokens(table: TreeTable) -> list[tuple[str, int]]:
 
 def token_number(vocabulary: Vocabulary, smiles: str, atom: int) -> int:
     """The number of a token (motif, attachment atom or -1), or -1 where there is none."""
-    for index in reversed(range(vocabulary.n_motifs)):
+    if smiles not in vocabulary.number_of:
+        return -1
+    for index in reversed(range(vocabulary.number_of[smiles] + 1)):
         if vocabulary.motifs[index] != smiles:
             continue
         if atom < 0:
@@ -106,9 +118,8 @@ def append(vocabulary: Vocabulary, new: Vocabulary) -> Vocabulary:
 
 
 def _is_complete(vocabulary: Vocabulary, smiles: str) -> bool:
-    try:
-        index = vocabulary.motifs.index(smiles)
-    except ValueError:
+    index = vocabulary.number_of.get(smiles)
+    if index is None:
         return False
     start = vocabulary.atom_offset[index]
     return all(vocabulary.atom_token[start + atom] >= 0 for atom in attachments(smiles))
@@ -121,10 +132,10 @@ def _join(v: Vocabulary, w: Vocabulary, i: int, j: int) -> Vocabulary:
     def after(name: str) -> np.ndarray:
         """Offsets of the rows of ``v`` and, behind them, those of ``w``."""
         first, second = getattr(v, name), getattr(w, name)
-        return np.concatenate([first, second[1:] + first[-1]]).astype(first.dtype)
+        return np.concatenate([first, second[1:] + first[-1]]).astype(first.dtype, copy=False)
 
     def mixed(a: np.ndarray, b: np.ndarray, i: int, j: int) -> np.ndarray:
-        return np.concatenate([a[:i], b[:j], a[i:], b[j:]]).astype(a.dtype)
+        return np.concatenate([a[:i], b[:j], a[i:], b[j:]]).astype(a.dtype, copy=False)
 
     counts = mixed(np.diff(v.site_offset), np.diff(w.site_offset), i, j)
     at_site = int(v.site_offset[i]), int(w.site_offset[j])

@@ -22,9 +22,9 @@ from molgen.precedent.splicing import joined, label, mark_contexts
 from molgen.precedent.tables import Lookup
 
 _BETWEEN = 99
-_HALVES = 40
+_HALVES = 120
 _SECONDS = 12
-_WIDENED = 60
+_WIDENED = 150
 
 
 def composed(

@@ -48,6 +48,6 @@ def _invert(weight: Tensor, threshold: Tensor) -> Tensor:
     # rounding may lead past the last column that has any weight
     empty = weight.gather(1, column.unsqueeze(1)).squeeze(1) <= 0
     if empty.any():
-        last = ((weight > 0) * torch.arange(weight.shape[1])).amax(1)
+        last = ((weight > 0) * torch.arange(weight.shape[1], device=weight.device)).amax(1)
         column = torch.where(empty, last, column)
     return column

@@ -7,8 +7,9 @@ out once. A call grows many molecules side by side; those that are finished leav
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from molgen.model.graph_vae import GraphVAE
-from molgen.model.spelling import read_spelling
+from molgen.model.spelling import MAX_LETTERS, read_spelling
 from molgen.motifs.trees import Edge, MotifTree
 from molgen.motifs.vocabulary import Vocabulary, build_vocabulary
 from molgen.motifs.vocabulary_growth import append, token_number
@@ -87,9 +88,9 @@ class OpenTables:
     def __init__(self, network: GraphVAE, vocabulary: Vocabulary):
         self._network, self._vocabulary = network, vocabulary
         self._weight = network.decoder.choose.weight[:, 2 * network.config.width :]
+        self._device = network.device
         count = np.diff(vocabulary.site_offset)
-        self._most = int(count.max())
-        self.site_count = torch.from_numpy(count.astype(np.int64))
+        self.site_count = torch.from_numpy(count.astype(np.int64)).to(self._device)
         self.sites_of = _Indexed(lambda token: self._sites(token)[0])
         self.capacity_of = _Indexed(lambda token: self._sites(token)[1])
         self.token_input = _Indexed(self._token_input)
@@ -108,7 +109,8 @@ class OpenTables:
         held = slots < count
         sites = np.where(held, first + slots, 0)
         capacity = np.where(held, self._vocabulary.site_capacity[sites], 0)
-        return torch.from_numpy(sites), torch.from_numpy(capacity.astype(np.int64))
+        held_sites, left = torch.from_numpy(sites), torch.from_numpy(capacity.astype(np.int64))
+        return held_sites.to(self._device), left.to(self._device)
 
     def _token_input(self, token: np.ndarray) -> Tensor:
         described = self._network.describe_tokens(self._vocabulary, token)
@@ -131,8 +133,8 @@ class _Indexed:
     def __getitem__(self, index: Tensor) -> Tensor:
         if not index.numel():  # the shape of a row is known from any
             return self._function(np.zeros(1, np.int64))[torch.zeros_like(index)]
-        distinct, at = np.unique(index.numpy(), return_inverse=True)
-        return self._function(distinct)[torch.from_numpy(at.reshape(index.shape))]
+        distinct, at = np.unique(index.cpu().numpy(), return_inverse=True)
+        return self._function(distinct)[torch.from_numpy(at.reshape(index.shape)).to(index.device)]
 
 
 @torch.no_grad()
@@ -144,10 +146,12 @@ def input_tables(
     described = network.describe_rows(vocabulary.site_row)
     scale, shift = decoder.site_key(described).chunk(2, dim=1)
     weight = decoder.choose.weight[:, 2 * network.config.width :]
-    offset = torch.from_numpy(vocabulary.site_offset.astype(np.int64))
-    capacity = torch.from_numpy(vocabulary.site_capacity.astype(np.int64))
+    device = described.device
+    offset = torch.from_numpy(vocabulary.site_offset.astype(np.int64)).to(device)
+    capacity = torch.from_numpy(vocabulary.site_capacity.astype(np.int64)).to(device)
     count = offset.diff()
-    slots = torch.arange(int(count.max()) if most_sites is None else most_sites)
+    most = int(count.max()) if most_sites is None else most_sites
+    slots = torch.arange(most, device=device)
     held = slots < count.unsqueeze(1)
     sites = torch.where(held, offset[:-1].unsqueeze(1) + slots, 0)
     return InputTables(
@@ -171,8 +175,10 @@ class Writer:
         self.decoder = decoder = network.decoder
         self.vocabulary = vocabulary or network.vocabulary
         self.n_written = network.vocabulary.n_attached
+        self.device = network.device
         self.open = network.has_rare
-        self._spells = False
+        self._listed = self.vocabulary  # before a call's spelled tokens have joined it
+        self._spelled: dict[tuple[str, int], int] | None = None
         if self.open:
             at_once = self._chosen_at_once(network.vocabulary)
             self.token_output = in_groups(at_once[0], decoder.token_bias)
@@ -194,7 +200,7 @@ class Writer:
     def extended(self, vocabulary: Vocabulary) -> Writer:
         """A writer for a longer ``vocabulary``, of a model with an open one."""
         longer = copy.copy(self)
-        longer.vocabulary = vocabulary
+        longer.vocabulary = longer._listed = vocabulary
         longer.tables = OpenTables(self.network, vocabulary)
         return longer
 
@@ -225,7 +231,7 @@ class Writer:
             tables = [
                 in_groups(
                     self.network.rare_table(among),
-                    torch.from_numpy(np.log(own.token_count[slice(*among)])),
+                    torch.from_numpy(np.log(own.token_count[slice(*among)])).to(self.device),
                 )
                 for among in ends
             ]
@@ -252,22 +258,23 @@ class Writer:
                 is in any order then.
             max_motifs: stop there at the latest; by default what the model was built for.
         """
-        if self.open and not self._spells:  # what is spelled is known to this call only
+        if self.open and self._spelled is None:  # what is spelled is known to this call only
             caller = copy.copy(self)
-            caller._spells = True
+            caller._spelled = {}
             return caller.write(z, level, uniforms, temperature, prefix, max_motifs)
         limit = min(max_motifs or self.network.config.max_motifs, self.network.config.max_motifs)
         n, decoder = len(uniforms), self.decoder
         canonical = prefix is None
-        condition = decoder.condition(z, level)
-        draws = torch.from_numpy(np.array(uniforms))
-        state = PartialMolecules(len(z), limit, self.network.config)
+        device = self.device
+        condition = decoder.condition(z.to(device), level.to(device))
+        draws = torch.from_numpy(np.array(uniforms)).to(device)
+        state = PartialMolecules(len(z), limit, self.network.config, device)
         state.modulations = [block.modulation(condition) for block in decoder.layers]
         start = decoder.start.weight[CANONICAL if canonical else ANY_ORDER]
         x = (start + decoder.position.weight[0]).expand(len(z), 1, -1)
         alone = len(z) == n  # each molecule has a row of the state to itself
-        molecule = torch.arange(n)
-        at = torch.arange(n) // (n // len(z))
+        molecule = torch.arange(n, device=device)
+        at = molecule // (n // len(z))
         if prefix is None:
             hidden = self._advance(state, x)[:, 0]
             logits = torch.addmm(self.root_output[1], decoder.root(hidden), self.root_output[0])
@@ -287,12 +294,13 @@ class Writer:
             x = self._place_prefix(state, prefix, x)
         hidden = self._advance(state, x)[:, -1]
         # one room for all steps: fresh memory of this size costs as much as what is put into it
-        state.logits = torch.empty(n, self.token_output[0].shape[1])
+        state.logits = torch.empty(n, self.token_output[0].shape[1], device=device)
         done: list[MotifTree | None] = [None] * n
         while True:
             if not alone and len(state.token) > _SHARED * len(molecule):
                 state.take(at)
-                hidden, at, alone = hidden[at], torch.arange(len(molecule)), True
+                hidden, alone = hidden[at], True
+                at = torch.arange(len(molecule), device=device)
             slot, finished = self._choose_site(state, hidden, draws, temperature, limit, at)
             if finished.any():
                 self._finish(state, at[finished], molecule[finished], done)
@@ -322,7 +330,9 @@ class Writer:
     def _advance(self, state: PartialMolecules, x: Tensor) -> Tensor:
         """Run the transformer over new positions; returns their hidden states."""
         new, past = x.shape[1], state.hidden.length
-        mask = torch.full((new, past + new), -1e9).triu(past + 1) if new > 1 else None
+        mask = None
+        if new > 1:
+            mask = torch.full((new, past + new), -1e9, device=self.device).triu(past + 1)
         for layer, block in enumerate(self.decoder.layers):
             x = block(x, state.modulations[layer], mask, partial(state.remember, layer))
         hidden = self.decoder.norm(x)
@@ -333,9 +343,10 @@ class Writer:
     def _place_prefix(self, state: PartialMolecules, prefix: Prefix, start: Tensor) -> Tensor:
         n, k = len(state.token), len(prefix.token)
         decoder = self.decoder
-        token = torch.from_numpy(prefix.token.astype(np.int64))
-        parent = torch.from_numpy(prefix.parent.astype(np.int64))
-        site = torch.from_numpy(prefix.parent_site.astype(np.int64))
+        token, parent, site = (
+            torch.from_numpy(numbers.astype(np.int64)).to(self.device)
+            for numbers in (prefix.token, prefix.parent, prefix.parent_site)
+        )
         inputs = self.tables.token_input[token] + decoder.parent(parent)
         inputs = inputs + decoder.position.weight[1 : k + 1]
         inputs[1:] += self.tables.site_input[site[1:]]
@@ -348,7 +359,7 @@ class Writer:
                 state.left -= used.long()
             self._open_sites(state, token[i].expand(n), i + 1)
         if prefix.exits is not None:
-            atom = torch.from_numpy(self.vocabulary.site_atom.astype(np.int64))
+            atom = torch.from_numpy(self.vocabulary.site_atom.astype(np.int64)).to(self.device)
             allowed = torch.zeros_like(state.left)
             for (number, exit_atom), bonds in prefix.exits.items():
                 here = (state.site_position == number + 1) & (atom[state.site] == exit_atom)
@@ -363,7 +374,7 @@ class Writer:
         most = int(self.tables.site_count[token].max()) if len(token) else 0
         state.site = torch.cat([state.site, sites[:, :most]], dim=1)
         state.left = torch.cat([state.left, capacity[:, :most]], dim=1)
-        at = torch.full((len(token), most), position)
+        at = torch.full((len(token), most), position, device=self.device)
         state.site_position = torch.cat([state.site_position, at], dim=1)
 
     def _key_sites(self, state: PartialMolecules, hidden: Tensor, first: int) -> None:
@@ -451,8 +462,10 @@ class Writer:
             spelled = self._spell(
                 kind == 0, state[at[which]], self._extra(draws, placed)[which], temperature
             )
-            found = torch.tensor([number >= 0 for number in spelled])
-            numbers = torch.tensor([n for n in spelled if n >= 0], dtype=torch.long)
+            found = torch.tensor([number >= 0 for number in spelled], device=self.device)
+            numbers = torch.tensor(
+                [n for n in spelled if n >= 0], dtype=torch.long, device=self.device
+            )
             token = token.index_put((which[found],), numbers)
             rarer.append(which[~found])
         rare = torch.cat(rarer)
@@ -460,7 +473,7 @@ class Writer:
             write = decoder.root_rare if kind else decoder.write_rare
             table, offset = self._rare_output[kind]
             logits = torch.addmm(offset, write(state[at[rare]]), table)
-            rows = torch.arange(len(rare))
+            rows = torch.arange(len(rare), device=self.device)
             picked = choose(logits, self._extra(draws, placed)[rare], temperature, rows)
             token = token.index_put((rare,), first + last + picked)
         return token
@@ -472,43 +485,65 @@ class Writer:
     def _spell(
         self, attached: bool, state: Tensor, uniform: Tensor, temperature: float
     ) -> list[int]:
-        """Numbers of spelled tokens, -1 where no motif was spelled in a few attempts."""
-        numbers = [-1] * len(state)
-        seeds = [int(u * 2**24) for u in uniform.tolist()]
-        streams = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
-        for _ in range(_ATTEMPTS if temperature else 1):
-            left = [i for i, number in enumerate(numbers) if number < 0]
-            if not left:
+        """Numbers of spelled tokens, -1 where no motif was spelled in a few attempts.
+
+        All attempts are written side by side; of each token the first that spells a motif counts.
+        """
+        n, each = len(state), _ATTEMPTS if temperature else 1
+        streams = [np.random.Philox(int(u * 2**24)) for u in uniform.tolist()]
+        drawn = [np.random.Generator(s).random((each, MAX_LETTERS), np.float32) for s in streams]
+        draws = torch.from_numpy(np.concatenate(drawn)).to(self.device)
+        rows, letter = torch.arange(n * each, device=self.device), itertools.count()
+
+        def pick(logits: Tensor) -> Tensor:
+            return choose(logits, draws[:, next(letter)], temperature, rows)
+
+        tokens: list[tuple[str, int] | None] = [None] * n
+        tried = [0] * n
+        unread = list(range(n))
+        for texts in self.network.speller.write(state.repeat_interleave(each, 0), attached, pick):
+            for i in list(unread):
+                for text in texts[i * each + tried[i] : (i + 1) * each]:
+                    if text is None or tokens[i] is not None:
+                        break
+                    tokens[i] = read_spelling(text, attached)
+                    tried[i] += 1
+                if tokens[i] is not None or tried[i] == each:
+                    unread.remove(i)
+            if not unread:
                 break
+        return self._enter(tokens)
 
-            def pick(logits: Tensor, left: list[int] = left) -> Tensor:
-                drawn = torch.tensor([streams[i].random(dtype=np.float32) for i in left])
-                return choose(logits, drawn, temperature, torch.arange(len(left)))
-
-            for i, text in zip(left, self.network.speller.write(state[left], attached, pick)):
-                token = read_spelling(text, attached)
-                if token is not None:
-                    numbers[i] = self._enter(*token)
-        return numbers
-
-    def _enter(self, smiles: str, atom: int) -> int:
-        """The number of a token, which joins this writer's vocabulary if it was not there."""
-        number = token_number(self.vocabulary, smiles, atom)
-        if number < 0:
-            tokens = [(smiles, atom)] if atom >= 0 else []
-            new = build_vocabulary(
-                [smiles], tokens, self.vocabulary.environment, sketches=True, plain=tokens
+    def _enter(self, tokens: Sequence[tuple[str, int] | None]) -> list[int]:
+        """The numbers of tokens, which join this writer's vocabulary if they were not there; -1
+        for None."""
+        known = self._spelled
+        assert known is not None
+        for token in tokens:
+            if token is not None and token not in known:
+                number = token_number(self._listed, *token)
+                if number >= 0:
+                    known[token] = number
+        new = [t for t in dict.fromkeys(tokens) if t is not None and t not in known]
+        if new:
+            motifs = list(dict.fromkeys(smiles for smiles, _ in new))
+            attached = [token for token in new if token[1] >= 0]
+            own = self.vocabulary
+            added = build_vocabulary(
+                motifs, attached, own.environment, sketches=True, plain=attached
             )
-            self.vocabulary = append(self.vocabulary, new)
+            entered = [*attached, *((smiles, -1) for smiles in motifs)]
+            known |= {token: own.n_tokens + i for i, token in enumerate(entered)}
+            self.vocabulary = append(own, added)
             self.tables = OpenTables(self.network, self.vocabulary)
-            number = token_number(self.vocabulary, smiles, atom)
-        return number
+        return [-1 if token is None else known[token] for token in tokens]
 
     def _place(
         self, state: PartialMolecules, slot: Tensor, token: Tensor, canonical: bool
     ) -> Tensor:
         """Hang ``token`` from the site ``slot`` of each row; returns the new hidden states."""
-        decoder, i, rows = self.decoder, state.placed, torch.arange(len(slot))
+        decoder, i = self.decoder, state.placed
+        rows = torch.arange(len(slot), device=self.device)
         site, above = state.site[rows, slot], state.site_position[rows, slot]
         state.token[:, i], state.parent[:, i], state.parent_site[:, i] = token, above, site
         state.left[rows, slot] -= 1
@@ -525,9 +560,9 @@ class Writer:
     ) -> None:
         """The rows ``which`` are the finished trees of ``molecule``."""
         v, k = self.vocabulary, state.placed
-        tokens = state.token[which, :k].numpy()
-        parents = state.parent[which, :k].numpy()
-        sites = state.parent_site[which, :k].numpy()
+        tokens = state.token[which, :k].cpu().numpy()
+        parents = state.parent[which, :k].cpu().numpy()
+        sites = state.parent_site[which, :k].cpu().numpy()
         motifs, atoms, child_atoms = v.token_motif[tokens], v.site_atom[sites], v.token_atom[tokens]
         columns = ((parents - 1)[:, 1:], atoms[:, 1:], child_atoms[:, 1:], motifs)
         numbers = range(1, k)

@@ -68,7 +68,7 @@ def table_nll(
         keep = usable[start : start + _BATCH]
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, start])))
         order = np.full(len(keep), ANY_ORDER if any_order else CANONICAL)
-        total = torch.zeros(len(keep), dtype=torch.float64)
+        total = torch.zeros(len(keep), dtype=torch.float64, device=model.device)
         graphs = None
         if given != "nothing" or network.has_stereo:
             graphs = atom_graphs(table, motif, vocabulary, keep)
@@ -80,15 +80,15 @@ def table_nll(
                 table, motif, vocabulary, keep, order, rng.integers(2**62, size=len(keep))
             )
             noise = rng.standard_normal((len(keep), model.latent_dim), dtype=np.float32)
-            z = torch.from_numpy(noise)
-            level = torch.ones(len(keep))
+            z = torch.from_numpy(noise).to(model.device)
+            level = torch.ones(len(keep), device=model.device)
             if given != "nothing":
-                level = torch.zeros(len(keep))
+                level = torch.zeros_like(level)
                 z = mu if given == "posterior_mean" else mu + (0.5 * logvar).exp() * z
             parts = network.negative_log_likelihood(growth, z, level, vocabulary, graphs=graphs)
             total += sum(p.double() for p in parts.values())
         total /= n_draws
         if given == "posterior":
             total += kl_divergence(mu, logvar).double()
-        scores[keep] = total.numpy()
+        scores[keep] = total.cpu().numpy()
     return scores

@@ -37,11 +37,11 @@ def draw_blocks(
     """Blocks 0 to ``n_blocks - 1`` of ``model.sample_block``, in order.
 
     Args:
-        n_jobs: processes, this one among them; the others read the model from its folder, so
-            that a model without one is drawn from here alone.
+        n_jobs: processes, this one among them; the others read the model from its folder to the
+            processor, so that a model without one, or on a GPU, is drawn from here alone.
     """
     helpers = min(n_jobs, n_blocks) - 1
-    if helpers < 1 or model.folder is None:
+    if helpers < 1 or not _can_be_shared(model):
         return [model.sample_block(b, seed, temperature) for b in range(n_blocks)]
     blocks: dict[int, Block] = {}
     given: dict[int, Future[Block]] = {}
@@ -74,6 +74,10 @@ def draw_blocks(
     return [blocks[number] for number in range(n_blocks)]
 
 
+def _can_be_shared(model: Sampler) -> bool:
+    return model.folder is not None and model.device.type == "cpu"
+
+
 def _start(kind: type[Sampler], folder: Path, single_thread: bool) -> None:
     global _model
     if single_thread:
@@ -89,14 +93,14 @@ def _draw(number: int, seed: int, temperature: float) -> Block:
 class SideBySide:
     """Calls of functions whose first argument is the model; a context manager.
 
-    With one process, or a model that lies in no folder from which others could read it, each call
+    With one process, or a model on a GPU or in no folder from which others could read it, each call
     is done here and at once. The results are the same: every part runs on one thread.
     """
 
     def __init__(self, model: Sampler, n_jobs: int, log: Log) -> None:
         self._model, self._log = model, log
         self._pool: ProcessPoolExecutor | None = None
-        if n_jobs > 1 and model.folder is not None:
+        if n_jobs > 1 and _can_be_shared(model):
             # forked children of a process that has started threads (torch has) may deadlock
             self._pool = ProcessPoolExecutor(
                 n_jobs, get_context("spawn"), _start, (type(model), Path(model.folder), False)

@@ -11,13 +11,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from molgen.model.config import ModelConfig
+
 
 class Rows:
     """A tensor (n, ..., m, width) that grows along its axis ``axis`` without being copied often."""
 
-    def __init__(self, shape: tuple[int, ...], axis: int):
+    def __init__(self, shape: tuple[int, ...], axis: int, device: torch.device):
         self.axis, self.length = axis, 0
-        self._held = torch.empty(*shape[:axis], 8, *shape[axis:])
+        self._held = torch.empty(*shape[:axis], 8, *shape[axis:], device=device)
 
     @property
     def values(self) -> Tensor:
@@ -30,7 +32,8 @@ class Rows:
         if self.length > self._held.shape[self.axis]:
             size = list(self._held.shape)
             size[self.axis] = max(self.length, size[self.axis] * 3 // 2)
-            old, self._held = self._held.narrow(self.axis, 0, start), torch.empty(size)
+            old = self._held.narrow(self.axis, 0, start)
+            self._held = torch.empty(size, device=old.device)
             self._held.narrow(self.axis, 0, start).copy_(old)
         self._held.narrow(self.axis, start, self.length - start).copy_(new)
         return self.values
@@ -68,21 +71,21 @@ _BY_ROW = ("token", "parent", "parent_site", "site", "site_position", "left")
 class PartialMolecules:
     """The partial molecules of a batch."""
 
-    def __init__(self, n: int, limit: int, config):
+    def __init__(self, n: int, limit: int, config: ModelConfig, device: torch.device):
         self.placed = self.least = self.to_fill = 0
         self.modulations: list[tuple[Tensor, ...]] = []
-        self.token = torch.zeros(n, limit, dtype=torch.long)
-        self.parent = torch.zeros(n, limit, dtype=torch.long)
-        self.parent_site = torch.zeros(n, limit, dtype=torch.long)
-        self.site = torch.zeros(n, 0, dtype=torch.long)
-        self.site_position = torch.zeros(n, 0, dtype=torch.long)
-        self.left = torch.zeros(n, 0, dtype=torch.long)
-        self.key = Rows((n, config.site_dim), 1)
-        self.hidden = Rows((n, config.width), 1)
+        self.token, self.parent, self.parent_site = (
+            torch.zeros(n, limit, dtype=torch.long, device=device) for _ in range(3)
+        )
+        self.site, self.site_position, self.left = (
+            torch.zeros(n, 0, dtype=torch.long, device=device) for _ in range(3)
+        )
+        self.key = Rows((n, config.site_dim), 1, device)
+        self.hidden = Rows((n, config.width), 1, device)
         heads = (n, config.heads, config.width // config.heads)
-        self.keys = [Rows(heads, 2) for _ in range(config.layers)]
-        self.values = [Rows(heads, 2) for _ in range(config.layers)]
-        self.logits = torch.empty(0, 0)
+        self.keys = [Rows(heads, 2, device) for _ in range(config.layers)]
+        self.values = [Rows(heads, 2, device) for _ in range(config.layers)]
+        self.logits = torch.empty(0, 0, device=device)
 
     def remember(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """All keys and values of a layer so far, the new ones last."""

@@ -20,6 +20,7 @@ import torch
 from rdkit import Chem
 
 from molgen.base.arguments import check_count, check_temperature, renamed
+from molgen.base.devices import choose_device
 from molgen.base.parallel import count_workers
 from molgen.base.random_streams import seeded
 from molgen.chem.parsing import abbreviate, as_smiles_list, parse_whole, refusal_reason
@@ -31,11 +32,11 @@ from molgen.model.latent_prior import VelocityField, flow
 from molgen.motifs.atom_graphs import AtomGraphs, atom_graphs, motif_numbers
 from molgen.motifs.tree_tables import build_table
 from molgen.motifs.trees import MotifTree
-from molgen.motifs.vocabulary_growth import extend
+from molgen.motifs.vocabulary_growth import with_motifs
 from molgen.sampling.decoding import Writer, n_uniforms
 from molgen.sampling.model_processes import draw_blocks
 from molgen.sampling.molecules import Molecules, to_canonical
-from molgen.sampling.stereo_writing import N_UNIFORMS, give_stereo
+from molgen.sampling.stereo_writing import N_UNIFORMS, give_stereo, write_with_stereo
 from molgen.sampling.unwritten import table_note, tell
 
 logger = logging.getLogger(__name__)
@@ -86,10 +87,11 @@ class Sampler:
         self.settings = PriorSettings(**settings) if settings else PriorSettings()
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The generator whose files lie in ``folder``."""
+    def load(cls, folder: Path, device: str = "cpu") -> Self:
+        """The generator whose files lie in ``folder``, at work on ``device``."""
         network, prior, card = read_model(folder)
-        return cls(network, prior, card, folder)
+        chosen = choose_device(device)
+        return cls(network.to(chosen), None if prior is None else prior.to(chosen), card, folder)
 
     def __repr__(self) -> str:
         where = self.card.get("name", "unnamed")
@@ -97,6 +99,11 @@ class Sampler:
         return (
             f"{type(self).__name__}({where!r}, {v.n_motifs} motifs, latent_dim={self.latent_dim})"
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self.network.device
 
     @property
     def latent_dim(self) -> int:
@@ -115,7 +122,7 @@ class Sampler:
         Args:
             temperature: below 1 more typical, above 1 more varied molecules.
             n_jobs: processes, this one included, -1 for all cores; worth their start from some
-                thousands of molecules on.
+                thousands of molecules on. A model on a GPU draws in this process alone.
         """
         check_count(n)
         check_temperature(temperature)
@@ -151,7 +158,7 @@ class Sampler:
             noise = rng.standard_normal((1, self.latent_dim), dtype=np.float32)
             return torch.from_numpy(noise), torch.ones(1)
         z = torch.from_numpy(rng.standard_normal((n, self.latent_dim), dtype=np.float32))
-        z = flow(self.prior, z, 1.0, settings.level, settings.steps)
+        z = flow(self.prior, z.to(self.device), 1.0, settings.level, settings.steps)
         return z, torch.full((n,), settings.level)
 
     def uniforms(self, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -172,18 +179,10 @@ class Sampler:
             z, level: what they were written from, a row for each or one for all.
             rng: draws what decides the stereo.
         """
-        results = [to_canonical(tree) for tree in trees]
         if not self.network.has_stereo:
-            return results
+            return [to_canonical(tree) for tree in trees]
         uniforms = rng.random((len(trees), N_UNIFORMS), dtype=np.float32)
-        good = [i for i, result in enumerate(results) if isinstance(result, str)]
-        if len(z) > 1:
-            z, level = z[good], level[good]
-        texts = [str(results[i]) for i in good]
-        given = give_stereo(self.network, texts, z, level, uniforms[good], temperature)
-        for i, text in zip(good, given):
-            results[i] = text
-        return results
+        return write_with_stereo(self.network, trees, z, level, uniforms, temperature)
 
     def add_stereo(
         self,
@@ -242,17 +241,14 @@ class Sampler:
             logger.warning("row %d (%s) is not encoded: %s", refusal.row, given, reason)
         if not len(table):
             return mean, logvar, ""
-        vocabulary = self.network.vocabulary
-        known = set(vocabulary.motifs)
-        if not known.issuperset(table.motifs):
-            vocabulary = extend(vocabulary, table.motifs)
+        vocabulary = with_motifs(self.network.vocabulary, table.motifs)
         motif = motif_numbers(table, vocabulary)
         for start in range(0, len(table), BLOCK):
             keep = np.arange(start, min(start + BLOCK, len(table)))
             graphs: AtomGraphs = atom_graphs(table, motif, vocabulary, keep)
             mu, spread = self.network.posterior(graphs)
-            mean[table.row[keep]] = mu.numpy()
-            logvar[table.row[keep]] = spread.numpy()
+            mean[table.row[keep]] = mu.cpu().numpy()
+            logvar[table.row[keep]] = spread.cpu().numpy()
         note = table_note(self, table, flattened, "decoding does not give it back")
         return mean, logvar, note
 

@@ -1,7 +1,7 @@
 """A small model with stereo and spelling: what it learns, writes, keeps and tells apart."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,9 @@ from rdkit import Chem
 
 import molgen
 from molgen.generation.generator import Generator
+from molgen.generation.scaffolds.growing import grown_molecule
+from molgen.generation.scaffolds.partial_structures import parse_scaffold
+from molgen.generation.scaffolds.sources import grown_trees
 from molgen.model.checkpoints import read_model
 from molgen.model.graph_vae import GraphVAE
 from molgen.model.spelling import read_spelling, spell
@@ -17,12 +20,13 @@ from molgen.motifs.assembly import to_smiles
 from molgen.motifs.atom_graphs import atom_graphs, motif_numbers, writable
 from molgen.motifs.stereo import has_marks
 from molgen.motifs.tree_tables import build_table, stereo_parts
-from molgen.motifs.trees import Edge, MotifTree
+from molgen.motifs.trees import Edge, MotifTree, decompose
 from molgen.motifs.vocabulary import Vocabulary, open_vocabulary
 from molgen.motifs.vocabulary_growth import complete, needed_tokens
 from molgen.motifs.writing_orders import ANY_ORDER, CANONICAL, grow
 from molgen.sampling.likelihood import negative_log_likelihood, vocabulary_for
-from molgen.sampling.stereo_writing import N_UNIFORMS, give_stereo
+from molgen.sampling.molecules import to_canonical
+from molgen.sampling.stereo_writing import N_UNIFORMS, give_stereo, write_with_stereo
 from molgen.training.run_state import carry_over, read_snapshot
 from molgen.training.step import draw_rare
 from molgen.training.whole_run import train
@@ -144,10 +148,10 @@ def test_an_open_vocabulary_is_stored_small_and_whole(stereo_model) -> None:
     stored = vocabulary.to_arrays()
     again = Vocabulary.from_arrays(stored)
     assert again.motifs == vocabulary.motifs and "site_row" not in stored
-    for name, array in vars(vocabulary).items():
-        if name != "motifs":
-            np.testing.assert_array_equal(getattr(again, name), array)
-            assert getattr(again, name).dtype == array.dtype
+    for name in (f.name for f in fields(vocabulary) if f.name != "motifs"):
+        array = getattr(vocabulary, name)
+        np.testing.assert_array_equal(getattr(again, name), array)
+        assert getattr(again, name).dtype == array.dtype
 
 
 def test_unlisted_motifs_are_spelled_and_read_back() -> None:
@@ -274,3 +278,53 @@ def test_weights_go_over_to_a_larger_vocabulary(stereo_folder) -> None:
     carry_over(old, new)
     carried = negative_log_likelihood(Generator(new), smiles)
     assert np.nanmean(blank) - np.nanmean(carried) > 0.7 * (np.nanmean(blank) - np.nanmean(trained))
+
+
+def test_written_trees_become_the_molecules_that_their_smiles_become(stereo_model) -> None:
+    """Two ways to the same: places found on the written tree, and on the SMILES read anew."""
+    trees = [decompose(Chem.MolFromSmiles(Chem.CanonSmiles(s, 0))) for s in ALL.values()]
+    trees = [tree for tree in trees if not tree.centres and not tree.double_bonds]
+    flat = [str(to_canonical(tree)) for tree in trees]
+    assert len(flat) > 30
+    z, level = torch.zeros(1, stereo_model.latent_dim), torch.ones(1)
+    draws = np.random.default_rng(2).random((len(flat), N_UNIFORMS), dtype=np.float32)
+    written = write_with_stereo(stereo_model.network, trees, z, level, draws)
+    assert written == give_stereo(stereo_model.network, flat, z, level, draws)
+    assert sum(a != b for a, b in zip(written, flat)) > len(flat) // 3
+
+
+@pytest.mark.parametrize("scaffold", ["C[C@](N)(O)c1ccccc1", "C[C@H](N[*:1])c1ccc([*:2])cc1"])
+def test_what_grows_from_a_scaffold_keeps_its_stereo(stereo_model, scaffold: str) -> None:
+    parsed = parse_scaffold(scaffold)
+    found = [
+        grown_molecule(parsed, tree) for tree in grown_trees(stereo_model, parsed, 0, 1.0, limit=64)
+    ]
+    query = Chem.MolFromSmiles(parsed.smiles)
+    kept = [f[1].HasSubstructMatch(query, useChirality=True) for f in found if f[0]]
+    assert len(kept) == 64 and all(kept)
+
+
+def test_every_tensor_is_made_where_the_network_is(stereo_model, small_model) -> None:
+    """A tensor made without a device would be one without values here, and fail."""
+    smiles = ["C[C@H](N)c1ccccc1", "CCO", "C/C=C/CO"]
+    for model in (stereo_model, small_model):
+        latents, level = torch.from_numpy(model.encode(smiles)), torch.full((3,), 0.3)
+
+        def work(model=model, latents=latents, level=level) -> tuple:
+            rng = np.random.default_rng(0)
+            trees = model.writer.write(latents, level, model.uniforms(30, rng))
+            z, levels = (part.repeat_interleave(10, 0) for part in (latents, level))
+            made = model.finished(trees, z, levels, rng)
+            nats = negative_log_likelihood(model, smiles, "posterior")
+            return made, nats.tolist(), model.encode(smiles).tolist()
+
+        expected = work()
+        with torch.device("meta"):
+            assert str(work()) == str(expected)
+
+
+def test_a_device_that_is_not_here_is_refused(stereo_folder) -> None:
+    assert molgen.load_model(stereo_folder, device="auto").device.type in ("cpu", "cuda")
+    for device in ("gpu", "cuda:99"):
+        with pytest.raises(ValueError, match=f"device is '{device}'.*expected 'cpu'"):
+            molgen.load_model(stereo_folder, device=device)

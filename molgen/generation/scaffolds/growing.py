@@ -22,7 +22,7 @@ from molgen.chem.refusals import Refusal
 from molgen.generation.scaffolds.cutting import cut_core
 from molgen.generation.scaffolds.gathering import Joiner, gather
 from molgen.generation.scaffolds.partial_structures import Scaffold, parse_scaffold
-from molgen.generation.scaffolds.prefixes import branches_of
+from molgen.generation.scaffolds.prefixes import branches_of, groups_of
 from molgen.generation.scaffolds.sources import (
     composed_decorations,
     decorations,
@@ -239,19 +239,21 @@ def _grown_anywhere(
         atoms = found[1].GetNumAtoms() - n_atoms
         return sizes[0] <= atoms <= sizes[1] and rings[0] <= more <= rings[1]
 
-    stereo = "@" in Chem.MolToSmiles(scaffold.marked) or any(
-        bond.GetStereo() != Chem.BondStereo.STEREONONE for bond in scaffold.marked.GetBonds()
-    )
-    finished = (_with_stereo(scaffold, t) for t in trees) if stereo else map(_finished, trees)
-    candidates = filter(inside, finished)
+    candidates = filter(inside, (grown_molecule(scaffold, tree) for tree in trees))
     own = {scaffold.smiles, flat_smiles(scaffold.mol)}
     found = _collect(candidates, n, own, drawn_query(scaffold.mol), scaffold.smiles, most)
     found.precedent = (0,) * len(found)
     return found
 
 
-def _with_stereo(scaffold: Scaffold, tree: MotifTree) -> _Candidate:
-    """What grew from a scaffold without marks, joined to the scaffold as it was given."""
+def grown_molecule(scaffold: Scaffold, tree: MotifTree) -> _Candidate:
+    """Canonical SMILES and molecule of what grew from ``scaffold``, whose stereo is kept."""
+    if not scaffold.has_stereo:
+        return _finished(tree)
+    if scaffold.marks:
+        groups = enumerate(groups_of(scaffold, tree), 1)
+        texts = [label(text, [number]) if text else f"[*:{number}]" for number, text in groups]
+        return _checked(joined([scaffold.marked, *map(Chem.MolFromSmiles, texts)]), tree)
     whole = Chem.RWMol(Chem.AddHs(scaffold.marked))
     parts = []
     for number, (atom, text) in enumerate(branches_of(scaffold, tree), 1):
@@ -262,7 +264,10 @@ def _with_stereo(scaffold: Scaffold, tree: MotifTree) -> _Candidate:
         hydrogen.SetAtomicNum(0)
         hydrogen.SetAtomMapNum(number)
         parts.append(Chem.MolFromSmiles(label(text, [number])))
-    mol = joined([whole.GetMol(), *parts])
+    return _checked(joined([whole.GetMol(), *parts]), tree)
+
+
+def _checked(mol: Chem.Mol | None, tree: MotifTree) -> _Candidate:
     if mol is None:
         return Refusal(0, to_smiles(tree), "RDKit cannot read the assembled molecule")
     return Chem.MolToSmiles(mol), mol
@@ -382,9 +387,5 @@ def drawn_query(mol: Chem.Mol) -> Chem.Mol:
 
 def _finished(tree: MotifTree) -> _Candidate:
     """Canonical SMILES and molecule of a tree, or why there is none."""
-    text = to_smiles(tree)
     with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(text)
-    if mol is None:
-        return Refusal(0, text, "RDKit cannot read the assembled molecule")
-    return Chem.MolToSmiles(mol), mol
+        return _checked(Chem.MolFromSmiles(to_smiles(tree)), tree)

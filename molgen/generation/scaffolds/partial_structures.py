@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from rdkit import Chem, rdBase
 
@@ -38,6 +39,13 @@ class Scaffold:
     def smiles(self) -> str:
         """Canonical SMILES, without marks."""
         return Chem.MolToSmiles(self.mol)
+
+    @cached_property
+    def has_stereo(self) -> bool:
+        """Whether a centre or a double bond of it is stated."""
+        return "@" in Chem.MolToSmiles(self.marked) or any(
+            bond.GetStereo() != Chem.BondStereo.STEREONONE for bond in self.marked.GetBonds()
+        )
 
     @property
     def exits(self) -> frozenset[int]:
