@@ -9,6 +9,7 @@ stereoisomers are compared, too.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from molgen.sampling.stereo_writing import N_UNIFORMS
 if TYPE_CHECKING:
     from molgen.sampling.sampler import Sampler
 
+logger = logging.getLogger(__name__)
 _ROUND = 16  # draws of a latent before their latents are compared
 _SAME = 1e-4  # encoded twice, a molecule moves by 2e-6; its nearest neighbours are at .1 and more
 _MOST_ISOMERS = 16
@@ -48,6 +50,10 @@ def nearest_molecules(
         left = search.unfinished()
         if not len(left):
             break
+        logger.info(
+            "%d of %d latents have their molecule; up to %d draws for each of the others",
+            len(z) - len(left), len(z), n_draws - start,
+        )  # fmt: skip
         rng = seeded(0, start, 5)
         draws = min(_ROUND, n_draws - start)
         uniforms = sampler.uniforms(draws, rng)
