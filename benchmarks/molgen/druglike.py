@@ -170,12 +170,14 @@ def kept_scaffolds(model, smiles: list[str], n_each: int = 2) -> tuple[float, in
     return kept / len(wanted), len(wanted), made / (time.perf_counter() - started)
 
 
-def measure(model, folder: Path, n: int, n_back: int, drugs: list[str]) -> dict[str, float]:
-    """All rows, by name."""
+def measure(
+    model, folder: Path, n: int, n_back: int, drugs: list[str], jobs: int = 1
+) -> dict[str, float]:
+    """All rows, by name; ``jobs`` processes draw the sample."""
     train, test = read(folder, "train"), read(folder, "test")
     rows: dict[str, float] = {}
     started = time.perf_counter()
-    sample = model.sample(n, seed=0)
+    sample = model.sample(n, seed=0, n_jobs=jobs)
     made = time.perf_counter() - started
     rows["valid"] = 1 - len(sample.dropped) / (n + len(sample.dropped))
     started = time.perf_counter()
@@ -230,19 +232,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--n", type=int, default=30_000, help="molecules drawn")
     parser.add_argument("--reconstruct", type=int, default=2_000, help="molecules decoded")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that draw the sample")
     parser.add_argument("--drugs", type=Path, help="SMILES of approved drugs, for their scaffolds")
     parser.add_argument("--json", help="append the figures to this file, one line of JSON a run")
     arguments = parser.parse_args()
     RDLogger.DisableLog("rdApp.*")
     model = molgen.load_model(arguments.model)
     drugs = list(molgen.read_molecules(arguments.drugs).smiles) if arguments.drugs else []
-    rows = measure(model, arguments.data, arguments.n, arguments.reconstruct, drugs)
+    rows = measure(model, arguments.data, arguments.n, arguments.reconstruct, drugs, arguments.jobs)
     print(f"{'quantity':56s} {'measured':>9s} {'floor':>7s} {'goal':>7s}")
     for name, value in rows.items():
         floor, goal = (f"{v:g}" for v in WANTED[name]) if name in WANTED else ("", "")
         print(f"{name:56s} {value:9.4f} {floor:>7s} {goal:>7s}")
     if arguments.json:
-        settings = {"n": arguments.n, "reconstruct": arguments.reconstruct}
+        settings = {k: getattr(arguments, k) for k in ("n", "reconstruct", "jobs")}
         record = {
             "model": arguments.model,
             "sha256": model.card.get("sha256"),
