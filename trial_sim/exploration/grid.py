@@ -16,8 +16,8 @@ from trial_sim.base.output_places import replacing
 from trial_sim.base.parquet import write_parquet
 from trial_sim.base.provenance import write_record
 from trial_sim.base.records import to_plain
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.exploration.fields import find_field, get_field, set_fields
 from trial_sim.exploration.plots import draw
 from trial_sim.exploration.search import cheapest, levers

@@ -21,7 +21,7 @@ import pandas as pd
 
 from trial_sim.base.output_places import replacing
 from trial_sim.base.records import to_plain
-from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.exploration.grid import WhatIf
 from trial_sim.exploration.report_documents import (
     latex_document,

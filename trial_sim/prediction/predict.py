@@ -16,8 +16,8 @@ import pandas as pd
 
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import as_whole
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.design.tests import tests_for
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch

@@ -24,6 +24,7 @@ from trial_sim.adaptive.rules import (
     Stop,
 )
 from trial_sim.base.user_warnings import warn_user
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.look_rules import (
     CalendarLooks,
     EnrolmentLooks,
@@ -33,7 +34,7 @@ from trial_sim.design.look_rules import (
     LastOf,
     Looks,
 )
-from trial_sim.design.milestones import AdaptiveDesign, Milestone, NotSimulated, is_bound
+from trial_sim.design.milestones import Milestone, NotSimulated, is_bound
 from trial_sim.engine.adapting.closed_testing import ClosedTesting
 from trial_sim.engine.adapting.other_endpoints import OtherEndpoints
 from trial_sim.engine.adapting.patients import Patients, among, small_blocks
