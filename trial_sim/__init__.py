@@ -163,9 +163,9 @@ _HOMES = {
     "predict": "prediction.predict",
     "qualify": "qualification",
     "verify": "qualification",
-    "read_ongoing": "prediction.ongoing",
-    "OngoingTrial": "prediction.ongoing",
-    "ongoing_from_adam": "prediction.adam",
+    "read_ongoing": "prediction.reading.ongoing",
+    "OngoingTrial": "prediction.reading.ongoing",
+    "ongoing_from_adam": "prediction.reading.adam",
     "load_prediction": "prediction.saved",
     "backtest": "prediction.backtest",
 }

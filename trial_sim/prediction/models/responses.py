@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import betainc, gammaln, ndtri, pdtr
 
-from trial_sim.prediction.ongoing_responses import OngoingResponses
-from trial_sim.prediction.ongoing_strata import CellRates, cell_rates
+from trial_sim.prediction.models.strata import CellRates, cell_rates
+from trial_sim.prediction.reading.responses import OngoingResponses
 
 # Dispersions k tried for counts: even in k / (1 + k), which is their flat prior.
 _DISPERSIONS = 400
