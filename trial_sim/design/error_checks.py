@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trial_sim.adaptive.closed_tests import MOST_HYPOTHESES
+from trial_sim.adaptive.intersections import MOST_HYPOTHESES
 from trial_sim.adaptive.rules import (
     UNADJUSTED,
     ClosedTest,

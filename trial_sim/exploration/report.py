@@ -29,15 +29,12 @@ from trial_sim.exploration.report_documents import (
     report_blocks,
     write_word,
 )
+from trial_sim.exploration.report_rows import bound_rows, course_rows, headlines, under_null
 from trial_sim.exploration.report_words import (
     analysis_sentences,
-    bound_rows,
-    course_rows,
     design_facts,
-    headlines,
     outcome_facts,
     protocol_sentences,
-    under_null,
     when,
 )
 from trial_sim.simulation.adaptive_result import AdaptiveResult

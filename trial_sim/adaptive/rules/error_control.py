@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.adaptive.closed_tests import INTERSECTIONS
+from trial_sim.adaptive.intersections import INTERSECTIONS
 from trial_sim.base.arguments import one_of
 from trial_sim.base.records import Record, as_floats
 
