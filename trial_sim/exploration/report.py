@@ -22,7 +22,6 @@ import pandas as pd
 from trial_sim.base.output_places import replacing
 from trial_sim.base.records import to_plain
 from trial_sim.design.adaptive_design import AdaptiveDesign
-from trial_sim.exploration.grid import WhatIf
 from trial_sim.exploration.report_documents import (
     latex_document,
     need_word,
@@ -37,6 +36,7 @@ from trial_sim.exploration.report_words import (
     protocol_sentences,
     when,
 )
+from trial_sim.exploration.what_if_result import WhatIf
 from trial_sim.simulation.adaptive_result import AdaptiveResult
 from trial_sim.simulation.operating_characteristics import SimulationResult
 
@@ -444,12 +444,12 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def short_table(table: WhatIf) -> pd.DataFrame:
+def short_table(found: WhatIf) -> pd.DataFrame:
     """The columns of a what-if table that are read first."""
-    columns = [*table.parameters, "power", "power_mcse", "power_difference",
+    columns = [*found.parameters, "power", "power_mcse", "power_difference",
                "power_difference_mcse", "expected_events", "expected_patients",
                "expected_duration"]  # fmt: skip
-    return pd.DataFrame(table)[[c for c in columns if c in table.columns]]
+    return found.table[[c for c in columns if c in found.table]]
 
 
 def _figures(result: SimulationResult, what_if: WhatIf | None) -> list[dict[str, str]]:
