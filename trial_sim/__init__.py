@@ -22,6 +22,11 @@ The rooms, from the ground up; each imports only from those above it in this lis
     qualification   the kit of independent values, saved results made again: qualify, verify
     cli             parses, calls one public function, prints
 
+``dir(trial_sim)`` has the names of the README, the tours and most how-to pages. The others are
+found in their rooms: ``ts.statistics``, ``ts.sample_size``, ``ts.sequential``, ``ts.scenarios``,
+``ts.adaptive``, ``ts.design`` (its looks are ``ts.looks``), ``ts.data``, ``ts.exploration``,
+``ts.prediction``. All of them can be written flat, too: ``ts.logrank``.
+
 Names are imported on first use, so that ``import trial_sim`` stays fast.
 """
 
@@ -160,14 +165,14 @@ _HOMES = {
     "family_wise_error": "exploration.family_error",
     "compare_designs": "exploration.compare",
     "simulation_report": "exploration.report",
-    "predict": "prediction.predict",
+    "predict": "prediction.predicting",
     "qualify": "qualification",
     "verify": "qualification",
     "read_ongoing": "prediction.reading.ongoing",
     "OngoingTrial": "prediction.reading.ongoing",
     "ongoing_from_adam": "prediction.reading.adam",
     "load_prediction": "prediction.saved",
-    "backtest": "prediction.backtest",
+    "backtest": "prediction.backtesting",
 }
 
 try:
@@ -175,7 +180,30 @@ try:
 except PackageNotFoundError:  # imported from a source tree that was never installed
     __version__ = "0+unknown"
 
-__all__ = sorted([*_HOMES, "__version__"])
+#: What ``dir(trial_sim)`` has of them; all others work as well.
+_FRONT = (
+    "Accrual", "AdaptiveDesign", "BinaryResponse", "CalendarLooks", "ClosedTest",
+    "ContinuousResponse", "Design", "DropArm", "Dropout", "EnrolmentLooks", "EventLooks",
+    "Milestone", "PiecewiseExponential", "Quantity", "Resize", "Rule", "Stop", "Trial",
+    "TrialSimError", "audit", "family_wise_error", "fit", "group_sequential", "list_trials",
+    "load_fitted", "load_trial", "predict", "qualify", "read_trial", "simulate",
+    "simulation_report", "trial_from_cdisc", "verify", "what_if",
+)  # fmt: skip
+#: Rooms in which public names are found, and where they are if not in the folder of that name.
+_ROOMS = {
+    "adaptive": "adaptive",
+    "data": "data",
+    "design": "design",
+    "exploration": "exploration",
+    "looks": "design.look_rules",
+    "prediction": "prediction",
+    "sample_size": "sample_size",
+    "scenarios": "scenarios",
+    "sequential": "sequential",
+    "statistics": "statistics",
+}
+
+__all__ = sorted([*_FRONT, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -183,10 +211,11 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f"trial_sim.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
-    raise AttributeError(
-        f"module 'trial_sim' has no attribute {name!r}; it has: {', '.join(__all__)}"
-    )
+    if name in _ROOMS:
+        return import_module(f"trial_sim.{_ROOMS[name]}")
+    every = ", ".join(sorted([*_HOMES, *_ROOMS]))
+    raise AttributeError(f"module 'trial_sim' has no attribute {name!r}; it has: {every}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *_ROOMS])

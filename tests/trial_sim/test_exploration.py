@@ -91,7 +91,7 @@ def test_a_what_if_is_a_record_whose_table_still_answers_for_it(grid):
     assert str(grid) == str(grid.table)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # what a record has is no old use
-        grid.parameters, grid.base, grid.levers(), grid.cheapest(0.1), copy.copy(grid)
+        grid.parameters, grid.base, grid.levers(), grid.sampling, copy.copy(grid)
     for name in ("columns", "head", "loc", "power", "attrs"):
         with pytest.warns(FutureWarning, match=r"\.table|fields now"):
             old = getattr(grid, name)

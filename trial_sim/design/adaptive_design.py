@@ -133,6 +133,8 @@ class AdaptiveDesign(Record):
         >>> early = larger.replace(endpoints={"response": {"test": "chi_square", "readout": 2}})
         >>> early.design_of("response", "binary").readout
         2
+        >>> early.hypothesis_names, early.tested_endpoints
+        (('treatment',), ())
         >>> by_marker = design.replace(strata={"marker": {"+": 0.4, "-": 0.6}})
         >>> larger.replace(design=by_marker).members("+")
         {'marker': (0,)}

@@ -144,6 +144,8 @@ class Design(Record):
         (0.0454, True)
         >>> three.intersection_bounds.shape, three.boundaries_in_force is not None
         ((3, 1), True)
+        >>> round(three.comparison_alpha, 4)
+        0.025
         >>> ts.Design.from_dict(design.to_dict()) == design
         True
         >>> from trial_sim.numerics.random_streams import Streams

@@ -103,8 +103,7 @@ def _tornado(found: WhatIf, value: str, ax: Any) -> Any:
         raise ValueError('a tornado needs a table of sampling="one_at_a_time"')
     bars = {}
     for changed in dict.fromkeys(found.changed):
-        mine = [c == changed for c in found.changed]
-        rows = table.loc[mine]
+        rows = table.loc[[c == changed for c in found.changed]]
         label = ", ".join(_label(n) for n in changed)
         bars[label] = [(float(v), str(rows[changed[0]].iloc[i])) for i, v in enumerate(rows[value])]
     order = sorted(bars, key=lambda k: max(v for v, _ in bars[k]) - min(v for v, _ in bars[k]))

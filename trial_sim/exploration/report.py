@@ -121,7 +121,7 @@ class SimulationReport:
             ],
             **({} if adaptations is None else {"adaptations": adaptations}),
             **({} if self.error is None else {"family_wise_error": _records(self.error)}),
-            "sensitivity": None if self.what_if is None else _records(self.what_if),
+            "sensitivity": None if self.what_if is None else _records(self.what_if.table),
         }
 
     def to_json(self, path: str | Path | None = None) -> str:

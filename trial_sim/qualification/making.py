@@ -22,7 +22,7 @@ from trial_sim.exploration.grid import what_if
 from trial_sim.exploration.report import simulation_report
 from trial_sim.exploration.study import Study, read_design, read_outcomes, read_study
 from trial_sim.exploration.what_if_result import WhatIf
-from trial_sim.prediction.predict import predict
+from trial_sim.prediction.predicting import predict
 from trial_sim.simulation.simulate import simulate
 
 Inputs = Mapping[str, Path]
