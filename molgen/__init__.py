@@ -24,7 +24,7 @@ The rooms, from the ground up; each imports only from those above it in this lis
 
 ``dir(molgen)`` has the names of the README, the tours and most how-to pages. The others are found
 in their rooms (``molgen.training``, ``molgen.report``, ``molgen.auditing``, ``molgen.scoring``),
-and can be written flat, too: ``molgen.draw_pairs``.
+and can be written flat, too: ``molgen.sample_balanced``.
 
 Names are imported on first use, so that ``import molgen`` stays fast.
 """
@@ -86,10 +86,10 @@ except PackageNotFoundError:  # imported from a source tree that was never insta
 #: What ``dir(molgen)`` has of them; all others work as well.
 _FRONT = (
     "Campaign", "Component", "Docking", "Filter", "FilterSet", "MolgenError", "Objective",
-    "audit", "build_precedent", "describe", "draw", "evaluate", "export_model",
-    "filter_molecules", "find_known", "fit_qsar", "load_dataset", "load_model", "load_qsar",
-    "optimize", "protonate", "qualify", "read_molecules", "run_batch", "sar", "score",
-    "standardize", "train", "verify", "view",
+    "audit", "build_precedent", "compare_analogues", "describe", "draw", "draw_pairs",
+    "draw_path", "evaluate", "export_model", "filter_molecules", "find_known", "fit_qsar",
+    "load_dataset", "load_model", "load_qsar", "optimize", "protonate", "qualify",
+    "read_molecules", "run_batch", "sar", "score", "standardize", "train", "verify", "view",
 )  # fmt: skip
 #: Rooms in which public names are found.
 _ROOMS = (

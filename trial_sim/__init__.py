@@ -80,7 +80,7 @@ _HOMES = {
     "adjust_p_values": "sequential.multiplicity",
     "fisher_design": "adaptive.combination_tests",
     "combine_p_values": "adaptive.combination_tests",
-    "conditional_error": "adaptive.conditional_error",
+    "conditional_error": "adaptive.conditional_errors",
     "closed_combination_test": "adaptive.closed_tests",
     "intersection_p_value": "adaptive.intersections",
     "repeated_intervals": "adaptive.closed_tests",
@@ -92,7 +92,7 @@ _HOMES = {
     "blinded_sample_size_means": "adaptive.reestimation",
     "smallest_promising_power": "adaptive.reestimation",
     "sequential_graph_test": "adaptive.sequential_graph",
-    "repeated_p_value": "adaptive.conditional_error",
+    "repeated_p_value": "adaptive.conditional_errors",
     "BinomialSequence": "adaptive.binomial_sequences",
     "TwoSampleBinomialSequence": "adaptive.binomial_sequences",
     "simon_designs": "adaptive.single_arm",
@@ -185,9 +185,9 @@ _FRONT = (
     "Accrual", "AdaptiveDesign", "BinaryResponse", "CalendarLooks", "ClosedTest",
     "ContinuousResponse", "Design", "DropArm", "Dropout", "EnrolmentLooks", "EventLooks",
     "Milestone", "PiecewiseExponential", "Quantity", "Resize", "Rule", "Stop", "Trial",
-    "TrialSimError", "audit", "family_wise_error", "fit", "group_sequential", "list_trials",
-    "load_fitted", "load_trial", "predict", "qualify", "read_trial", "simulate",
-    "simulation_report", "trial_from_cdisc", "verify", "what_if",
+    "TrialSimError", "audit", "cox", "events_required", "family_wise_error", "fit",
+    "group_sequential", "list_trials", "load_fitted", "load_trial", "predict", "qualify",
+    "read_trial", "simulate", "simulation_report", "trial_from_cdisc", "verify", "what_if",
 )  # fmt: skip
 #: Rooms in which public names are found, and where they are if not in the folder of that name.
 _ROOMS = {

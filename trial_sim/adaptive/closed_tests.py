@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from trial_sim.adaptive.combination_tests import FisherDesign
-from trial_sim.adaptive.conditional_error import (
+from trial_sim.adaptive.conditional_errors import (
     combined_z,
     conditional_error,
     repeated_p_value,

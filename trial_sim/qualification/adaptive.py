@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 import trial_sim as ts
-from trial_sim.adaptive.conditional_error import combined_z, crossing_after
+from trial_sim.adaptive.conditional_errors import combined_z, crossing_after
 from trial_sim.adaptive.sequential_graph import nominal_levels
 from trial_sim.numerics.random_streams import philox4x32
 from trial_sim.qualification.reference import ADAPTIVE, Inputs, reference_cases
