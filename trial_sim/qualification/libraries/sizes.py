@@ -177,13 +177,13 @@ def rmst_power_elsewhere() -> float:
     return float(stats.norm.cdf(gap / np.sqrt((found[0][1] + found[1][1]) / 200) - tail(0.025)))
 
 
-def gradual() -> dict[str, Any]:
+def pocock() -> dict[str, Any]:
     design = ts.group_sequential((0.4, 1), efficacy="pocock")
     exits = design.stage_probabilities(0.0)
     return {"first": exits.rejection[0], "both": float(exits.rejection.sum())}
 
 
-def gradual_elsewhere() -> dict[str, Any]:
+def pocock_elsewhere() -> dict[str, Any]:
     r = np.sqrt(0.4)
     normal = stats.multivariate_normal(cov=[[1, r], [r, 1]], abseps=1e-10, maxpts=10**6)
     c = optimize.brentq(lambda x: 1 - normal.cdf([x, x]) - 0.025, 1.9, 2.6, xtol=1e-12)
@@ -208,5 +208,5 @@ CASES = (
          "closed forms of Whitehead (1993) and Zhu and Lakkis (2014)", 1e-6),
     Case("rmst_size", "survival sizes", rmst_power, rmst_power_elsewhere, CLOSED, 1e-6,
          "hazard ratio .55, tau 18, all followed for 18 months"),
-    Case("pocock_scipy", "bounds", gradual, gradual_elsewhere, SCIPY, 1e-7, "looks at .4 and 1"),
+    Case("pocock_scipy", "bounds", pocock, pocock_elsewhere, SCIPY, 1e-7, "looks at .4 and 1"),
 )  # fmt: skip
