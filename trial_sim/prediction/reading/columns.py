@@ -99,6 +99,7 @@ def _few_values(column: pd.Series) -> set[Any]:
 
 
 def unit_months(time_unit: str) -> float:
+    """Months in a unit of time."""
     if time_unit not in UNIT_MONTHS:
         raise ValueError(f"time_unit must be one of {', '.join(UNIT_MONTHS)}, got {time_unit!r}")
     return UNIT_MONTHS[time_unit]

@@ -22,16 +22,19 @@ METHODS = {"bonferroni": "bonferroni", "holm": "holm", "hochberg": "simes-hochbe
 
 
 def adjusted() -> dict[str, Any]:
+    """Adjusted p-values by four methods."""
     return {name: ts.adjust_p_values(P, name) for name in METHODS}
 
 
 def adjusted_elsewhere() -> dict[str, Any]:
+    """The same by statsmodels."""
     from statsmodels.stats.multitest import multipletests
 
     return {name: multipletests(P, method=theirs)[1] for name, theirs in METHODS.items()}
 
 
 def combined() -> dict[str, float]:
+    """Combined p-values by three methods."""
     return {
         "Fisher": ts.combine_p_values(P[:3], "fisher"),
         "inverse normal": ts.combine_p_values(P[:3]),
@@ -40,6 +43,7 @@ def combined() -> dict[str, float]:
 
 
 def combined_elsewhere() -> dict[str, float]:
+    """The same by scipy."""
     return {
         "Fisher": stats.combine_pvalues(P[:3]).pvalue,
         "inverse normal": stats.combine_pvalues(P[:3], "stouffer").pvalue,
@@ -51,6 +55,7 @@ THREE = np.array([[1, 0.5, 0.4], [0.5, 1, 0.3], [0.4, 0.3, 1]])
 
 
 def intersections() -> dict[str, float]:
+    """p-values of an intersection of three hypotheses by four tests."""
     z = [2.1, 1.7, -0.2]
     return {
         name: float(ts.intersection_p_value(z, name, THREE if name == "dunnett" else None))
@@ -59,6 +64,7 @@ def intersections() -> dict[str, float]:
 
 
 def intersections_elsewhere() -> dict[str, float]:
+    """The same by the multivariate normal of scipy, and by hand."""
     p = np.sort(stats.norm.sf([2.1, 1.7, -0.2]))
     normal = stats.multivariate_normal(cov=THREE, maxpts=2_000_000, abseps=1e-8)
     return {
@@ -70,6 +76,7 @@ def intersections_elsewhere() -> dict[str, float]:
 
 
 def passed_on() -> dict[str, Any]:
+    """A graph over looks in which one hypothesis passes its alpha on."""
     found = ts.sequential_graph_test(
         [{"PFS": 0.003, "OS": 0.0008}],
         designs={
@@ -87,6 +94,7 @@ def passed_on() -> dict[str, Any]:
 
 
 def spent_again() -> float:
+    """Nominal level of the first of three looks at an alpha of .025."""
     design = ts.group_sequential((0.5, 0.75, 1), efficacy=OBF)
     return nominal_levels(design, 0.025)[0]
 

@@ -19,6 +19,7 @@ from trial_sim.qualification.libraries.sources import (
 
 
 def powers_of_events() -> list[float]:
+    """Power by number of events, Schoenfeld's and Freedman's."""
     return [
         ts.power_of_events(331, 0.7),
         ts.power_of_events(200, 0.6, alpha=0.05, allocation=2.0),
@@ -27,6 +28,7 @@ def powers_of_events() -> list[float]:
 
 
 def powers_of_events_elsewhere() -> list[float]:
+    """The same in closed form."""
     return [
         stats.norm.cdf(-np.log(0.7) * np.sqrt(331) / 2 - tail(0.025)),
         stats.norm.cdf(-np.log(0.6) * np.sqrt(200 * 2) / 3 - tail(0.05)),
@@ -35,6 +37,7 @@ def powers_of_events_elsewhere() -> list[float]:
 
 
 def t_sizes() -> list[float]:
+    """Patients an arm of four t-tests."""
     return [
         ts.sample_size_means(effect, 0.85, alpha, sided=sided, allocation=ratio).n_per_arm
         for effect, alpha, sided, ratio in T_SIZES
@@ -45,6 +48,7 @@ T_SIZES = [(0.4, 0.025, 1, 1.0), (0.4, 0.05, 2, 2.0), (0.7, 0.01, 1, 0.5), (0.25
 
 
 def t_sizes_elsewhere() -> list[float]:
+    """The same by statsmodels."""
     from statsmodels.stats.power import TTestIndPower
 
     return [
@@ -60,10 +64,12 @@ FISHER = [(0.75, 0.3, 14, 11, 0.05), (0.6, 0.2, 20, 20, 0.025), (0.9, 0.5, 12, 1
 
 
 def fisher_powers() -> list[float]:
+    """Exact powers of Fisher's test."""
     return [ts.exact_power_proportions(p1, p2, n1, n2, a) for p1, p2, n1, n2, a in FISHER]
 
 
 def fisher_powers_elsewhere() -> list[float]:
+    """The same by adding up all tables."""
     found = []
     for p1, p2, n1, n2, alpha in FISHER:
         x1, x2 = np.meshgrid(np.arange(n1 + 1), np.arange(n2 + 1), indexing="ij")
@@ -74,6 +80,7 @@ def fisher_powers_elsewhere() -> list[float]:
 
 
 def equivalence() -> dict[str, float]:
+    """Powers of two one-sided tests of means and of rates."""
     return {
         "means": ts.sample_size_equivalence_means(0.5, 0.1, alpha=0.05, n_per_arm=40).power,
         "proportions": ts.sample_size_equivalence_proportions(0.5, 0.5, 0.1, n_per_arm=500).power,
@@ -81,6 +88,7 @@ def equivalence() -> dict[str, float]:
 
 
 def equivalence_elsewhere() -> dict[str, float]:
+    """The same by integration over the standard deviation, and in closed form."""
     n, df = 40, 78
     error, t = np.sqrt(2 / n), stats.t.isf(0.05, 78)
 
@@ -104,6 +112,7 @@ def equivalence_elsewhere() -> dict[str, float]:
 
 
 def zone() -> list[float]:
+    """Chance of ending in the promising zone under three effects."""
     plan = ts.PromisingZone(n_first=208, n_planned=442, n_max=884, lower=0.365)
     return [plan.probabilities(d / 15).reestimated for d in (0.0, 1.6, 1.9)]
 
@@ -120,6 +129,7 @@ def zone_elsewhere() -> list[float]:
 
 
 def ordinal() -> dict[str, float]:
+    """Sizes for ordered categories, counts and recurrent events."""
     two = ts.sample_size_ordinal(2.0, [0.7, 0.3]).n_total
     counts = [
         ts.sample_size_counts(
@@ -137,6 +147,7 @@ def ordinal() -> dict[str, float]:
 
 
 def ordinal_elsewhere() -> dict[str, float]:
+    """The same by published formulas."""
     odds = 2 * 0.3 / 0.7
     p = (0.3 + odds / (1 + odds)) / 2
     z = (tail(0.025) + tail(0.1)) ** 2
@@ -163,6 +174,7 @@ RMST = {"control_median": 10, "accrual_duration": 12, "study_duration": 30}
 
 
 def rmst_power() -> float:
+    """Power of a test of restricted mean survival."""
     return float(ts.sample_size_rmst(0.55, 18.0, n_total=400, **RMST).power)
 
 
@@ -178,12 +190,14 @@ def rmst_power_elsewhere() -> float:
 
 
 def pocock() -> dict[str, Any]:
+    """Error of Pocock's bounds at two looks, by look."""
     design = ts.group_sequential((0.4, 1), efficacy="pocock")
     exits = design.stage_probabilities(0.0)
     return {"first": exits.rejection[0], "both": float(exits.rejection.sum())}
 
 
 def pocock_elsewhere() -> dict[str, Any]:
+    """The same by the bivariate normal of scipy."""
     r = np.sqrt(0.4)
     normal = stats.multivariate_normal(cov=[[1, r], [r, 1]], abseps=1e-10, maxpts=10**6)
     c = optimize.brentq(lambda x: 1 - normal.cdf([x, x]) - 0.025, 1.9, 2.6, xtol=1e-12)
@@ -191,6 +205,7 @@ def pocock_elsewhere() -> dict[str, Any]:
 
 
 def tail_of(z: float) -> float:
+    """Upper tail of ``z``."""
     return float(stats.norm.sf(z))
 
 

@@ -32,16 +32,19 @@ DATA = {"colon": colon, "veteran": veteran, "gehan": gehan}
 
 
 def logranks() -> dict[str, float]:
+    """Chi-squares of log-rank tests of three trials."""
     return {name: ts.logrank(*data()).chi_square for name, data in DATA.items()}
 
 
 def logranks_elsewhere() -> dict[str, float]:
+    """The same by statsmodels."""
     from statsmodels.duration.survfunc import survdiff
 
     return {name: survdiff(t, e, g)[0] for name, (t, e, g) in ((n, d()) for n, d in DATA.items())}
 
 
 def stratified() -> dict[str, float]:
+    """Stratified log-rank test and Cox regression of veteran."""
     data = table("veteran")
     t, e, g = veteran()
     fit = ts.cox(t, e, g, strata=data["celltype"])
@@ -53,6 +56,7 @@ def stratified() -> dict[str, float]:
 
 
 def stratified_elsewhere() -> dict[str, float]:
+    """The same by statsmodels."""
     from statsmodels.duration.hazard_regression import PHReg
     from statsmodels.duration.survfunc import survdiff
 
@@ -68,11 +72,13 @@ def stratified_elsewhere() -> dict[str, float]:
 
 
 def coxes() -> dict[str, Any]:
+    """Cox regressions of three trials."""
     fits = {name: ts.cox(*data()) for name, data in DATA.items()}
     return {name: {"coef": fit.estimate, "se": fit.se} for name, fit in fits.items()}
 
 
 def coxes_elsewhere() -> dict[str, Any]:
+    """The same by statsmodels."""
     from statsmodels.duration.hazard_regression import PHReg
 
     found = {}
@@ -87,23 +93,27 @@ YEARS = (0.5, 1.0, 2.0, 3.0, 5.0)
 
 
 def curves() -> dict[str, Any]:
+    """Survival on Lev+5FU at five times."""
     t, e, g = colon()
     curve = ts.kaplan_meier(t[g == 1], e[g == 1])
     return {"Lev+5FU": curve.at([365.25 * y for y in YEARS])}
 
 
 def curves_elsewhere() -> dict[str, Any]:
+    """The same by scipy."""
     t, e, g = colon()
     sample = stats.CensoredData.right_censored(t[g == 1].astype(float), e[g == 1] == 0)
     return {"Lev+5FU": stats.ecdf(sample).sf.evaluate(np.array([365.25 * y for y in YEARS]))}
 
 
 def milestones() -> dict[str, float]:
+    """Difference of survival at three years."""
     found = ts.milestone_difference(*colon(), tau=3 * 365.25)
     return {"difference": found.estimate, "se": found.se}
 
 
 def milestones_elsewhere() -> dict[str, float]:
+    """The same by statsmodels."""
     from statsmodels.duration.survfunc import SurvfuncRight
 
     t, e, g = colon()
@@ -116,6 +126,7 @@ def milestones_elsewhere() -> dict[str, float]:
 
 
 def incidences() -> dict[str, Any]:
+    """Cumulative incidence with its errors, and Gray's tests."""
     data = table("bmt")
     low = data[data["group"] == "AML low risk"]
     curve = ts.aalen_johansen(low["time"], low["cause"])
@@ -148,11 +159,13 @@ CMPRSK = {
 
 
 def btheb() -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Depression scores at two months, treatment, and the table."""
     data = table("btheb").dropna(subset=["bdi_2m"])
     return data["bdi_2m"].to_numpy(), (data["treatment"] == "BtheB").to_numpy(int), data
 
 
 def means() -> dict[str, Any]:
+    """t-test, Welch's test and analysis of covariance."""
     y, group, data = btheb()
     student = ts.t_test(y, group, higher_is_better=False)
     welch = ts.t_test(y, group, equal_variance=False, higher_is_better=False)
@@ -165,6 +178,7 @@ def means() -> dict[str, Any]:
 
 
 def means_elsewhere() -> dict[str, Any]:
+    """The same by scipy and statsmodels."""
     import statsmodels.api as sm
 
     y, group, data = btheb()
@@ -182,6 +196,7 @@ def means_elsewhere() -> dict[str, Any]:
 
 
 def indomethacin() -> tuple[np.ndarray, np.ndarray, pd.Series]:
+    """Pancreatitis, treatment and site of each patient."""
     data = table("indo_rct")
     return (
         data["pancreatitis"].to_numpy(int),
@@ -191,6 +206,7 @@ def indomethacin() -> tuple[np.ndarray, np.ndarray, pd.Series]:
 
 
 def rates() -> dict[str, Any]:
+    """Tests of two rates, plain, stratified and against a margin."""
     y, group, site = indomethacin()
     cmh = ts.cmh_test(y, group, site, higher_is_better=False)
     margin = ts.farrington_manning_test(y, group, margin=0.05, higher_is_better=False)
@@ -205,6 +221,7 @@ def rates() -> dict[str, Any]:
 
 
 def rates_elsewhere() -> dict[str, Any]:
+    """The same by scipy and statsmodels, that against a margin by maximisation."""
     from statsmodels.stats.contingency_tables import StratifiedTable
 
     y, group, site = indomethacin()
@@ -254,12 +271,14 @@ def counted() -> tuple[np.ndarray, np.ndarray]:
 
 
 def overdispersed() -> dict[str, float]:
+    """Rate ratio and dispersion of a negative binomial regression."""
     count, group = counted()
     fit = ts.negative_binomial_test(count, group)
     return {"log rate ratio": abs(fit.estimate), "dispersion": fit.dispersion}
 
 
 def overdispersed_elsewhere() -> dict[str, float]:
+    """The same by statsmodels."""
     from statsmodels.discrete.discrete_model import NegativeBinomial
 
     count, group = counted()
@@ -269,12 +288,14 @@ def overdispersed_elsewhere() -> dict[str, float]:
 
 
 def one_sample() -> dict[str, float]:
+    """Log-rank test of one arm against a known hazard, with exact limits."""
     t, e, g = gehan()
     test = ts.one_sample_logrank(t[g == 0], e[g == 0], reference=0.08)
     return {"expected": test.expected, "z": test.z, "lower": test.lower, "upper": test.upper}
 
 
 def one_sample_elsewhere() -> dict[str, float]:
+    """The same in closed form."""
     t, e, g = gehan()
     expected, events = 0.08 * t[g == 0].sum(), e[g == 0].sum()
     return {

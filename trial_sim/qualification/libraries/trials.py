@@ -20,6 +20,7 @@ from trial_sim.qualification.real_data import table
 
 
 def trial(**changes: Any) -> ts.Design:
+    """A design of 40 patients an arm with one analysis, some fields changed."""
     fields: dict[str, Any] = {
         "arms": {"control": 1, "treatment": 1},
         "n_patients": 80,
@@ -37,6 +38,7 @@ def _rate(result: Any) -> Estimate:
 
 
 def simulated(n_trials: int, seed: int) -> dict[str, Any]:
+    """Simulated powers of Fisher's test and of the t-test."""
     binary = ts.simulate(
         trial(test="fisher"), ts.BinaryResponse(0.3, treatment_rate=0.65), n_trials, seed
     )
@@ -47,6 +49,7 @@ def simulated(n_trials: int, seed: int) -> dict[str, Any]:
 
 
 def exact_powers() -> dict[str, float]:
+    """The same exactly."""
     from statsmodels.stats.power import TTestIndPower
 
     x1, x2 = np.meshgrid(np.arange(41), np.arange(41), indexing="ij")
@@ -59,6 +62,7 @@ def exact_powers() -> dict[str, float]:
 
 
 def varied(n_trials: int, seed: int) -> list[Estimate]:
+    """Simulated powers of a what-if over three effects."""
     grid = ts.what_if(
         trial(test="t_test"),
         ts.ContinuousResponse(difference=0.6),
@@ -71,6 +75,7 @@ def varied(n_trials: int, seed: int) -> list[Estimate]:
 
 
 def varied_elsewhere() -> list[float]:
+    """The same by statsmodels."""
     from statsmodels.stats.power import TTestIndPower
 
     found = [TTestIndPower().power(d, 40, 0.025, alternative="larger") for d in (0.0, 0.3, 0.9)]
@@ -79,12 +84,14 @@ def varied_elsewhere() -> list[float]:
 
 @cache
 def fitted_colon(seed: int) -> ts.FittedTrial:
+    """A Weibull model of deaths in colon."""
     return ts.fit(
         ts.load_trial("colon"), "death", model="weibull", covariate_model="bootstrap", seed=seed
     )
 
 
 def arms(n: int, seed: int) -> dict[str, Any]:
+    """Survival of synthetic patients at three times, after a save and a load."""
     fitted = fitted_colon(seed)
     with TemporaryDirectory() as folder:
         path = fitted.save(f"{folder}/colon.npz", allow_copies=True)
@@ -120,6 +127,7 @@ def arms_elsewhere() -> dict[str, Any]:
 
 
 def counts_of_trials() -> dict[str, Any]:
+    """Patients and events of built-in trials."""
     patients = ts.load_trial("colon").patients
     indo = ts.load_trial("indo_rct").patients
     rows = {
