@@ -94,7 +94,7 @@ _FRONT = (
 #: Rooms in which public names are found.
 _ROOMS = (
     "auditing", "batch", "chem", "evaluation", "files", "filters", "generation", "model",
-    "optimization", "precedent", "provenance", "qsar", "report", "scoring", "training",
+    "optimization", "precedent", "qsar", "report", "scoring", "training",
 )  # fmt: skip
 
 __all__ = sorted([*_FRONT, "__version__"])
