@@ -53,7 +53,7 @@ def as_whole(value: Any, what: str, least: int) -> int:
 
 
 def as_number(value: Any, what: str) -> float:
-    """A number; infinity and NaN pass, and are judged by whoever asks.
+    """A number; infinity and NaN pass: the caller decides about them.
 
     Raises:
         TypeError: if it is not a number.

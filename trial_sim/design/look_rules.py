@@ -14,7 +14,7 @@ from trial_sim.numerics.order_statistics import kth_smallest
 
 @dataclass(frozen=True)
 class Observed:
-    """What a batch of trials shows to someone who watches the calendar.
+    """Calendar months of what happens in a batch of trials: enrolment, events, ends of follow-up.
 
     Attributes:
         enrolment: (n_trials, n) float64 calendar months, ascending.
