@@ -25,7 +25,7 @@ from rdkit import Chem, RDLogger
 
 import molgen
 from benchmarks.molgen.precedent import PROBLEMS, flat, problems, proposals
-from benchmarks.stored import revision, today
+from benchmarks.stored import append
 
 WORKER = Path(__file__).with_name("_crem_worker.py")
 
@@ -120,9 +120,7 @@ def main() -> None:
             }  # fmt: skip
             print(json.dumps(record), flush=True)
             if arguments.json:
-                with arguments.json.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps({"date": today(), "revision": revision(), **record}))
-                    stream.write("\n")
+                append(arguments.json, record)
     for kind, counted in totals.items():
         ours, theirs, n = np.sum(counted, axis=0)
         print(

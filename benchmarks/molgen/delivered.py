@@ -25,7 +25,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from rdkit.ML.Cluster import Butina
 
 import molgen
-from benchmarks.stored import revision, today
+from benchmarks.stored import append
 
 ASSAY = Path(__file__).parents[2] / "tests" / "data" / "freesolv_sample.csv"
 DELIVERED = 100
@@ -118,10 +118,8 @@ def main() -> None:
     least = min(row[key] for row in rows)
     print(f"least {key}: {least} (floor {FLOORS[arguments.what]})")
     if arguments.json:
-        with arguments.json.open("a", encoding="utf-8") as stream:
-            for row in rows:
-                record = {"what": arguments.what, "calls": arguments.calls} | row
-                stream.write(json.dumps({"date": today(), "revision": revision()} | record) + "\n")
+        for row in rows:
+            append(arguments.json, {"what": arguments.what, "calls": arguments.calls} | row)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 import molgen
-from benchmarks.stored import revision, today
+from benchmarks.stored import append
 
 WINDOW = {"qed": (0.5, None), "sa_score": (None, 4)}
 TARGETS = ("DRD2", "F2", "KIT")
@@ -112,13 +112,8 @@ def main() -> None:
         row = measure(target, arguments)
         print(target, json.dumps({k: round(v, 2) for k, v in row.items()}), flush=True)
         if arguments.json:
-            record = {
-                "target": target, "docks": arguments.docks,
-                "exhaustiveness": arguments.exhaustiveness, "date": today(),
-                "revision": revision(), **row,
-            }  # fmt: skip
-            with arguments.json.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+            about = {"docks": arguments.docks, "exhaustiveness": arguments.exhaustiveness}
+            append(arguments.json, {"target": target} | about | row)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ With ``--data`` (the folder of druglike_train.smi.xz) the series is what of it h
 from __future__ import annotations
 
 import argparse
-import json
 import lzma
 import tempfile
 import time
@@ -24,7 +23,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 import molgen
-from benchmarks.stored import revision, today
+from benchmarks.stored import append
 from molgen.auditing.early_stopping import strongest_attack
 from molgen.auditing.sets import read_sets
 from molgen.motifs.stereo import has_marks
@@ -100,7 +99,9 @@ def main() -> None:
     parser.add_argument("--max-minutes", type=float)
     parser.add_argument("--n", type=int, default=2_000, help="molecules drawn")
     parser.add_argument("--audit", action="store_true", help="measure what was memorised, too")
-    parser.add_argument("--json", help="append the figures to this file, one line of JSON a run")
+    parser.add_argument(
+        "--json", type=Path, help="append the figures to this file, one line of JSON a run"
+    )
     arguments = parser.parse_args()
     RDLogger.DisableLog("rdApp.*")
     core = Chem.MolFromSmarts(arguments.core)
@@ -126,12 +127,8 @@ def main() -> None:
         for name, value in row.items():
             print(f"  {name:36s} {value:9.3f}", flush=True)
         if arguments.json:
-            record = {
-                "model": arguments.model, "date": today(), "revision": revision(),
-                "core": arguments.core, "series": len(series), **row,
-            }  # fmt: skip
-            with open(arguments.json, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+            about = {"model": arguments.model, "core": arguments.core, "series": len(series)}
+            append(arguments.json, about | row)
 
 
 if __name__ == "__main__":

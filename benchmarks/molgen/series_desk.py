@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import lzma
 import time
 import warnings
@@ -25,7 +24,7 @@ import pandas as pd
 from rdkit import Chem, RDLogger
 
 import molgen
-from benchmarks.stored import revision, today
+from benchmarks.stored import append
 from molgen.qsar.series.free_wilson import fit_free_wilson
 from molgen.qsar.series.matched_pairs import find_pairs
 from molgen.qsar.series.r_groups import RGroups
@@ -124,9 +123,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:42s} {value:12.4f}")
     if arguments.json:
-        record = {"what": arguments.what, "date": today(), "revision": revision(), **figures}
-        with arguments.json.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(arguments.json, {"what": arguments.what} | figures)
 
 
 if __name__ == "__main__":
