@@ -47,7 +47,7 @@ Relation = Annotated[
 ]
 Unit = Annotated[
     str | None,
-    typer.Option(help="The values are concentrations in nM, uM, mM or M: take -log10."),
+    typer.Option(help="Concentrations in nM, uM, mM or M: take -log10; that of the column's name."),
 ]
 LowerIsBetter = Annotated[bool, typer.Option("--lower-is-better", help="Low values are wanted.")]
 

@@ -294,16 +294,16 @@ def build_vocabulary(
             )
         site_offset.append(len(site_atom))
     met = np.fromiter(known, dtype=np.int64, count=len(known))
-    number = np.arange(len(known) + 1, dtype=np.int32)
+    row_of = np.arange(len(known) + 1, dtype=np.int32)
     if environment is None:
         environment = met
     else:
-        number[1:] = _rows_among(environment, met)
+        row_of[1:] = _rows_among(environment, met)
     return Vocabulary(
         motifs=tuple(motifs),
         atom_offset=np.array(atom_offset, np.int32),
         atom_feature=np.array(features, np.int16).reshape(-1, 5),
-        atom_row=number[np.array(atom_rows, np.int32).reshape(-1, _RADII)],
+        atom_row=row_of[np.array(atom_rows, np.int32).reshape(-1, _RADII)],
         atom_token=atom_token,
         bond_offset=np.array(bond_offset, np.int32),
         bond_begin=np.array(begins, np.int16),
@@ -314,11 +314,11 @@ def build_vocabulary(
         symmetry=np.array(symmetry, np.int16),
         token_motif=np.array(token_motif, np.int32),
         token_atom=np.array(token_atom, np.int32),
-        token_row=number[np.array(token_rows, np.int32).reshape(-1, _RADII + 2)],
+        token_row=row_of[np.array(token_rows, np.int32).reshape(-1, _RADII + 2)],
         site_offset=np.array(site_offset, np.int32),
         site_atom=np.array(site_atom, np.int16),
         site_capacity=np.array(site_capacity, np.int16),
-        site_row=number[np.array(site_rows, np.int32).reshape(-1, _RADII + 2)],
+        site_row=row_of[np.array(site_rows, np.int32).reshape(-1, _RADII + 2)],
         environment=np.asarray(environment, np.int64),
         token_sketch=_sketches(everything) if sketches else None,
         token_count=np.full(len(everything), _NEVER_SEEN, np.float32) if sketches else None,

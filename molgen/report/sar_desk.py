@@ -14,7 +14,7 @@ from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import canonical, structure_column
 from molgen.files.provenance_records import Provenance, record
 from molgen.qsar.data import parent
-from molgen.qsar.series.assays import Series, read_series
+from molgen.qsar.series.assays import Series, read_series, unit_of_name
 from molgen.qsar.series.cliffs import find_cliffs
 from molgen.qsar.series.free_wilson import FreeWilson, fit_free_wilson
 from molgen.qsar.series.matched_pairs import MAX_VARIABLE, Pairs, find_pairs, rule_size
@@ -156,7 +156,8 @@ def sar(
         y: The measured values, or their column in the table.
         names: Identifiers, or their column.
         relation: "=", ">" or "<" beside each value, or its column.
-        unit: Where ``y`` are concentrations (nM, uM, mM, M), they become -log10 in mol/l.
+        unit: Where ``y`` are concentrations (nM, uM, mM, M), they become -log10 in mol/l;
+            by default the unit in the column's name (``IC50 [nM]``), if it has one.
         core: SMILES or SMARTS of the core, sites ``[*:1]`` optional; found by default.
         lead: The compound to which changes are applied; by default the best one.
         lower_is_better: Low values are wanted.
@@ -180,10 +181,15 @@ def sar(
         ['site', 'group', 'n', 'limits', 'share', 'lower', 'upper', 'note']
     """
     smiles, values, names, relation, quantity = _columns(compounds, y, names, relation, quantity)
+    bare, named = unit_of_name(quantity)
+    from_name = unit is None and named is not None
+    unit = named if from_name else unit
     series = read_series(smiles, values, names, relation, unit)
     if unit is not None:
-        quantity = f"p{quantity}"
+        quantity = f"p{bare}"
     notes = list(series.remarks)
+    if from_name:
+        notes.append(f"the unit {unit} is that in the column's name; unit= says another")
     if series.rejected:
         first = series.rejected[0]
         notes.append(

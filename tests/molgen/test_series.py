@@ -20,7 +20,7 @@ import molgen
 from molgen.chem.parsing import canonical
 from molgen.cli import app
 from molgen.qsar.assay_values import QsarError
-from molgen.qsar.series.assays import read_series
+from molgen.qsar.series.assays import read_series, unit_of_name
 from molgen.qsar.series.censored import fit_linear
 from molgen.qsar.series.cliffs import find_cliffs
 from molgen.qsar.series.free_wilson import fit_free_wilson
@@ -379,3 +379,42 @@ def test_a_table_and_column_names_are_taken() -> None:
     assert desk.tables["untested"]["prediction"].is_monotonic_increasing
     with pytest.raises(ValueError, match="no column 'pKd'"):
         molgen.sar(frame, "pKd")
+
+
+# ---- what a stranger's table brings --------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("IC50 [nM]", ("IC50", "nM")), ("Ki (uM)", ("Ki", "uM")), ("EC50_nM", ("EC50", "nM")),
+        ("IC50 µM", ("IC50", "µM")), ("Kd, pM", ("Kd", "pM")), ("conc (M)", ("conc", "M")),
+        ("pIC50 (M)", ("pIC50 (M)", None)), ("log Ki [nM]", ("log Ki [nM]", None)),
+        ("inhibition at 10uM", ("inhibition at 10uM", None)), ("M", ("M", None)),
+        ("SUM", ("SUM", None)), ("% at 10 uM", ("% at 10 uM", None)),
+        ("activity at 1 uM", ("activity at 1 uM", None)), ("value", ("value", None)),
+    ],
+)  # fmt: skip
+def test_the_unit_in_a_columns_name_is_read(name: str, expected: tuple) -> None:
+    assert unit_of_name(name) == expected
+
+
+def test_concentrations_become_logarithms_by_their_columns_name() -> None:
+    smiles = [f"c1cc({a})ccc1{b}" for a in ("F", "Cl", "OC", "C") for b in ("C", "O", "N")]
+    values = [10.0 * (i + 1) for i in range(len(smiles))]
+    told = molgen.sar(pd.DataFrame({"smiles": smiles, "IC50 [nM]": values}), "IC50 [nM]")
+    asked = molgen.sar(pd.DataFrame({"smiles": smiles, "IC50": values}), "IC50", unit="nM")
+    assert told.quantity == asked.quantity == "pIC50"
+    np.testing.assert_array_equal(told.series.y, asked.series.y)
+    assert any("the column's name" in note for note in told.notes)
+
+
+def test_a_core_among_alike_rings_is_told_by_what_all_share() -> None:
+    """Aryl ureas whose other ring is a benzene, too, in some: the benzene of the urea is meant."""
+    smiles = [
+        canonical(f"CNC(=O)Nc1cc({a})cc({b})c1")
+        for a in ("C", "F", "OC", "CC") for b in ("c2ccccc2", "c2ccncc2", "C2CCCCC2")
+    ]  # fmt: skip
+    groups = decompose(smiles)
+    assert len(groups.rows) == len(smiles) and len(groups.sites) == 2
+    assert sorted(len(set(column)) for column in zip(*groups.groups)) == [3, 4]
+    model = fit_free_wilson(groups, np.arange(12.0), ["="] * 12)
+    assert np.isfinite(model.table["share"]).all()

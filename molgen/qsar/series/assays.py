@@ -7,6 +7,7 @@ limit, ``n.d.`` is no value. Salts and repeats of one compound are joined; nothi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,25 @@ from molgen.qsar.data import group_compounds, join_compounds
 
 #: What one of each unit is in mol/l.
 UNITS = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "nm": 1e-9, "pm": 1e-12}
+
+
+_NAMED_UNIT = re.compile(r"[\[(]\s*([munpµμ]?M)\s*[\])]$|[\s_./,]([munpµμ]M)$")
+
+
+def unit_of_name(quantity: str) -> tuple[str, str | None]:
+    """A quantity's name without the unit of concentration that it ends in, and that unit.
+
+    A negative logarithm (pIC50, logKi) and an effect at a concentration (% at 10 uM) have none,
+    whatever is written behind them.
+    """
+    text = quantity.strip()
+    found = _NAMED_UNIT.search(text)
+    if found is None or "%" in text or re.match(r"p[A-Z]|-?\s*log", text):
+        return quantity, None
+    bare = text[: found.start()].rstrip(" _,./")
+    if re.search(r"(^|[\s@_])[\d.,]+$", bare):
+        return quantity, None
+    return bare, found.group(1) or found.group(2)
 
 
 @dataclass(frozen=True)

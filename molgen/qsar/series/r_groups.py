@@ -73,7 +73,9 @@ def find_core(smiles: Sequence[str]) -> str:
 
     Scaffolds are Bemis and Murcko's with everything that is left when rings are taken off. The
     largest that four fifths of the compounds contain is taken; else the one with the most atoms
-    times compounds. Compounds without rings have their maximum common substructure.
+    times compounds. One that a compound contains at several places (a benzene among benzenes) is
+    widened by what else all have in common. Compounds without rings have their maximum common
+    substructure.
 
     Raises:
         ValueError: The compounds have nothing in common.
@@ -107,26 +109,58 @@ def find_core(smiles: Sequence[str]) -> str:
         if n > 1 and (best is None or key > best[0]):
             best = key, text
     if best is not None and (best[0][0] or len(mols) < 2 or best[0][1] > 0):
-        return best[1]
-    return _common_part(mols)
-
-
-def _common_part(mols: Sequence[Chem.Mol]) -> str:
-    if len(mols) > 1:
-        result = rdFMCS.FindMCS(
-            list(mols), threshold=_COMMON, timeout=_MCS_SECONDS, ringMatchesRingOnly=True,
-            completeRingsOnly=True,
-        )  # fmt: skip
-        if result.numAtoms >= 3:
-            pattern = Chem.MolFromSmarts(result.smartsString)
-            for mol in mols:
-                match = mol.GetSubstructMatch(pattern)
-                if match:
-                    return Chem.MolFragmentToSmiles(mol, list(match), isomericSmiles=False)
+        return _widened(best[1], mols)
+    text = _shared_part(mols, _COMMON) if len(mols) > 1 else None
+    if text is not None:
+        return text
     raise ValueError(
         "the compounds have no core in common that could be found: give one (core=), such as "
         "'c1ccc2[nH]ccc2c1'"
     )
+
+
+def _shared_part(mols: Sequence[Chem.Mol], threshold: float) -> str | None:
+    """The maximum common substructure of a share of the molecules; None below three atoms."""
+    result = rdFMCS.FindMCS(
+        list(mols), threshold=threshold, timeout=_MCS_SECONDS, ringMatchesRingOnly=True,
+        completeRingsOnly=True,
+    )  # fmt: skip
+    if result.numAtoms < 3:
+        return None
+    pattern = Chem.MolFromSmarts(result.smartsString)
+    for mol in mols:
+        match = set(mol.GetSubstructMatch(pattern))
+        if match:
+            rings = [ring for ring in mol.GetRingInfo().AtomRings() if match.issuperset(ring)]
+            whole = {atom for ring in rings for atom in ring}  # a ring is shared whole or not
+            kept = [a for a in match if a in whole or not mol.GetAtomWithIdx(a).IsInRing()]
+            text = Chem.MolFragmentToSmiles(mol, kept, isomericSmiles=False) if kept else "."
+            return None if "." in text else text
+    return None
+
+
+def _widened(core: str, mols: Sequence[Chem.Mol]) -> str:
+    """``core``, or what all that have it share, where that says which of several places is it."""
+    query = Chem.MolFromSmiles(core)
+    having = [mol for mol in mols if mol.HasSubstructMatch(query)]
+    before = _several_places(query, range(query.GetNumAtoms()), having)
+    if not before or len(having) < 2:
+        return core
+    with quiet_rdkit():
+        text = _shared_part(having, 1.0)
+        wider = None if text is None else Chem.MolFromSmiles(text)
+    if wider is None or not wider.HasSubstructMatch(query):
+        return core
+    if not all(mol.HasSubstructMatch(wider) for mol in having):
+        return core
+    inside = wider.GetSubstructMatch(query)
+    return text if text and _several_places(wider, inside, having) < before else core
+
+
+def _several_places(query: Chem.Mol, atoms: Sequence[int], mols: Sequence[Chem.Mol]) -> int:
+    """How many of the molecules contain ``query`` with these ``atoms`` of it at several places."""
+    found = [mol.GetSubstructMatches(query, uniquify=False, maxMatches=200) for mol in mols]
+    return sum(len({frozenset(m[i] for i in atoms) for m in matches}) > 1 for matches in found)
 
 
 def read_core(core: str) -> Chem.Mol:
