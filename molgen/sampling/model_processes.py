@@ -41,7 +41,8 @@ def draw_blocks(
             processor, so that a model without one, or on a GPU, is drawn from here alone.
     """
     helpers = min(n_jobs, n_blocks) - 1
-    if helpers < 1 or not _can_be_shared(model):
+    folder = _shared_folder(model)
+    if helpers < 1 or folder is None:
         return [model.sample_block(b, seed, temperature) for b in range(n_blocks)]
     blocks: dict[int, Block] = {}
     given: dict[int, Future[Block]] = {}
@@ -50,9 +51,7 @@ def draw_blocks(
     torch.set_num_threads(1)
     context = get_context("spawn")
     try:
-        with ProcessPoolExecutor(
-            helpers, context, _start, (type(model), model.folder, True)
-        ) as pool:
+        with ProcessPoolExecutor(helpers, context, _start, (type(model), folder, True)) as pool:
             own: int | None = 0
             while own is not None:
                 for number, future in list(given.items()):
@@ -74,8 +73,9 @@ def draw_blocks(
     return [blocks[number] for number in range(n_blocks)]
 
 
-def _can_be_shared(model: Sampler) -> bool:
-    return model.folder is not None and model.device.type == "cpu"
+def _shared_folder(model: Sampler) -> Path | None:
+    """Where other processes can read the model; None for one in no folder, or on a GPU."""
+    return model.folder if model.device.type == "cpu" else None
 
 
 def _start(kind: type[Sampler], folder: Path, single_thread: bool) -> None:
@@ -100,10 +100,11 @@ class SideBySide:
     def __init__(self, model: Sampler, n_jobs: int, log: Log) -> None:
         self._model, self._log = model, log
         self._pool: ProcessPoolExecutor | None = None
-        if n_jobs > 1 and _can_be_shared(model):
+        folder = _shared_folder(model)
+        if n_jobs > 1 and folder is not None:
             # forked children of a process that has started threads (torch has) may deadlock
             self._pool = ProcessPoolExecutor(
-                n_jobs, get_context("spawn"), _start, (type(model), Path(model.folder), False)
+                n_jobs, get_context("spawn"), _start, (type(model), folder, False)
             )
 
     def __enter__(self) -> SideBySide:
