@@ -147,7 +147,9 @@ def histogram(codes: np.ndarray, column: Column) -> np.ndarray:
     else:
         low, high = column.lower or 0.0, column.upper or 0.0
         width = (high - low) or 1.0
-        place = np.clip(((codes[~gaps] - low) / width * BINS).astype(int), 0, BINS - 1)
+        # a value at an edge is in the bin above it, whatever the unit
+        place = ((codes[~gaps] - low) / width * BINS + 1e-9).astype(int)
+        place = np.clip(place, 0, BINS - 1)
         counts = np.bincount(place, minlength=BINS)
     return np.append(counts, gaps.sum()).astype(float)
 
