@@ -155,9 +155,9 @@ def fold_refits(
             refit_to(generator, comparison, label != k, seed_of(comparison.seed, 72, r, k), r == 0)
             for k in range(folds)
         ]
-        whole = [refit for refit in made if isinstance(refit, Refit)]
-        if len(whole) == folds:
-            out.append(whole)
+        kept = [refit for refit in made if isinstance(refit, Refit)]
+        if len(kept) == folds:
+            out.append(kept)
     return out
 
 
