@@ -183,7 +183,9 @@ _PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
 \usepackage[margin=18mm]{geometry}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage{array,longtable,graphicx}
+\newcommand{\room}{\vskip 0pt plus .12\textheight\penalty-200\vskip 0pt plus -.12\textheight}
 \setlength{\parindent}{0pt}\setlength{\parskip}{5pt}\setlength{\tabcolsep}{3pt}
 \sloppy
 """
@@ -201,7 +203,8 @@ def latex_document(title: str, blocks: Sequence[Block], path: Path | None) -> st
     for block in blocks:
         if block.kind == "heading":
             command = "subsection" if block.level == 1 else "subsubsection"
-            lines.append(rf"\{command}*{{{latex_text(block.text)}}}")
+            # \room: a heading stays with what follows it
+            lines.append(rf"\room\{command}*{{{latex_text(block.text)}}}\nopagebreak")
         elif block.kind == "table":
             lines += _latex_table(turned(block.rows))
         elif block.kind == "figure":
@@ -232,6 +235,8 @@ def _latex_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
     body = [" & ".join(latex_text(str(r[n])) for n in names) + r" \\" for r in rows]
     size = r"\small" if len(names) <= 5 else r"\scriptsize"
     return [
-        f"{{{size}", rf"\begin{{longtable}}{{{columns}}}", r"\hline", rf"{head} \\ \hline",
+        f"{{{size}", rf"\begin{{longtable}}{{{columns}}}", r"\hline",
+        # without names there is no head to repeat; the strut keeps the line off the letters
+        *([rf"{head} \\ \hline\noalign{{\smallskip}}"] if any(n.strip() for n in names) else []),
         r"\endhead", *body, r"\hline", r"\end{longtable}}", "",
     ]  # fmt: skip
