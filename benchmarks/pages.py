@@ -96,6 +96,12 @@ function boxes(document) {
       (e.scrollWidth - e.clientWidth) + " px: " + e.textContent.trim().slice(0, 40);
   });
 }
+// Cells so narrow that their words are broken letter by letter.
+function squeezed(document) {
+  return Array.from(document.querySelectorAll("td, th")).filter(function (e) {
+    return e.clientWidth > 0 && e.clientWidth < 24 && /\\S{4}/.test(e.textContent);
+  }).map(e => "squeezed to " + e.clientWidth + " px: " + e.textContent.trim().slice(0, 40));
+}
 function inForce(document, condition) {
   for (const sheet of document.styleSheets)
     for (const rule of sheet.cssRules)
@@ -112,7 +118,7 @@ function inForce(document, condition) {
     inForce(frame.contentDocument, "print");
     frame.contentWindow.dispatchEvent(new Event("beforeprint"));
     out.paper = wide(frame.contentDocument) - WIDTHS.paper;
-    out.cut = boxes(frame.contentDocument);
+    out.cut = boxes(frame.contentDocument).concat(squeezed(frame.contentDocument));
     frame.remove();
     if (%(axe)s) {
       frame = await open(%(desk)d);

@@ -160,7 +160,7 @@ def _compounds(desk: SarDesk, draw: _Drawings) -> list[dict[str, Any]]:
 
 def _bare(group: str) -> str:
     """A group without its mark; hydrogen where nothing else is there."""
-    return re.sub(r"\(?\[\*:\d+\]\)?", "", group) or "H"
+    return re.sub(r"\(?\[\*:\d+\]\)?", "", group).replace("[H]", "H") or "H"
 
 
 def _matrix(desk: SarDesk, draw: _Drawings) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.exploration.grid import WhatIf
 from trial_sim.exploration.report_documents import (
     latex_document,
+    narrowed,
     need_word,
     report_blocks,
     write_word,
@@ -338,6 +339,7 @@ def _render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["narrowed"] = narrowed
     return environment.get_template(template).render(**context)
 
 
