@@ -14,7 +14,13 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("molgen", "trial_sim", "trial_sim.statistics", "trial_sim.scenarios")
+PACKAGES = (
+    "molgen", "molgen.training", "molgen.generation", "molgen.scoring", "molgen.precedent",
+    "molgen.report", "molgen.auditing", "molgen.model",
+    "trial_sim", "trial_sim.data", "trial_sim.statistics", "trial_sim.sequential",
+    "trial_sim.sample_size", "trial_sim.scenarios", "trial_sim.adaptive", "trial_sim.design",
+    "trial_sim.exploration", "trial_sim.prediction",
+)  # fmt: skip
 
 
 def notebook(path: Path) -> str:
@@ -36,6 +42,10 @@ def notebook(path: Path) -> str:
 
 def definition(package: str, name: str) -> str:
     """Where a public name is defined: lazy registries are followed, since they say it by name."""
+    root = package.partition(".")[0]
+    home = importlib.import_module(root)._HOMES.get(name, "")
+    if package != root and f"{root}.{home}".startswith(f"{package}."):
+        return definition(f"{root}.{home}", name)
     registry = ROOT.joinpath(*package.split("."), "__init__.py")
     if not registry.exists() or "_HOMES" not in registry.read_text("utf-8"):
         return f"{package}.{name}"

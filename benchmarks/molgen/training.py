@@ -14,7 +14,6 @@ takes minutes.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import threading
 import time
@@ -25,6 +24,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 import molgen
+from benchmarks.stored import append
 from molgen.model.graph_vae import ModelConfig
 from molgen.motifs.tree_tables import TreeTable, build_table
 from molgen.training.config import TrainingConfig
@@ -104,7 +104,7 @@ def quality(folder: Path, n: int) -> dict:
     held_out = list(molgen.load_dataset("moses", split="test_scaffolds"))
     chosen = np.random.default_rng(0).choice(len(held_out), n // 4, replace=False)
     some = [held_out[i] for i in chosen]
-    decoded = model.decode(model.encode(some))
+    decoded = model.decode(model.encode(some), search=0)
     exact = np.mean([Chem.CanonSmiles(a, 0) == b for a, b in zip(some, decoded)])
     found = molgen.evaluate(list(model.sample(n, seed=0)), reference="moses", metrics=["FCD"])
     return {"FCD/Test": round(found["FCD/Test"], 3), "reconstruction": round(float(exact), 3)}
@@ -140,10 +140,8 @@ def main() -> None:
             if arguments.what == "ablate":
                 figures |= quality(Path(folder), arguments.n)
         print(f"{name:28s} " + "  ".join(f"{k} {v}" for k, v in figures.items()), flush=True)
-        with open(arguments.json, "a", encoding="utf-8") as stream:
-            record = {"what": arguments.what, "variant": name, "steps": steps, "batch": batch}
-            record |= figures
-            stream.write(json.dumps(record) + "\n")
+        record = {"what": arguments.what, "variant": name, "steps": steps, "batch": batch}
+        append(arguments.json, record | figures)
 
 
 if __name__ == "__main__":

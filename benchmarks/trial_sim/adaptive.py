@@ -22,7 +22,7 @@ import numpy as np
 from scipy import stats
 
 import trial_sim as ts
-from trial_sim.adaptive.conditional_error import combined_z, crossing_after
+from trial_sim.adaptive.conditional_errors import combined_z, crossing_after
 from trial_sim.adaptive.posteriors import (
     best_of_rates,
     neyman_shares,

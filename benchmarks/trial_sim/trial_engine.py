@@ -10,7 +10,6 @@ other simulators is in ``benchmarks.trial_sim.trial_agreement``.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import trial_sim as ts
+from benchmarks.stored import append
 from trial_sim.design.design import Design, EnrolmentLooks, Minimization
 from trial_sim.scenarios import (
     CompetingRisks,
@@ -212,9 +212,8 @@ def main() -> None:
         )
         rows["rpact"] = {"wall": peer[0], "processor": peer[1], "power": peer[2]}
     if options.json:
-        with open(options.json, "a") as file:
-            for name, row in rows.items():
-                file.write(json.dumps({"case": name, "trials": options.trials, **row}) + "\n")
+        for name, row in rows.items():
+            append(options.json, {"case": name, "trials": options.trials, **row})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 import trial_sim as ts
 from trial_sim.engine.batch import draw_batch
 from trial_sim.numerics.random_streams import Streams
-from trial_sim.prediction.ongoing import read_factors
+from trial_sim.prediction.reading.strata import read_factors
 from trial_sim.scenarios import BinaryResponse, CompetingRisks
 
 OUTCOMES = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)

@@ -21,8 +21,7 @@ import pandas as pd
 
 from trial_sim.base.output_places import replacing
 from trial_sim.base.records import to_plain
-from trial_sim.design.milestones import AdaptiveDesign
-from trial_sim.exploration.grid import WhatIf
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.exploration.report_documents import (
     latex_document,
     narrowed,
@@ -30,17 +29,15 @@ from trial_sim.exploration.report_documents import (
     report_blocks,
     write_word,
 )
+from trial_sim.exploration.report_rows import bound_rows, course_rows, headlines, under_null
 from trial_sim.exploration.report_words import (
     analysis_sentences,
-    bound_rows,
-    course_rows,
     design_facts,
-    headlines,
     outcome_facts,
     protocol_sentences,
-    under_null,
     when,
 )
+from trial_sim.exploration.what_if_result import WhatIf
 from trial_sim.simulation.adaptive_result import AdaptiveResult
 from trial_sim.simulation.operating_characteristics import SimulationResult
 
@@ -125,7 +122,7 @@ class SimulationReport:
             ],
             **({} if adaptations is None else {"adaptations": adaptations}),
             **({} if self.error is None else {"family_wise_error": _records(self.error)}),
-            "sensitivity": None if self.what_if is None else _records(self.what_if),
+            "sensitivity": None if self.what_if is None else _records(self.what_if.table),
         }
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -449,12 +446,12 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def short_table(table: WhatIf) -> pd.DataFrame:
+def short_table(found: WhatIf) -> pd.DataFrame:
     """The columns of a what-if table that are read first."""
-    columns = [*table.parameters, "power", "power_mcse", "power_difference",
+    columns = [*found.parameters, "power", "power_mcse", "power_difference",
                "power_difference_mcse", "expected_events", "expected_patients",
                "expected_duration"]  # fmt: skip
-    return pd.DataFrame(table)[[c for c in columns if c in table.columns]]
+    return found.table[[c for c in columns if c in found.table]]
 
 
 def _figures(result: SimulationResult, what_if: WhatIf | None) -> list[dict[str, str]]:

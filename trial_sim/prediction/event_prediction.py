@@ -13,14 +13,15 @@ from trial_sim.design.design import Design
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.assumptions import Settings
-from trial_sim.prediction.event_models import (
+from trial_sim.prediction.models.events import (
     DrawnHazards,
     FittedHazards,
     fit_hazards,
     residual_times,
 )
-from trial_sim.prediction.ongoing import OngoingTrial, strata_of, stratified_test
-from trial_sim.prediction.ongoing_strata import StratumEffects, stratum_effects
+from trial_sim.prediction.models.strata import StratumEffects, stratum_effects
+from trial_sim.prediction.reading.ongoing import OngoingTrial
+from trial_sim.prediction.reading.strata import strata_of, stratified_test
 from trial_sim.prediction.rest_of_trial import (
     Future,
     Rest,

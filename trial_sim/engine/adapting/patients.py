@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design, whole_quota
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.design.randomization import PermutedBlocks, stacked_codes
 from trial_sim.engine.adapting.scores import first_chosen
 from trial_sim.engine.batch import TrialBatch, follow, until_closed

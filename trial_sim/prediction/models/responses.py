@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import betainc, gammaln, ndtri, pdtr
 
-from trial_sim.prediction.ongoing_responses import OngoingResponses
-from trial_sim.prediction.ongoing_strata import CellRates, cell_rates
+from trial_sim.prediction.models.strata import CellRates, cell_rates
+from trial_sim.prediction.reading.responses import OngoingResponses
 
 # Dispersions k tried for counts: even in k / (1 + k), which is their flat prior.
 _DISPERSIONS = 400
@@ -23,13 +23,16 @@ _DISPERSIONS = 400
 class ResponseModel(Protocol):
     """What the prediction asks of a model of responses; shapes in the docstring of the module."""
 
-    def fixed(self, n_draws: int) -> Any: ...
+    def fixed(self, n_draws: int) -> Any:
+        """The estimated parameters, repeated."""
 
-    def draw(self, n_draws: int, random: np.random.Generator) -> Any: ...
+    def draw(self, n_draws: int, random: np.random.Generator) -> Any:
+        """Parameters from their posterior law."""
 
     def values(
         self, parameters: Any, group: np.ndarray, baseline: np.ndarray | None, uniform: np.ndarray
-    ) -> np.ndarray: ...
+    ) -> np.ndarray:
+        """Responses of patients to come from uniform numbers."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ class OrdinalModel:
 
     @property
     def estimate(self) -> np.ndarray:
+        """Shares of the categories, (n_groups, n_categories)."""
         return np.asarray(self.counts / self.counts.sum(axis=1, keepdims=True))
 
     def fixed(self, n_draws: int) -> np.ndarray:
