@@ -222,7 +222,9 @@ _PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage[margin=18mm]{geometry}
 \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage{array,longtable,graphicx}
-\newcommand{\room}{\vskip 0pt plus .12\textheight\penalty-200\vskip 0pt plus -.12\textheight}
+% a new page where less than a fifth of this one is left
+\newcommand{\room}{\par\begingroup\dimen0=\pagegoal\advance\dimen0-\pagetotal
+  \ifdim\dimen0<.2\textheight\ifdim\dimen0>0pt\newpage\fi\fi\endgroup}
 \setlength{\parindent}{0pt}\setlength{\parskip}{5pt}\setlength{\tabcolsep}{3pt}
 \sloppy
 """
@@ -236,12 +238,13 @@ def latex_text(text: str) -> str:
 def latex_document(title: str, blocks: Sequence[Block], path: Path | None) -> str:
     """Blocks as a LaTeX document; its figures are written beside ``path``, if that is given."""
     lines = [_PREAMBLE + r"\begin{document}", rf"\section*{{{latex_text(title)}}}"]
-    figures = 0
+    figures, above = 0, ""
     for block in blocks:
         if block.kind == "heading":
             command = "subsection" if block.level == 1 else "subsubsection"
-            # \room: a heading stays with what follows it
-            lines.append(rf"\room\{command}*{{{latex_text(block.text)}}}\nopagebreak")
+            # a heading stays with what follows it
+            room = "" if above == "heading" else r"\room"
+            lines.append(rf"{room}\{command}*{{{latex_text(block.text)}}}\nopagebreak")
         elif block.kind == "table":
             lines += _latex_table(block.rows)
         elif block.kind == "figure":
@@ -257,6 +260,7 @@ def latex_document(title: str, blocks: Sequence[Block], path: Path | None) -> st
             ]  # fmt: skip
         else:
             lines += [latex_text(block.text), ""]
+        above = block.kind
     return "\n".join([*lines, r"\end{document}", ""])
 
 

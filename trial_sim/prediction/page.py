@@ -152,7 +152,7 @@ def _milestones(prediction: Any) -> list[dict[str, str]]:
 def _changes(table: pd.DataFrame) -> list[dict[str, str]]:
     """Each milestone as it was foreseen and as it is now, with bands, and the shift."""
 
-    def said(row: dict[str, Any], when: str) -> str:
+    def said(row: dict[Any, Any], when: str) -> str:
         month, date = row[f"{when}_median"], row.get(f"date_{when}_median")
         if not np.isfinite(month):
             return "never"
