@@ -149,6 +149,7 @@ _HOMES = {
     "SampledTimes": "scenarios",
     "IllnessDeath": "scenarios",
     "BinaryResponse": "scenarios",
+    "CompetingEvents": "scenarios",
     "ContinuousResponse": "scenarios",
     "CountResponse": "scenarios",
     "OrdinalResponse": "scenarios",

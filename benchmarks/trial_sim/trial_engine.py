@@ -22,7 +22,7 @@ import trial_sim as ts
 from benchmarks.stored import append
 from trial_sim.design.design import Design, EnrolmentLooks, Minimization
 from trial_sim.scenarios import (
-    CompetingRisks,
+    CompetingEvents,
     CountResponse,
     LongitudinalResponse,
     WithCovariates,
@@ -113,7 +113,7 @@ def responses() -> dict[str, tuple[Callable[[], tuple[Design, Any]], float]]:
         return lambda: (design, outcomes)
 
     visits = LongitudinalResponse([1, 2, 3, 4], [0] * 4, [0.1, 0.2, 0.3, 0.4], dropout_rate=0.05)
-    risks = CompetingRisks([0.05, 0.03], [0.6, 1.2])
+    risks = CompetingEvents([0.05, 0.03], [0.6, 1.2])
     counts = CountResponse(0.2, 0.7, 12, 0.5)
     return {
         "MMRM of 4 visits, N = 300": (

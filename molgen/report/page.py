@@ -213,7 +213,7 @@ def _complete(
 
 
 def _measured(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The table with descriptors under their names: a score's component may bear one of them."""
+    """The table with descriptors in place of score components that have the same name."""
     scored = [n for n in names if f"{n} (raw)" in table.columns]
     if not scored:
         return table

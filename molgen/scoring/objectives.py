@@ -284,7 +284,7 @@ class Objective:
 
 
 def _plain_filters(filters: Any) -> Any:
-    """Filters as names, numbers, lists and mappings; a FilterSet says so itself."""
+    """Filters as plain names, numbers, lists and mappings, which can be written to a file."""
     if hasattr(filters, "to_list"):
         return filters.to_list()
     if isinstance(filters, (list, tuple)):

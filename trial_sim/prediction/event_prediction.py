@@ -198,7 +198,7 @@ def continue_events(
 ) -> TrialBatch:
     """The trial carried on to its end, once a draw; what has been observed is kept as it is.
 
-    relative: (n_draws, n + m) hazard of each patient over that of his arm; None for 1.
+    relative: (n_draws, n + m) hazard of each patient over that of the arm; None for 1.
     """
     old = len(trial.enrolment)
     arm = all_arms(trial, future)

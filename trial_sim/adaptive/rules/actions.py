@@ -256,7 +256,7 @@ class Reallocate(Action):
 
 @dataclass(frozen=True)
 class Pause(Action):
-    """Enrol nobody for some months: whoever would come after the decision comes so much later.
+    """Stop enrolment for some months; patients due after the decision arrive later by as much.
 
     Examples:
         >>> import trial_sim as ts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -294,13 +294,6 @@ class Comparison(Condition):
         return [[self if wanted else Comparison(self.quantity, _OPPOSITE[self.sign], self.value)]]
 
 
-def _checked_conditions(conditions: Any, name: str) -> tuple[Condition, ...]:
-    listed = tuple(conditions)
-    if len(listed) < 2 or not all(isinstance(one, Condition) for one in listed):
-        raise ValueError(f"{name} needs two or more conditions, got {conditions!r}")
-    return listed
-
-
 def _joined(cases: list[list[list[Comparison]]]) -> list[list[Comparison]]:
     together: list[list[Comparison]] = [[]]
     for alternatives in cases:
@@ -311,46 +304,51 @@ def _joined(cases: list[list[list[Comparison]]]) -> list[list[Comparison]]:
 
 
 @dataclass(frozen=True)
-class AllOf(Condition):
-    """All of several conditions. Written with ``&``."""
+class Several(Condition):
+    """Base of conditions that join two or more others by a word."""
 
     conditions: Any
+    word: ClassVar[str]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "conditions", _checked_conditions(self.conditions, "AllOf"))
+        listed = tuple(self.conditions)
+        if len(listed) < 2 or not all(isinstance(one, Condition) for one in listed):
+            raise ValueError(
+                f"{type(self).__name__} needs two or more conditions, got {self.conditions!r}"
+            )
+        object.__setattr__(self, "conditions", listed)
 
     @property
     def in_words(self) -> str:
-        return " and ".join(_bracketed(one) for one in self.conditions)
+        return f" {self.word} ".join(_bracketed(one) for one in self.conditions)
 
     def comparisons(self) -> Iterator[Comparison]:
         for one in self.conditions:
             yield from one.comparisons()
 
+    def _parts(self, wanted: bool) -> list[list[list[Comparison]]]:
+        return [one._cases(wanted) for one in self.conditions]
+
+
+@dataclass(frozen=True)
+class AllOf(Several):
+    """All of several conditions. Written with ``&``."""
+
+    word: ClassVar[str] = "and"
+
     def _cases(self, wanted: bool) -> list[list[Comparison]]:
-        parts = [one._cases(wanted) for one in self.conditions]
+        parts = self._parts(wanted)
         return _joined(parts) if wanted else [case for part in parts for case in part]
 
 
 @dataclass(frozen=True)
-class AnyOf(Condition):
+class AnyOf(Several):
     """At least one of several conditions. Written with ``|``."""
 
-    conditions: Any
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "conditions", _checked_conditions(self.conditions, "AnyOf"))
-
-    @property
-    def in_words(self) -> str:
-        return " or ".join(_bracketed(one) for one in self.conditions)
-
-    def comparisons(self) -> Iterator[Comparison]:
-        for one in self.conditions:
-            yield from one.comparisons()
+    word: ClassVar[str] = "or"
 
     def _cases(self, wanted: bool) -> list[list[Comparison]]:
-        parts = [one._cases(wanted) for one in self.conditions]
+        parts = self._parts(wanted)
         return [case for part in parts for case in part] if wanted else _joined(parts)
 
 
@@ -376,5 +374,5 @@ class NotSo(Condition):
 
 
 def _bracketed(condition: Condition) -> str:
-    joined = isinstance(condition, AllOf | AnyOf)
-    return f"({condition.in_words})" if joined else condition.in_words
+    several = isinstance(condition, Several)
+    return f"({condition.in_words})" if several else condition.in_words

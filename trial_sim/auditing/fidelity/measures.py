@@ -247,7 +247,7 @@ def propensity(comparison: Comparison) -> list[Measure]:
         return [not_assessed("propensity AUC", "all columns", "fewer than ten patients in a table")]
     reading = (
         "Probability that the classifier ranks a random synthetic patient above a random real one "
-        "(cross-fitted); .5 is indistinguishable, 1 is told apart at a glance."
+        "(cross-fitted); .5: it cannot tell them apart, 1: it always can."
     )
     return [
         Measure("propensity AUC, logistic", "all columns", found.logistic, reading, control=0.5),

@@ -1,4 +1,4 @@
-"""Run a batch of adaptive trials: milestone, data cut, quantities, rules, changes for those later.
+"""Run a batch of adaptive trials: milestones, data cuts, quantities, rules and what they change.
 
 Every step works on arrays over the trials of the batch; what one trial does depends on nothing but
 its own number, so that results have the same bytes whatever the chunks and workers.
@@ -402,7 +402,7 @@ class Course:
         return (later & np.isfinite(self.patients.opened)).any(axis=1)
 
     def _change(self, k: int, plan: Plan, month: np.ndarray, lag: float) -> None:
-        """Make the changes of the trials that go on, for whoever comes after the decision."""
+        """Make the changes of the trials that go on, for patients who arrive after the decision."""
         on = self.running
         patients = self.patients
         closing = np.zeros((self.n, self.n_arms), bool)

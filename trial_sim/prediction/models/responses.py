@@ -8,7 +8,7 @@ responses (n_draws, n) that these parameters make of uniforms, by inversion.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.special import betainc, gammaln, ndtri, pdtr
@@ -18,21 +18,6 @@ from trial_sim.prediction.reading.responses import OngoingResponses
 
 # Dispersions k tried for counts: even in k / (1 + k), which is their flat prior.
 _DISPERSIONS = 400
-
-
-class ResponseModel(Protocol):
-    """What the prediction asks of a model of responses; shapes in the docstring of the module."""
-
-    def fixed(self, n_draws: int) -> Any:
-        """The estimated parameters, repeated."""
-
-    def draw(self, n_draws: int, random: np.random.Generator) -> Any:
-        """Parameters from their posterior law."""
-
-    def values(
-        self, parameters: Any, group: np.ndarray, baseline: np.ndarray | None, uniform: np.ndarray
-    ) -> np.ndarray:
-        """Responses of patients to come from uniform numbers."""
 
 
 @dataclass(frozen=True)
