@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-long lint coverage bench fuzz-trials licences docs notebook clean
+.PHONY: demo first-hour pages test test-long lint coverage bench fuzz-trials licences docs notebook clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -15,6 +15,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/python -m tools.demo --output demo-output
+
+# Three newcomers walk through the README from a wheel in an empty environment.
+first-hour: $(STAMP)
+	$(BIN)/python -m tools.first_hour
+
+# Every page opened in a browser: 420 px, A4, axe-core, size.
+pages: $(STAMP)
+	$(BIN)/python -m benchmarks pages
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -48,9 +56,10 @@ docs: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
-# Shapes of trials that a fit must give back: events, follow-up, associations, effects.
+# Shapes of trials that a fit must give back: events, follow-up, associations, effects. Killed, it goes on;
+# `rm trial-shapes.jsonl` begins anew.
 fuzz-trials: $(STAMP)
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks trial_shapes --n 2000 --jobs 2
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks trial_shapes --n 2000 --jobs 2 --journal trial-shapes.jsonl
 
 notebook: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[notebook]"
