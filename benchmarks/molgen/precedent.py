@@ -418,7 +418,7 @@ def main() -> None:
     parser.add_argument("--problems", type=Path, default=PROBLEMS)
     parser.add_argument("--n", type=int, default=250)
     parser.add_argument("--most", type=int, default=0, help="problems of each kind; 0 for all")
-    parser.add_argument("--own", type=float, default=0.2, help="share of the model's own growth")
+    parser.add_argument("--own", type=float, default=0.25, help="share of the model's own growth")
     parser.add_argument("--filters", action="store_true", help="filter the model's own share, too")
     parser.add_argument("--scaffolds", type=int, default=50)
     parser.add_argument("--drugs", type=int, default=50)

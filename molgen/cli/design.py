@@ -161,7 +161,7 @@ def scaffold(
     fill_exits: Annotated[
         bool, typer.Option(help="Fill every mark, or leave hydrogen at some.")
     ] = True,
-    own: Own = 0.2,
+    own: Own = 0.25,
     column: Column = None,
     format: Format = None,
     output: Output = None,
@@ -320,7 +320,7 @@ def link(
     atoms: Annotated[str | None, typer.Option(help="Heavy atoms of the linker: 4, 2:8.")] = None,
     rings: Annotated[str | None, typer.Option(help="Rings of the linker: 0, 1, :2.")] = None,
     rotors: Annotated[str | None, typer.Option(help="Bonds that turn, both ends included.")] = None,
-    own: Own = 0.2,
+    own: Own = 0.25,
     output: Output = None,
 ) -> None:
     """Different molecules in which a linker joins two fragments.
@@ -360,7 +360,7 @@ def replace_core(
         float | None,
         typer.Option(help="Degrees by which angles between substituents' bonds may change."),
     ] = None,
-    own: Own = 0.2,
+    own: Own = 0.25,
     output: Output = None,
 ) -> None:
     """Different molecules with the substituents of a molecule around another core.

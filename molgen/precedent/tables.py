@@ -19,7 +19,7 @@ from molgen.precedent.fragment_counts import Section
 from molgen.precedent.limits import within
 
 #: Weight, in occurrences, of what the next smaller radius says.
-PRIOR = (20.0, 10.0, 20.0, 20.0)
+PRIOR = (20.0, 10.0, 5.0, 5.0)
 _MOST_LIFTS = 24
 
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from molgen.generation.generator import Generator
 
 logger = logging.getLogger(__name__)
-OWN = 0.2
+OWN = 0.25
 _Candidate = tuple[str, Chem.Mol] | Refusal
 
 
