@@ -110,9 +110,9 @@ def find_core(smiles: Sequence[str]) -> str:
             best = key, text
     if best is not None and (best[0][0] or len(mols) < 2 or best[0][1] > 0):
         return _widened(best[1], mols)
-    text = _shared_part(mols, _COMMON) if len(mols) > 1 else None
-    if text is not None:
-        return text
+    shared = _shared_part(mols, _COMMON) if len(mols) > 1 else None
+    if shared is not None:
+        return shared
     raise ValueError(
         "the compounds have no core in common that could be found: give one (core=), such as "
         "'c1ccc2[nH]ccc2c1'"
