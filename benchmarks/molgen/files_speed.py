@@ -116,12 +116,8 @@ def rdkit_filters(smiles: Sequence[str], path: Path) -> None:
                 rdMolDescriptors.CalcNumLipinskiHBD(mol) > 5,
                 rdMolDescriptors.CalcNumLipinskiHBA(mol) > 10,
             ]
-            surface = Descriptors.TPSA(mol)
             reasons = ["lipinski"] if sum(over) > 1 else []
-            polar = surface > 140 and (
-                rdMolDescriptors.CalcNumHBD(mol) + rdMolDescriptors.CalcNumHBA(mol) > 12
-            )
-            if rdMolDescriptors.CalcNumRotatableBonds(mol) > 10 or polar:
+            if rdMolDescriptors.CalcNumRotatableBonds(mol) > 10 or Descriptors.TPSA(mol) > 140:
                 reasons.append("veber")
             for name, catalogue in alerts.items():
                 asked = Chem.AddHs(mol) if name == "moses_mcf" else mol

@@ -94,6 +94,8 @@ def looks_like_table(lines: Sequence[str]) -> str | None:
     named = any(n in SMILES_COLUMNS or n.endswith("smiles") for n in header)
     if len(header) > 1 and named and divided:
         return delimiter
+    if len(header) < 2:
+        return None
     # SMILES with names, unless more lines hold a molecule in a column than at their beginning
     rows = [_cells(line, delimiter) for line in sample]
     first_words = sum(parse_or_none(line.split(None, 1)[0]) is not None for line in sample)
@@ -101,7 +103,7 @@ def looks_like_table(lines: Sequence[str]) -> str | None:
         sum(len(row) > at and parse_or_none(row[at]) is not None for row in rows)
         for at in _molecule_columns(rows)
     ]
-    return delimiter if len(header) > 1 and max(in_column, default=0) > first_words else None
+    return delimiter if max(in_column, default=0) > first_words else None
 
 
 def _molecule_columns(rows: Sequence[Sequence[str]]) -> list[int]:
