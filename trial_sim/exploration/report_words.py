@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from trial_sim.arms.scenario import FittedOutcomes
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import (
     CalendarLooks,
@@ -86,14 +87,19 @@ def when(rule: Looks) -> str:
     elif isinstance(rule, FirstOf | LastOf):
         which = "earlier" if isinstance(rule, FirstOf) else "later"
         words = f"the {which} of " + series([when(part) for part in rule.rules])
+    elif hasattr(rule, "rules"):
+        words = series([when(part) for part in rule.rules])
     else:
         words = f"the rule {type(rule).__name__}"
     lag = float(getattr(rule, "lag", 0.0))
     return words + (f", decision {lag:g} months later" if lag else "")
 
 
-def design_facts(design: Design) -> dict[str, str]:
-    """What a design says, label -> words; what is none or has no effect is left out."""
+def design_facts(design: Design, adaptive: AdaptiveDesign | None = None) -> dict[str, str]:
+    """What a design says, label -> words; what is none or has no effect is left out.
+
+    Of an adaptive trial the closed test has the bounds and holds the error, not the design.
+    """
     names = design.arm_names
     ratio = ":".join(f"{design.arms[name]:g}" for name in names)
     facts = {
@@ -107,7 +113,10 @@ def design_facts(design: Design) -> dict[str, str]:
         "test": test_in_words(design),
         "level": f"{_level(design):g} {'two' if design.sided == 2 else 'one'}-sided",
     }
-    if design.n_looks > 1:
+    tested = adaptive is not None and adaptive.closed_test is not None
+    if adaptive is not None and tested:
+        facts["how the error is held"] = error_held(adaptive)
+    elif design.n_looks > 1:
         facts["boundaries"] = boundaries_in_words(design)
     if design.margin is not None:
         facts["margin of non-inferiority"] = f"{design.margin:g}"
@@ -122,7 +131,7 @@ def design_facts(design: Design) -> dict[str, str]:
         facts["last analysis at the latest"] = f"month {design.max_duration:g}"
     if design.readout:
         facts["response known after"] = f"{design.readout:g} months"
-    if design.multiplicity_in_words:
+    if design.multiplicity_in_words and not tested:
         facts["several comparisons"] = design.multiplicity_in_words
     if design.max_information is not None:
         facts["information of the whole trial"] = (
@@ -193,6 +202,32 @@ def test_in_words(design: Design) -> str:
     parameters = [f"{p:g}" if isinstance(p, int | float) else p for p in design.test_parameters]
     words = _TESTS.get(name, f"the test {name!r}").format(*parameters, *["?"] * 3)
     return words + (", stratified" if design.stratified else "")
+
+
+def error_held(adaptive: AdaptiveDesign) -> str:
+    """How an adaptive trial holds its type I error, in words."""
+    test = adaptive.closed_test
+    if test is None:
+        return "no adaptation looks at the effect; the usual test of all patients"
+    how_combined = {
+        "inverse_normal": "inverse normal combination of the stages",
+        "fisher": "Fisher's product of the stages' p-values",
+        "conditional_error": "conditional error of the planned test",
+        "conventional": "the usual test of all patients so far, which holds no error by itself",
+    }[test.combine]
+    hypotheses = ", ".join(adaptive.hypothesis_names)
+    how = (
+        "each at full alpha"
+        if test.intersection == "unadjusted"
+        else f"closed test of intersections by {test.intersection}"
+    )
+    if test.graph is not None:
+        how = (
+            "graph of group-sequential tests (Maurer & Bretz)"
+            if test.combine == "conventional"
+            else f"closed test of intersections by {test.intersection} with the graph's weights"
+        )
+    return f"{how_combined}; {how}; hypotheses: {hypotheses}; alpha {adaptive.alpha:g}"
 
 
 def boundaries_in_words(design: Design) -> str:
@@ -283,7 +318,8 @@ def _spaced(name: str) -> str:
 
 def protocol_sentences(planned: SimulationResult, null: SimulationResult | None) -> list[str]:
     """Sentences for the section on sample size of a protocol."""
-    design, facts = planned.design, design_facts(planned.design)
+    design = planned.design
+    facts = design_facts(design, getattr(planned, "adaptive", None))
     names = design.arm_names
     several, ratio = len(names) > 2, ":".join(f"{design.arms[name]:g}" for name in names)
     assumed = "; ".join(f"{k} {v}" for k, v in outcome_facts(planned.outcomes).items())
@@ -298,6 +334,7 @@ def protocol_sentences(planned: SimulationResult, null: SimulationResult | None)
         else f"The trial has {facts['analyses']}.",
         f"The primary hypothesis is tested by {facts['test']} at a level of {facts['level']}"
         + (f"; boundaries: {facts['boundaries']}" if "boundaries" in facts else "")
+        + (f": {facts['how the error is held']}" if "how the error is held" in facts else "")
         + ".",
         f"With the outcomes assumed ({assumed}), the probability that the trial rejects the null "
         f"hypothesis{' for any arm' if several else ''} is {100 * power.estimate:.1f} % (95 % "
@@ -357,6 +394,7 @@ def analysis_sentences(planned: SimulationResult) -> list[str]:
             "on average where a trial may stop early. The median-unbiased estimate and the "
             "interval of the stagewise ordering are to be reported beside it."
         )
-    if design.multiplicity_in_words:
-        out.append(f"Several comparisons: {design.multiplicity_in_words}.")
+    facts = design_facts(design, getattr(planned, "adaptive", None))
+    if "several comparisons" in facts:
+        out.append(f"Several comparisons: {facts['several comparisons']}.")
     return out
