@@ -58,8 +58,8 @@ class LinearPart:
 
     def logit_ridge(self) -> np.ndarray:
         """Penalties (p,) for logits, to which a patient tells little: of indicators as if they
-        were standardised, too. With `RIDGE` a level of twenty patients in eighty lost a quarter or more
-        of its difference."""
+        were standardised, too. With `RIDGE` a level of twenty patients in eighty lost a quarter of
+        its difference or more."""
         own = [LEVEL_RIDGE if t.kind in ("level", "gap") else RIDGE for t in self.features.terms]
         return np.array(own + [own[j] for j in self.by] * max(self.n_arms - 1, 0))
 
