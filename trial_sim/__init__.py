@@ -80,6 +80,8 @@ _HOMES = {
     "intersection_p_value": "adaptive.closed_tests",
     "repeated_intervals": "adaptive.closed_tests",
     "nested_population_levels": "adaptive.closed_tests",
+    "multi_arm_bounds": "adaptive.multi_arm_bounds",
+    "step_down_bounds": "adaptive.multi_arm_bounds",
     "conditional_dunnett": "adaptive.closed_tests",
     "PromisingZone": "adaptive.reestimation",
     "SampleSizeReestimation": "adaptive.reestimation",

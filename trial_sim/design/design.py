@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trial_sim.adaptive.multi_arm_bounds import MultiArmBounds
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import Record, as_floats, as_number, as_whole, from_plain, to_plain
 from trial_sim.base.user_warnings import warn_user
@@ -112,7 +113,8 @@ class Design(Record):
             ``"closed"`` (step-down; the latter of Dunnett's tests), with ``alpha``, and the error
             that ``boundaries`` spend, for the whole family; or ``"unadjusted"``: for each
             comparison. None does as the last, and warns. Adjusted efficacy bounds ignore futility;
-            futility bounds stay as planned.
+            futility bounds stay as planned. ``"boundaries"``: those of ``multi_arm_bounds`` hold
+            it by themselves (what None means with them).
         margin: of non-inferiority: the ratio (hazards, rates; 1.3) or the difference (a positive
             number) by which treatment may be worse. Times are then tested by the Wald statistic of
             the Cox model; ``farrington_manning`` has its margin as a parameter.
@@ -269,7 +271,11 @@ class Design(Record):
     def _check_multiplicity(self) -> None:
         check_method(self.multiplicity)
         n_comparisons = len(self.arms) - 1
-        if n_comparisons == 1:
+        if isinstance(self.boundaries, MultiArmBounds):
+            self._check_multi_arm()
+        elif self.multiplicity == "boundaries":
+            raise ValueError("multiplicity 'boundaries' needs those of multi_arm_bounds")
+        if n_comparisons == 1 or self.multiplicity == "boundaries":
             return
         if self.multiplicity is None:
             warn_user(
@@ -287,6 +293,35 @@ class Design(Record):
             raise ValueError(
                 f"max_information, which gives every trial bounds of its own, goes with "
                 f"multiplicity 'bonferroni' or 'unadjusted', got {self.multiplicity!r}"
+            )
+
+    def _check_multi_arm(self) -> None:
+        """That the boundaries are for these arms, and nothing else adjusts them."""
+        bounds = self.boundaries
+        if self.multiplicity is None:
+            object.__setattr__(self, "multiplicity", "boundaries")
+        elif self.multiplicity != "boundaries":
+            raise ValueError(
+                "the boundaries of multi_arm_bounds hold the error of the family: leave "
+                f"multiplicity out, got {self.multiplicity!r}"
+            )
+        if bounds.n_arms != len(self.arms) - 1:
+            raise ValueError(
+                f"the boundaries are for {bounds.n_arms} arms beside the control, the design has "
+                f"{len(self.arms) - 1}"
+            )
+        control, *others = bounds.sizes[-1]
+        for arm, made_for, has in zip(self.arm_names[1:], others, self._ratios):
+            if abs(made_for / control - has) > FRACTIONS_APART * has:
+                warn_user(
+                    f"the boundaries are for {made_for / control:g} patients of {arm!r} for one "
+                    f"of the control, the allocation has {has:g}: the error is not what was planned"
+                )
+        if not self.follow_futility and any(np.isfinite(bounds.futility_bounds[:-1])):
+            warn_user(
+                "the boundaries count on the futility bounds (they are binding), and "
+                "follow_futility=False ignores them: the error of the family is larger than "
+                f"{bounds.alpha:g}"
             )
 
     @property
@@ -327,7 +362,7 @@ class Design(Record):
 
         Of the step-down methods, those of the first step, with all hypotheses.
         """
-        if len(self.arms) == 2 or self.multiplicity in (None, "unadjusted"):
+        if len(self.arms) == 2 or self.multiplicity in (None, "unadjusted", "boundaries"):
             return self.boundaries
         n, m, alpha = self.n_looks, len(self.arms) - 1, float(self.alpha)
         if self.multiplicity in ("bonferroni", "holm"):
