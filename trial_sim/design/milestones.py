@@ -21,6 +21,7 @@ from trial_sim.adaptive.rules import (
     Arm,
     ClosedTest,
     Comparison,
+    Condition,
     DropArm,
     Pause,
     Quantity,
@@ -156,6 +157,12 @@ class Milestone(Record):
                         f"milestone {self.name!r}: two rules if {one.when.in_words} contradict: "
                         f"{why}"
                     )
+                if _drops_and_adds(one.action, other.action) and (one.when & other.when).can_hold():
+                    raise ValueError(
+                        f"milestone {self.name!r}: two rules contradict: {one.when.in_words} and "
+                        f"{other.when.in_words} may hold at once, and arm "
+                        f"{one.action.arm!r} is dropped and added then"
+                    )
         object.__setattr__(self, "rules", rules)
         if self.arms is not None:
             arms = (self.arms,) if isinstance(self.arms, str) else tuple(self.arms)
@@ -200,13 +207,18 @@ def _check_bounds(milestone: str, one: Rule, other: Rule) -> None:
         )
 
 
+def _drops_and_adds(one: Action, other: Action) -> bool:
+    """Whether of two actions one drops the arm that the other adds."""
+    return {type(one), type(other)} == {DropArm, AddArm} and one.arm == other.arm  # type: ignore[attr-defined]
+
+
 def _contradiction(one: Action, other: Action) -> str:
     """Why two actions of one moment cannot both be done; empty if they can."""
     if isinstance(one, Stop) or isinstance(other, Stop):
         same = one == other
         words = f"{one.in_words} and {other.in_words}"
         return "" if same else f"{words}, and nothing can be done after a stop"
-    if {type(one), type(other)} == {DropArm, AddArm} and one.arm == other.arm:  # type: ignore[attr-defined]
+    if _drops_and_adds(one, other):
         return f"arm {one.arm!r} is dropped and added"  # type: ignore[attr-defined]
     several = Resize | Reallocate | Pause | Restrict
     if type(one) is type(other) and isinstance(one, several) and one != other:
@@ -351,6 +363,7 @@ class AdaptiveDesign(Record):
         for milestone in milestones:
             self._check(milestone)
         self._check_order()
+        self._check_preempted()
         self._check_error()
 
     def members(self, population: str) -> dict[str, tuple[int, ...]]:
@@ -499,6 +512,26 @@ class AdaptiveDesign(Record):
                         f"{where}: Resize to {action.events:g} events can never be reached with "
                         f"{self.most_patients} patients"
                     )
+
+    def _check_preempted(self) -> None:
+        """That no rule, and no milestone, waits behind stops that always come before it."""
+        one_comparison = len(self.arms) == 2
+        for milestone, later in zip(self.milestones, (*self.milestones[1:], None)):
+            ended: Condition | None = None  # none of the stops so far
+            for rule in milestone.rules:
+                if ended is not None and not (rule.when & ended).can_hold():
+                    raise ValueError(
+                        f"milestone {milestone.name!r}: the rule if {rule.when.in_words} can never "
+                        "fire: whenever it holds, an earlier rule has stopped what it is about"
+                    )
+                if _stops(rule, one_comparison):
+                    left = ~rule.when
+                    ended = left if ended is None else ended & left
+            if later is not None and ended is not None and not ended.can_hold():
+                raise ValueError(
+                    f"milestone {milestone.name!r} always stops the trial: milestone "
+                    f"{later.name!r} never comes"
+                )
 
     def _check_order(self) -> None:
         """That milestones can come, in their order, and the rules of each can be done."""
@@ -1060,6 +1093,21 @@ def is_bound(rule: Rule) -> bool:
         and asked.quantity == Quantity("z")
         and asked.sign[0] == ">"
     )
+
+
+def _stops(rule: Rule, one_comparison: bool) -> bool:
+    """Whether nothing is left of what a rule looks at once it fires.
+
+    A bound of z is one of the closed test, which of several arms may not reject at it. What is left
+    after arms were dropped by their rank is ranked anew.
+    """
+    if is_bound(rule):
+        return one_comparison
+    if isinstance(rule.action, Stop):
+        return True
+    names = {q.name for one in rule.when.comparisons() for q in one.quantity.quantities}
+    anew = names & {"rank", "below_best", "best"}
+    return isinstance(rule.action, DropArm) and rule.action.arm is None and not anew
 
 
 @dataclass(frozen=True)
