@@ -20,15 +20,21 @@ import molgen
 
 
 def reconstruction(model, smiles: list[str]) -> dict[str, float]:
-    """Exact reconstruction (canonical SMILES without stereo), greedy, from posterior means."""
+    """Exact reconstruction (canonical SMILES without stereo) from posterior means.
+
+    Once by the likeliest choices and once by the search of ``decode``; the speed is of the former.
+    """
     started = time.perf_counter()
     z = model.encode(smiles)
     encoded = time.perf_counter()
-    decoded = model.decode(z)
+    decoded = model.decode(z, search=0)
     finished = time.perf_counter()
-    exact = np.mean([Chem.CanonSmiles(a, 0) == b for a, b in zip(smiles, decoded)])
+    flat = [Chem.CanonSmiles(a, 0) for a in smiles]
     return {
-        "exact reconstruction": float(exact),
+        "exact reconstruction": float(np.mean([a == b for a, b in zip(flat, decoded)])),
+        "exact reconstruction by search": float(
+            np.mean([a == b for a, b in zip(flat, model.decode(z))])
+        ),
         "encode molecules/s": len(smiles) / (encoded - started),
         "decode molecules/s": len(smiles) / (finished - encoded),
     }

@@ -207,7 +207,7 @@ def table(setting: Setting, given: argparse.Namespace, scratch: Path) -> None:
         # a model has no advantage over itself
         bits = None if kind == "none" else exposure(public, run)
         drawn = list(model.sample(given.samples, seed=1))
-        back = model.decode(model.encode(shown))
+        back = model.decode(model.encode(shown), search=0)
         row = {
             "training": name,
             "AUC": round(area.estimate, 3),

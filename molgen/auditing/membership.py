@@ -229,7 +229,7 @@ def gather_evidence(model: Generator, molecules: MoleculeSet, seed: int = 0) -> 
     reconstruction = np.zeros(len(smiles))
     good = np.flatnonzero(np.isfinite(mean).all(axis=1))
     if len(good):
-        decoded = map_chunks(profile_chunk, list(model.decode(mean[good])), n_jobs=1)
+        decoded = map_chunks(profile_chunk, list(model.decode(mean[good], search=0)), n_jobs=1)
         for i, row in zip(good, decoded):
             if row is not None:
                 reconstruction[i] = nearest(row[1][None], molecules.packed[i][None])[0][0]

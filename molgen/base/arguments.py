@@ -81,10 +81,10 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     return tuple(entries)
 
 
-def check_count(n: int) -> None:
-    """Raise ValueError unless ``n`` is a whole number of at least 0."""
+def check_count(n: int, name: str = "n") -> None:
+    """Raise ValueError unless ``n``, the argument ``name``, is a whole number of at least 0."""
     if not isinstance(n, int | np.integer) or n < 0:
-        raise ValueError(f"n is {n!r}; expected a whole number of at least 0")
+        raise ValueError(f"{name} is {n!r}; expected a whole number of at least 0")
 
 
 def check_temperature(temperature: float) -> None:

@@ -29,6 +29,7 @@ from molgen.cli.common import (
     write_rejects,
 )
 from molgen.model.checkpoints import DEFAULT_MODEL
+from molgen.model.config import SEARCH
 from molgen.provenance import record, save_table, write_beside
 from molgen.sampling.molecules import Molecules
 from molgen.training.config import usual_config
@@ -218,6 +219,12 @@ def _write_latents(output: Path, read: MoleculeFile, refused: list[dict[str, Any
 def decode(
     source: Annotated[Path, typer.Argument(help="An .npz file with z, or .parquet with z0, ...")],
     temperature: Temperature = 0.0,
+    search: Annotated[
+        int,
+        typer.Option(
+            help="Molecules compared for a latent at most, at temperature 0; 0 takes the likeliest."
+        ),
+    ] = SEARCH,
     model: Model = DEFAULT_MODEL,
     seed: Seed = 0,
     output: Output = None,
@@ -231,8 +238,9 @@ def decode(
     with plain_errors():
         z = _read_latents(source)
         generator = load_generator(model)
-        molecules = generator.decode(z, seed=seed, temperature=temperature)
+        molecules = generator.decode(z, seed=seed, temperature=temperature, search=search)
         arguments = {"model": model, "source": str(source), "temperature": temperature}
+        arguments["search"] = search
         write_molecules(molecules, output, generator, "decode", arguments, seed)
 
 

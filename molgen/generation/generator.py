@@ -20,7 +20,7 @@ from molgen.generation.leads import near, paths
 from molgen.generation.scaffolds import cores, growing
 from molgen.generation.windows import sample_where
 from molgen.model.checkpoints import DEFAULT_MODEL, find_model
-from molgen.model.config import BLOCK
+from molgen.model.config import BLOCK, SEARCH
 from molgen.motifs.stereo import flat_of, flat_smiles
 from molgen.precedent.files import NAME, PrecedentTable, load_precedent, shipped_precedent
 from molgen.sampling.molecules import Molecules
@@ -302,12 +302,12 @@ class Generator(Sampler):
         return paths.interpolate(self, start, end, n_steps, seed, filters)
 
     def interpolate_latent(
-        self, start: str, end: str, n_steps: int = 8, seed: int = 0
+        self, start: str, end: str, n_steps: int = 8, seed: int = 0, search: int = SEARCH
     ) -> Molecules:
         """``n_steps`` molecules on the great circle between the latents of ``start`` and ``end``.
 
         The first and the last are what the model makes of these latents: the molecules given only
-        where it can give them back; ``notes`` says where not.
+        where it can give them back; ``notes`` says where not. ``search`` as in ``decode``.
 
         Raises ValueError if a molecule cannot be read or ``n_steps`` is below 2.
         """
@@ -322,7 +322,7 @@ class Generator(Sampler):
         else:
             path = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
         notes = tell(self._not_given_back([start, end]))
-        molecules = self._decode(path, torch.zeros(n_steps), seed, 0.0)
+        molecules = self.decode(path.numpy(), seed, search=search)
         return Molecules(molecules, molecules.dropped, notes)
 
     def _not_given_back(self, smiles: Sequence[str]) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 BLOCK = 512
 """Molecules that are drawn together, from one stream of random numbers."""
 
+SEARCH = 128
+"""Molecules that ``decode`` draws and compares for a latent at most."""
+
 _MAY_BE_NONE = ("stereo_layers", "head_tokens", "head_motifs", "sketch_dim")
 
 

@@ -25,7 +25,7 @@ from molgen.base.random_streams import seeded
 from molgen.chem.parsing import abbreviate, as_smiles_list, parse_whole, refusal_reason
 from molgen.chem.refusals import Refusal
 from molgen.model.checkpoints import read_model
-from molgen.model.config import BLOCK
+from molgen.model.config import BLOCK, SEARCH
 from molgen.model.graph_vae import GraphVAE
 from molgen.model.latent_prior import VelocityField, flow
 from molgen.motifs.atom_graphs import AtomGraphs, atom_graphs, motif_numbers
@@ -33,6 +33,7 @@ from molgen.motifs.tree_tables import build_table
 from molgen.motifs.trees import MotifTree
 from molgen.motifs.vocabulary_growth import extend
 from molgen.sampling.decoding import Writer, n_uniforms
+from molgen.sampling.latent_search import nearest_molecules
 from molgen.sampling.model_processes import draw_blocks
 from molgen.sampling.molecules import Molecules, to_canonical
 from molgen.sampling.stereo_writing import N_UNIFORMS, give_stereo
@@ -172,10 +173,20 @@ class Sampler:
             z, level: what they were written from, a row for each or one for all.
             rng: draws what decides the stereo.
         """
-        results = [to_canonical(tree) for tree in trees]
         if not self.network.has_stereo:
-            return results
+            return [to_canonical(tree) for tree in trees]
         uniforms = rng.random((len(trees), N_UNIFORMS), dtype=np.float32)
+        return self._with_stereo(trees, z, level, uniforms, temperature)
+
+    def _with_stereo(
+        self,
+        trees: Sequence[MotifTree],
+        z: torch.Tensor,
+        level: torch.Tensor,
+        uniforms: np.ndarray,
+        temperature: float,
+    ) -> list[str | Refusal]:
+        results = [to_canonical(tree) for tree in trees]
         good = [i for i, result in enumerate(results) if isinstance(result, str)]
         if len(z) > 1:
             z, level = z[good], level[good]
@@ -256,8 +267,16 @@ class Sampler:
         note = table_note(self, table, flattened, "decoding does not give it back")
         return mean, logvar, note
 
-    def decode(self, z: np.ndarray, seed: int = 0, temperature: float = 0.0) -> Molecules:
-        """Molecules of latents (n, latent_dim); temperature 0 takes the likeliest choices.
+    def decode(
+        self, z: np.ndarray, seed: int = 0, temperature: float = 0.0, search: int = SEARCH
+    ) -> Molecules:
+        """Molecules of latents (n, latent_dim).
+
+        Args:
+            seed, temperature: draws of the decoder, one a latent, where ``temperature`` is above 0.
+            search: at temperature 0, how many molecules are drawn for a latent at most, until one
+                has this very latent; the nearest one is returned. 0 takes the likeliest choices,
+                which is faster where latents are no molecule's own (0.1 s a latent are saved).
 
         Raises ValueError for another shape or for values that are not finite.
         """
@@ -268,7 +287,11 @@ class Sampler:
             row = int(np.flatnonzero(~np.isfinite(z).all(axis=1))[0])
             raise ValueError(f"row {row} of z has values that are not finite numbers")
         check_temperature(temperature)
-        return self._decode(torch.from_numpy(z), torch.zeros(len(z)), seed, temperature)
+        check_count(search, "search")
+        decoded = self._decode(torch.from_numpy(z), torch.zeros(len(z)), seed, temperature)
+        if temperature or not search:
+            return decoded
+        return Molecules(nearest_molecules(self, z, decoded, search), decoded.dropped)
 
     def _decode(
         self, z: torch.Tensor, level: torch.Tensor, seed: int, temperature: float
@@ -288,6 +311,16 @@ class Sampler:
                     assert isinstance(result, str)
                 smiles.append(result)
         return Molecules(smiles, dropped)
+
+    def write_at(
+        self, z: torch.Tensor, uniforms: np.ndarray, stereo_uniforms: np.ndarray
+    ) -> list[str | Refusal]:
+        """A molecule of each latent (n, latent_dim), decided by ``uniforms`` (n, ...) alone."""
+        level = torch.zeros(len(z))
+        trees = self.writer.write(z, level, uniforms)
+        if not self.network.has_stereo:
+            return [to_canonical(tree) for tree in trees]
+        return self._with_stereo(trees, z, level, stereo_uniforms, 1.0)
 
     def write_latents(
         self, z: torch.Tensor, level: torch.Tensor, rng: np.random.Generator

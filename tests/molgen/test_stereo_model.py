@@ -58,8 +58,8 @@ def test_what_is_decoded_does_not_depend_on_what_else_is_spelled(stereo_model) -
     """Spelled motifs join the vocabulary of one call only."""
     z = stereo_model.encode([*DRUGS.values()][:8])
     before = stereo_model.network.vocabulary
-    together = stereo_model.decode(z)
-    assert [stereo_model.decode(row[None])[0] for row in z] == list(together)
+    together = stereo_model.decode(z, search=0)
+    assert [stereo_model.decode(row[None], search=0)[0] for row in z] == list(together)
     assert stereo_model.network.vocabulary is stereo_model.writer.vocabulary is before
 
 
