@@ -1,6 +1,7 @@
 """Times that differ in their last digits only are one time, as in R's survival."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,3 +83,26 @@ def test_a_robust_variance_of_one_cluster_is_refused(label):
     with pytest.raises(ValueError, match=f"two clusters or more, got 1 \\({label}\\)"):
         ts.cox(time, event, group, cluster=[label] * N)
     assert abs(ts.cox(time, event, group, cluster=np.arange(N) // 2).z) < 5
+
+
+def test_patients_of_an_ongoing_trial_are_tied_where_their_days_were():
+    rng = np.random.default_rng(3)
+    days = rng.integers(1, 60, N).astype(float)
+    enrolled = rng.integers(0, 100, N).astype(float)
+    near = shaken(days, 365.25 / 12, rng)
+    assert len(np.unique(near)) > len(np.unique(days))
+    table = pd.DataFrame(
+        {
+            "arm": np.resize(["control", "treatment"], N),
+            "enrolment": enrolled / (365.25 / 12),
+            "time": near,
+            "event": rng.integers(0, 2, N),
+        }
+    )
+    table["dropout"] = 1 - table["event"]
+    design = ts.Design(
+        arms={"control": 1, "treatment": 1}, n_patients=200, accrual=ts.Accrual(rate=20),
+        looks=ts.EventLooks([90]),
+    )  # fmt: skip
+    read = ts.read_ongoing(table, design, cutoff=8.0)
+    assert len(np.unique(read.time)) == len(np.unique(days))

@@ -52,7 +52,7 @@ class FisherDesign:
     method: str = "equal_alpha"
     weights: FloatArray | None = None
 
-    def statistic(self, p_values: Sequence[float]) -> float:
+    def statistic(self, p_values: ArrayLike) -> float:
         """-log of the product of the stage p-values, each to the power of its weight."""
         p = np.asarray(p_values, dtype=float)
         powers = np.ones(len(p)) if self.weights is None else self.weights[: len(p)]
@@ -253,13 +253,7 @@ def _weighted_stage(
     """Chance that the next stage passes ``bound``, and the density of those that go on."""
     if not pieces:
         return 0.0, []
-    # integrals of the density times exp(rate * (y - high)) from the start of each piece
-    sums = [
-        Chebyshev.interpolate(
-            lambda y, f=f, high=high: f(y) * np.exp(rate * (y - high)), _DEGREE, [low, high]
-        ).integ(lbnd=low)
-        for low, high, f in pieces
-    ]
+    sums = [_tilted(piece, rate) for piece in pieces]
 
     def reached(x: Any, shift: float) -> Any:
         """The integral of the density times rate * exp(-rate * (x - y)), y up to x - shift."""
@@ -275,6 +269,15 @@ def _weighted_stage(
     edges = [pieces[0][0] + shift, *(high + shift for _, high, _ in pieces)]
     inside = [edge for edge in edges if edge < bound]
     return chance, _fitted(lambda x: reached(x, shift), [*inside, bound]) if inside else []
+
+
+def _tilted(piece: _Series, rate: float) -> Any:
+    """The integral, from the start of a piece, of its density times exp(rate * (y - end))."""
+    low, high, density = piece
+    series = Chebyshev.interpolate(
+        lambda y: density(y) * np.exp(rate * (y - high)), _DEGREE, [low, high]
+    )
+    return series.integ(lbnd=low)
 
 
 _DEGREE = 48

@@ -24,6 +24,7 @@ from trial_sim.prediction.dates import (
     months_between,
     read_moments,
 )
+from trial_sim.statistics.validation import merge_ties
 
 _COLUMNS = (
     "id", "arm", "site", "enrolment", "time", "end", "event", "dropout", "status",
@@ -239,7 +240,8 @@ def read_ongoing(
     followed = np.minimum(np.maximum(time, known_until), cut - enrolment)
     time = np.where(~event & ~gone, followed, time)
     settled = np.minimum(np.maximum(time, _SHORT), np.maximum(cut - enrolment, 0.0))
-    time = np.where(event | gone, settled, time)
+    # times from subtracted dates differ in their last digits where the days were the same
+    (time,) = merge_ties(np.where(event | gone, settled, time))
     for note in notes:
         warn_user(note)
     if len(table) > design.n_patients:

@@ -204,7 +204,7 @@ def carry_on(
 
 def success_under_rules(carried: Carried) -> Estimate:
     """Share of continued trials in which an arm is found better."""
-    return share((carried.conducted.decision == EFFICACY).any(axis=(1, 2)))
+    return share(np.asarray((carried.conducted.decision == EFFICACY).any(axis=(1, 2))))
 
 
 def held_already(carried: Carried, trial: OngoingTrial) -> int:
@@ -222,7 +222,7 @@ def rule_table(adaptive: AdaptiveDesign, carried: Carried, held: int) -> pd.Data
             if is_bound(rule):
                 continue
             fired = carried.conducted.fired[:, place].any(axis=1)
-            found = share(fired)
+            found = share(np.asarray(fired))
             rows.append((milestone.name, rule.in_words, found.estimate, found.mcse, k < held))
             place += 1
     return pd.DataFrame(rows, columns=["milestone", "rule", "probability", "mcse", "held"])
