@@ -69,7 +69,7 @@ class MultiArmBounds(Bounds):
         >>> import trial_sim as ts
         >>> bounds = ts.multi_arm_bounds(3, alpha=0.05, control=2)
         >>> bounds.n_arms, [round(b, 4) for b in bounds.efficacy_bounds]
-        (3, [2.3594, 2.2245])
+        (3, [2.3597, 2.2248])
         >>> round(sum(bounds.chances().any_rejected), 6)
         0.05
         >>> ts.Design(
@@ -114,7 +114,7 @@ class MultiArmBounds(Bounds):
             >>> bounds = ts.multi_arm_bounds(3, alpha=0.05, control=2)
             >>> good = bounds.chances([0.545, 0.178, 0.178], first_stage=38)
             >>> round(good.selected[0], 3), round(good.expected_n, 1)
-            (0.904, 234.7)
+            (0.902, 235.1)
         """
         n = np.array(self.sizes)
         if first_stage is not None:
@@ -225,7 +225,7 @@ def multi_arm_bounds(
         >>> import trial_sim as ts
         >>> bounds = ts.multi_arm_bounds(3, (1 / 3, 2 / 3, 1), 0.05, efficacy=[3, 2, 1], futility=0)
         >>> [round(b, 3) for b in bounds.efficacy_bounds]
-        [6.125, 4.084, 2.042]
+        [6.127, 4.085, 2.042]
     """
     n_arms = as_whole(n_arms, "n_arms", 1)
     alpha = between("alpha", alpha, 0.0, 0.5)
@@ -270,7 +270,7 @@ def step_down_bounds(
         >>> import trial_sim as ts
         >>> found = ts.step_down_bounds([[76, 38, 38], [152, 76, 76]], [0.026, 0.05], 0.7865)
         >>> {arms: [round(b, 2) for b in bounds] for arms, bounds in found.items()}
-        {(1,): [1.94, 1.71], (2,): [1.94, 1.71], (1, 2): [2.21, 2.06]}
+        {(1,): [1.94, 1.71], (2,): [1.94, 1.71], (1, 2): [2.21, 2.05]}
     """
     n = _checked_sizes(sizes)
     one_of("selection", selection, SELECTIONS)
