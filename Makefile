@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-long lint coverage bench fuzz-trials licences docs notebook clean
+.PHONY: demo first-hour pages test test-long lint coverage bench fuzz-trials licences docs notebook clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -15,6 +15,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/python -m tools.demo --output demo-output
+
+# Three newcomers walk through the README from a wheel in an empty environment.
+first-hour: $(STAMP)
+	$(BIN)/python -m tools.first_hour
+
+# Every page opened in a browser: 420 px, A4, axe-core, size.
+pages: $(STAMP)
+	$(BIN)/python -m benchmarks pages
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,8 +1,15 @@
-"""Benchmark rows appended to ``benchmarks/results/*.jsonl``, so that a run can go on later."""
+"""Rows of results in ``benchmarks/results/*.jsonl``: one format, one row a run.
+
+Beside its figures each row has the date, the revision, the machine and the hash of the shipped
+checkpoint, so that a figure is known to be of this model or of an earlier one. A run can go on
+where its rows end.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -11,6 +18,7 @@ from typing import Any
 import numpy as np
 
 FOLDER = Path(__file__).parent / "results"
+SHIPPED = Path(__file__).parents[1] / "molgen/models/moses/model.json"
 
 
 def revision() -> str:
@@ -25,14 +33,33 @@ def revision() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def append(name: str, row: dict[str, Any]) -> None:
-    """Add one row to ``results/<name>.jsonl``, with the revision that made it."""
-    FOLDER.mkdir(exist_ok=True)
+def checkpoint() -> str:
+    """Hash of the weights of the checkpoint that ships as the default."""
+    return str(json.loads(SHIPPED.read_text("utf-8"))["sha256"])[:16]
+
+
+def machine() -> str:
+    """What a figure was measured on, in a few words."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def append(where: str | Path, row: dict[str, Any]) -> None:
+    """Add one row to ``results/<where>.jsonl``, or to a file named by its path.
+
+    Date, revision, machine and the shipped checkpoint's hash are added where the row has none.
+    """
+    path = Path(where)
+    if isinstance(where, str) and path.suffix == "" and path.parent == Path("."):
+        FOLDER.mkdir(exist_ok=True)
+        path = FOLDER / f"{where}.jsonl"
     plain = {
         key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()
     }
-    with (FOLDER / f"{name}.jsonl").open("a") as file:
-        file.write(json.dumps({**plain, "revision": revision()}) + "\n")
+    about = {"date": today(), "revision": revision(), "machine": machine(),
+             "shipped": checkpoint()}  # fmt: skip
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**plain, **{k: v for k, v in about.items() if k not in plain}},
+                              default=str) + "\n")  # fmt: skip
 
 
 def today() -> str:

@@ -14,11 +14,31 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("molgen", "trial_sim", "trial_sim.statistics", "trial_sim.scenarios")
+PACKAGES = (
+    "molgen", "molgen.training", "molgen.generation", "molgen.scoring", "molgen.precedent",
+    "molgen.report", "molgen.auditing", "molgen.model",
+    "trial_sim", "trial_sim.data", "trial_sim.statistics", "trial_sim.sequential",
+    "trial_sim.sample_size", "trial_sim.scenarios", "trial_sim.adaptive", "trial_sim.design",
+    "trial_sim.exploration", "trial_sim.prediction",
+)  # fmt: skip
+
+
+def drawn(output: dict[str, Any]) -> str:
+    """An output of a notebook's cell as Markdown: its picture, if it has one, or else its text."""
+    held = {kind: "".join(text) for kind, text in output.get("data", {}).items()}
+    if "image/png" in held:
+        packed = held["image/png"].replace("\n", "")
+        return f"![what the code above draws](data:image/png;base64,{packed})"
+    for kind in ("image/svg+xml", "text/html"):  # inside the page it takes the page's colours
+        if "<svg" in held.get(kind, ""):
+            inside = re.sub(r"<\?xml.*?\?>|\s*\n\s*", " ", held[kind])
+            return f'<div markdown="0">{inside}</div>'
+    text = "".join(output.get("text", "")) or held.get("text/plain", "")
+    return f"```text\n{text.rstrip()}\n```" if text.strip() else ""
 
 
 def notebook(path: Path) -> str:
-    """A notebook as Markdown: its text, its code, and the text output it holds."""
+    """A notebook as Markdown: its text, its code, and the outputs it holds."""
     parts = []
     for cell in json.loads(path.read_text("utf-8"))["cells"]:
         source = "".join(cell["source"]).strip()
@@ -26,16 +46,17 @@ def notebook(path: Path) -> str:
             parts.append(source)
         elif source:
             parts.append(f"```python\n{source}\n```")
-            for output in cell.get("outputs", ()):
-                text = output.get("text") or output.get("data", {}).get("text/plain", "")
-                if text:
-                    parts.append("```text\n" + "".join(text).rstrip() + "\n```")
+            parts += [shown for output in cell.get("outputs", ()) if (shown := drawn(output))]
     where = f"Run it: `notebooks/{path.name}`; the tests run it too."
     return "\n\n".join([*parts, f"*{where}*"]) + "\n"
 
 
 def definition(package: str, name: str) -> str:
     """Where a public name is defined: lazy registries are followed, since they say it by name."""
+    root = package.partition(".")[0]
+    home = importlib.import_module(root)._HOMES.get(name, "")
+    if package != root and f"{root}.{home}".startswith(f"{package}."):
+        return definition(f"{root}.{home}", name)
     registry = ROOT.joinpath(*package.split("."), "__init__.py")
     if not registry.exists() or "_HOMES" not in registry.read_text("utf-8"):
         return f"{package}.{name}"

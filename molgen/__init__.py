@@ -22,6 +22,10 @@ The rooms, from the ground up; each imports only from those above it in this lis
     provenance      verify and qualify: stand above what they make again
     cli             parses, calls one public function, prints
 
+``dir(molgen)`` has the names of the README, the tours and most how-to pages. The others are found
+in their rooms (``molgen.training``, ``molgen.report``, ``molgen.auditing``, ``molgen.scoring``),
+and can be written flat, too: ``molgen.sample_balanced``.
+
 Names are imported on first use, so that ``import molgen`` stays fast.
 """
 
@@ -79,7 +83,21 @@ try:
 except PackageNotFoundError:  # imported from a source tree that was never installed
     __version__ = "0+unknown"
 
-__all__ = sorted([*_HOMES, "__version__"])
+#: What ``dir(molgen)`` has of them; all others work as well.
+_FRONT = (
+    "Campaign", "Component", "Docking", "Filter", "FilterSet", "MolgenError", "Objective",
+    "audit", "build_precedent", "compare_analogues", "describe", "draw", "draw_pairs",
+    "draw_path", "evaluate", "export_model", "filter_molecules", "find_known", "fit_qsar",
+    "load_dataset", "load_model", "load_qsar", "optimize", "protonate", "qualify",
+    "read_molecules", "run_batch", "sar", "score", "standardize", "train", "verify", "view",
+)  # fmt: skip
+#: Rooms in which public names are found.
+_ROOMS = (
+    "auditing", "batch", "chem", "evaluation", "files", "filters", "generation", "model",
+    "optimization", "precedent", "qsar", "report", "scoring", "training",
+)  # fmt: skip
+
+__all__ = sorted([*_FRONT, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -87,8 +105,11 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f"molgen.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module 'molgen' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    if name in _ROOMS:
+        return import_module(f"molgen.{name}")
+    every = ", ".join(sorted([*_HOMES, *_ROOMS]))
+    raise AttributeError(f"module 'molgen' has no attribute {name!r}; it has: {every}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *_ROOMS])

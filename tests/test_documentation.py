@@ -81,3 +81,12 @@ def test_the_site_builds_strictly_and_fetches_nothing(tmp_path: Path) -> None:
     assert len(pages) > 100
     fetched = re.compile(r'<(?:script|img|iframe|link rel="stylesheet")[^>]*"https?://')
     assert [p.name for p in pages if fetched.search(p.read_text("utf-8"))] == []
+
+
+def test_tutorials_show_what_their_code_draws() -> None:
+    spec = importlib.util.spec_from_file_location("build_pages", ROOT / "docs/build_pages.py")
+    build_pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build_pages)
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        text = build_pages.notebook(path)
+        assert "](data:image/" in text or "<svg" in text, path.name

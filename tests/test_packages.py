@@ -5,6 +5,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,44 @@ def test_every_public_name_resolves_and_is_documented(package) -> None:
 
 @pytest.mark.parametrize(
     "package",
-    [molgen, trial_sim, trial_sim.statistics, trial_sim.scenarios],
+    [
+        package if room is None else getattr(package, room)
+        for package in (molgen, trial_sim)
+        for room in (None, *package._ROOMS)
+        if room != "looks"
+    ],
     ids=lambda p: p.__name__,
 )
 def test_no_module_shares_its_name_with_a_public_name(package) -> None:
     """Importing such a module would put it in the place of the function."""
     modules = {m.name for m in pkgutil.iter_modules(package.__path__)}
     assert modules & set(package.__all__) == set()
+
+
+@pytest.mark.parametrize("package", [molgen, trial_sim], ids=lambda p: p.__name__)
+def test_the_front_has_some_thirty_names_and_rooms_have_the_rest(package) -> None:
+    """The README and the notebooks write names of the front; every name works flat and in its
+    room, silently."""
+    assert len(package._FRONT) <= 36 and set(package._FRONT) <= set(package._HOMES)
+    assert set(dir(package)) == {*package.__all__, *package._ROOMS}
+    short = {"molgen": "molgen", "trial_sim": "ts"}[package.__name__]
+    texts = [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    told = {
+        name
+        for path in texts
+        for name in re.findall(rf"\b{short}\.(\w+)", path.read_text(encoding="utf-8"))
+        if name in package._HOMES
+    }
+    assert told - set(package._FRONT) == set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, home in package._HOMES.items():
+            value, room = getattr(package, name), home.partition(".")[0]
+            if room in package._ROOMS:
+                assert name in dir(getattr(package, room))
+                assert getattr(getattr(package, room), name) is value
+            else:  # rooms without a name of their own in front keep what they have flat
+                assert name in (*package._FRONT, "FittedTrial")
 
 
 @pytest.mark.parametrize("package", ["molgen", "trial_sim"])
@@ -92,6 +124,7 @@ TWINS = {
     "molgen/base/environment.py": "trial_sim/base/environment.py",
     "molgen/base/figures.py": "trial_sim/base/figures.py",
     "molgen/base/user_warnings.py": "trial_sim/base/user_warnings.py",
+    "molgen/base/fronts.py": "trial_sim/base/fronts.py",
     "molgen/base/run_log.py": "trial_sim/base/run_log.py",
     "molgen/provenance/kit.py": "trial_sim/qualification/kit.py",
     "molgen/report/templates/qualification.html": "trial_sim/templates/qualification.html",

@@ -120,7 +120,7 @@ def what_if(output: Path) -> list[Made]:
         title="A three-look trial, as planned and with a delayed effect",
         what_if=grid,
     ).to_html(page)
-    grid.to_csv(table, index=False)
+    grid.table.to_csv(table, index=False)
     return [
         Made(page, f"10,000 simulated trials: power {result.power:.3f}, every figure with error"),
         Made(table, "power and duration over hazard ratio and size"),

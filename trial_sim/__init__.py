@@ -22,6 +22,11 @@ The rooms, from the ground up; each imports only from those above it in this lis
     qualification   the kit of independent values, saved results made again: qualify, verify
     cli             parses, calls one public function, prints
 
+``dir(trial_sim)`` has the names of the README, the tours and most how-to pages. The others are
+found in their rooms: ``ts.statistics``, ``ts.sample_size``, ``ts.sequential``, ``ts.scenarios``,
+``ts.adaptive``, ``ts.design`` (its looks are ``ts.looks``), ``ts.data``, ``ts.exploration``,
+``ts.prediction``. All of them can be written flat, too: ``ts.logrank``.
+
 Names are imported on first use, so that ``import trial_sim`` stays fast.
 """
 
@@ -75,11 +80,11 @@ _HOMES = {
     "adjust_p_values": "sequential.multiplicity",
     "fisher_design": "adaptive.combination_tests",
     "combine_p_values": "adaptive.combination_tests",
-    "conditional_error": "adaptive.conditional_error",
+    "conditional_error": "adaptive.conditional_errors",
     "closed_combination_test": "adaptive.closed_tests",
-    "intersection_p_value": "adaptive.closed_tests",
+    "intersection_p_value": "adaptive.intersections",
     "repeated_intervals": "adaptive.closed_tests",
-    "nested_population_levels": "adaptive.closed_tests",
+    "nested_population_levels": "adaptive.intersections",
     "multi_arm_bounds": "adaptive.multi_arm_bounds",
     "step_down_bounds": "adaptive.multi_arm_bounds",
     "conditional_dunnett": "adaptive.closed_tests",
@@ -89,7 +94,7 @@ _HOMES = {
     "blinded_sample_size_means": "adaptive.reestimation",
     "smallest_promising_power": "adaptive.reestimation",
     "sequential_graph_test": "adaptive.sequential_graph",
-    "repeated_p_value": "adaptive.conditional_error",
+    "repeated_p_value": "adaptive.conditional_errors",
     "BinomialSequence": "adaptive.binomial_sequences",
     "TwoSampleBinomialSequence": "adaptive.binomial_sequences",
     "simon_designs": "adaptive.single_arm",
@@ -106,8 +111,8 @@ _HOMES = {
     "ClosedTest": "adaptive.rules",
     "Arm": "adaptive.rules",
     "Milestone": "design.milestones",
-    "AdaptiveDesign": "design.milestones",
-    "milestones_of": "design.milestones",
+    "AdaptiveDesign": "design.adaptive_design",
+    "milestones_of": "design.stops_by_z",
     "logrank": "statistics",
     "max_combo": "statistics",
     "one_sample_logrank": "statistics",
@@ -146,6 +151,7 @@ _HOMES = {
     "SampledTimes": "scenarios",
     "IllnessDeath": "scenarios",
     "BinaryResponse": "scenarios",
+    "CompetingEvents": "scenarios",
     "ContinuousResponse": "scenarios",
     "CountResponse": "scenarios",
     "OrdinalResponse": "scenarios",
@@ -162,14 +168,14 @@ _HOMES = {
     "family_wise_error": "exploration.family_error",
     "compare_designs": "exploration.compare",
     "simulation_report": "exploration.report",
-    "predict": "prediction.predict",
+    "predict": "prediction.predicting",
     "qualify": "qualification",
     "verify": "qualification",
-    "read_ongoing": "prediction.ongoing",
-    "OngoingTrial": "prediction.ongoing",
-    "ongoing_from_adam": "prediction.adam",
+    "read_ongoing": "prediction.reading.ongoing",
+    "OngoingTrial": "prediction.reading.ongoing",
+    "ongoing_from_adam": "prediction.reading.adam",
     "load_prediction": "prediction.saved",
-    "backtest": "prediction.backtest",
+    "backtest": "prediction.backtesting",
 }
 
 try:
@@ -177,7 +183,30 @@ try:
 except PackageNotFoundError:  # imported from a source tree that was never installed
     __version__ = "0+unknown"
 
-__all__ = sorted([*_HOMES, "__version__"])
+#: What ``dir(trial_sim)`` has of them; all others work as well.
+_FRONT = (
+    "Accrual", "AdaptiveDesign", "BinaryResponse", "CalendarLooks", "ClosedTest",
+    "ContinuousResponse", "Design", "DropArm", "Dropout", "EnrolmentLooks", "EventLooks",
+    "Milestone", "PiecewiseExponential", "Quantity", "Resize", "Rule", "Stop", "Trial",
+    "TrialSimError", "audit", "cox", "events_required", "family_wise_error", "fit",
+    "group_sequential", "list_trials", "load_fitted", "load_trial", "predict", "qualify",
+    "read_trial", "simulate", "simulation_report", "trial_from_cdisc", "verify", "what_if",
+)  # fmt: skip
+#: Rooms in which public names are found, and where they are if not in the folder of that name.
+_ROOMS = {
+    "adaptive": "adaptive",
+    "data": "data",
+    "design": "design",
+    "exploration": "exploration",
+    "looks": "design.look_rules",
+    "prediction": "prediction",
+    "sample_size": "sample_size",
+    "scenarios": "scenarios",
+    "sequential": "sequential",
+    "statistics": "statistics",
+}
+
+__all__ = sorted([*_FRONT, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -185,10 +214,11 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f"trial_sim.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
-    raise AttributeError(
-        f"module 'trial_sim' has no attribute {name!r}; it has: {', '.join(__all__)}"
-    )
+    if name in _ROOMS:
+        return import_module(f"trial_sim.{_ROOMS[name]}")
+    every = ", ".join(sorted([*_HOMES, *_ROOMS]))
+    raise AttributeError(f"module 'trial_sim' has no attribute {name!r}; it has: {every}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *_ROOMS])

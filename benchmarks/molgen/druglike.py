@@ -9,7 +9,6 @@ The folder holds druglike_train, druglike_test and druglike_test_scaffolds as .s
 from __future__ import annotations
 
 import argparse
-import json
 import lzma
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from scipy.stats import entropy, gaussian_kde
 
 import molgen
-from benchmarks.stored import revision, today
+from benchmarks.stored import append
 from molgen.evaluation.chemnet import activations, frechet_distance, mean_and_covariance
 from molgen.model.config import SEARCH
 from molgen.model.spelling import vocabulary_for
@@ -246,13 +245,10 @@ def main() -> None:
         record = {
             "model": arguments.model,
             "sha256": model.card.get("sha256"),
-            "date": today(),
-            "revision": revision(),
             **settings,
             **rows,
         }
-        with open(arguments.json, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append(arguments.json, record)
 
 
 if __name__ == "__main__":

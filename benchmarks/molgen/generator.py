@@ -7,7 +7,6 @@ python -m benchmarks generator --n 6000 --speed 6000 --reconstruct 1000      (a 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 import molgen
+from benchmarks.stored import append
 
 
 def reconstruction(model, smiles: list[str]) -> dict[str, float]:
@@ -112,9 +112,10 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:42s} {value:.4f}")
     if arguments.json:
-        with open(arguments.json, "a", encoding="utf-8") as stream:
-            record = {"model": arguments.model, "sha256": model.card.get("sha256"), **figures}
-            stream.write(json.dumps(record) + "\n")
+        append(
+            arguments.json,
+            {"model": arguments.model, "sha256": model.card.get("sha256"), **figures},
+        )
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.molgen.goal_directed_tasks import GUACAMOL, PMO, Task, guacamol_task_score
+from benchmarks.stored import append
 from molgen.generation.generator import load_model
 from molgen.optimization.goal_directed import LATENT_SHARE, latent_proposer
 from molgen.optimization.oracle import Oracle, top_k_auc
@@ -217,8 +218,7 @@ def run_missing(task: Task, library: list[str], seed: int, options: argparse.Nam
         folder = options.output.with_suffix(".calls")
         log = folder / f"{task.name}-{seed}-{options.calls}-{Path(options.model).name}.jsonl"
     row = run_task(task, library, options.calls, seed, SearchSettings(), options.model, log)
-    with options.output.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    append(options.output, row)
     if log is not None:
         log.unlink()
     print(

@@ -33,6 +33,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 import molgen
+from benchmarks.stored import append
 from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.generation.scaffolds.partial_structures import cut_scaffold
 from molgen.motifs.trees import cut_bonds
@@ -411,8 +412,7 @@ def main() -> None:
         print(f"{name}: {value}")
     if options.json:
         record = {"what": options.what, "own": options.own, "n": options.n, **figures}
-        with options.json.open("a") as stream:
-            stream.write(json.dumps(record, default=str) + "\n")
+        append(options.json, record)
 
 
 if __name__ == "__main__":

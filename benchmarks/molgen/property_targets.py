@@ -13,7 +13,6 @@ printed: what oversampling buys.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 import molgen
+from benchmarks.stored import append
 from molgen.chem.properties import compute
 from molgen.generation.windows import CHEMOTYPES
 
@@ -52,12 +52,6 @@ def inside(smiles: list[str], window: dict[str, Any]) -> np.ndarray:
 def diversity(smiles: list[str]) -> float:
     """MOSES's IntDiv."""
     return float(molgen.evaluate(smiles, reference=smiles, metrics=["IntDiv"])["IntDiv"])
-
-
-def append(path: str | None, row: dict[str, Any]) -> None:
-    if path:
-        with open(path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
 
 
 def main() -> None:
@@ -100,7 +94,8 @@ def main() -> None:
             ),
             "cpu_seconds": round(cpu, 1),
         }
-        append(options.json, label | row)
+        if options.json:
+            append(options.json, label | row)
         print(
             f"{name:18s} {row['in MOSES']:8.3f} {row['in plain samples']:8.3f} "
             f"{row['inside']:7.3f} {row['found']:6d} {row['IntDiv']:7.4f} "
@@ -127,7 +122,8 @@ def main() -> None:
             "asked for": n_rare,
             "cpu_seconds": round(cpu, 1),
         }
-        append(options.json, label | row)
+        if options.json:
+            append(options.json, label | row)
         print(
             f"{name:18s} {share[0]:8.4f} {share[1]:8.4f} {row['inside']:7.3f} {row['found']:6d} "
             f"{cpu:6.1f}",

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from rdkit import Chem, RDLogger
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 import molgen
+from benchmarks.stored import append
 from molgen.chem.ring_systems import ring_systems
 from molgen.filters.ring_frequency import moses_ring_counts
 from molgen.generation.scaffolds.growing import draw_scaffold, sample_scaffold
@@ -136,9 +136,9 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:34s} {value:.4g}")
     if options.json:
-        with open(options.json, "a", encoding="utf-8") as stream:
-            record = {"model": options.model, "sha256": model.card.get("sha256"), **figures}
-            stream.write(json.dumps(record) + "\n")
+        append(
+            options.json, {"model": options.model, "sha256": model.card.get("sha256"), **figures}
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ takes minutes.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import threading
 import time
@@ -25,6 +24,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 
 import molgen
+from benchmarks.stored import append
 from molgen.model.graph_vae import ModelConfig
 from molgen.motifs.tree_tables import TreeTable, build_table
 from molgen.training.config import TrainingConfig
@@ -140,10 +140,8 @@ def main() -> None:
             if arguments.what == "ablate":
                 figures |= quality(Path(folder), arguments.n)
         print(f"{name:28s} " + "  ".join(f"{k} {v}" for k, v in figures.items()), flush=True)
-        with open(arguments.json, "a", encoding="utf-8") as stream:
-            record = {"what": arguments.what, "variant": name, "steps": steps, "batch": batch}
-            record |= figures
-            stream.write(json.dumps(record) + "\n")
+        record = {"what": arguments.what, "variant": name, "steps": steps, "batch": batch}
+        append(arguments.json, record | figures)
 
 
 if __name__ == "__main__":

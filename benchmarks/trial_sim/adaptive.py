@@ -30,7 +30,7 @@ from scipy import stats
 
 import trial_sim as ts
 from benchmarks import stored
-from trial_sim.adaptive.conditional_error import combined_z, crossing_after
+from trial_sim.adaptive.conditional_errors import combined_z, crossing_after
 from trial_sim.adaptive.posteriors import (
     best_of_rates,
     neyman_shares,

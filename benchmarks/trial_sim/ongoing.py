@@ -31,7 +31,7 @@ from benchmarks import stored
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.assumptions import Settings
 from trial_sim.prediction.event_prediction import rest_of_events
-from trial_sim.prediction.ongoing import read_ongoing
+from trial_sim.prediction.reading.ongoing import read_ongoing
 
 LEVELS = (0.8, 0.95)
 CONTROL_MEDIAN, RATIO = 12.0, 0.7

@@ -10,10 +10,10 @@ which compares the same from fewer trials.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.stored import append
 from trial_sim.qualification.simulated import agreement
 
 
@@ -38,12 +38,9 @@ def main() -> None:
         f"trials each; farthest: {worst.reference}, {worst.quantity}, {worst.distance:.2f}"
     )
     if options.json:
-        with options.json.open("a") as file:
-            for row in rows:
-                file.write(
-                    json.dumps({**asdict(row), "distance": row.distance, "trials": options.trials})
-                    + "\n"
-                )
+        for row in rows:
+            about = {"distance": row.distance, "trials": options.trials}
+            append(options.json, {**asdict(row), **about})
 
 
 if __name__ == "__main__":

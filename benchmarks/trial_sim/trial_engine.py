@@ -10,7 +10,6 @@ other simulators is in ``benchmarks.trial_sim.trial_agreement``.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import time
@@ -20,9 +19,10 @@ from typing import Any
 import numpy as np
 
 import trial_sim as ts
+from benchmarks.stored import append
 from trial_sim.design.design import Design, EnrolmentLooks, Minimization
 from trial_sim.scenarios import (
-    CompetingRisks,
+    CompetingEvents,
     CountResponse,
     LongitudinalResponse,
     WithCovariates,
@@ -113,7 +113,7 @@ def responses() -> dict[str, tuple[Callable[[], tuple[Design, Any]], float]]:
         return lambda: (design, outcomes)
 
     visits = LongitudinalResponse([1, 2, 3, 4], [0] * 4, [0.1, 0.2, 0.3, 0.4], dropout_rate=0.05)
-    risks = CompetingRisks([0.05, 0.03], [0.6, 1.2])
+    risks = CompetingEvents([0.05, 0.03], [0.6, 1.2])
     counts = CountResponse(0.2, 0.7, 12, 0.5)
     return {
         "MMRM of 4 visits, N = 300": (
@@ -212,9 +212,8 @@ def main() -> None:
         )
         rows["rpact"] = {"wall": peer[0], "processor": peer[1], "power": peer[2]}
     if options.json:
-        with open(options.json, "a") as file:
-            for name, row in rows.items():
-                file.write(json.dumps({"case": name, "trials": options.trials, **row}) + "\n")
+        for name, row in rows.items():
+            append(options.json, {"case": name, "trials": options.trials, **row})
 
 
 if __name__ == "__main__":

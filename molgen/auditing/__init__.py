@@ -16,8 +16,19 @@ The modules, in the order in which data flows:
     assessment     ``audit`` and ``audit_samples``
 """
 
+from typing import Any
+
 from molgen.auditing.assessment import audit, audit_samples
 from molgen.auditing.measures import Measure
 from molgen.auditing.report import AuditReport
+from molgen.base.fronts import find
 
-__all__ = ["AuditReport", "Measure", "audit", "audit_samples"]
+__all__ = ["AuditReport", "Measure", "audit", "audit_samples", "train_audited"]
+
+
+def __getattr__(name: str) -> Any:
+    return find(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

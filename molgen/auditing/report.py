@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from molgen.auditing.intervals import Interval
 from molgen.auditing.measures import SECTIONS, VERDICTS, Measure, as_table
 from molgen.base.whole_files import write_atomically
 from molgen.files.provenance_records import Provenance
+from molgen.report.page import moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,6 +201,7 @@ def render(report: AuditReport) -> str:
         loader=jinja2.PackageLoader("molgen.report"), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
+    environment.filters["moment"] = moment
     template = environment.get_template("audit.html")
     made = None if report.provenance is None else json.loads(report.provenance.to_json())
     text = "null" if made is None else json.dumps(made)
@@ -207,12 +210,14 @@ def render(report: AuditReport) -> str:
         attacked=report.attacked,
         facts=[(k.replace("_", " "), _fact(v)) for k, v in report.about.items() if v != ""],
         counts={v: sum(m.verdict == v for m in report.measures) for v in VERDICTS},
+        conclusion=conclusion(report),
         failures=[_row(m) for m in report.measures if m.verdict in ("fail", "unclear")],
         sections=[
             {
                 "name": name,
                 "introduction": INTRODUCTIONS[name],
-                "rows": [_row(m) for m in report.measures if m.section == name],
+                "verdict": section_verdict(report, name),
+                **_folded([m for m in report.measures if m.section == name]),
                 "chart": _chart([m for m in report.measures if m.section == name]),
             }
             for name in SECTIONS
@@ -221,6 +226,46 @@ def render(report: AuditReport) -> str:
         provenance=made,
         provenance_json=_script_safe(text),
     )
+
+
+def section_verdict(report: AuditReport, name: str) -> str:
+    """The verdict of a section; where no rule judges anything it is "not assessed"."""
+    found = {m.verdict for m in report.measures if m.section == name and m.rule}
+    for verdict, words in (("fail", "failed"), ("unclear", "unclear"), ("pass", "passed")):
+        if verdict in found:
+            return words
+    return "not assessed"
+
+
+def conclusion(report: AuditReport) -> list[str]:
+    """What was audited, the result, what was not assessed, and what the page is for."""
+    verdicts = {name: section_verdict(report, name) for name in SECTIONS}
+    skipped = [name for name, verdict in verdicts.items() if verdict == "not assessed"]
+    wrong = [name for name, verdict in verdicts.items() if verdict in ("failed", "unclear")]
+    out = []
+    if report.passed:
+        judged = [name for name, verdict in verdicts.items() if verdict == "passed"]
+        out.append(f"Nothing that was judged ({', '.join(judged) or 'nothing'}) breaks its rule.")
+    else:
+        out.append(f"The audit does not pass because of: {', '.join(wrong)}.")
+    if skipped:
+        out.append(f"Not assessed at all: {', '.join(skipped)}.")
+    out.append(
+        "Intended use: to decide whom the model, or molecules drawn from it, may be given to. An "
+        "attack that nobody has thought of yet is not excluded, and nothing is said of whether the "
+        "molecules can be made or work."
+    )
+    return out
+
+
+def _folded(measures: list[Measure]) -> dict[str, Any]:
+    """The lines to show at once, and those that pass, folded, with how many there are of each."""
+    kinds = Counter(m.measure for m in measures if m.verdict == "pass")
+    return {
+        "rows": [_row(m) for m in measures if m.verdict != "pass"],
+        "green": [_row(m) for m in measures if m.verdict == "pass"],
+        "kinds": ", ".join(f"{kind} ({n})" if n > 1 else kind for kind, n in kinds.items()),
+    }
 
 
 def _script_safe(text: str) -> Any:

@@ -305,7 +305,7 @@ class Run:
 
 
 def where_they_fell(counts: Mapping[str, Any]) -> str:
-    """The three steps at which most draws fell, in words."""
+    """The three steps that refused most of the draws, in words."""
     fallen = {"duplicates": counts["duplicates"], **counts["fell"], "known": counts["known"]}
     worst = sorted(fallen.items(), key=lambda item: -item[1])[:3]
     return ", ".join(f"{n:,} fell at {name}" for name, n in worst if n) or "nothing was drawn"

@@ -163,6 +163,16 @@ def _own_rows(read: MoleculeFile, refused: list[dict[str, Any]]) -> pd.DataFrame
     return with_columns(pd.DataFrame({"smiles": list(read.smiles)}), read, refused)
 
 
+def _known_rows(source: str) -> pd.DataFrame:
+    """Known molecules to compare with, with their names and links; rows left out are told."""
+    read = read_input(source, None)
+    refused = not_molecules(read)
+    n = len(read.rejected) + len(refused)
+    if n:
+        warn(f"{n:,} rows of {source} are left out: they are not molecules")
+    return _own_rows(read, refused)
+
+
 def _beneath(scores: str | None, table: pd.DataFrame) -> dict[str, list[Any]]:
     """Values to write beneath the molecules: columns of the table, or descriptors."""
     names = [s.strip() for s in scores.split(",")] if scores else []
@@ -221,7 +231,7 @@ def report(
         values = None if metrics is None else _read_metrics(metrics)
         known: Any = {"moses": "moses", "none": None}.get(reference, reference)
         if known not in ("moses", None):
-            known = list(read_smiles(known))
+            known = _known_rows(known)
         refused = not_molecules(read)
         table = _with_meaning(_own_rows(read, refused))
         write_rejects(rejects, read, refused)

@@ -245,7 +245,10 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def names_a_file(text: str, told: bool = False) -> bool:
-    """Whether a text is the name of a molecule file and no SMILES; ``told``: of any file there."""
+    """Whether a text is the name of a molecule file, not SMILES.
+
+    told: the caller says that it is a name; any file that exists will do.
+    """
     if told:
         return Path(text).is_file()
     try:

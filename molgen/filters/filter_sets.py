@@ -244,7 +244,7 @@ def filter_molecules(
 
 
 def _funnel(reasons: Sequence[Reasons], names: Sequence[str]) -> list[dict[str, Any]]:
-    """How many molecules entered each step, fell there, and would fall there on their own."""
+    """How many molecules entered each step, were refused by it, and would be by it alone."""
     failed = [{item.filter for item in r.items} for r in reasons]
     left = list(range(len(reasons)))
     steps = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from molgen.files.provenance_records import record
 from molgen.report.drawing import draw_structure
+from molgen.report.page import moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,7 @@ def campaign_page(campaign: Campaign, rounds: Sequence[Sequence[dict[str, Any]]]
         loader=jinja2.PackageLoader("molgen.report"), autoescape=True,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["moment"] = moment
     names = [quantity.name for quantity in campaign.quantities]
     results = _records(campaign.results)
     pending = _records(campaign.pending)

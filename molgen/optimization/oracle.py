@@ -300,7 +300,7 @@ def _detailed_answers(
     detailed: Callable[[list[str]], Sequence[tuple[float, dict[str, Any], str | None]]],
     smiles: list[str],
 ) -> list[tuple[float, dict[str, Any], str | None]]:
-    """Answers with components; a batch that fails is halved until the culprit is alone."""
+    """Answers with components; a failing batch is halved until the molecule at fault is alone."""
     try:
         answers = list(detailed(smiles))
         if len(answers) != len(smiles):

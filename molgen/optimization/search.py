@@ -54,7 +54,7 @@ def search(
     """Spend the oracle's budget on molecules that score high.
 
     Args:
-        oracle: The counted score; its history is extended (and is gone on from, if not empty).
+        oracle: The counted score; its history is extended, and a search goes on after calls in it.
         library: Unlabelled molecules: the random start, and the source of the fragment table.
         proposers: Name -> (proposer, share of the children). Default:
             :func:`default_proposers` of the library.
@@ -354,7 +354,7 @@ class _Search:
         return home is not None and self.chemotypes.sizes[home] >= limit
 
     def _thinned(self, scores: np.ndarray) -> np.ndarray:
-        """Scores for the choice of parents: of a crowded chemotype none stands above the rest."""
+        """Scores for the choice of parents; molecules of crowded chemotypes get the lowest one."""
         full = np.array(self.chemotypes.sizes) >= (self.settings.crowd_limit or 0)
         crowded = full[np.array(self.homes)][self.since :]
         return np.where(crowded, scores.min(), scores) if not crowded.all() else scores

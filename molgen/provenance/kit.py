@@ -311,7 +311,7 @@ class Qualification:
         """One row a public name: what it is, the cases that call it, and how many values."""
         rows = []
         for module in map(import_module, self.modules):
-            for name in module.__all__:
+            for name in sorted({*module.__all__, *getattr(module, "_HOMES", ())}):
                 value = getattr(module, name)
                 if not (inspect.isclass(value) or inspect.isroutine(value)):
                     continue

@@ -347,7 +347,7 @@ def _library_versions() -> dict[str, str]:
 
 
 def _spread_floor(y: np.ndarray) -> float:
-    """A spread below this is not believed: 5 % of the standard deviation of the data."""
+    """Smallest spread of a prediction: 5 % of the standard deviation of the data."""
     return float(max(0.05 * y.std(), 1e-9))
 
 

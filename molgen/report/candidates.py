@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rdkit import Chem
 
 from molgen.chem.fingerprints import fingerprints
-from molgen.chem.parsing import parse_or_none
+from molgen.chem.parsing import as_smiles_list, parse_or_none
 from molgen.chem.similarity import nearest, pack
+from molgen.files.datasets import load_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +61,77 @@ class Candidate:
     similarity: float
 
 
+@dataclass(frozen=True)
+class Known:
+    """The molecules that a report compares with.
+
+    Attributes:
+        smiles: molecules. names: what each is called, or "". links: where each is described, or
+            "". public: they are MOSES's, which PubChem knows.
+    """
+
+    smiles: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    public: bool = False
+
+    def text(self, at: int) -> str:
+        """The name of a molecule, or its SMILES."""
+        return (self.names[at] if self.names else "") or self.smiles[at]
+
+    def link(self, at: int) -> str:
+        """Where it is described: its own link, or PubChem's search for its InChIKey; else ""."""
+        if self.links and self.links[at]:
+            return self.links[at]
+        mol = parse_or_none(self.smiles[at]) if self.public else None
+        if mol is None:
+            return ""
+        return f"https://pubchem.ncbi.nlm.nih.gov/#query={Chem.MolToInchiKey(mol)}"
+
+
+def known_molecules(reference: Any) -> Known:
+    """What a report compares with, from ``"moses"``, SMILES, a table or None; others are left out.
+
+    Of a table the columns ``name`` (or ``id``, or that of ``attrs["titles"]``) and ``link`` (or
+    ``url``) are used; a link that is no http address is not.
+    """
+    if reference is None:
+        return Known()
+    if isinstance(reference, str) and reference == "moses":
+        return Known(tuple(load_dataset("moses", split="sample")), public=True)
+    if not hasattr(reference, "columns"):
+        return Known(tuple(s for s in as_smiles_list(reference) if parse_or_none(s) is not None))
+    table = reference[[parse_or_none(str(s)) is not None for s in reference["smiles"]]]
+
+    def texts(*names: Any) -> tuple[str, ...]:
+        named = next((n for n in names if n is not None and n in table.columns), None)
+        if named is None:
+            return ()
+        return tuple("" if v is None or v != v else str(v) for v in table[named])
+
+    links = texts("link", "url")
+    return Known(
+        tuple(map(str, table["smiles"])),
+        texts(reference.attrs.get("titles"), "name", "id"),
+        tuple(t if t.startswith(("https://", "http://")) else "" for t in links),
+    )
+
+
+def nearest_known(smiles: Sequence[str], known: Known) -> list[tuple[int, float]]:
+    """For each molecule the place of the most alike known one, and the Tanimoto similarity.
+
+    (-1, NaN) for text that is not a molecule, and where nothing is known.
+    """
+    out = [(-1, math.nan)] * len(smiles)
+    rows = [i for i, s in enumerate(smiles) if parse_or_none(s) is not None]
+    if rows and known.smiles:
+        mine = pack(fingerprints([smiles[i] for i in rows], _RADIUS, _N_BITS))
+        similar, which = nearest(mine, pack(fingerprints(known.smiles, _RADIUS, _N_BITS)))
+        for i, value, at in zip(rows, similar, which):
+            out[i] = (int(at), float(value))
+    return out
+
+
 def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list[Candidate]:
     """The ``n`` candidates that come first, with their nearest known molecules.
 
@@ -88,19 +161,15 @@ def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list
     bad = [r for r in distinct if passed is not None and not passed[r]]
     chosen = _unlike(table, good, n)
     chosen += _unlike(table, bad, n - len(chosen))
-    smiles = [str(table["smiles"][r]) for r in chosen]
-    similar, which = np.full(len(chosen), math.nan), np.zeros(len(chosen), dtype=int)
-    if len(known) and chosen:
-        prints = [pack(fingerprints(x, _RADIUS, _N_BITS)) for x in (smiles, known)]
-        similar, which = nearest(prints[0], prints[1])
+    near = nearest_known([str(table["smiles"][r]) for r in chosen], Known(tuple(known)))
     records = table.to_dict("records")
     return [
         Candidate(
             row=r,
             score=None if scores is None or not math.isfinite(scores[r]) else float(scores[r]),
             bars=tuple(_bars(records[r])),
-            known=str(known[which[i]]) if len(known) else None,
-            similarity=float(similar[i]),
+            known=None if near[i][0] < 0 else str(known[near[i][0]]),
+            similarity=near[i][1],
         )
         for i, r in enumerate(chosen)
     ]

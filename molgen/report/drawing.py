@@ -77,13 +77,19 @@ def draw_structure(
     return draw_mol(mol, width, height, atoms)
 
 
-def draw_mol(mol: Chem.Mol, width: int, height: int, atoms: Iterable[int] = ()) -> str:
-    """A molecule that has coordinates, as they are; otherwise like :func:`draw_structure`."""
+def draw_mol(
+    mol: Chem.Mol, width: int, height: int, atoms: Iterable[int] = (), *, methyl: bool = False
+) -> str:
+    """A molecule that has coordinates, as they are; otherwise like :func:`draw_structure`.
+
+    ``methyl``: write CH3 out, which a line alone may not tell in a small group.
+    """
     drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
     options: Any = drawer.drawOptions()
     options.clearBackground = False
     options.bondLineWidth = 1.3
     options.padding = 0.06
+    options.explicitMethyl = methyl
     options.maxFontSize = 15
     options.fixedBondLength = 26
     options.setHighlightColour(HIGHLIGHT)

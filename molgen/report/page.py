@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rdkit import Chem
 
 from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import as_smiles_list, parse_or_none
@@ -22,7 +23,14 @@ from molgen.chem.properties import DESCRIPTORS, check_descriptors, describe
 from molgen.files.datasets import load_dataset
 from molgen.files.provenance_records import Provenance, record, row_digests
 from molgen.filters.filter_sets import Reasons, filter_molecules
-from molgen.report.candidates import Candidate, chemical_space, choose_candidates
+from molgen.report.candidates import (
+    Candidate,
+    Known,
+    chemical_space,
+    choose_candidates,
+    known_molecules,
+    nearest_known,
+)
 from molgen.report.charts import histogram_svg, space_svg, trajectory_svg
 from molgen.report.drawing import draw_structure
 
@@ -47,7 +55,19 @@ HISTOGRAMS = (
 _MAP_MOLECULES = 1_000
 #: Drawings are four fifths of a page. Rows past so many bytes of them are listed with their SMILES
 #: alone, so that a page of the default length stays under 5 MB.
-_DRAWN_BYTES = 3_300_000
+_DRAWN_BYTES = 2_900_000
+#: Columns that ``score`` and ``filter_molecules`` write: not a chemist's own.
+_WRITTEN = (
+    "smiles",
+    "passed",
+    "reasons",
+    "score",
+    "problems",
+    "problem",
+    "notes",
+    "diverse",
+    "call",
+)
 
 
 def report(
@@ -73,8 +93,9 @@ def report(
         path: where the page goes.
         title: its heading.
         reference: what histograms, the map and "nearest known molecule" compare with: ``"moses"``
-            (a sample of 5,000 of its training set that ships with the package), SMILES (a house
-            collection, say), or None for no comparison.
+            (a sample of 5,000 of its training set that ships with the package), SMILES or a table
+            with ``smiles`` (a house collection, say; its columns ``name``, or ``id``, and ``link``
+            say what a molecule is called and where it is described), or None for no comparison.
         filters: apply these first (anything that ``filter_molecules`` takes), which makes the
             funnel; a table from ``filter_molecules`` brings its own.
         metrics: values from ``evaluate``, shown in a table.
@@ -109,19 +130,27 @@ def report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["moment"] = moment
     template = environment.get_template("report.html")
+    known = known_molecules(reference)
+    reference = reference if known.public else known.smiles or None
+    reference_name = "MOSES" if known.public else "reference"
     columns = _shown_columns(shown)
-    known = _known_molecules(reference)
-    reference_name = "MOSES" if reference == "moses" else "reference"
-    rows, n_drawn = _rows(shown, columns)
+    rows, n_drawn = _rows(shown, columns, known)
+    words = [any(row["cells"][k]["words"] for row in rows) for k in range(len(columns))]
+    title_column = table.attrs.get("titles")
     page = template.render(
         title=title,
         summary=summary(table, made),
         wished=any(str(c).endswith(" (raw)") for c in table.columns),
+        wishes="; ".join(map(str, table.attrs.get("wishes", ()))),
         columns=[
-            {"name": c, "meaning": DESCRIPTORS[c].meaning if c in DESCRIPTORS else ""}
-            for c in columns
+            {"name": c, "meaning": DESCRIPTORS[c].meaning if c in DESCRIPTORS else "", "words": w}
+            for c, w in zip(columns, words)
         ],
+        names_css=_names_css(columns),
+        names_json=_script_safe(json.dumps(columns)),
+        title_at=columns.index(str(title_column)) if str(title_column) in columns else -1,
         rows=rows,
         n_drawn=n_drawn,
         n_total=len(table),
@@ -129,19 +158,19 @@ def report(
         n_distinct=int(table["smiles"].nunique()),
         n_passed=int(table["passed"].astype(bool).sum()) if "passed" in table else None,
         histograms=_histograms(_measured(table, names), names, reference),
-        candidates=[_card(c, table) for c in choose_candidates(table, max_cards, known)],
+        candidates=[
+            _card(c, table, known) for c in choose_candidates(table, max_cards, known.smiles)
+        ],
         trajectory=_trajectory(table),
-        space=_space(table, known),
+        space=_space(table, known.smiles),
         has_reference=reference is not None,
         reference_name=reference_name,
-        n_known=len(known),
+        n_known=len(known.smiles),
+        public=known.public,
         funnel=_funnel_steps(table.attrs.get("funnel", [])),
         metrics=[(k, f"{v:.4g}") for k, v in (metrics or {}).items()],
         provenance=made,
-        # "</" inside a script element would end it
-        provenance_json=jinja2.filters.Markup(
-            json.dumps(made_json, sort_keys=True).replace("<", "\\u003c")
-        ),
+        provenance_json=_script_safe(json.dumps(made_json, sort_keys=True)),
     )
     target = Path(path)
     try:
@@ -184,7 +213,7 @@ def _complete(
 
 
 def _measured(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The table with descriptors under their names: a score's component may bear one of them."""
+    """The table with descriptors in place of score components that have the same name."""
     scored = [n for n in names if f"{n} (raw)" in table.columns]
     if not scored:
         return table
@@ -193,20 +222,53 @@ def _measured(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def _shown_columns(table: pd.DataFrame) -> list[str]:
-    """Columns of the page's table: descriptors and scores; SMILES and verdict have their own."""
-    return [str(c) for c in table.columns if c not in ("smiles", "passed", "reasons")]
+    """Columns of the page's table: what it brings, but what has a place of its own or is empty."""
+    names = [c for c in table.columns if c not in ("smiles", "passed", "reasons")]
+    return [str(c) for c in names if any(_cell(v)["text"] for v in table[c])]
 
 
-def _rows(table: pd.DataFrame, columns: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
+def _names_css(columns: Sequence[str]) -> Any:
+    """Rules that give each column's cells its name, for where the table has no head."""
+    import jinja2
+
+    rules = []
+    for k, name in enumerate(columns, start=4):
+        safe = "".join(c if c.isalnum() or c in " _.-()" else f"\\{ord(c):x} " for c in name)
+        rules.append(f'#molecules td:nth-child({k}) {{ --name:"{safe} " }}')
+    return jinja2.filters.Markup("\n  ".join(rules))
+
+
+def _script_safe(text: str) -> Any:
+    """JSON that cannot end the script element that it stands in."""
+    import jinja2
+
+    return jinja2.filters.Markup(text.replace("<", "\\u003c"))
+
+
+def moment(created: str) -> str:
+    """A record's time as it is read: 2026-01-31 12:00 UTC."""
+    return created.replace("T", " ")[:16] + " UTC" if "+00:00" in created else created
+
+
+def _rows(
+    table: pd.DataFrame, columns: Sequence[str], known: Known
+) -> tuple[list[dict[str, Any]], int]:
     """The rows as the template shows them, and how many of them have a drawing."""
     rows: list[dict[str, Any]] = []
     n_drawn = size = 0
+    near = nearest_known([str(s) for s in table["smiles"]], known)
     for number, row in enumerate(table.to_dict("records"), start=1):
         drawn = size < _DRAWN_BYTES
-        rows.append(_row(number, row, columns, drawn))
+        rows.append(_row(number, row, columns, drawn) | _told(known, *near[number - 1]))
         size += len(rows[-1]["svg"])
         n_drawn += drawn
     return rows, n_drawn
+
+
+def _told(known: Known, at: int, similarity: float) -> dict[str, Any]:
+    """The nearest known molecule of a row: its name, or SMILES, its link, the similarity."""
+    told = None if at < 0 else {"text": known.text(at), "link": known.link(at)}
+    return {"known": told, "similarity": similarity}
 
 
 def _row(
@@ -218,43 +280,45 @@ def _row(
     atoms = [a for r in reasons.items for a in r.atoms] if isinstance(reasons, Reasons) else []
     smiles = str(row["smiles"])
     svg = draw_structure(smiles, width=190, height=130, atoms=atoms) if drawn else ""
+    mol = parse_or_none(smiles)
     return {
         "number": number,
         "smiles": row["smiles"],
+        # what the page's substructure search reads
+        "atoms": ""
+        if mol is None
+        else Chem.MolToSmiles(mol, allHsExplicit=True, isomericSmiles=False),
         "svg": jinja2.filters.Markup(svg),
         "passed": None if "passed" not in row else bool(row["passed"]),
         # the atoms are highlighted in the drawing
         "reasons": "; ".join(f"{r.filter}: {r.what}" for r in reasons.items)
         if isinstance(reasons, Reasons)
-        else str(reasons),
+        else _cell(reasons)["text"],
         "cells": [_cell(row[c]) for c in columns],
     }
 
 
-def _cell(value: Any) -> dict[str, str]:
-    """A cell's text, and the value that sorting compares; text and whole numbers stay as given."""
+def _cell(value: Any) -> dict[str, Any]:
+    """A cell's text, what sorting compares, and whether it is long text that may break."""
+    text, key = _text_and_key(value)
+    return {"text": text, "sort": key, "words": len(text) > 24}
+
+
+def _text_and_key(value: Any) -> tuple[str, str]:
+    """Text and whole numbers stay as given; other numbers have three digits, ten in the key."""
     import pandas as pd
 
     if value is None or value is pd.NA or value is pd.NaT:
-        return {"text": "", "sort": ""}
+        return "", ""
     if isinstance(value, str | bool | np.bool_ | int | np.integer) or not isinstance(
         value, float | np.floating
     ):
-        return {"text": str(value), "sort": str(value)}
+        return str(value), str(value)
     number = float(value)
     if math.isnan(number):
-        return {"text": "", "sort": ""}
+        return "", ""
     whole = 1000 <= abs(number) < 1e6 or (number.is_integer() and abs(number) < 1e6)
-    return {"text": f"{number:.0f}" if whole else f"{number:.3g}", "sort": f"{number:.10g}"}
-
-
-def _known_molecules(reference: Any) -> tuple[str, ...]:
-    """What candidates are compared with; texts that are not molecules are left out."""
-    if reference is None:
-        return ()
-    if isinstance(reference, str) and reference == "moses":
-        return tuple(load_dataset("moses", split="sample"))
-    return tuple(s for s in as_smiles_list(reference) if parse_or_none(s) is not None)
+    return f"{number:.0f}" if whole else f"{number:.3g}", f"{number:.10g}"
 
 
 def summary(table: pd.DataFrame, made: Provenance) -> str:
@@ -296,7 +360,7 @@ def summary(table: pd.DataFrame, made: Provenance) -> str:
     return " ".join(out)
 
 
-def _card(candidate: Candidate, table: pd.DataFrame) -> dict[str, Any]:
+def _card(candidate: Candidate, table: pd.DataFrame, known: Known) -> dict[str, Any]:
     """A candidate as the template shows it."""
     import jinja2
 
@@ -306,7 +370,9 @@ def _card(candidate: Candidate, table: pd.DataFrame) -> dict[str, Any]:
     picture = draw_structure(
         str(row["smiles"]), width=250, height=170, atoms=[a for r in items for a in r.atoms]
     )
+    at = -1 if candidate.known is None else known.smiles.index(candidate.known)
     small = "" if candidate.known is None else draw_structure(candidate.known, width=112, height=80)
+    own = [c for c in _own_columns(table) if c != table.attrs.get("titles")]
     texts = [f"{r.filter}: {r.what}" for r in items] if items else [str(reasons)]
     # an empty text comes back from a CSV file as NaN
     said = [row.get(c) for c in ("problems", "problem", "notes")]
@@ -320,10 +386,23 @@ def _card(candidate: Candidate, table: pd.DataFrame) -> dict[str, Any]:
         "bars": candidate.bars,
         "reasons": "; ".join(t for t in texts if t and t != "None"),
         "passed": None if "passed" not in table else bool(row["passed"]),
-        "known": candidate.known,
+        "own": [(c, text) for c in own if (text := _cell(row[c])["text"])],
         "known_svg": jinja2.filters.Markup(small),
-        "similarity": candidate.similarity,
+        **_told(known, at, candidate.similarity),
     }
+
+
+def _own_columns(table: pd.DataFrame) -> list[Any]:
+    """The columns that a chemist brought: neither computed here nor written by a verb."""
+    scored = {c.removesuffix(" (raw)") for c in map(str, table.columns) if c.endswith(" (raw)")}
+    return [
+        c
+        for c in table.columns
+        if c not in _WRITTEN
+        and c not in DESCRIPTORS
+        and str(c).removesuffix(" (raw)") not in scored
+        and c not in ("in_domain", "lower", "upper")
+    ]
 
 
 def _trajectory(table: pd.DataFrame) -> Any:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rdkit.Chem import rdDepictor
 
-from molgen.chem.parsing import canonical
+from molgen.chem.parsing import canonical, parse_or_none, quiet_rdkit
 from molgen.report.analogues import match_pair
 from molgen.report.drawing import draw_mol, draw_structure
+from molgen.report.page import moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,14 +43,15 @@ class _Drawings:
         if key not in self._at:
             name = f"m{len(self._at)}"
             self._at[key] = name
-            body = draw_structure(smiles, width=width, height=height)
+            body = _with_places(smiles, width, height)
             inner = body[body.index(">") + 1 : body.rindex("</svg>")]
             self._symbols.append(
                 f'<symbol id="{name}" viewBox="0 0 {width} {height}" fill="none" '
                 f'stroke-linecap="round" stroke-linejoin="round">{inner}</symbol>'
             )
         return jinja2.filters.Markup(
-            f'<svg class="mol" role="img" width="{width}" height="{height}">'
+            f'<svg class="mol" role="img" aria-label="{escape(smiles)}" width="{width}" '
+            f'height="{height}">'
             f'<use href="#{self._at[key]}"/></svg>'
         )
 
@@ -54,6 +59,21 @@ class _Drawings:
         import jinja2
 
         return jinja2.filters.Markup("".join(self._symbols))
+
+
+def _with_places(smiles: str, width: int, height: int) -> str:
+    """A drawing in which marks read R1, R2 ..., and in small groups methyl is written out."""
+    mol = parse_or_none(smiles)
+    marks = [] if mol is None else [a for a in mol.GetAtoms() if a.GetAtomicNum() == 0]
+    if mol is None or not marks:
+        return draw_structure(smiles, width=width, height=height)
+    for atom in marks:
+        if atom.GetAtomMapNum():
+            atom.SetProp("_displayLabel", f"R<sub>{atom.GetAtomMapNum()}</sub>")
+            atom.SetAtomMapNum(0)
+    with quiet_rdkit():
+        rdDepictor.Compute2DCoords(mol)
+    return draw_mol(mol, width, height, methyl=mol.GetNumAtoms() <= 4)
 
 
 def sar_page(desk: SarDesk) -> str:
@@ -66,6 +86,7 @@ def sar_page(desk: SarDesk) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["moment"] = moment
     draw = _Drawings()
     tables = desk.tables
     parts: dict[str, Any] = {
@@ -73,7 +94,7 @@ def sar_page(desk: SarDesk) -> str:
         "matrix": _matrix(desk, draw),
         "shares": _shares(desk, draw),
         "untested": _cards(tables.get("untested"), draw, "prediction"),
-        "lead_cards": _cards(_new_only(tables.get("lead")), draw, "change"),
+        "lead_cards": _cards(_surest(_new_only(tables.get("lead"))), draw, "change"),
         "changes": _changes(desk, draw),
         "cliffs": _cliffs(tables["cliffs"]),
     }
@@ -137,6 +158,11 @@ def _compounds(desk: SarDesk, draw: _Drawings) -> list[dict[str, Any]]:
     return rows
 
 
+def _bare(group: str) -> str:
+    """A group without its mark; hydrogen where nothing else is there."""
+    return re.sub(r"\(?\[\*:\d+\]\)?", "", group).replace("[H]", "H") or "H"
+
+
 def _matrix(desk: SarDesk, draw: _Drawings) -> dict[str, Any] | None:
     if "matrix" not in desk.tables:
         return None
@@ -157,7 +183,10 @@ def _matrix(desk: SarDesk, draw: _Drawings) -> dict[str, Any] | None:
     return {
         "down": part.index.name,
         "across": part.columns.name,
-        "heads": [{"svg": draw.show(str(c), 90, 60), "group": c} for c in part.columns],
+        "heads": [
+            {"svg": draw.show(str(c), 90, 60), "group": c, "name": _bare(str(c))}
+            for c in part.columns
+        ],
         "rows": rows,
         "whole": part.shape == table.shape,
         "shape": table.shape,
@@ -201,6 +230,13 @@ def _shares(desk: SarDesk, draw: _Drawings) -> list[dict[str, Any]]:
 
 def _new_only(table: pd.DataFrame | None) -> pd.DataFrame | None:
     return None if table is None else table[~table["known"].astype(bool)]
+
+
+def _surest(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The changes whose interval begins highest first: a mean of two pairs may be chance."""
+    if table is None or "lower" not in table:
+        return table
+    return table.sort_values("lower", ascending=False, na_position="last", kind="stable")
 
 
 def _cards(table: pd.DataFrame | None, draw: _Drawings, number: str) -> list[dict[str, Any]]:

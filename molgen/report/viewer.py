@@ -106,7 +106,9 @@ def _viewer() -> Any:
     class Viewer(anywidget.AnyWidget):
         """The grid, as :func:`view` makes it."""
 
-        _esm = templates.joinpath("viewer.js").read_text("utf-8")
+        _esm = "".join(
+            templates.joinpath(name).read_text("utf-8") for name in ("table.js", "viewer.js")
+        )
         _css = templates.joinpath("viewer.css").read_text("utf-8")
         names: Any = traitlets.List().tag(sync=True)
         rows: Any = traitlets.List().tag(sync=True)

@@ -87,7 +87,7 @@ class _Worker:
 
 
 class _Abandoned(BaseException):
-    """Raised inside a thread whose answer nobody waits for any more."""
+    """Raised inside a thread whose answer is no longer wanted."""
 
 
 _STOP = object()

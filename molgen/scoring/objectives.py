@@ -284,7 +284,7 @@ class Objective:
 
 
 def _plain_filters(filters: Any) -> Any:
-    """Filters as names, numbers, lists and mappings; a FilterSet says so itself."""
+    """Filters as plain names, numbers, lists and mappings, which can be written to a file."""
     if hasattr(filters, "to_list"):
         return filters.to_list()
     if isinstance(filters, (list, tuple)):
@@ -376,7 +376,9 @@ def score(smiles: str | Iterable[str], objective: Any, *, n_jobs: int = 1) -> pd
     further = dict.fromkeys(name for _, beside in scored for name in beside)
     rows = [row | beside for row, beside in scored]
     columns = ["smiles", *(c for n in names for c in (n, f"{n} (raw)")), *further]
-    return pd.DataFrame(rows, columns=[*columns, "score", "passed", "problems", "notes"])
+    table = pd.DataFrame(rows, columns=[*columns, "score", "passed", "problems", "notes"])
+    table.attrs["wishes"] = [part.statement for part in wanted.components]
+    return table
 
 
 def _scored_chunk(texts: Sequence[str], plain: Mapping[str, Any]) -> list[tuple[dict, dict]]:

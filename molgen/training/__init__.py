@@ -1,1 +1,15 @@
 """Training a model: configuration, step, state, whole run, learning curve, private run."""
+
+from typing import Any
+
+from molgen.base.fronts import find, names_of
+
+__all__ = names_of(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    return find(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

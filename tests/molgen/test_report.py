@@ -10,6 +10,7 @@ import subprocess
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,11 +23,17 @@ from molgen.chem.properties import logp as rdkit_logp
 from molgen.filters.filter_sets import filter_molecules
 from molgen.provenance import record
 from molgen.report import page as report_module
-from molgen.report.candidates import Bar, chemical_space, choose_candidates
+from molgen.report.candidates import (
+    Bar,
+    chemical_space,
+    choose_candidates,
+    known_molecules,
+)
 from molgen.report.charts import histogram_svg, running_best, trajectory_svg
 from molgen.report.page import provenance_of_report, report
 
 DATA = Path(__file__).parents[1] / "data"
+TEMPLATES = Path(report_module.__file__).parent / "templates"
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -113,6 +120,77 @@ def test_page_asks_nothing_of_the_network(path):
     assert "http" not in text.replace("http-equiv", "")
 
 
+def test_known_molecules_have_names_and_links(tmp_path):
+    house = pd.DataFrame(
+        {
+            "smiles": ["CCO", "c1ccccc1C(=O)O", "CCCCN", "C1CC"],
+            "name": ["ethanol", "benzoic acid", "butylamine", "not a molecule"],
+            "link": ["https://example.org/1", "javascript:alert(1)", None, "https://example.org/4"],
+        }
+    )
+    table = pd.DataFrame({"smiles": ["CCO", "Cc1ccccc1C(=O)O"]})
+    text = report(table, tmp_path / "r.html", reference=house, properties=["mw"]).read_text()
+    assert "nearest in reference, 1.00: " in text and ">ethanol</a>" in text
+    assert "benzoic acid" in text and "javascript:" not in text
+    page = Page(text)
+    links = [(tag, value) for tag, name, value in page.attributes if name == "href"]
+    assert set(links) == {("a", "https://example.org/1")}
+    public = known_molecules("moses")
+    assert public.link(0).startswith("https://pubchem.ncbi.nlm.nih.gov/#query=")
+    assert known_molecules(["CCO"]).link(0) == ""  # a house molecule is shown to nobody
+
+
+def run_script(code: str, tmp_path: Path) -> Any:
+    """What the page's scripts answer, run by Node."""
+    scripts = "".join((TEMPLATES / f"{n}.js").read_text("utf-8") for n in ("table", "substructure"))
+    (tmp_path / "run.js").write_text(f"{scripts}\n{code}", encoding="utf-8")
+    done = subprocess.run(["node", tmp_path / "run.js"], capture_output=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="runs the page's script")
+def test_the_page_finds_substructures_as_rdkit_does(tmp_path):
+    lines = (DATA / "approved_drugs.smi.gz", DATA / "chembl_sample.smi.gz")
+    smiles = [s for p in lines for s in gzip.decompress(p.read_bytes()).decode().split("\n") if s]
+    smiles = [s.split()[0] for s in smiles[::12]]
+    smiles += ["[Na+].[O-]C(=O)c1ccccc1", "C[N+](C)(C)C", "[13CH3]C", "c1cc[se]c1", "C[Si](C)(C)C"]
+    mols = [m for m in map(Chem.MolFromSmiles, smiles) if m is not None]
+    text = (
+        "C c [OX2H] [NH2] [#7] C(=O)N c1ccncc1 c1ccccc1-c1ccccc1 S(=O)(=O)N [N+] [N+](=O)[O-] C#N "
+        "[F,Cl,Br,I] [!#6;!#1] [R] [R0] [nH] [CX4] C~N C:C a * [D3] [n;X2] [N;!H0] C1CCNCC1 "
+        "c1nc2ccccc2[nH]1 [c;R] [C;R]=[O] [N&H1&R] F.Cl [c,n]1[c,n][c,n][c,n][c,n]1 O~*~O"
+    )
+    queries = text.split()
+    explicit = [Chem.MolToSmiles(m, allHsExplicit=True, isomericSmiles=False) for m in mols]
+    code = (
+        f"const mols = {json.dumps(explicit)}.map(readMolecule);"
+        f"console.log(JSON.stringify({json.dumps(queries)}.map(q => "
+        "mols.map(m => holds(m, readQuery(q))))));"
+    )
+    found = run_script(code, tmp_path)
+    for query, answers in zip(queries, found):
+        pattern = Chem.MolFromSmarts(query)
+        assert answers == [m.HasSubstructMatch(pattern) for m in mols], query
+    refused = ["[$(C)]", "[r5]", "C1CC", "C(", "[13C]", "Xx"]
+    code = (
+        f"console.log(JSON.stringify({json.dumps(refused)}.map(q => "
+        "{ try { readQuery(q); return ''; } catch (e) { return e.message; } })));"
+    )
+    assert all(run_script(code, tmp_path))
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="runs the page's script")
+def test_limits_are_sorted_and_filtered_as_what_they_are(tmp_path):
+    code = """
+    const rows = [["13", "a"], [">10000", "b"], ["", "c"], ["n.d.", "d"], ["<3", "e"], ["3", "f"]];
+    const ids = rows => rows.map(r => r[1]).join("");
+    const kept = t => ids(rows.filter(r => parseFilter(t, ["IC50 nM", "id"])(r)));
+    const sorted = s => ids(rows.slice().sort((x, y) => compare(x[0], y[0], s)));
+    console.log(JSON.stringify([kept("IC50_nM>100"), kept("ic50_nm<5"), kept("ic50_nm<=3"),
+      kept("ic50_nm<3"), kept("ic50_nm=n.d."), kept("ic50_nm=3 f"), sorted(1), sorted(-1)]));"""
+    assert run_script(code, tmp_path) == ["b", "ef", "ef", "e", "d", "f", "efabdc", "bafedc"]
+
+
 def test_page_carries_its_provenance(path):
     held = provenance_of_report(path)
     assert (held.function, held.seed, held.checkpoint_sha256) == ("sample", 7, "ab" * 32)
@@ -147,16 +225,28 @@ def test_page_in_a_browser(path, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium installed")
-def test_sorting_and_searching_in_a_browser(path, tmp_path):
+def test_sorting_searching_and_selecting_in_a_browser(path, smiles, tmp_path):
     text = path.read_text()
     act = """<script>
     document.querySelectorAll('#molecules th button')[2].click();
+    var saved = [], make = URL.createObjectURL;
+    URL.createObjectURL = function (blob) { saved.push(blob.size); return make(blob); };
+    document.querySelectorAll('.candidate .pick')[1].click();
+    document.getElementById('csv').click(); document.getElementById('none').click();
+    document.getElementById('smi').click();
+    var part = document.getElementById('part'); part.value = 'c1ccccc1';
+    part.dispatchEvent(new Event('input'));
+    var rings = document.querySelectorAll('#molecules tbody tr:not([hidden])').length;
+    part.value = 'C(='; part.dispatchEvent(new Event('input'));
+    var problem = document.getElementById('problem').textContent;
+    part.value = ''; part.dispatchEvent(new Event('input'));
     var box = document.getElementById('passed'); box.checked = true;
     box.dispatchEvent(new Event('change'));
     var rows = Array.from(document.querySelectorAll('#molecules tbody tr'));
     var mw = rows.map(function (r) { return r.cells[3].dataset.v; });
     var shown = rows.filter(function (r) { return !r.hidden; });
-    document.title = JSON.stringify({ mw: mw, shown: shown.length,
+    document.title = JSON.stringify({ mw: mw, shown: shown.length, saved: saved, rings: rings,
+      problem: problem,
       passed: shown.every(function (r) { return r.dataset.passed === '1'; }) });
     </script></body>"""
     changed = tmp_path / "changed.html"
@@ -169,6 +259,11 @@ def test_sorting_and_searching_in_a_browser(path, tmp_path):
     assert numbers == sorted(numbers)
     assert seen["mw"][-1] == ""  # what has no weight comes last
     assert seen["passed"]
+    assert 0 < seen["saved"][0] < seen["saved"][1]  # one molecule as CSV, then all as SMILES
+    benzene = Chem.MolFromSmarts("c1ccccc1")
+    mols = [Chem.MolFromSmiles(s) for s in smiles[:-1]]
+    assert seen["rings"] == sum(m.HasSubstructMatch(benzene) for m in mols)
+    assert "open bracket" in seen["problem"]
     assert 0 < seen["shown"] < 31
 
 

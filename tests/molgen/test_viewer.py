@@ -13,7 +13,8 @@ import molgen
 from molgen.sampling.molecules import Molecules
 
 SMILES = ["CCO", "CCN", "c1ccccc1O", "C1CC"]
-SCRIPT = Path(molgen.__file__).parent / "report" / "templates" / "viewer.js"
+TEMPLATES = Path(molgen.__file__).parent / "report" / "templates"
+SCRIPT = "".join((TEMPLATES / name).read_text("utf-8") for name in ("table.js", "viewer.js"))
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_pictures_are_drawn_when_asked_for_and_missing_values_are_null(grid):
     grid.wanted = [0, 3]
     assert set(grid.pictures) == {"0", "3"} and "not a molecule" in grid.pictures["3"]
     json.dumps(grid.get_state()["rows"], allow_nan=False)
-    assert "http" not in SCRIPT.read_text("utf-8")  # nothing is fetched
+    assert "http" not in SCRIPT  # nothing is fetched
 
 
 def test_wrong_tables_are_refused():
@@ -68,9 +69,9 @@ def test_wrong_tables_are_refused():
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="runs the grid's script")
 def test_the_script_filters_and_sorts(tmp_path):
-    (tmp_path / "viewer.mjs").write_text(SCRIPT.read_text("utf-8"))
+    (tmp_path / "viewer.mjs").write_text(SCRIPT + "export { parseFilter, compare, rounded };\n")
     (tmp_path / "run.mjs").write_text(
-        """import { parseFilter, compare } from "./viewer.mjs";
+        """import { parseFilter, compare, rounded } from "./viewer.mjs";
         const names = ["id", "mw"], rows =
           [["a1", 46.07], ["b", null], ["Amide", 94.1], ["d", 300]];
         const fits = (text) => (i) => parseFilter(text, names)(rows[i]);
@@ -79,13 +80,15 @@ def test_the_script_filters_and_sorts(tmp_path):
           [0, 1, 2, 3].sort((i, k) => compare(rows[i][1], rows[k][1], sign));
         console.log(JSON.stringify([kept("mw<100"), kept("mw>=94.1"), kept("amide"),
           kept("mw<100 a"),
-          kept("id=b"), kept("mw=300"), kept(""), sorted(1), sorted(-1)]));"""
+          kept("id=b"), kept("mw=300"), kept(""), sorted(1), sorted(-1),
+          [1230.4, 500.04, 46.07, 0.00012345, 12, "x"].map(rounded)]));"""
     )
     done = subprocess.run(
         ["node", tmp_path / "run.mjs"], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == [
-        [0, 2], [2, 3], [2], [0, 2], [1], [3], [0, 1, 2, 3], [0, 2, 3, 1], [3, 2, 0, 1]
+        [0, 2], [2, 3], [2], [0, 2], [1], [3], [0, 1, 2, 3], [0, 2, 3, 1], [3, 2, 0, 1],
+        ["1230", "500", "46.07", "0.0001234", "12", "x"],
     ]  # fmt: skip
 
 

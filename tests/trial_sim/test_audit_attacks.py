@@ -79,17 +79,6 @@ def test_trap_1_a_negative_guess_is_not_always_right():
     assert right.sum() <= 2 and right[0]
 
 
-def test_trap_2_the_size_correction_needs_different_sizes_and_recovers_the_curve():
-    def curve(n, w=0.003):
-        return 50 * (1 - (n * w + 1) * (1 - w) ** n) / (n + 1)
-
-    sizes = np.array([100, 200, 400, 800])
-    factor = attacks.size_correction(curve(sizes), sizes, 1000, 250)
-    assert factor == pytest.approx(curve(1000) / curve(250), rel=0.02)
-    with pytest.raises(ValueError, match="at least two different sizes"):
-        attacks.size_correction(np.array([3.0, 4.0]), np.array([200, 200]), 1000, 200)
-
-
 def test_trap_2_members_and_unseen_are_attacked_in_equal_numbers():
     schema, inside, outside, synthetic = encode(people(400), people(90, 1), people(400, 2))
     counts = attack_counts(Exposure(schema, inside, synthetic, outside), np.random.default_rng(0))

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import trial_sim as ts
-from trial_sim.adaptive.conditional_error import combined_z, crossing_after
+from trial_sim.adaptive.conditional_errors import combined_z, crossing_after
 
 N, MEANS, SDS = np.array([20, 30, 30]), np.array([45, 51, 45]), np.array([130, 140, 120])
 

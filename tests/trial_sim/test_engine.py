@@ -22,7 +22,7 @@ from trial_sim.numerics.random_streams import Streams
 from trial_sim.qualification.reference import VALUES
 from trial_sim.scenarios import (
     BinaryResponse,
-    CompetingRisks,
+    CompetingEvents,
     ContinuousResponse,
     CountResponse,
     LongitudinalResponse,
@@ -409,7 +409,7 @@ def test_recurrent_and_competing():
     assert (c.events.sum(axis=2) == [200, 400]).all()
     assert c.estimate.mean() == pytest.approx(np.log(0.7), abs=0.08)
     design = make(test="gray", looks=ts.EventLooks([80]), boundaries=None)
-    result = ts.simulate(design, CompetingRisks([0.05, 0.03], [0.6, 1.2]), 3, 8)
+    result = ts.simulate(design, CompetingEvents([0.05, 0.03], [0.6, 1.2]), 3, 8)
     for row, data in looks_of(result, 3):
         assert data["event"].sum() == 80 and (data["cause"] == 2).any()
         found = statistics.gray_test(data["time"], data["cause"], data["treated"])

@@ -1,5 +1,8 @@
 """What-if grids, searches and assurance."""
 
+import copy
+import warnings
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -78,9 +81,27 @@ def test_a_grid_is_every_combination_simulated_alike(grid):
     assert row["power_difference"] == pytest.approx(paired.estimate)
     assert row["power_difference_mcse"] == pytest.approx(paired.mcse)
     assert grid.base["power"] == base.power and grid.base["hazard_ratio"] == 0.7
-    assert isinstance(grid, pd.DataFrame) and type(grid.head(2)) is pd.DataFrame
-    power = grid.pivot_table(index="hazard_ratio", columns="n_patients", values="power")
+    power = grid.table.pivot_table(index="hazard_ratio", columns="n_patients", values="power")
     assert (np.diff(power, axis=0) < 0).all()
+
+
+def test_a_what_if_is_a_record_whose_table_still_answers_for_it(grid):
+    assert type(grid.table) is pd.DataFrame and len(grid) == len(grid.table)
+    assert "power" in grid and grid["power"].equals(grid.table["power"])
+    assert str(grid) == str(grid.table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what a record has is no old use
+        grid.parameters, grid.base, grid.levers(), grid.sampling, copy.copy(grid)
+    for name in ("columns", "head", "loc", "power", "attrs"):
+        with pytest.warns(FutureWarning, match=r"\.table|fields now"):
+            old = getattr(grid, name)
+        if name != "attrs":
+            assert np.array_equal(grid.table.columns, old) if name == "columns" else old is not None
+    assert old["sampling"] == "grid" and old["base"] == grid.base and old["seed"] == 2
+    with pytest.raises(AttributeError, match="no attribute 'powr'"):
+        _ = grid.powr
+    with pytest.raises((TypeError, ValueError)):  # refused rather than a list of column names
+        pd.DataFrame(grid)
 
 
 def test_tuples_change_together_and_numbers_may_be_separate():

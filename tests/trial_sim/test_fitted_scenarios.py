@@ -39,7 +39,7 @@ def test_what_if_varies_effect_patients_and_size(fitted):
         design(), outcomes, {"hazard_ratio": [1.0, 0.6], "n_patients": [200, 400]},
         n_trials=300, seed=1,
     )  # fmt: skip
-    power = table.set_index(["hazard_ratio", "n_patients"])["power"]
+    power = table.table.set_index(["hazard_ratio", "n_patients"])["power"]
     assert power[1.0, 200] < 0.07 and power[0.6, 400] > 0.9 > power[0.6, 200] > 0.4
     varied = ts.what_if(
         design(), outcomes, {"where": [None, {"karno": "< 50"}], "shift": [None, {"karno": 20}]},

@@ -3,8 +3,8 @@
 import numpy as np
 
 import trial_sim as ts
-from trial_sim.prediction.enrolment_models import fit_enrolment
-from trial_sim.prediction.event_models import fit_hazards
+from trial_sim.prediction.models.enrolment import fit_enrolment
+from trial_sim.prediction.models.events import fit_hazards
 
 
 def test_sites_that_close_unannounced_are_not_forecast_as_the_plan():

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 import trial_sim as ts
 from trial_sim.auditing.compared.comparison import compare
-from trial_sim.auditing.fidelity.measures import endpoint_associations
+from trial_sim.auditing.fidelity.outcome_measures import endpoint_associations
 from trial_sim.outcomes.effects import contrast
 from trial_sim.outcomes.joint.record import Joint
 

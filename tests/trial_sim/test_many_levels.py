@@ -9,8 +9,8 @@ import pytest
 import trial_sim as ts
 from trial_sim.engine.batch import draw_batch
 from trial_sim.numerics.random_streams import Streams
-from trial_sim.prediction.ongoing import read_factors
-from trial_sim.scenarios import BinaryResponse, CompetingRisks
+from trial_sim.prediction.reading.strata import read_factors
+from trial_sim.scenarios import BinaryResponse, CompetingEvents
 
 OUTCOMES = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
 
@@ -103,7 +103,7 @@ def test_too_many_are_refused():
     with pytest.raises(ValueError, match="90,000 strata"):
         make(300, strata={**sites(300), "other": sites(300)["site"]})
     with pytest.raises(ValueError, match="127 causes"):
-        CompetingRisks([0.01] * 130, [1.0] * 130)
+        CompetingEvents([0.01] * 130, [1.0] * 130)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         many = make(2, arms={f"arm {k}": 1 for k in range(70)})

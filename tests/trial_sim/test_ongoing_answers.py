@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import trial_sim as ts
 from trial_sim.cli.app import app
 from trial_sim.numerics.random_streams import Streams
-from trial_sim.prediction.enrolment_models import fit_enrolment
+from trial_sim.prediction.models.enrolment import fit_enrolment
 
 DESIGN = ts.Design(
     arms={"control": 1, "treatment": 1}, n_patients=300, accrual=ts.Accrual(rate=20.0),

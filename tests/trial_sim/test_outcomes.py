@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import trial_sim as ts
 from trial_sim.covariates.encoding import encode
-from trial_sim.outcomes.dropout import Dropout
+from trial_sim.outcomes.dropout import FittedDropout
 from trial_sim.outcomes.glm import binomial_intercept, fit_glm, negative_binomial_size
 from trial_sim.outcomes.hazard_grid import (
     HazardGrid,
@@ -291,7 +291,7 @@ def test_drawn_drop_out_spreads_as_its_share_of_patients(gone):
     first = np.where(lost, g.integers(1, visits, n), visits)
     y[np.arange(visits) >= first[:, None]] = np.nan
     features = g.normal(size=(n, 2))
-    model = Dropout.fit(y, arm, features, 2)
+    model = FittedDropout.fit(y, arm, features, 2)
     many = 4000
     arms, full = np.arange(many) % 2, g.normal(size=(many, visits))
     x = g.normal(size=(many, 2))

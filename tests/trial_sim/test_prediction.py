@@ -8,9 +8,9 @@ from scipy.stats import norm
 import trial_sim as ts
 from trial_sim.design.design import Bounds, Design
 from trial_sim.prediction.dates import DAYS_PER_MONTH
-from trial_sim.prediction.event_models import fit_hazards, residual_times
-from trial_sim.prediction.hazard_families import FAMILIES
-from trial_sim.prediction.ongoing import read_ongoing
+from trial_sim.prediction.models.events import fit_hazards, residual_times
+from trial_sim.prediction.models.hazard_families import FAMILIES
+from trial_sim.prediction.reading.ongoing import read_ongoing
 
 OUTCOMES = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
 DESIGN = Design(

@@ -7,10 +7,10 @@ from scipy.stats import mannwhitneyu, norm
 
 import trial_sim as ts
 from trial_sim.design.design import Design
-from trial_sim.prediction.ongoing_responses import read_responses, read_visits
-from trial_sim.prediction.ongoing_strata import cell_rates, stratum_effects
-from trial_sim.prediction.response_models import CountModel, fit_responses
-from trial_sim.prediction.visit_models import fit_visits
+from trial_sim.prediction.models.responses import CountModel, fit_responses
+from trial_sim.prediction.models.strata import cell_rates, stratum_effects
+from trial_sim.prediction.models.visits import fit_visits
+from trial_sim.prediction.reading.responses import read_responses, read_visits
 from trial_sim.scenarios import CountResponse, LongitudinalResponse, OrdinalResponse
 
 GS = ts.group_sequential((0.5, 1), efficacy="lan_demets_obrien_fleming")

@@ -10,8 +10,8 @@ import trial_sim as ts
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.assumptions import Settings
 from trial_sim.prediction.event_prediction import rest_of_events
-from trial_sim.prediction.ongoing import read_ongoing
-from trial_sim.prediction.ongoing_responses import read_responses
+from trial_sim.prediction.reading.ongoing import read_ongoing
+from trial_sim.prediction.reading.responses import read_responses
 from trial_sim.prediction.response_forecast import rest_of_responses
 
 

@@ -8,7 +8,7 @@ import trial_sim as ts
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.assumptions import Settings
 from trial_sim.prediction.event_prediction import rest_of_events
-from trial_sim.prediction.ongoing import read_ongoing
+from trial_sim.prediction.reading.ongoing import read_ongoing
 from trial_sim.prediction.under_rules import plain_design, queue_length
 
 OUTCOMES = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)

@@ -13,7 +13,8 @@ from trial_sim.auditing.compared.comparison import compare
 from trial_sim.auditing.fidelity.measures import impossible
 from trial_sim.covariates.conditions import predicates, sample_codes
 from trial_sim.covariates.encoding import decode, encode
-from trial_sim.covariates.relations import Related, find_relations
+from trial_sim.covariates.relation_search import find_relations
+from trial_sim.covariates.relations import Related
 from trial_sim.covariates.selection import fit_generator
 from trial_sim.data.constraints import constraint_columns, holds
 from trial_sim.data.schema import describe_column

@@ -6,8 +6,8 @@ import pytest
 
 import trial_sim as ts
 from trial_sim.design.design import Design, EnrolmentLooks
-from trial_sim.prediction.ongoing_responses import read_responses
-from trial_sim.prediction.response_models import fit_responses
+from trial_sim.prediction.models.responses import fit_responses
+from trial_sim.prediction.reading.responses import read_responses
 from trial_sim.scenarios import BinaryResponse, ContinuousResponse, CountResponse
 
 GS = ts.group_sequential((0.5, 1), efficacy="lan_demets_obrien_fleming")

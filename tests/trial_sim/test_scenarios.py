@@ -6,13 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+import trial_sim as ts
+from trial_sim import scenarios
 from trial_sim.base.records import Record
 from trial_sim.numerics.piecewise_hazards import times_from_exponentials
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.scenarios import (
     BinaryResponse,
     BySubgroup,
-    CompetingRisks,
+    CompetingEvents,
     ContinuousResponse,
     CountResponse,
     IllnessDeath,
@@ -109,7 +111,7 @@ def test_illness_death():
 
 def test_competing_risks_and_recurrent_events():
     patients = batch()
-    outcome = CompetingRisks([0.06, 0.04], [0.5, 1.0]).sample(patients)
+    outcome = CompetingEvents([0.06, 0.04], [0.5, 1.0]).sample(patients)
     first = outcome.cause == 1
     assert first[patients.arm == 0].mean() == pytest.approx(0.6, abs=0.015)
     assert first[patients.arm == 1].mean() == pytest.approx(3 / 7, abs=0.015)
@@ -210,7 +212,7 @@ def test_protocol_and_round_trips():
         Weibull(12, 1.5, 0.7),
         SurvivalTable([1, 2], [0.5, 0.2]),
         IllnessDeath(0.1, 0.1, 0.1),
-        CompetingRisks([0.1, 0.2], [0.5, {"treatment": 1}]),
+        CompetingEvents([0.1, 0.2], [0.5, {"treatment": 1}]),
         RecurrentEvents(0.1, 0.7, 24),
         BinaryResponse(0.1, 0.2),
         ContinuousResponse(0.5),
@@ -239,7 +241,7 @@ def test_protocol_and_round_trips():
         (lambda: Weibull(12, 0), "shape must be positive"),
         (lambda: SurvivalTable([1, 2], [0.5, 0.6]), "must fall"),
         (lambda: SurvivalTable([2, 1], [0.5, 0.4]), "increasing"),
-        (lambda: CompetingRisks([0.1], [1.0]), "two or more causes"),
+        (lambda: CompetingEvents([0.1], [1.0]), "two or more causes"),
         (lambda: BinaryResponse(0.3, 1.3), r"in \[0, 1\], got 1.3"),
         (lambda: ContinuousResponse(0.3, sd=0), "sd must be positive"),
         (lambda: OrdinalResponse([0.5, 0.6]), "sum to 1"),
@@ -264,3 +266,11 @@ def test_bad_samplers_and_arms():
         PiecewiseExponential(control_median=12, hazard_ratio={"treatmen": 1}).sample(patients)
     with pytest.raises(ValueError, match="no stratum 'marker'"):
         BySubgroup("marker", {"a": Weibull(12, 1.0)}).sample(patients)
+
+
+def test_competing_events_keep_their_earlier_name_in_files_and_in_the_room():
+    events = CompetingEvents([0.1, 0.2], [0.5, 1.0])
+    assert events.to_dict()["type"] == "CompetingRisks"
+    assert CompetingEvents.from_yaml(events.to_yaml()) == events
+    assert scenarios.CompetingRisks is ts.CompetingEvents is CompetingEvents
+    assert ts.CompetingRisks("time", "cause").kind == "competing_risks"

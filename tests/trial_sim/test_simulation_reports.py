@@ -15,6 +15,7 @@ import trial_sim as ts
 from trial_sim.cli import app
 from trial_sim.design.design import Bounds, Design
 from trial_sim.exploration.report import simulation_report
+from trial_sim.exploration.report_documents import WIDEST, narrowed
 from trial_sim.exploration.study import read_study
 
 STUDY = """
@@ -452,3 +453,23 @@ def test_every_numeric_field_of_every_record_says_its_name():
                     record(**{**empty, item.name: "a year"})
                 checked += 1
     assert checked > 20
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 4, 6, 7, 12])
+@pytest.mark.parametrize("n_columns", [3, 8, 15])
+@pytest.mark.parametrize("levels", [1, 2, 50])
+def test_a_wide_table_is_turned_or_cut_and_loses_nothing(
+    n_rows: int, n_columns: int, levels: int
+) -> None:
+    rows = [
+        {"a": str(k % levels), "b": str(k // levels % 3)}
+        | {f"c{c}": f"{k}.{c}" for c in range(n_columns - 2)}
+        for k in range(n_rows)
+    ]
+    parts = narrowed(rows)
+    assert all(len(part[0]) <= WIDEST for part in parts)
+    held = [text for part in parts for row in part for text in (*row, *row.values())]
+    seen = {word for text in held for word in text.split("; ")}
+    assert {value for row in rows for value in row.values()} <= seen
+    for part in parts:
+        assert all(list(row) == list(part[0]) for row in part)

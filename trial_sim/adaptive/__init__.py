@@ -1,1 +1,15 @@
-"""Adaptive trials: combination tests of independent stages."""
+"""Adaptive trials: rules and what they do, closed and combination tests, single-arm designs."""
+
+from typing import Any
+
+from trial_sim.base.fronts import find, names_of
+
+__all__ = names_of(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    return find(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -101,7 +101,7 @@ class FittedTrial:
 
     @property
     def endpoint(self) -> Endpoint:
-        """The fitted endpoint (an `IllnessDeath` or `Joint` record of several)."""
+        """The fitted endpoint (a `ProgressionAndDeath` or `Joint` record of several)."""
         return self.record
 
     @property

@@ -322,6 +322,111 @@ def plot_privacy(privacy: pd.DataFrame) -> Figure:
     return figure
 
 
+#: What a measure is where nothing is lost and nothing given away, where that is not zero.
+_NEUTRAL = {
+    "membership inference AUC": 0.5,
+    "membership inference AUC, saved file": 0.5,
+    "nearer to training than to hold-out": 0.5,
+    "adversarial accuracy": 0.5,
+    "distance to closest record, ratio": 1.0,
+    "ε-identifiability": 0.5,
+    "TSTR / TRTR": 1.0,
+}
+
+
+def used_up(row: Any, value: float) -> float:
+    """How much of what its rule allows a value uses up: 0 nothing, 1 all, above 1 it is broken.
+
+    NaN where there is no value, no rule, or the rule has no number.
+    """
+    threshold, neutral = row["threshold"], _NEUTRAL.get(str(row["measure"]), 0.0)
+    allowed = threshold - neutral if row["better"] != "zero" else threshold
+    if not np.isfinite(value) or not np.isfinite(allowed) or not allowed:
+        return float("nan")
+    far = abs(value) if row["better"] == "zero" else value - neutral
+    return max(float(far / allowed), 0.0)
+
+
+def tradeoff(table: pd.DataFrame) -> pd.DataFrame:
+    """What each column, and the trial, loses in likeness and gives away of patients.
+
+    Args:
+        table: measures of an audit, with ``section``, ``measure``, ``subject``, ``better``,
+            ``threshold``, ``estimate`` and ``control``.
+
+    Returns:
+        One row a point: ``name``, ``kind`` ("column" or "trial"), ``lost`` and ``given_away``, each
+        as the share of its rule that is used up, and ``by_chance``, what of ``lost`` real patients
+        reach against real ones. Of the trial the worst line of either kind counts.
+    """
+    table = table[table["estimate"].notna() & table["better"].ne("")]
+    table = table.assign(
+        used=[used_up(row, row["estimate"]) for _, row in table.iterrows()],
+        expected=[used_up(row, row["control"]) for _, row in table.iterrows()],
+    )
+    table = table[np.isfinite(table["used"])]
+    margins = table[table["measure"].isin(("KS distance", "total variation"))]
+    inferred = table[table["measure"].str.startswith("attribute inference")]
+    points = []
+    for name in dict.fromkeys(margins["subject"]):
+        its = inferred[inferred["subject"] == name]
+        if len(its):
+            mine = margins[margins["subject"] == name].nlargest(1, "used").iloc[0]
+            points.append((str(name), "column", mine["used"], its["used"].max(), mine["expected"]))
+    useful = table[table["section"].isin(("utility", "effects"))]
+    private = table[table["section"] == "privacy"]
+    attacks = private[private["measure"].str.contains("membership inference AUC|normalised risk")]
+    if len(useful) and len(attacks):
+        lost, given = (part.nlargest(1, "used").iloc[0] for part in (useful, attacks))
+        name = "; ".join(f"{w['measure']} [{w['subject']}]" for w in (lost, given))
+        points.append((name, "trial", lost["used"], given["used"], lost["expected"]))
+    return pd.DataFrame(points, columns=["name", "kind", "lost", "given_away", "by_chance"])
+
+
+def plot_tradeoff(points: pd.DataFrame) -> Figure:
+    """Privacy against utility: what is lost to the right, what is given away upwards.
+
+    Args:
+        points: what :func:`tradeoff` gave.
+
+    Raises:
+        ValueError: without points.
+    """
+    if points.empty:
+        raise ValueError("the picture needs lines on utility and attacks on privacy")
+    most = 2.0
+    figure, axes = _figure(5.6, 3.9)
+    axis = axes[0, 0]
+    axis.fill_between([0, 1], 0, 1, color=LIGHTS["green"], alpha=0.10, linewidth=0)
+    axis.plot([1, 1, 0], [0, 1, 1], color=INK, linewidth=0.7, linestyle=":")
+    places = {c: points[c].clip(0, most).to_numpy() for c in ("lost", "given_away", "by_chance")}
+    x, y, chance = places["lost"], places["given_away"], places["by_chance"]
+    for i in np.flatnonzero(np.isfinite(chance)):
+        axis.plot([x[i], chance[i]], [y[i], y[i]], color=REAL, linewidth=0.9, clip_on=False)
+    axis.scatter(chance, y, 22, "none", "o", edgecolors=REAL, clip_on=False, zorder=3,
+                 label="real patients against real ones")  # fmt: skip
+    for kind, marker, size, label in (
+        ("column", "o", 26, "a column: likeness of its values, inference of them"),
+        ("trial", "D", 60, "the trial: its worst line of either kind"),
+    ):
+        part = (points["kind"] == kind).to_numpy()
+        if part.any():
+            axis.scatter(x[part], y[part], size, SYNTHETIC, marker, label=label, clip_on=False,
+                         zorder=4)  # fmt: skip
+    for i in np.flatnonzero((points["kind"] == "column") & ((x > 0.7) | (y > 0.3))):
+        axis.annotate(str(points["name"].iloc[i]), (x[i], y[i]), (3, 4), fontsize=7, color=INK,
+                      textcoords="offset points")  # fmt: skip
+    axis.set_xlim(0, most)
+    axis.set_ylim(0, most)
+    axis.set_xticks([0, 0.5, 1, 1.5, 2])
+    axis.set_yticks([0, 0.5, 1, 1.5, 2])
+    axis.set_xlabel("utility lost, share of what its rule allows")
+    axis.set_ylabel("privacy given away, share of its rule")
+    axis.grid(True)
+    figure.legend(loc="outside upper left", fontsize=8, labelcolor=INK, frameon=False)
+    return figure
+
+
 def plot_outcome(real: Trial, synthetic: Trial, endpoint: str, seed: int = 0) -> Figure:
     """Overlaid outcome curves of two trials with the real band and numbers at risk.
 

@@ -1,4 +1,4 @@
-"""``ts.audit``: the audit of a synthetic trial that anyone made."""
+"""``ts.audit``: the audit of a synthetic trial, whatever program made it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -53,7 +53,7 @@ def as_whole(value: Any, what: str, least: int) -> int:
 
 
 def as_number(value: Any, what: str) -> float:
-    """A number; infinity and NaN pass, and are judged by whoever asks.
+    """A number; infinity and NaN pass: the caller decides about them.
 
     Raises:
         TypeError: if it is not a number.
@@ -115,11 +115,12 @@ class Record(Written):
         True
     """
 
-    aliases: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    written_as: ClassVar[str] = "Record"  # its type in files; there it may have an earlier name
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _CLASSES[cls.__name__] = cls
+        cls.written_as = cls.__dict__.get("written_as", cls.__name__)
+        _CLASSES[cls.__name__] = _CLASSES[cls.written_as] = cls
         own = cls.__dict__.get("__post_init__")
         if own is not None:
 
@@ -133,7 +134,7 @@ class Record(Written):
     def to_dict(self) -> dict[str, Any]:
         """The record as plain values, with its class name under ``type``."""
         fields = {f.name: to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        return {"type": type(self).__name__, **fields}
+        return {"type": self.written_as, **fields}
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like a new record."""

@@ -27,9 +27,16 @@ T = TypeVar("T", bound=type)
 
 
 def storable(cls: T) -> T:
-    """Allow a dataclass to be packed and unpacked (class decorator)."""
-    _REGISTRY[cls.__name__] = cls
+    """Allow a dataclass to be packed and unpacked (class decorator).
+
+    It is written under its name, or under ``stored_as`` where files know it by an earlier one.
+    """
+    _REGISTRY[_written(cls)] = cls
     return cls
+
+
+def _written(cls: type) -> str:
+    return str(getattr(cls, "stored_as", cls.__name__))
 
 
 def pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -50,7 +57,7 @@ def pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"dict": [[pack(k, arrays), pack(v, arrays)] for k, v in value.items()]}
     if isinstance(value, pd.DataFrame):
         return {"frame": {str(c): pack(value[c].tolist(), arrays) for c in value}}
-    name = type(value).__name__
+    name = _written(type(value))
     if name in _REGISTRY and dataclasses.is_dataclass(value):
         fields = {
             f.name: pack(getattr(value, f.name), arrays)

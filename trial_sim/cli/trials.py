@@ -174,22 +174,22 @@ def what_if_command(
         try_place(place)
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
-    table = varied(loaded, options, progress=watched(progress))
-    typer.echo(short_table(table).to_string(index=False, float_format="%.4f"))
-    for note in sorted(set(table["note"]) - {""}):
+    found = varied(loaded, options, progress=watched(progress))
+    typer.echo(short_table(found).to_string(index=False, float_format="%.4f"))
+    for note in sorted(set(found["note"]) - {""}):
         typer.echo(f"note: {note}")
     if power is not None or max_duration is not None:
-        best = table.cheapest(0.9 if power is None else power, max_duration)
-        typer.echo("cheapest: " + ", ".join(f"{n}={best[n]}" for n in table.parameters))
+        best = found.cheapest(0.9 if power is None else power, max_duration)
+        typer.echo("cheapest: " + ", ".join(f"{n}={best[n]}" for n in found.parameters))
     told = _told(loaded.what_if, options)
     if output is not None:
         with replacing(output) as made:
-            write_table(table, made)
+            write_table(found.table, made)
         write_record(output, "what_if", told, study_inputs(study))
         tell(f"wrote {output}")
     if plot is not None:
         with replacing(plot) as shown:
-            draw_figure(table, shown)
+            draw_figure(found, shown)
         write_record(plot, "what_if figure", told, study_inputs(study))
         tell(f"wrote {plot}")
 

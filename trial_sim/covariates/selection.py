@@ -12,7 +12,8 @@ from trial_sim.base.arguments import nearest
 from trial_sim.covariates.bootstrap import Bootstrap
 from trial_sim.covariates.cart import SMALL, SequentialCart
 from trial_sim.covariates.copula import GaussianCopula
-from trial_sim.covariates.relations import Related, find_relations
+from trial_sim.covariates.relation_search import find_relations
+from trial_sim.covariates.relations import Related
 from trial_sim.data.schema import Column
 
 GENERATORS: dict[str, Any] = {

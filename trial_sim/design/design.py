@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.adaptive.multi_arm_bounds import MultiArmBounds
 from trial_sim.base.arguments import nearest
-from trial_sim.base.records import Record, as_floats, as_number, as_whole, from_plain, to_plain
-from trial_sim.base.user_warnings import warn_user
+from trial_sim.base.records import Record, as_number, as_whole, from_plain, to_plain
 from trial_sim.design.accrual import Accrual, Dropout
+from trial_sim.design.design_checks import check_error, check_strata
 from trial_sim.design.look_rules import (
     CalendarLooks,
     EnrolmentLooks,
@@ -34,14 +33,12 @@ from trial_sim.design.randomization import (
     ResponseAdaptive,
     code_type,
 )
-from trial_sim.design.tests import TESTS, check_margin, check_options, check_test, is_on_times
+from trial_sim.design.tests import check_margin, check_options, check_test
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.sequential.design import GroupSequential
 from trial_sim.sequential.family_bounds import (
-    MOST_STEPWISE,
     STEPWISE,
     bounds_at_share,
-    check_method,
     dunnett_bounds,
     family_error,
     in_words,
@@ -50,9 +47,6 @@ from trial_sim.sequential.family_bounds import (
     with_efficacy,
 )
 from trial_sim.sequential.plain_bounds import Bounds, as_bounds
-
-FRACTIONS_APART = 0.025  # rounding to whole events makes fractions differ by less
-MOST_STRATA = 50_000  # every simulated trial keeps count of each
 
 __all__ = [
     "Accrual",
@@ -151,6 +145,8 @@ class Design(Record):
         (0.0454, True)
         >>> three.intersection_bounds.shape, three.boundaries_in_force is not None
         ((3, 1), True)
+        >>> round(three.comparison_alpha, 4)
+        0.025
         >>> ts.Design.from_dict(design.to_dict()) == design
         True
         >>> from trial_sim.numerics.random_streams import Streams
@@ -196,7 +192,7 @@ class Design(Record):
             )
         self.accrual.validate_for(self.n_patients)
         self.dropout.hazards(list(self.arms))
-        self._check_strata()
+        check_strata(self)
         if not 0 < as_number(self.alpha, "alpha") < 0.5:
             raise ValueError(f"alpha must be between 0 and 0.5 (one-sided), got {self.alpha!r}")
         for name in ("follow_up", "max_duration"):
@@ -223,109 +219,10 @@ class Design(Record):
                 raise ValueError(
                     f"boundaries have {n_bounds} look(s) but looks have {self.looks.n_looks}"
                 )
-        self._check_information()
-        self._warn_fractions()
-        self._check_multiplicity()
-        self._warn_unreachable()
-
-    def _check_information(self) -> None:
-        if self.max_information is None:
-            return
-        if not 0 < as_number(self.max_information, "max_information") < np.inf:
-            raise ValueError(
-                f"max_information must be a positive number, got {self.max_information!r}"
-            )
-        if not isinstance(self.boundaries, GroupSequential):
-            raise ValueError(
-                "max_information needs boundaries from group_sequential, whose spending functions "
-                f"it follows, got {self.boundaries!r}"
-            )
-        if self.boundaries.sided == 2 and self.boundaries.futility is not None:
-            raise ValueError(
-                "max_information follows one-sided futility bounds, got two-sided boundaries with "
-                "futility: give sided=1, or no futility"
-            )
-
-    def _warn_fractions(self) -> None:
-        """Warn of boundaries made for other information fractions than the looks have."""
-        planned = self.looks.planned_fractions(is_on_times(self.test_name))
-        if planned is None or self.boundaries is None or self.max_information is not None:
-            return
-        made_for = np.atleast_1d(np.asarray(self.boundaries.information_fractions, dtype=float))
-        evenly = (np.arange(len(made_for)) + 1.0) / len(made_for)
-        if isinstance(self.boundaries, Bounds) and np.allclose(made_for, evenly):
-            return  # what Bounds have that were given without fractions
-        if np.abs(made_for - planned).max() > FRACTIONS_APART:
-            remedy = "make the boundaries for the looks' fractions"
-            if isinstance(self.boundaries, GroupSequential):
-                remedy += (
-                    f", or give max_information={self.looks.planned_information:g}, so that each "
-                    "trial's bounds follow the information at its looks"
-                )
-            warn_user(
-                f"the boundaries are for information fractions {np.round(made_for, 3).tolist()}, "
-                f"the looks have {np.round(planned, 3).tolist()}: the error is not what was "
-                f"planned. {remedy[0].upper()}{remedy[1:]}"
-            )
-
-    def _check_multiplicity(self) -> None:
-        check_method(self.multiplicity)
-        n_comparisons = len(self.arms) - 1
-        if isinstance(self.boundaries, MultiArmBounds):
-            self._check_multi_arm()
-        elif self.multiplicity == "boundaries":
-            raise ValueError("multiplicity 'boundaries' needs those of multi_arm_bounds")
-        if n_comparisons == 1 or self.multiplicity == "boundaries":
-            return
-        if self.multiplicity is None:
-            warn_user(
-                f"{n_comparisons} arms are compared with the control and multiplicity is not "
-                f"named: each comparison has an error of {self._comparison_alpha:.3g}, any of them "
-                f"about {self.unadjusted_error:.3g}. Name multiplicity='dunnett', 'bonferroni', "
-                "'holm' or 'closed' to hold the error of the family, or 'unadjusted'"
-            )
-        if self.multiplicity in STEPWISE and n_comparisons > MOST_STEPWISE:
-            raise ValueError(
-                f"multiplicity {self.multiplicity!r} takes up to {MOST_STEPWISE} comparisons with "
-                f"the control, got {n_comparisons}: name 'dunnett' or 'bonferroni'"
-            )
-        if self.max_information is not None and self.multiplicity in ("dunnett", *STEPWISE):
-            raise ValueError(
-                f"max_information, which gives every trial bounds of its own, goes with "
-                f"multiplicity 'bonferroni' or 'unadjusted', got {self.multiplicity!r}"
-            )
-
-    def _check_multi_arm(self) -> None:
-        """That the boundaries are for these arms, and nothing else adjusts them."""
-        bounds = self.boundaries
-        if self.multiplicity is None:
-            object.__setattr__(self, "multiplicity", "boundaries")
-        elif self.multiplicity != "boundaries":
-            raise ValueError(
-                "the boundaries of multi_arm_bounds hold the error of the family: leave "
-                f"multiplicity out, got {self.multiplicity!r}"
-            )
-        if bounds.n_arms != len(self.arms) - 1:
-            raise ValueError(
-                f"the boundaries are for {bounds.n_arms} arms beside the control, the design has "
-                f"{len(self.arms) - 1}"
-            )
-        control, *others = bounds.sizes[-1]
-        for arm, made_for, has in zip(self.arm_names[1:], others, self._ratios):
-            if abs(made_for / control - has) > FRACTIONS_APART * has:
-                warn_user(
-                    f"the boundaries are for {made_for / control:g} patients of {arm!r} for one "
-                    f"of the control, the allocation has {has:g}: the error is not what was planned"
-                )
-        if not self.follow_futility and any(np.isfinite(bounds.futility_bounds[:-1])):
-            warn_user(
-                "the boundaries count on the futility bounds (they are binding), and "
-                "follow_futility=False ignores them: the error of the family is larger than "
-                f"{bounds.alpha:g}"
-            )
+        check_error(self)
 
     @property
-    def _comparison_alpha(self) -> float:
+    def comparison_alpha(self) -> float:
         """Error that one comparison would spend by the boundaries, both sides together."""
         return float(spent_by_look(self.boundaries, self.n_looks, float(self.alpha))[1][-1])
 
@@ -335,7 +232,7 @@ class Design(Record):
 
         That of a single look; several looks change the third digit.
         """
-        return family_error(self._comparison_alpha, self._ratios, self.sided)
+        return family_error(self.comparison_alpha, self._ratios, self.sided)
 
     @property
     def _ratios(self) -> tuple[float, ...]:
@@ -351,7 +248,7 @@ class Design(Record):
         words = in_words(self.multiplicity)
         if self.multiplicity in (None, "unadjusted"):
             words += (
-                f" ({self._comparison_alpha:.3g}; of any false rejection about "
+                f" ({self.comparison_alpha:.3g}; of any false rejection about "
                 f"{self.unadjusted_error:.3g})"
             )
         return words
@@ -367,11 +264,11 @@ class Design(Record):
         n, m, alpha = self.n_looks, len(self.arms) - 1, float(self.alpha)
         if self.multiplicity in ("bonferroni", "holm"):
             efficacy = bounds_at_share(self.boundaries, n, alpha, 1.0 / m)
-            level = self._comparison_alpha / m
+            level = self.comparison_alpha / m
         else:
             information, spent = spent_by_look(self.boundaries, n, alpha)
             efficacy = dunnett_bounds(information, spent, self._ratios, self.sided)
-            level = self._comparison_alpha
+            level = self.comparison_alpha
         return with_efficacy(self.boundaries, efficacy, level)
 
     @property
@@ -403,37 +300,6 @@ class Design(Record):
                 )
             arms = {self.control: arms.pop(self.control), **arms}
         object.__setattr__(self, "arms", arms)
-
-    def _check_strata(self) -> None:
-        if not isinstance(self.strata, Mapping):
-            raise ValueError(f"strata must map factors to their levels, got {self.strata!r}")
-        for factor, levels in self.strata.items():
-            if not isinstance(levels, Mapping):
-                raise ValueError(f"stratum {factor!r} must map levels to shares, got {levels!r}")
-            if len(levels) < 2:
-                raise ValueError(f"stratum {factor!r} needs two or more levels, got {dict(levels)}")
-            shares = as_floats(list(levels.values()), f"prevalences of {factor!r}")
-            if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-                raise ValueError(
-                    f"prevalences of {factor!r} must be 0 or more and sum to 1, got {dict(levels)}"
-                )
-        if self.n_strata > MOST_STRATA:
-            sizes = {factor: len(levels) for factor, levels in self.strata.items()}
-            raise ValueError(
-                f"the factors' levels combine to {self.n_strata:,} strata, more than "
-                f"{MOST_STRATA:,}: {sizes}"
-            )
-        if (self.stratified or isinstance(self.randomization, Minimization)) and not self.strata:
-            raise ValueError("a stratified test or minimisation needs strata, got none")
-
-    def _warn_unreachable(self) -> None:
-        missing = self.looks.unreachable(self.n_patients)
-        if missing and "recurrent" not in TESTS[self.test_name].kinds:  # there events repeat
-            which = ", ".join(map(str, missing))
-            warn_user(
-                f"look(s) {which} cannot be reached with {self.n_patients} patients; simulated "
-                "trials are analysed for the last time when the last patient's follow-up ends"
-            )
 
     def __str__(self) -> str:
         """A summary of a few lines; ``repr`` has every field."""

@@ -14,7 +14,7 @@ from trial_sim.numerics.order_statistics import kth_smallest
 
 @dataclass(frozen=True)
 class Observed:
-    """What a batch of trials shows to someone who watches the calendar.
+    """Calendar months of what happens in a batch of trials: enrolment, events, ends of follow-up.
 
     Attributes:
         enrolment: (n_trials, n) float64 calendar months, ascending.
@@ -271,7 +271,23 @@ class FollowUpLooks(Looks):
 
 
 @dataclass(frozen=True)
-class FirstOf(Looks):
+class JoinedLooks(Looks):
+    """Base of looks that join several rules with the same number of looks."""
+
+    rules: Any
+    lag: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rules", _check_rules(self.rules, type(self).__name__))
+        check_lag(self.lag)
+
+    @property
+    def n_looks(self) -> int:
+        return self.rules[0].n_looks
+
+
+@dataclass(frozen=True)
+class FirstOf(JoinedLooks):
     """Each look at the earliest of several rules, such as 200 events or month 30.
 
     Attributes:
@@ -283,17 +299,6 @@ class FirstOf(Looks):
         1
     """
 
-    rules: Any
-    lag: float = 0.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rules", _check_rules(self.rules, type(self).__name__))
-        check_lag(self.lag)
-
-    @property
-    def n_looks(self) -> int:
-        return self.rules[0].n_looks
-
     def times(self, observed: Observed) -> np.ndarray:
         return np.minimum.reduce([rule.times(observed) for rule in self.rules])
 
@@ -302,7 +307,7 @@ class FirstOf(Looks):
 
 
 @dataclass(frozen=True)
-class LastOf(Looks):
+class LastOf(JoinedLooks):
     """Each look when all of several rules are met, such as 200 events and month 24.
 
     Attributes:
@@ -313,17 +318,6 @@ class LastOf(Looks):
         >>> ts.LastOf([ts.EventLooks([200]), ts.CalendarLooks([24])]).n_looks
         1
     """
-
-    rules: Any
-    lag: float = 0.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rules", _check_rules(self.rules, type(self).__name__))
-        check_lag(self.lag)
-
-    @property
-    def n_looks(self) -> int:
-        return self.rules[0].n_looks
 
     def times(self, observed: Observed) -> np.ndarray:
         return np.maximum.reduce([rule.times(observed) for rule in self.rules])

@@ -21,10 +21,12 @@ class Analysis(Protocol):
     """
 
     @property
-    def scale(self) -> str: ...
+    def scale(self) -> str:
+        """What ``estimate`` estimates."""
 
     @property
-    def direction(self) -> float: ...
+    def direction(self) -> float:
+        """1 where a positive estimate favours treatment, -1 where a negative one does."""
 
     def evaluate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray

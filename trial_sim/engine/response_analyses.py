@@ -118,6 +118,7 @@ class KnownSpread(_Wald):
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> Effect:
+        """Difference of means, and its error for the spread that is taken as known."""
         response = final_response(batch)
         known = known_by(batch, look) & np.isfinite(response)
         means, rest = [], 0.0
@@ -205,6 +206,7 @@ class Ranks(_Wald):
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> Effect:
+        """Probability index less 1/2, and its standard error."""
         effect, se = _empty(batch)
         data = final_response(batch), known_by(batch, look), batch.arm, treated
         if self.stratified:
@@ -231,6 +233,7 @@ class CountRatio(_Wald):
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> Effect:
+        """Log rate ratio of counts, and its standard error."""
         effect, se = _empty(batch)
         count_ratio_looks(
             final_response(batch), known_by(batch, look), batch.arm, treated,
@@ -250,6 +253,7 @@ class RateRatio(_Wald):
     def estimate(
         self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
     ) -> Effect:
+        """Log rate ratio of repeated events, and its robust standard error."""
         effect, se = _empty(batch)
         lwyy_looks(
             batch.outcome.recurrences, batch.time, batch.enrolment, batch.arm, treated, look,

@@ -1,4 +1,4 @@
-"""An arm that stops: nobody joins it any more, and nobody in it is followed any longer.
+"""An arm that stops takes no more patients, and those in it are no longer followed.
 
 Patients who come after the decision go to the control and the arms still open, in their ratio. What
 happens to them there comes from the random numbers that they would have had anywhere, so patients

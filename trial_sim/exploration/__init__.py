@@ -1,1 +1,15 @@
 """What if: grids of scenarios, search over designs, assurance by simulation, report."""
+
+from typing import Any
+
+from trial_sim.base.fronts import find, names_of
+
+__all__ = names_of(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    return find(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.numerics.monte_carlo import share
 from trial_sim.scenarios import BySubgroup
 from trial_sim.simulation.adaptive_result import AdaptiveResult

@@ -9,8 +9,9 @@ from typing import Any
 from trial_sim.adaptive.rules import Arm
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import Record
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
-from trial_sim.design.milestones import AdaptiveDesign, Milestone
+from trial_sim.design.milestones import Milestone
 
 Path = tuple[str, ...]
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trial_sim.base.arguments import nearest
-from trial_sim.base.output_places import replacing
-from trial_sim.base.parquet import write_parquet
-from trial_sim.base.provenance import write_record
 from trial_sim.base.records import to_plain
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.exploration.fields import find_field, get_field, set_fields
-from trial_sim.exploration.plots import draw
-from trial_sim.exploration.search import cheapest, levers
+from trial_sim.exploration.what_if_result import WhatIf
 from trial_sim.numerics.monte_carlo import average, share
 from trial_sim.simulation.operating_characteristics import SimulationResult
 from trial_sim.simulation.simulate import Job, as_run, check_inputs, run_jobs
@@ -28,111 +23,6 @@ from trial_sim.simulation.simulate import Job, as_run, check_inputs, run_jobs
 SAMPLINGS = ("grid", "latin_hypercube", "one_at_a_time")
 COSTS = ("events", "patients", "duration")
 Name = str | tuple[str, ...]
-
-
-class WhatIf(pd.DataFrame):
-    """The table of a what-if analysis; a DataFrame with plots and searches of its own.
-
-    Columns: the varied fields; ``n_trials``; ``power`` with ``power_mcse``, ``power_lower``,
-    ``power_upper``; ``expected_events``, ``expected_patients``, ``expected_duration`` and
-    ``duration_95`` with their ``_mcse``; and, for power and each cost, the paired difference from
-    the base case, ``…_difference`` and ``…_difference_mcse``. Row by row, ``note`` says what
-    could not be as planned. ``attrs`` hold the base case and the run.
-
-    Examples:
-        >>> import trial_sim as ts
-        >>> design = ts.Design(
-        ...     arms={"control": 1, "treatment": 1},
-        ...     n_patients=200,
-        ...     accrual=ts.Accrual(rate=20),
-        ...     looks=ts.EventLooks([60, 120]),
-        ... )
-        >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.6)
-        >>> table = ts.what_if(design, outcomes, {"hazard_ratio": [0.6, 0.8]}, n_trials=100, seed=1)
-        >>> table.parameters, sorted(table.base)[:2]
-        (['hazard_ratio'], ['duration_95', 'expected_duration'])
-        >>> float(table.cheapest(power=0.2)["hazard_ratio"])
-        0.6
-        >>> list(table.levers())[:2]
-        ['change', 'power_gain']
-        >>> table.plot().get_xlabel()
-        'hazard ratio'
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     print(ts.verify(table.save(f"{folder}/table.csv")).passed)
-        True
-    """
-
-    @property
-    def _constructor(self) -> type[pd.DataFrame]:
-        return pd.DataFrame
-
-    @property
-    def parameters(self) -> list[str]:
-        """Names of the varied fields."""
-        return list(self.attrs["parameters"])
-
-    @property
-    def base(self) -> dict[str, Any]:
-        """Fields and results of the base case."""
-        return dict(self.attrs["base"])
-
-    def plot(self, kind: str = "auto", value: str = "power", **options: Any) -> Any:  # type: ignore[override]
-        """Draw the table; returns the matplotlib Axes.
-
-        Args:
-            kind: ``"curve"`` (one or two fields), ``"heatmap"`` (two fields), ``"tornado"``
-                (one-at-a-time tables), ``"scatter"``, or ``"auto"``.
-            value: column drawn. options: ``x``, ``y``, ``ax``.
-        """
-        return draw(self, kind, value, **options)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the table (CSV or Parquet by the ending) with its record beside it.
-
-        ``trial_sim.verify`` makes the table again from the record: design, outcomes, variations,
-        seed. Those that no file can hold (a function, a distribution) it names.
-
-        Returns:
-            The path.
-        """
-        place = Path(path)
-        plain = pd.DataFrame(self)
-        plain.attrs = {}
-        with replacing(place) as made:
-            if place.suffix == ".parquet":
-                write_parquet(plain, made)
-            else:
-                plain.to_csv(made, index=False)
-        write_record(place, "what_if", self.attrs["run"], {})
-        return place
-
-    def cheapest(
-        self,
-        power: float = 0.9,
-        max_duration: float | None = None,
-        cost: str | Mapping[str, float] = "expected_patients",
-        certain: bool = False,
-    ) -> pd.Series:
-        """The cheapest design with at least ``power`` that ends in time, if the plan holds.
-
-        A sponsor chooses the design and not the truth: where fields of the outcomes were varied
-        too, only rows that have them as planned are candidates.
-
-        Args:
-            power: least power. max_duration: most expected months.
-            cost: a column, or prices such as ``{"patients": 30_000, "months": 500_000}``, whose sum
-                becomes the column ``cost``.
-            certain: ask that the lower end of the 95 % interval of the power reaches ``power``.
-
-        Raises:
-            ValueError: if no row qualifies, saying what comes nearest.
-        """
-        return cheapest(self, power, max_duration, cost, certain)
-
-    def levers(self) -> pd.DataFrame:
-        """What each change buys: power gained per extra patient and per extra month."""
-        return levers(self)
 
 
 def what_if(
@@ -166,7 +56,8 @@ def what_if(
             far more precise than the values themselves.
 
     Returns:
-        a :class:`WhatIf` table. If interrupted (Ctrl-C), the scenarios done so far.
+        a :class:`WhatIf`, whose ``table`` has a row a scenario. If interrupted (Ctrl-C), those done
+        so far.
 
     Raises:
         ValueError, TypeError: for unknown fields or values that design or outcomes refuse.
@@ -179,8 +70,8 @@ def what_if(
     ...     looks=ts.EventLooks([200]),
     ... )
     >>> outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=0.7)
-    >>> table = ts.what_if(design, outcomes, {"hazard_ratio": [0.9, 0.6]}, n_trials=200)
-    >>> bool(table["power"][0] < table["power"][1])
+    >>> found = ts.what_if(design, outcomes, {"hazard_ratio": [0.9, 0.6]}, n_trials=200)
+    >>> bool(found["power"][0] < found["power"][1])
     True
     """
     check_inputs(design, outcomes)
@@ -224,19 +115,16 @@ def what_if(
         {**{n: _cell(points[i - 1].get(n, base[n])) for n in names}, **rows[i], "note": notes[i]}
         for i in sorted(rows)
     ]
-    frame = WhatIf(table)
-    frame.attrs = {
-        "parameters": names,
-        "assumptions": [name for name in names if paths[name][0] == "outcomes"],
-        "sampling": sampling,
-        "changed": [tuple(points[i - 1]) for i in sorted(rows)],
-        "base": {
+    return WhatIf(
+        table=pd.DataFrame(table),
+        parameters=names,
+        assumptions=[name for name in names if paths[name][0] == "outcomes"],
+        changed=[tuple(points[i - 1]) for i in sorted(rows)],
+        base={
             **{n: _cell(v) for n, v in base.items()},
             **(_row(reference, None, False) if reference is not None else {}),
         },
-        "seed": seed,
-        "n_trials": n_trials,
-        "run": {
+        run={
             "design": to_plain(design),
             "outcomes": to_plain(outcomes),
             "variations": [[to_plain(k), to_plain(v)] for k, v in variations.items()],
@@ -246,8 +134,7 @@ def what_if(
             "n_points": n_points,
             "common_random_numbers": common_random_numbers,
         },
-    }
-    return frame
+    )
 
 
 def _members(key: Name) -> tuple[str, ...]:

@@ -9,13 +9,15 @@ import numpy as np
 from trial_sim.base.arguments import nearest
 
 if TYPE_CHECKING:
-    from trial_sim.exploration.grid import WhatIf
+    import pandas as pd
+
+    from trial_sim.exploration.what_if_result import WhatIf
 
 KINDS = ("auto", "curve", "heatmap", "tornado", "scatter")
 
 
 def draw(
-    table: WhatIf,
+    found: WhatIf,
     kind: str = "auto",
     value: str = "power",
     x: str | None = None,
@@ -29,14 +31,15 @@ def draw(
     """
     import matplotlib.pyplot as plt
 
+    table = found.table
     if kind not in KINDS:
         raise ValueError(f"plot {kind!r} is unknown{nearest(kind, KINDS)}")
     for name in (value, x, y):
         if name is not None and name not in table.columns:
             raise ValueError(f"the table has no column {name!r}{nearest(name, table.columns)}")
-    names = table.parameters
+    names = found.parameters
     if kind == "auto":
-        sampling = table.attrs["sampling"]
+        sampling = found.sampling
         if sampling == "grid":
             kind = "curve" if len(names) == 1 else "heatmap"
         else:
@@ -44,7 +47,7 @@ def draw(
     if ax is None:
         _, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     if kind == "tornado":
-        return _tornado(table, value, ax)
+        return _tornado(found, value, ax)
     x = x or names[0]
     y = y or (names[1] if len(names) > 1 else None)
     if kind == "curve":
@@ -60,7 +63,7 @@ def _label(name: str) -> str:
     return name.replace("_", " ").replace(".", " ")
 
 
-def _curve(table: WhatIf, value: str, x: str, y: str | None, ax: Any) -> Any:
+def _curve(table: pd.DataFrame, value: str, x: str, y: str | None, ax: Any) -> Any:
     groups = [("", table)] if y is None or y == x else list(table.groupby(y, sort=False))
     for label, rows in groups:
         rows = rows.groupby(x, sort=True).mean(numeric_only=True).reset_index()
@@ -77,7 +80,7 @@ def _curve(table: WhatIf, value: str, x: str, y: str | None, ax: Any) -> Any:
     return ax
 
 
-def _heatmap(table: WhatIf, value: str, x: str, y: str, ax: Any) -> Any:
+def _heatmap(table: pd.DataFrame, value: str, x: str, y: str, ax: Any) -> Any:
     grid = table.pivot_table(index=y, columns=x, values=value, sort=False)
     image = ax.imshow(grid.to_numpy(), aspect="auto", origin="lower", cmap="viridis")
     ax.set_xticks(range(len(grid.columns)), [str(c) for c in grid.columns])
@@ -94,14 +97,13 @@ def _heatmap(table: WhatIf, value: str, x: str, y: str, ax: Any) -> Any:
     return ax
 
 
-def _tornado(table: WhatIf, value: str, ax: Any) -> Any:
-    base = table.base.get(value)
-    if base is None or table.attrs["sampling"] != "one_at_a_time":
+def _tornado(found: WhatIf, value: str, ax: Any) -> Any:
+    table, base = found.table, found.base.get(value)
+    if base is None or found.sampling != "one_at_a_time":
         raise ValueError('a tornado needs a table of sampling="one_at_a_time"')
     bars = {}
-    for changed in dict.fromkeys(table.attrs["changed"]):
-        mine = [c == changed for c in table.attrs["changed"]]
-        rows = table.loc[mine]
+    for changed in dict.fromkeys(found.changed):
+        rows = table.loc[[c == changed for c in found.changed]]
         label = ", ".join(_label(n) for n in changed)
         bars[label] = [(float(v), str(rows[changed[0]].iloc[i])) for i, v in enumerate(rows[value])]
     order = sorted(bars, key=lambda k: max(v for v, _ in bars[k]) - min(v for v, _ in bars[k]))
@@ -124,7 +126,7 @@ def _tornado(table: WhatIf, value: str, ax: Any) -> Any:
     return ax
 
 
-def _scatter(table: WhatIf, value: str, x: str, y: str | None, ax: Any) -> Any:
+def _scatter(table: pd.DataFrame, value: str, x: str, y: str | None, ax: Any) -> Any:
     if y is None:
         ax.scatter(table[x], table[value], s=18)
         ax.set_ylabel(_label(value))

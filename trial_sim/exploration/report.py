@@ -21,25 +21,23 @@ import pandas as pd
 
 from trial_sim.base.output_places import replacing
 from trial_sim.base.records import to_plain
-from trial_sim.design.milestones import AdaptiveDesign
-from trial_sim.exploration.grid import WhatIf
 from trial_sim.exploration.report_documents import (
     latex_document,
+    narrowed,
     need_word,
     report_blocks,
     write_word,
 )
+from trial_sim.exploration.report_rows import bound_rows, course_rows, headlines, under_null
 from trial_sim.exploration.report_words import (
     analysis_sentences,
-    bound_rows,
-    course_rows,
     design_facts,
-    headlines,
+    error_held,
     outcome_facts,
     protocol_sentences,
-    under_null,
     when,
 )
+from trial_sim.exploration.what_if_result import WhatIf
 from trial_sim.simulation.adaptive_result import AdaptiveResult
 from trial_sim.simulation.operating_characteristics import SimulationResult
 
@@ -124,7 +122,7 @@ class SimulationReport:
             ],
             **({} if adaptations is None else {"adaptations": adaptations}),
             **({} if self.error is None else {"family_wise_error": _records(self.error)}),
-            "sensitivity": None if self.what_if is None else _records(self.what_if),
+            "sensitivity": None if self.what_if is None else _records(self.what_if.table),
         }
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -179,7 +177,7 @@ class SimulationReport:
             "title": self.title,
             "rationale": self.rationale
             or "To describe the operating characteristics of the design below by simulation.",
-            "design": design_facts(first.design),
+            "design": design_facts(first.design, getattr(first, "adaptive", None)),
             "headlines": headlines(first, self.null, self.null_note),
             "glance": [_at_a_glance(name, result) for name, result in self.results.items()],
             "bounds": bound_rows(first),
@@ -297,35 +295,10 @@ def _adaptations(result: SimulationResult) -> dict[str, Any] | None:
         ]
         sections.append({"name": milestone.name, "when": when(milestone.when), "rows": rows})
     return {
-        "method": _method(adaptive),
+        "method": error_held(adaptive),
         "milestones": sections,
         "patients": result.patients_by_milestone().to_dict("records"),
     }
-
-
-def _method(adaptive: AdaptiveDesign) -> str:
-    test = adaptive.closed_test
-    if test is None:
-        return "no adaptation looks at the effect; the usual test of all patients"
-    words = {
-        "inverse_normal": "inverse normal combination of the stages",
-        "fisher": "Fisher's product of the stages' p-values",
-        "conditional_error": "conditional error of the planned test",
-        "conventional": "the usual test of all patients so far, which holds no error by itself",
-    }[test.combine]
-    hypotheses = ", ".join(adaptive.hypothesis_names)
-    how = (
-        "each at full alpha"
-        if test.intersection == "unadjusted"
-        else f"closed test of intersections by {test.intersection}"
-    )
-    if test.graph is not None:
-        how = (
-            "graph of group-sequential tests (Maurer & Bretz)"
-            if test.combine == "conventional"
-            else f"closed test of intersections by {test.intersection} with the graph's weights"
-        )
-    return f"{words}; {how}; hypotheses: {hypotheses}; alpha {adaptive.alpha:g}"
 
 
 def _render(template: str, context: Mapping[str, Any]) -> str:
@@ -338,6 +311,7 @@ def _render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["narrowed"] = narrowed
     return environment.get_template(template).render(**context)
 
 
@@ -447,12 +421,12 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def short_table(table: WhatIf) -> pd.DataFrame:
+def short_table(found: WhatIf) -> pd.DataFrame:
     """The columns of a what-if table that are read first."""
-    columns = [*table.parameters, "power", "power_mcse", "power_difference",
+    columns = [*found.parameters, "power", "power_mcse", "power_difference",
                "power_difference_mcse", "expected_events", "expected_patients",
                "expected_duration"]  # fmt: skip
-    return pd.DataFrame(table)[[c for c in columns if c in table.columns]]
+    return found.table[[c for c in columns if c in found.table]]
 
 
 def _figures(result: SimulationResult, what_if: WhatIf | None) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-WIDEST = 7  # columns that stand side by side on a page of A4; a wider table is turned
+WIDEST = 7  # columns that stand side by side on a page of A4
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def report_blocks(context: Mapping[str, Any]) -> list[Block]:
         out.append(Block("paragraph", text))
 
     def table(rows: Sequence[Mapping[str, str]]) -> None:
-        if rows:
-            out.append(Block("table", rows=[{k: str(v) for k, v in r.items()} for r in rows]))
+        for part in narrowed([{k: str(v) for k, v in row.items()} for row in rows]):
+            out.append(Block("table", rows=part))
 
     def facts(told: Mapping[str, str]) -> None:
         table([{"": label, " ": words} for label, words in told.items()])
@@ -105,12 +105,49 @@ def report_blocks(context: Mapping[str, Any]) -> list[Block]:
     return out
 
 
-def turned(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """A table that is too wide, with its columns as rows; the first column names the new ones."""
-    if not rows or len(rows[0]) <= WIDEST or len(rows) >= WIDEST:
-        return [dict(row) for row in rows]
-    first, *others = rows[0]
-    return [{first: name, **{f"{row[first]}": row[name] for row in rows}} for name in others]
+def narrowed(rows: Sequence[Mapping[str, str]]) -> list[list[dict[str, str]]]:
+    """A table as one or more that fit a page of A4; nothing of it is lost.
+
+    One that is too wide and has few rows is turned: its columns become rows. One with many rows is
+    cut into several, each beginning with the columns that tell the rows apart.
+    """
+    table = [{name: str(value) for name, value in row.items()} for row in rows]
+    if not table or len(table[0]) <= WIDEST:
+        return [table] if table else []
+    told = _telling_apart(table)
+    if not told:
+        told = ["row"]
+        table = [{"row": str(k), **row} for k, row in enumerate(table, start=1)]
+    names = list(table[0])
+    if len(table) < WIDEST:
+        key = "; ".join(told)
+        heads = ["; ".join(row[n] for n in told) for row in table]
+        return [
+            [
+                {key: name, **{head: row[name] for head, row in zip(heads, table, strict=True)}}
+                for name in names
+                if name not in told
+            ]
+        ]
+    others = [n for n in names if n not in told]
+    step = max(WIDEST - len(told), 3)
+    return [
+        [{n: row[n] for n in (*told, *others[k : k + step])} for row in table]
+        for k in range(0, len(others), step)
+    ]
+
+
+def _telling_apart(table: Sequence[Mapping[str, str]]) -> list[str]:
+    """The first columns, those that do not vary left out, that no two rows share; [] if none do."""
+    told: list[str] = []
+    for name in table[0]:
+        if len({row[name] for row in table}) > 1 or len(table) == 1:
+            told.append(name)
+        if told and len({tuple(row[n] for n in told) for row in table}) == len(table):
+            return told
+        if len(told) == 3:
+            break
+    return []
 
 
 def need_word() -> None:
@@ -145,7 +182,7 @@ def write_word(title: str, blocks: Sequence[Block], path: Path) -> None:
         if block.kind == "heading":
             document.add_heading(block.text, level=block.level)
         elif block.kind == "table":
-            _word_table(document, turned(block.rows))
+            _word_table(document, block.rows)
         elif block.kind == "figure":
             document.add_picture(io.BytesIO(block.image), width=Mm(150))
             document.add_paragraph(block.text, style="Caption")
@@ -183,7 +220,11 @@ _PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
 \usepackage[margin=18mm]{geometry}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage{array,longtable,graphicx}
+% a new page where less than a fifth of this one is left
+\newcommand{\room}{\par\begingroup\dimen0=\pagegoal\advance\dimen0-\pagetotal
+  \ifdim\dimen0<.2\textheight\ifdim\dimen0>0pt\newpage\fi\fi\endgroup}
 \setlength{\parindent}{0pt}\setlength{\parskip}{5pt}\setlength{\tabcolsep}{3pt}
 \sloppy
 """
@@ -197,13 +238,15 @@ def latex_text(text: str) -> str:
 def latex_document(title: str, blocks: Sequence[Block], path: Path | None) -> str:
     """Blocks as a LaTeX document; its figures are written beside ``path``, if that is given."""
     lines = [_PREAMBLE + r"\begin{document}", rf"\section*{{{latex_text(title)}}}"]
-    figures = 0
+    figures, above = 0, ""
     for block in blocks:
         if block.kind == "heading":
             command = "subsection" if block.level == 1 else "subsubsection"
-            lines.append(rf"\{command}*{{{latex_text(block.text)}}}")
+            # a heading stays with what follows it
+            room = "" if above == "heading" else r"\room"
+            lines.append(rf"{room}\{command}*{{{latex_text(block.text)}}}\nopagebreak")
         elif block.kind == "table":
-            lines += _latex_table(turned(block.rows))
+            lines += _latex_table(block.rows)
         elif block.kind == "figure":
             figures += 1
             if path is None:
@@ -217,6 +260,7 @@ def latex_document(title: str, blocks: Sequence[Block], path: Path | None) -> st
             ]  # fmt: skip
         else:
             lines += [latex_text(block.text), ""]
+        above = block.kind
     return "\n".join([*lines, r"\end{document}", ""])
 
 
@@ -232,6 +276,8 @@ def _latex_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
     body = [" & ".join(latex_text(str(r[n])) for n in names) + r" \\" for r in rows]
     size = r"\small" if len(names) <= 5 else r"\scriptsize"
     return [
-        f"{{{size}", rf"\begin{{longtable}}{{{columns}}}", r"\hline", rf"{head} \\ \hline",
+        f"{{{size}", rf"\begin{{longtable}}{{{columns}}}", r"\hline",
+        # without names there is no head to repeat; the strut keeps the line off the letters
+        *([rf"{head} \\ \hline\noalign{{\smallskip}}"] if any(n.strip() for n in names) else []),
         r"\endhead", *body, r"\hline", r"\end{longtable}}", "",
     ]  # fmt: skip

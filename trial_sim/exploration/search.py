@@ -11,7 +11,7 @@ import pandas as pd
 from trial_sim.base.arguments import nearest
 
 if TYPE_CHECKING:
-    from trial_sim.exploration.grid import WhatIf
+    from trial_sim.exploration.what_if_result import WhatIf
 
 _PRICED = {
     "patients": "expected_patients",
@@ -21,7 +21,7 @@ _PRICED = {
 
 
 def cheapest(
-    table: WhatIf,
+    found: WhatIf,
     power: float,
     max_duration: float | None,
     cost: str | Mapping[str, float],
@@ -30,9 +30,9 @@ def cheapest(
     """See :meth:`WhatIf.cheapest`."""
     if not 0 < power < 1:
         raise ValueError(f"power must be between 0 and 1, got {power!r}")
-    rows = pd.DataFrame(table)
-    for name in table.attrs["assumptions"]:
-        planned = table.base[name]
+    rows = found.table
+    for name in found.assumptions:
+        planned = found.base[name]
         as_planned = np.array([value == planned for value in rows[name]], dtype=bool)
         if not as_planned.any():
             raise ValueError(
@@ -64,14 +64,14 @@ def cheapest(
     return fit.iloc[int(fit["cost"].to_numpy().argmin())]
 
 
-def levers(table: WhatIf) -> pd.DataFrame:
+def levers(found: WhatIf) -> pd.DataFrame:
     """See :meth:`WhatIf.levers`.
 
     Columns: the change, power gained, patients and months it costs, and power per 100 patients and
     per month (NaN where a change costs none).
     """
     rows = []
-    for changed, (_, row) in zip(table.attrs["changed"], table.iterrows()):
+    for changed, (_, row) in zip(found.changed, found.table.iterrows()):
         gain = row["power_difference"]
         patients = row["expected_patients_difference"]
         months = row["expected_duration_difference"]
@@ -89,5 +89,6 @@ def levers(table: WhatIf) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _is_whole(table: pd.DataFrame, name: str) -> bool:
+def is_whole(table: pd.DataFrame, name: str) -> bool:
+    """Whether a column holds whole numbers."""
     return pd.api.types.is_integer_dtype(table[name])

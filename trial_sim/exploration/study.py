@@ -11,8 +11,8 @@ from trial_sim.arms.fitting import load_fitted
 from trial_sim.base.arguments import nearest
 from trial_sim.base.plain_yaml import read_plain
 from trial_sim.base.records import Record, from_plain
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.scenarios import OutcomeScenario
 
 _KEYS = ("title", "rationale", "design", "outcomes", "scenarios", "simulation", "what_if")

@@ -12,7 +12,7 @@ import pandas as pd
 from trial_sim.design.design import Design
 from trial_sim.exploration.fields import set_fields
 from trial_sim.exploration.grid import what_if
-from trial_sim.exploration.search import _is_whole
+from trial_sim.exploration.search import is_whole
 from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.simulation.simulate import simulate
 
@@ -96,17 +96,17 @@ def worst_case_type_one_error(
         n_points=n_points,
     )
     names = search.parameters
-    best = search.nlargest(min(n_finalists, len(search)), "power")
+    best = search.table.nlargest(min(n_finalists, len(search)), "power")
     rows = []
     for place, (_, row) in enumerate(best.iterrows()):
         changes = {name: row[name] for name in names}
-        changes = {k: int(v) if _is_whole(search, k) else float(v) for k, v in changes.items()}
+        changes = {k: int(v) if is_whole(search.table, k) else float(v) for k, v in changes.items()}
         changed, scenario = set_fields(design, outcomes, changes)
         again = simulate(changed, scenario, n_trials, seed, n_jobs, scenario=1 + place)
         rows.append({**changes, **vars(share(again.success))})
     finalists = pd.DataFrame(rows)
     top = finalists.iloc[int(finalists["estimate"].to_numpy().argmax())]
-    worst = {k: int(top[k]) if _is_whole(search, k) else float(top[k]) for k in names}
+    worst = {k: int(top[k]) if is_whole(search.table, k) else float(top[k]) for k in names}
     changed, scenario = set_fields(design, outcomes, worst)
     final = simulate(changed, scenario, n_trials, seed, n_jobs, scenario=1 + n_finalists)
-    return WorstCase(worst, share(final.success), pd.DataFrame(search), finalists)
+    return WorstCase(worst, share(final.success), search.table, finalists)

@@ -8,7 +8,7 @@ visit; the last visit seen is seen, so that skipping adds nothing to drop-out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import expit
@@ -34,7 +34,7 @@ class DropoutParameters(NamedTuple):
 
 @storable
 @dataclass(frozen=True)
-class Dropout:
+class FittedDropout:
     """Fitted drop-out.
 
     Attributes:
@@ -52,9 +52,12 @@ class Dropout:
     centre: float
     scale: float
     skipped: np.ndarray
+    stored_as: ClassVar[str] = "Dropout"
 
     @classmethod
-    def fit(cls, visits: np.ndarray, arm: np.ndarray, features: np.ndarray, n_arms: int) -> Dropout:
+    def fit(
+        cls, visits: np.ndarray, arm: np.ndarray, features: np.ndarray, n_arms: int
+    ) -> FittedDropout:
         """Fit to ``visits`` (n, V) with NaN for gaps."""
         seen = ~np.isnan(visits)
         v, p = visits.shape[1], features.shape[1]

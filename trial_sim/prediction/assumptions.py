@@ -10,8 +10,8 @@ import numpy as np
 
 from trial_sim.base.arguments import nearest
 from trial_sim.prediction.dates import is_number
-from trial_sim.prediction.enrolment_models import EnrolmentFit, chosen_shapes
-from trial_sim.prediction.event_models import chosen_families
+from trial_sim.prediction.models.enrolment import EnrolmentFit, chosen_shapes
+from trial_sim.prediction.models.events import chosen_families
 
 
 @dataclass(frozen=True)

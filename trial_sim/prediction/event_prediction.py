@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from trial_sim.base.user_warnings import warn_user
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.assumptions import Settings
-from trial_sim.prediction.event_models import (
+from trial_sim.prediction.models.events import (
     DrawnHazards,
     FittedHazards,
     fit_hazards,
     residual_times,
 )
-from trial_sim.prediction.ongoing import OngoingTrial, strata_of, stratified_test
-from trial_sim.prediction.ongoing_strata import StratumEffects, stratum_effects
+from trial_sim.prediction.models.strata import StratumEffects, stratum_effects
+from trial_sim.prediction.reading.ongoing import OngoingTrial
+from trial_sim.prediction.reading.strata import strata_of, stratified_test
 from trial_sim.prediction.rest_of_trial import (
     Future,
     Rest,
@@ -208,7 +209,7 @@ def continue_events(
 ) -> TrialBatch:
     """The trial carried on to its end, once a draw; what has been observed is kept as it is.
 
-    relative: (n_draws, n + m) hazard of each patient over that of his arm; None for 1.
+    relative: (n_draws, n + m) hazard of each patient over that of the arm; None for 1.
     """
     old = len(trial.enrolment)
     arm = all_arms(trial, future)

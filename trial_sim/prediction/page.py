@@ -111,8 +111,13 @@ def prediction_page(prediction: Any, earlier: SavedPrediction | None, path: Any)
         "milestones": _milestones(prediction),
         "chances": chances,
         "figures": figures,
-        "models": _rows(prediction.models[["quantity", "model", "weight"]].query("weight > 0.005")),
-        "changes": [] if earlier is None else _rows(compared(earlier, prediction.saved())),
+        "models": [
+            {**row, "model": row["model"].replace("_", " ")}
+            for row in _rows(
+                prediction.models[["quantity", "model", "weight"]].query("weight > 0.005")
+            )
+        ],
+        "changes": [] if earlier is None else _changes(compared(earlier, prediction.saved())),
         "earlier": "" if earlier is None else f"month {earlier.cutoff:.2f}",
         "band": band,
         "draws": f"{len(prediction._events):,}",
@@ -142,6 +147,30 @@ def _milestones(prediction: Any) -> list[dict[str, str]]:
         )
         rows.append(found)
     return rows
+
+
+def _changes(table: pd.DataFrame) -> list[dict[str, str]]:
+    """Each milestone as it was foreseen and as it is now, with bands, and the shift."""
+
+    def said(row: dict[Any, Any], when: str) -> str:
+        month, date = row[f"{when}_median"], row.get(f"date_{when}_median")
+        if not np.isfinite(month):
+            return "never"
+        dated = f"{date:%Y-%m-%d}, " if isinstance(date, pd.Timestamp) else ""
+        low, high = (row[f"{when}_{end}"] for end in ("lower", "upper"))
+        return f"{dated}month {month:.1f} ({low:.1f} to {high:.1f})"
+
+    return [
+        {
+            "milestone": row["milestone"],
+            "foreseen": said(row, "earlier"),
+            "now": "reached, " + said(row, "now") if row["reached"] else said(row, "now"),
+            "months later": f"{row['months_later']:+.1f}"
+            if np.isfinite(row["months_later"])
+            else "",
+        }
+        for row in table.to_dict("records")
+    ]
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, str]]:

@@ -17,9 +17,9 @@ from trial_sim.design.tests import is_on_times
 from trial_sim.numerics.monte_carlo import Estimate
 from trial_sim.prediction.assumptions import Change, Settings, changes_of
 from trial_sim.prediction.dates import date_of, month_of
-from trial_sim.prediction.ongoing import OngoingTrial
 from trial_sim.prediction.page import chart, prediction_page
 from trial_sim.prediction.prediction_tables import band, counts_by, quantile_of, summary
+from trial_sim.prediction.reading.ongoing import OngoingTrial
 from trial_sim.prediction.saved import SavedPrediction, as_saved, compared
 from trial_sim.statistics.survival_curves import kaplan_meier
 

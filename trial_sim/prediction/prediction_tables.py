@@ -10,7 +10,7 @@ import pandas as pd
 from trial_sim.design.design import Design
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.prediction.dates import DAYS_PER_MONTH, date_of
-from trial_sim.prediction.ongoing import OngoingTrial
+from trial_sim.prediction.reading.ongoing import OngoingTrial
 
 _POINTS = 61  # of a curve
 

@@ -13,11 +13,12 @@ from trial_sim.design.randomization import ResponseAdaptive
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.assumptions import Settings
-from trial_sim.prediction.event_models import DrawnHazards, residual_times
 from trial_sim.prediction.event_prediction import fit_dropout
-from trial_sim.prediction.ongoing import strata_of, stratified_test
-from trial_sim.prediction.ongoing_responses import OngoingResponses
-from trial_sim.prediction.response_models import fit_responses
+from trial_sim.prediction.models.events import DrawnHazards, residual_times
+from trial_sim.prediction.models.responses import fit_responses
+from trial_sim.prediction.models.visits import fit_visits, planned_visits, visits_to_come
+from trial_sim.prediction.reading.responses import OngoingResponses
+from trial_sim.prediction.reading.strata import strata_of, stratified_test
 from trial_sim.prediction.rest_of_trial import (
     Future,
     Rest,
@@ -26,7 +27,6 @@ from trial_sim.prediction.rest_of_trial import (
     followed,
     future_patients,
 )
-from trial_sim.prediction.visit_models import fit_visits, planned_visits, visits_to_come
 from trial_sim.scenarios.protocol import OutcomeBatch, PatientBatch
 
 

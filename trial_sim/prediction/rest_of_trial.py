@@ -15,8 +15,8 @@ from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.kernels import observe
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.assumptions import Settings
-from trial_sim.prediction.enrolment_models import EnrolmentFit, fit_enrolment
-from trial_sim.prediction.ongoing import OngoingTrial
+from trial_sim.prediction.models.enrolment import EnrolmentFit, fit_enrolment
+from trial_sim.prediction.reading.ongoing import OngoingTrial
 from trial_sim.scenarios.protocol import OutcomeBatch
 
 _NEXT = 1e-6  # months after the cut-off at which what is late in the data comes to be known

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import EventLooks
-from trial_sim.design.milestones import AdaptiveDesign, NotSimulated, is_bound
+from trial_sim.design.milestones import NotSimulated, is_bound
 from trial_sim.engine.adapting.conduct import AdaptiveConducted, Course
 from trial_sim.engine.adapting.patients import Patients, likely_arrivals
 from trial_sim.engine.batch import TrialBatch, until_closed
@@ -25,8 +26,8 @@ from trial_sim.engine.interim_analyses import EFFICACY
 from trial_sim.engine.kernels import observe
 from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.numerics.random_streams import Streams
-from trial_sim.prediction.event_models import DrawnHazards, residual_times
-from trial_sim.prediction.ongoing import OngoingTrial
+from trial_sim.prediction.models.events import DrawnHazards, residual_times
+from trial_sim.prediction.reading.ongoing import OngoingTrial
 from trial_sim.prediction.rest_of_trial import Future, all_arms, all_factors, not_before_the_cut
 from trial_sim.scenarios.protocol import OutcomeBatch
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 import trial_sim as ts
-from trial_sim.adaptive.conditional_error import combined_z, crossing_after
+from trial_sim.adaptive.conditional_errors import combined_z, crossing_after
 from trial_sim.adaptive.sequential_graph import nominal_levels
 from trial_sim.numerics.random_streams import philox4x32
 from trial_sim.qualification.reference import ADAPTIVE, Inputs, reference_cases
@@ -45,27 +45,32 @@ def overall_z(inputs: Inputs) -> np.ndarray:
 
 
 def inverse_normal() -> ts.GroupSequential:
+    """Four equal looks with Wang-Tsiatis bounds, futility where z is below .5244."""
     return ts.group_sequential((0.25, 0.5, 0.75, 1), efficacy=WANG_TSIATIS, futility=[0.5244] * 3)
 
 
 def combination(inputs: Inputs) -> dict[str, Any]:
+    """Statistics and p-values of the first two stages, combined by the inverse normal method."""
     t, p = stage_values(inputs)
     z = combined_z(inverse_normal(), stats.norm.isf(p))
     return {"test_statistics": t[:2], "p_values_t": p[:2], "comb_inverse_normal": z[:2]}
 
 
 def inverse_normal_errors(inputs: Inputs) -> dict[str, Any]:
+    """Conditional errors of the inverse normal design after one to three stages."""
     p, design = stage_values(inputs)[1], inverse_normal()
     found = [ts.conditional_error(design, p[:k]) for k in (1, 2, 3)]
     return {"conditional_rejection_probabilities": found}
 
 
 def inverse_normal_repeated(inputs: Inputs) -> dict[str, Any]:
+    """Repeated p-values of the inverse normal design after one to three stages."""
     p, design = stage_values(inputs)[1], inverse_normal()
     return {"repeated_p_values": [ts.repeated_p_value(design, p[:k]) for k in (1, 2, 3)]}
 
 
 def fisher_errors(inputs: Inputs) -> dict[str, Any]:
+    """Conditional errors and repeated p-values of Fisher's combination, one to three stages."""
     p, design = stage_values(inputs)[1], ts.fisher_design(4, 0.025, futility_p=0.4)
     return {
         "conditional_rejection_probabilities": [
@@ -76,6 +81,7 @@ def fisher_errors(inputs: Inputs) -> dict[str, Any]:
 
 
 def planned_stage(inputs: Inputs) -> dict[str, Any]:
+    """Conditional power of the fourth stage under the effect assumed."""
     effect = (inputs["thetaH1"] - inputs["thetaH0"]) / inputs["assumedStDev"]
     p, design = stage_values(inputs)[1], inverse_normal()
     expected = effect * np.sqrt(inputs["nPlanned"])
@@ -83,6 +89,7 @@ def planned_stage(inputs: Inputs) -> dict[str, Any]:
 
 
 def planned_curve(inputs: Inputs) -> dict[str, Any]:
+    """Conditional power of the third stage over means that may be true."""
     p, design = stage_values(inputs)[1], inverse_normal()
     root = np.sqrt(inputs["nPlanned"]) / inputs["assumedStDev"]
     curve = [
@@ -93,6 +100,7 @@ def planned_curve(inputs: Inputs) -> dict[str, Any]:
 
 
 def three_looks(inputs: Inputs) -> dict[str, Any]:
+    """Conditional rejection probabilities and power of a mean tested at three looks."""
     design = ts.group_sequential((1 / 3, 2 / 3, 1), efficacy=WANG_TSIATIS)
     z = overall_z(inputs)
     drift = np.array([(22 - 25) / 100 * np.sqrt(130)])
@@ -103,6 +111,7 @@ def three_looks(inputs: Inputs) -> dict[str, Any]:
 
 
 def four_looks(inputs: Inputs) -> dict[str, Any]:
+    """Conditional rejection probabilities and repeated p-values of a mean at four looks."""
     design = ts.group_sequential((0.25, 0.5, 0.75, 1), efficacy=WANG_TSIATIS)
     z = overall_z(inputs)
     return {
@@ -112,6 +121,7 @@ def four_looks(inputs: Inputs) -> dict[str, Any]:
 
 
 def survival_looks(inputs: Inputs) -> dict[str, Any]:
+    """Log-rank tests at three looks: conditional errors, repeated and final p-value, interval."""
     design = ts.group_sequential((0.2, 0.4, 1), efficacy=("wang_tsiatis", 0.25))
     z = inputs["data"]["overallLogRanks"]
     final = design.inference(3, z[2], information=inputs["data"]["overallEvents"][2] / 4)
@@ -125,6 +135,7 @@ def survival_looks(inputs: Inputs) -> dict[str, Any]:
 
 
 def exact_rates(inputs: Inputs) -> dict[str, Any]:
+    """Conditional error and repeated p-value of one rate, by its exact binomial p-value."""
     design = ts.group_sequential((0.2, 1), efficacy=("kim_demets", 2.8))
     (events,), (n,) = inputs["data"]["events"], inputs["data"]["n"]
     z = stats.norm.isf(stats.binom.sf(events - 1, n, inputs["pi0"]))
@@ -135,6 +146,7 @@ def exact_rates(inputs: Inputs) -> dict[str, Any]:
 
 
 def no_interest_rate(inputs: Inputs) -> dict[str, Any]:
+    """Hwang-Shih-DeCani spending of parameter 0: bounds, inflation, power, expected sizes."""
     design = ts.group_sequential(
         (0.2, 0.4, 1), alpha=0.03, power=0.86, efficacy=("hwang_shih_decani", 0)
     )
@@ -151,6 +163,7 @@ def no_interest_rate(inputs: Inputs) -> dict[str, Any]:
 
 
 def beta_spending(inputs: Inputs) -> dict[str, Any]:
+    """Bounds of efficacy and futility, both by Hwang-Shih-DeCani spending."""
     design = ts.group_sequential(
         (0.2, 0.4, 1),
         alpha=0.07,
@@ -166,6 +179,7 @@ def beta_spending(inputs: Inputs) -> dict[str, Any]:
 
 
 def binding_wang_tsiatis(inputs: Inputs) -> dict[str, Any]:
+    """Wang-Tsiatis bounds beside futility bounds that are binding."""
     design = ts.group_sequential(
         (0.25, 0.5, 0.75, 1),
         alpha=0.035,
@@ -177,11 +191,13 @@ def binding_wang_tsiatis(inputs: Inputs) -> dict[str, Any]:
 
 
 def haybittle_peto(inputs: Inputs) -> dict[str, Any]:
+    """Bound of the last look after Haybittle-Peto bounds of 3."""
     design = ts.group_sequential((0.25, 0.5, 0.75, 1), efficacy=("haybittle_peto", 3.0))
     return {"final_bound": design.efficacy_bounds[-1]}
 
 
 def rpact_looks(inputs: Inputs) -> dict[str, Any]:
+    """Bounds and inflation of a design given by the arguments of ``group_sequential``."""
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in inputs.items()}
     if isinstance(given.get("futility"), tuple) and not isinstance(given["futility"][0], str):
         given["futility"] = list(given["futility"])
@@ -193,6 +209,7 @@ def rpact_looks(inputs: Inputs) -> dict[str, Any]:
 
 
 def east_survival(inputs: Inputs) -> dict[str, Any]:
+    """O'Brien-Fleming spending with hardly any beta spent early: z, p, futility bound."""
     design = ts.group_sequential(
         inputs["timing"],
         alpha=inputs["alpha"],
@@ -205,6 +222,7 @@ def east_survival(inputs: Inputs) -> dict[str, Any]:
 
 
 def east_conditional(inputs: Inputs) -> dict[str, Any]:
+    """Conditional power of a second stage whose size was changed."""
     # 403 more of a fixed 800; the first look at half of the inflated size
     design = ts.group_sequential((0.5, 1), efficacy=("hwang_shih_decani", -4.0))
     z = inputs["z1"]
@@ -216,6 +234,7 @@ def east_conditional(inputs: Inputs) -> dict[str, Any]:
 
 
 def east_positive(inputs: Inputs) -> dict[str, Any]:
+    """Probability of success over a prior on a grid of effects."""
     design = ts.group_sequential((0.5, 1), efficacy=("hwang_shih_decani", -4.0))
     weights = np.array(inputs["wgts"])
     drifts = np.array(inputs["theta"]) * np.sqrt(design.inflation_factor)
@@ -238,6 +257,7 @@ class Arms:
         self.difference = means[:, :3] - means[:, 3:]
 
     def unpooled(self) -> np.ndarray:
+        """Standard errors of the differences, one variance an arm and stage."""
         variance = self.sds**2 / self.n
         return np.sqrt(variance[:, :3] + variance[:, 3:])
 
@@ -253,6 +273,7 @@ class Arms:
         return errors, correlation
 
     def welch(self) -> np.ndarray:
+        """z-values of Welch's t-tests of each stage."""
         variance = self.sds**2 / self.n
         active, control = variance[:, :3], variance[:, 3:]
         freedom = active**2 / (self.n[:, :3] - 1) + control**2 / (self.n[:, 3:] - 1)
@@ -261,12 +282,14 @@ class Arms:
 
 
 def four_stages() -> ts.GroupSequential:
+    """Four stages with Kim-DeMets spending and futility bounds."""
     return ts.group_sequential(
         (0.15, 0.4, 0.7, 1), alpha=0.02, efficacy=("kim_demets", 1.2), futility=[-0.5, 0, 0.5]
     )
 
 
 def several_arms(inputs: Inputs) -> dict[str, Any]:
+    """A closed combination test of three arms: conditional errors, repeated p-values, intervals."""
     arms, design = Arms(inputs), four_stages()
     method = inputs["intersectionTest"].lower()
     correlation: Any = None
@@ -291,6 +314,7 @@ def several_arms(inputs: Inputs) -> dict[str, Any]:
 
 
 def conditional_dunnett(inputs: Inputs) -> dict[str, Any]:
+    """The conditional Dunnett test of three arms after an adaptation."""
     arms = Arms(inputs)
     errors, correlation = arms.pooled()
     z = arms.difference / errors
@@ -300,16 +324,19 @@ def conditional_dunnett(inputs: Inputs) -> dict[str, Any]:
 
 
 def nested(inputs: Inputs) -> dict[str, Any]:
+    """Critical values of a population and one nested in it, by the share of the latter."""
     levels = [ts.nested_population_levels(share)[0] for share in inputs["prevalence"]]
     return {"c": stats.norm.isf(levels), "p": levels}
 
 
 def nested_split(inputs: Inputs) -> dict[str, Any]:
+    """Level left for the nested population where the whole one has a level of its own."""
     levels = ts.nested_population_levels(inputs["prevalence"], alpha_full=inputs["alpha_F"])
     return {"alpha_S": levels[1]}
 
 
 def shared_control(inputs: Inputs) -> dict[str, Any]:
+    """Error of the family of two comparisons that share a control, and its critical value."""
     z = stats.norm.isf(inputs["alpha_each"])
     correlations = [[[1, r], [r, 1]] for r in inputs["shared_control_correlation"]]
     return {
@@ -327,14 +354,17 @@ def _allocation(correlation: float) -> float:
 
 
 def mams(inputs: Inputs) -> dict[str, Any]:
+    """Dunnett's critical value of several arms at one stage."""
     return {"u": ts.dunnett_critical_value(inputs["K"], inputs["alpha"])}
 
 
 def dunnett_1964(inputs: Inputs) -> list[float]:
+    """Two-sided critical values of Dunnett's table for 16 degrees of freedom."""
     return [ts.dunnett_critical_value(k, 0.05, df=16, sided=2) for k in inputs["treatments"]]
 
 
 def graph(inputs: Inputs) -> dict[str, Any]:
+    """Adjusted p-values and rejections of a graphical procedure."""
     found = ts.graphical_test(
         inputs["p"],
         inputs["weights"],
@@ -346,10 +376,12 @@ def graph(inputs: Inputs) -> dict[str, Any]:
 
 
 def adjusted_only(inputs: Inputs) -> dict[str, Any]:
+    """Adjusted p-values of a graphical procedure."""
     return {"adjusted_p": graph(inputs)["adjusted_p"]}
 
 
 def graph_levels(inputs: Inputs) -> dict[str, Any]:
+    """Nominal levels of each look at the shares of alpha that a graph may give."""
     return {
         name: [
             nominal_levels(ts.group_sequential(inputs[f"{name}_information"], efficacy=OBF), alpha)
@@ -363,6 +395,7 @@ def graph_levels(inputs: Inputs) -> dict[str, Any]:
 
 
 def promising_zone(inputs: Inputs) -> dict[str, Any]:
+    """Power and expected size of a promising zone, with the usual and the weighted test."""
     zone = ts.PromisingZone(inputs["n1"], inputs["n"], inputs["n_max"], lower=0.365)
     theta = inputs["delta_true"] / (2 * inputs["sd"])
     usual, weighted = (zone.probabilities(theta, test) for test in ("conventional", "chw"))
@@ -376,6 +409,7 @@ def promising_zone(inputs: Inputs) -> dict[str, Any]:
 
 
 def conditional_power_80(inputs: Inputs) -> dict[str, Any]:
+    """Power and expected size where the size is changed to a conditional power of 80 %."""
     design = ts.group_sequential((0.5, 1), efficacy=OBF)
     theta: Any = "observed" if inputs["theta"] == "observed" else 2 / 15
     rule = ts.SampleSizeReestimation(design, 221, 221, 663, theta=theta)
@@ -388,6 +422,7 @@ def conditional_power_80(inputs: Inputs) -> dict[str, Any]:
 
 
 def smallest_promising(inputs: Inputs) -> dict[str, Any]:
+    """Least conditional power from which an increase keeps the usual test's error."""
     table = [
         [ts.smallest_promising_power(t, growth) for t in (0.25, 0.5, 0.75)]
         for growth in (1.5, 2, 3, np.inf)
@@ -396,6 +431,7 @@ def smallest_promising(inputs: Inputs) -> dict[str, Any]:
 
 
 def blinded_rates(inputs: Inputs) -> dict[str, Any]:
+    """Error, power and expected size of a trial of rates re-estimated without unblinding."""
     blinded = ts.BlindedRates(n_first=inputs["n1"], difference=inputs["delta"])
     null = blinded.probabilities(inputs["overall_rate"], difference=0.0)
     power = blinded.probabilities(inputs["overall_rate"])
@@ -408,15 +444,18 @@ def blinded_rates(inputs: Inputs) -> dict[str, Any]:
 
 
 def kieser(inputs: Inputs) -> dict[str, Any]:
+    """Sizes by the pooled rate that a blinded review shows."""
     plan = ts.BlindedRates(100, inputs["delta"])
     return {"n_ratio_1": [plan.n_total(round(100 * p)) for p in inputs["ratio_1_rates"]]}
 
 
 def blinded_means(inputs: Inputs) -> dict[str, Any]:
+    """Sizes by the pooled standard deviation that a blinded review shows."""
     return {"n": [ts.blinded_sample_size_means(inputs["delta"], sd) for sd in inputs["sd"]]}
 
 
 def simon(inputs: Inputs) -> dict[str, Any]:
+    """Simon's optimal and minimax designs."""
     designs = ts.simon_designs(
         inputs["p0"], inputs["p1"], alpha=inputs["alpha"], beta=inputs["beta"]
     )
@@ -436,6 +475,7 @@ def simon(inputs: Inputs) -> dict[str, Any]:
 
 
 def lee_liu(inputs: Inputs) -> dict[str, Any]:
+    """A single-arm design that stops by predictive probability."""
     design = ts.predictive_probability_design(
         inputs["p0"], inputs["n_max"], prior=(0.2, 0.8), success=0.922, stop_below=0.001
     )
@@ -455,6 +495,7 @@ def lee_liu(inputs: Inputs) -> dict[str, Any]:
 
 
 def jennison_turnbull(inputs: Inputs) -> list[float]:
+    """Last bounds of two-sided Wang-Tsiatis designs by number of looks."""
     rule = ("wang_tsiatis", 0.25)
     return [
         ts.group_sequential(np.arange(1, k + 1) / k, 0.05, 0.9, 2, rule).efficacy_bounds[-1]
@@ -463,6 +504,7 @@ def jennison_turnbull(inputs: Inputs) -> list[float]:
 
 
 def schmidli(inputs: Inputs) -> dict[str, Any]:
+    """Rejection of rates with and without a prior on the control."""
     rates = np.array(inputs["control_rate"])
     plain, prior = ts.BetaMixture([1], [1], [1]), ts.BetaMixture([1], [4], [16])
     n = inputs["n"]
@@ -473,12 +515,14 @@ def schmidli(inputs: Inputs) -> dict[str, Any]:
 
 
 def robust_mixture(inputs: Inputs) -> dict[str, Any]:
+    """Weight and mean of a robust mixture prior after data."""
     prior = ts.BetaMixture([1], [11], [32]).robust(0.2)
     after = [prior.posterior(r, n) for r, n in zip(inputs["responders"], inputs["n"])]
     return {"weight": [a.weights[0] for a in after], "mean": [a.mean for a in after]}
 
 
 def prognostic(inputs: Inputs) -> dict[str, Any]:
+    """Size of a trial adjusted by a prognostic score."""
     sizes = [ts.sample_size_prognostic(inputs["effect"], rho) for rho in inputs["rho"]]
     powers = [
         ts.sample_size_prognostic(inputs["effect"], rho, n_total=468) for rho in inputs["rho"]
@@ -492,6 +536,7 @@ def _words(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
 
 
 def philox(inputs: Inputs) -> list[list[int]]:
+    """Random numbers of the counter-based generator against published blocks."""
     return [
         [int(w) for w in _words(*(np.uint64(w) for w in (*counter, *key)))]
         for counter, key in zip(inputs["counter"], inputs["key"])

@@ -51,20 +51,24 @@ DELAYED = {
 
 
 def equal_looks(k: int, **kwargs: Any) -> GroupSequential:
+    """A group-sequential design with ``k`` evenly spaced looks."""
     return group_sequential(np.arange(1, k + 1) / k, **kwargs)
 
 
 def spending_case(efficacy: Any, k: int = 3) -> Found:
+    """Efficacy bounds and inflation factor of evenly spaced looks."""
     design = equal_looks(k, efficacy=efficacy)
     return {"bounds": design.efficacy_bounds, "inflation": design.inflation_factor}
 
 
 def two_sided(k: int, efficacy: str, name: str) -> Found:
+    """Last bound and inflation factor of a two-sided design at level .05."""
     design = equal_looks(k, alpha=0.05, sided=2, efficacy=efficacy)
     return {name: design.efficacy_bounds[-1], "inflation": design.inflation_factor}
 
 
 def two_sided_power80() -> Found:
+    """Inflation factors of two-sided designs with power .8."""
     return {
         name: equal_looks(3, alpha=0.05, sided=2, power=0.8, efficacy=rule).inflation_factor
         for name, rule in (("OF", "obrien_fleming"), ("Pocock", "pocock"))
@@ -72,6 +76,7 @@ def two_sided_power80() -> Found:
 
 
 def gsdesign_default() -> Found:
+    """The default design of gsDesign: bounds, sizes, spending."""
     design = equal_looks(3, efficacy=("hwang_shih_decani", -4), futility=("hwang_shih_decani", -2))
     return {
         "upper": design.efficacy_bounds,
@@ -84,6 +89,7 @@ def gsdesign_default() -> Found:
 
 
 def inverse_normal_default() -> Found:
+    """rpact's default inverse normal design: alpha spent, bounds, levels."""
     design = equal_looks(3)
     return {
         "alphaSpent": design.alpha_spent,
@@ -93,6 +99,7 @@ def inverse_normal_default() -> Found:
 
 
 def fisher_default() -> Found:
+    """rpact's default design of Fisher's combination."""
     design = fisher_design(3, 0.025)
     return {
         "alphaSpent": design.alpha_spent,
@@ -102,6 +109,7 @@ def fisher_default() -> Found:
 
 
 def one_sample_mean() -> Found:
+    """Size, expected size and critical effects of one mean at three looks."""
     design = group_sequential((0.2, 0.5, 1), efficacy=("wang_tsiatis", 0.3))
     size = sample_size_means(0.8, sd=2, null_value=0.5, n_arms=1, boundaries=design)
     n = size.n_total * design.information_fractions
@@ -122,6 +130,7 @@ def one_sample_mean() -> Found:
 
 
 def piecewise_median() -> Found:
+    """Medians of exponential times from their hazards."""
     return {
         "lambda1": 0.5 * 0.8,
         "median1": piecewise_quantile([0.4], []),
@@ -130,11 +139,13 @@ def piecewise_median() -> Found:
 
 
 def conditional_powers() -> list[float]:
+    """Conditional power after the first look by trend, null and design."""
     design = equal_looks(2, efficacy=LD_OF)
     return [design.conditional_power(1, 1.0, theta=t) for t in ("trend", "null", "design")]
 
 
 def cumulative_power() -> Found:
+    """Power and expected size over multiples of the effect planned for."""
     design = equal_looks(2, efficacy=LD_OF)
     return {
         "cum_power": [design.power_at(x * design.drift) for x in (0, 0.5, 1)],
@@ -143,11 +154,13 @@ def cumulative_power() -> Found:
 
 
 def normal_prior_success() -> float:
+    """Probability of success under a normal prior on the effect."""
     design = equal_looks(2, efficacy=LD_OF)
     return probability_of_success(design, prior=(design.drift / 2, design.drift / 2))
 
 
 def grid_prior_success(inputs: Inputs) -> float:
+    """Probability of success under a prior on a grid of effects."""
     design = equal_looks(2, efficacy=("hwang_shih_decani", -4))
     # theta is per root fixed sample size; the printed value keeps weights that sum to .93
     drifts = np.array(inputs["theta"]) * np.sqrt(design.inflation_factor)
@@ -157,17 +170,20 @@ def grid_prior_success(inputs: Inputs) -> float:
 
 
 def schoenfeld(inputs: Inputs) -> float:
+    """Events that a log-rank test needs, by Schoenfeld's formula."""
     return events_required(
         inputs["hr"], inputs["power"], inputs["alpha_one_sided"], allocation=inputs["ratio"]
     )
 
 
 def survival(method: str, **kwargs: Any) -> Found:
+    """Events and patients of a survival trial by a method."""
     size = sample_size_survival(method=method, **kwargs)
     return {"events": size.events, "n": size.n_total}
 
 
 def median_12(**kwargs: Any) -> Found:
+    """Assumptions of a survival trial with a control median of 12 months."""
     return {
         "control_median": 12,
         "hazard_ratio": 0.7,
@@ -178,6 +194,7 @@ def median_12(**kwargs: Any) -> Found:
 
 
 def group_sequential_survival() -> Found:
+    """Events and patients of a survival trial with three looks."""
     size = sample_size_survival(
         method="schoenfeld", boundaries=equal_looks(3, efficacy=LD_OF), **median_12()
     )
@@ -185,6 +202,7 @@ def group_sequential_survival() -> Found:
 
 
 def rates_power() -> Found:
+    """Power, rejections by look and expected size of a comparison of rates."""
     design = equal_looks(3, efficacy=LD_OF)
     size = sample_size_proportions(0.4, 0.25, n_per_arm=200, boundaries=design)
     fixed = sample_size_proportions(0.4, 0.25, n_per_arm=200).power
@@ -197,6 +215,7 @@ def rates_power() -> Found:
 
 
 def gsdesign2_scenario(inputs: Inputs) -> Any:
+    """A scenario of gsDesign2's examples: enrolment, hazards, drop-out."""
     enroll, fail = inputs["enroll_rate"], inputs["fail_rate"]
     return survival_scenario(
         enroll["rate"], enroll["duration"], [9, 18], fail["hr"], [3], dropout=fail["dropout"]
@@ -204,6 +223,7 @@ def gsdesign2_scenario(inputs: Inputs) -> Any:
 
 
 def ahr(inputs: Inputs, time: Any) -> Found:
+    """Average hazard ratio, events and information at times."""
     row = average_hazard_ratio(gsdesign2_scenario(inputs), time)
     columns = {
         "ahr": row["ahr"],
@@ -218,12 +238,14 @@ def ahr(inputs: Inputs, time: Any) -> Found:
 
 
 def expected_time() -> Found:
+    """Month of the 50th event, and the average hazard ratio then."""
     scenario = gsdesign2_scenario(VALUES["gsd2_ahr_default"]["inputs"])
     time = time_to_events(scenario, 50)
     return {"time": time, "ahr": float(average_hazard_ratio(scenario, time)["ahr"].iloc[0])}
 
 
 def delayed(method: str, names: list[str], **kwargs: Any) -> Found:
+    """Size, events and effect of a trial with a delayed effect by a method."""
     size = sample_size_survival(method=method, **{**DELAYED, **kwargs})
     found = {
         "n": size.n_total,
@@ -278,6 +300,7 @@ def fleming_harrington_in_r(tight: bool) -> Found:
 
 
 def nph_design() -> Found:
+    """A design for proportional hazards that fail: events, power, times, average hazard ratio."""
     scenario = survival_scenario(
         26 / 9 * np.arange(1, 10),
         [1] * 8 + [14],
@@ -302,6 +325,7 @@ def nph_design() -> Found:
 
 
 def prior_2020() -> Found:
+    """MaxCombo at two looks: means, correlations, critical values, power."""
     scenario = survival_scenario(
         25, 4, control_hazard=0.25, hazard_ratio=[1, 0.5], breakpoints=[1.5]
     )
@@ -319,11 +343,14 @@ def prior_2020() -> Found:
 
 
 def bretz(inputs: Inputs) -> Found:
+    """Adjusted p-values and rejections of a graphical procedure."""
     found = graphical_test(inputs["p"], inputs["weights"], inputs["transitions"], inputs["alpha"])
     return {"adj_p": found.adjusted_p, "reject": found.rejected}
 
 
 def exact(test: str) -> Callable[[Inputs], float]:
+    """A function that gives the exact power of a test of two rates."""
+
     def power(inputs: Inputs) -> float:
         n1, n2 = inputs["n"]
         return exact_power_proportions(inputs["p1"], inputs["p2"], n1, n2, 0.025, test)
@@ -332,6 +359,7 @@ def exact(test: str) -> Callable[[Inputs], float]:
 
 
 def ttest(inputs: Inputs) -> float:
+    """Power of a t-test."""
     return sample_size_means(inputs["d"], n_per_arm=inputs["n_per_arm"], alpha=0.05, sided=2).power
 
 

@@ -21,7 +21,8 @@ from trial_sim.data.datasets import load_trial, read_table, read_trial
 from trial_sim.exploration.grid import what_if
 from trial_sim.exploration.report import simulation_report
 from trial_sim.exploration.study import Study, read_design, read_outcomes, read_study
-from trial_sim.prediction.predict import predict
+from trial_sim.exploration.what_if_result import WhatIf
+from trial_sim.prediction.predicting import predict
 from trial_sim.simulation.simulate import simulate
 
 Inputs = Mapping[str, Path]
@@ -96,8 +97,8 @@ def characteristics(results: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def varied(study: Study, arguments: Mapping[str, Any], **options: Any) -> Any:
-    """The what-if table of a study."""
+def varied(study: Study, arguments: Mapping[str, Any], **options: Any) -> WhatIf:
+    """The what-if analysis of a study."""
     told = {**study.what_if, **arguments}
     if "variations" not in told:
         raise ValueError("the study has no what_if: variations")
@@ -188,7 +189,7 @@ def _report(arguments: Mapping[str, Any], inputs: Inputs, place: Path) -> None:
 
 def _what_if(arguments: Mapping[str, Any], inputs: Inputs, place: Path) -> None:
     if "study" in inputs:
-        table = varied(read_study(inputs["study"]), arguments)
+        found = varied(read_study(inputs["study"]), arguments)
     else:
         told = dict(arguments)
         design = read_design(told.pop("design"))
@@ -197,8 +198,8 @@ def _what_if(arguments: Mapping[str, Any], inputs: Inputs, place: Path) -> None:
             pairs = [(_field(k), _values(v)) for k, v in told.pop("variations")]
         except (TypeError, ValueError, KeyError) as error:
             raise CannotBeMade(f"the record cannot hold what was varied ({error})") from error
-        table = what_if(design, outcomes, dict(pairs), **told)
-    write_table(table, place)
+        found = what_if(design, outcomes, dict(pairs), **told)
+    write_table(found.table, place)
 
 
 def _field(key: Any) -> Any:
@@ -221,13 +222,13 @@ def _figure(arguments: Mapping[str, Any], inputs: Inputs, place: Path) -> None:
     draw_figure(varied(read_study(inputs["study"]), arguments), place)
 
 
-def draw_figure(table: Any, place: Path) -> None:
-    """The figure of a what-if table."""
+def draw_figure(found: WhatIf, place: Path) -> None:
+    """The figure of a what-if analysis."""
     import matplotlib
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.8))
-    table.plot(ax=figure.subplots())
+    found.plot(ax=figure.subplots())
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(place.suffix, {})
     with matplotlib.rc_context({"svg.hashsalt": "what-if"}):  # the same picture, the same bytes
         figure.savefig(place, dpi=150, metadata=undated)

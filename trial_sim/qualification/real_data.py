@@ -39,21 +39,25 @@ def colon(etype: str = "death") -> TwoArms:
 
 @cache
 def colon_two_arms() -> pd.DataFrame:
+    """Patients of colon on Obs and on Lev+5FU."""
     data = load_trial("colon").patients
     return data[data.rx != "Lev"].reset_index(drop=True)
 
 
 @cache
 def table(name: str) -> pd.DataFrame:
+    """Patients of a built-in trial."""
     return load_trial(name).patients
 
 
 def veteran() -> TwoArms:
+    """veteran, standard (0) against test (1): duration, event, group."""
     data = table("veteran")
     return data.time.to_numpy(), data.status.to_numpy(), (data.trt == "test").to_numpy().astype(int)
 
 
 def gehan() -> TwoArms:
+    """gehan, placebo (0) against 6-MP (1): duration, event, group."""
     data = table("gehan")
     return (
         data.time.to_numpy(),
@@ -63,16 +67,19 @@ def gehan() -> TwoArms:
 
 
 def fleming_harrington(inputs: Inputs) -> Any:
+    """z of log-rank tests of colon with five Fleming-Harrington weights."""
     weights = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0.5)]
     return [stats.logrank(*colon(), weight=(FH, *w)).z for w in weights]
 
 
 def magirr_burman(inputs: Inputs) -> Any:
+    """z of modestly weighted log-rank tests of three trials."""
     cases = [(colon, 365.25), (veteran, 6), (gehan, 6)]
     return [stats.logrank(*data(), weight=("magirr_burman", delay)).z for data, delay in cases]
 
 
 def restricted_means(inputs: Inputs) -> Any:
+    """Differences of restricted mean survival of three trials."""
     cases = [(colon, 1826.25), (veteran, 300), (gehan, 20)]
     found = [stats.rmst_difference(*data(), tau=tau) for data, tau in cases]
     return {
@@ -83,10 +90,12 @@ def restricted_means(inputs: Inputs) -> Any:
 
 
 def chi_squares(data: Callable[[], TwoArms]) -> list[float]:
+    """Chi-squares of the log-rank test and of Peto and Prentice's."""
     return [stats.logrank(*data(), weight=(FH, rho, 0)).z ** 2 for rho in (0, 1)]
 
 
 def colon_cox(endpoint: str) -> dict[str, Any]:
+    """Cox regression of colon with three arms."""
     data = table("colon")
     lev = (data.rx == "Lev").astype(float)
     both = (data.rx == "Lev+5FU").astype(int)
@@ -101,6 +110,7 @@ def colon_cox(endpoint: str) -> dict[str, Any]:
 
 
 def veteran_cox(inputs: Inputs) -> Any:
+    """Cox regression of veteran, and its two weighted log-rank tests."""
     fit = stats.cox(*veteran())
     first, second = chi_squares(veteran)
     return {
@@ -113,6 +123,7 @@ def veteran_cox(inputs: Inputs) -> Any:
 
 
 def gehan_cox(inputs: Inputs) -> Any:
+    """Hazard ratio of gehan, and its two weighted log-rank tests."""
     first, second = chi_squares(gehan)
     return {
         "HR": stats.cox(*gehan()).hazard_ratio,
@@ -122,12 +133,14 @@ def gehan_cox(inputs: Inputs) -> Any:
 
 
 def gbsg2_cox(inputs: Inputs) -> Any:
+    """Hazard ratio of hormone therapy in gbsg2, and its p-value."""
     data = table("gbsg2")
     fit = stats.cox(data.time, data.event, (data.hormon != "none").astype(int))
     return {"HR": fit.hazard_ratio, "p": fit.p_value_two_sided}
 
 
 def retinopathy(inputs: Inputs) -> Any:
+    """Hazard ratio of laser treatment, plain and stratified by patient."""
     data = pd.read_csv(FOLDER / "retinopathy.csv")
     columns = data.futime, data.status, data.trt
     return {
@@ -137,6 +150,7 @@ def retinopathy(inputs: Inputs) -> Any:
 
 
 def bladder(inputs: Inputs) -> Any:
+    """Recurrences in bladder by Andersen and Gill, and by Wei, Lin and Weissfeld."""
     data = table("bladder")
     group = (data.rx == "thiotepa").astype(int)
     x = data[["number", "size"]]
@@ -163,6 +177,7 @@ def bladder(inputs: Inputs) -> Any:
 
 
 def kaplan_meier(inputs: Inputs) -> Any:
+    """Survival curves of the three arms of colon at times."""
     data = table("colon")
     curves = [data[data.rx == arm] for arm in ("Obs", "Lev", "Lev+5FU")]
     times = inputs["times"]
@@ -170,6 +185,7 @@ def kaplan_meier(inputs: Inputs) -> Any:
 
 
 def btheb(covariance: str) -> stats.MixedModel:
+    """A mixed model for repeated measures of depression scores, by its covariance."""
     months = ["bdi_2m", "bdi_4m", "bdi_6m", "bdi_8m"]
     long = table("btheb").melt(
         id_vars=["id", "treatment", "bdi_pre"], value_vars=months, var_name="m", value_name="y"
@@ -181,6 +197,7 @@ def btheb(covariance: str) -> stats.MixedModel:
 
 
 def btheb_unstructured(inputs: Inputs) -> Any:
+    """Effects and likelihood of the model with an unstructured covariance."""
     fit = btheb("unstructured")
     return {
         "trt_2m": fit.estimate,
@@ -192,11 +209,13 @@ def btheb_unstructured(inputs: Inputs) -> Any:
 
 
 def btheb_random_intercept(inputs: Inputs) -> Any:
+    """Effect of the model with equal correlations of all visits."""
     fit = btheb("compound_symmetry")
     return {"trt_2m": fit.estimate, "se": fit.se}
 
 
 def indomethacin(inputs: Inputs) -> Any:
+    """Risk ratio and p-values of a trial of pancreatitis."""
     (placebo_no, placebo_yes), (drug_no, drug_yes) = inputs["table"]
     group = np.repeat([0, 1], [placebo_no + placebo_yes, drug_no + drug_yes])
     y = np.repeat([0, 1, 0, 1], [placebo_no, placebo_yes, drug_no, drug_yes])
@@ -210,6 +229,7 @@ def indomethacin(inputs: Inputs) -> Any:
 
 
 def weibull(inputs: Inputs) -> Any:
+    """Coefficients of a Weibull regression of colon."""
     duration, event, group = colon()
     theta, *_ = maximise(
         "weibull", duration.astype(float), event, group, 2, np.zeros((len(group), 0)), np.zeros(5)
@@ -218,6 +238,7 @@ def weibull(inputs: Inputs) -> Any:
 
 
 def poisson(inputs: Inputs) -> Any:
+    """Coefficients of a Poisson regression of counts."""
     epil = table("epil")
     visits = [f"seizures_{k}" for k in range(1, 5)]
     long = epil.melt(["id", "trt", "base", "age"], visits, "visit", "y")

@@ -7,6 +7,7 @@
     counts               sample_size_counts, sample_size_recurrent
     ordinal              sample_size_ordinal
     here                 sample_size_rmst, a survival method
+    average_hazard, group_sequential_survival, assurance    found here too, imported on first use
 
 Leave out one of size, power, effect (and, where there is one, duration): it is solved. Pass
 ``boundaries=group_sequential(...)`` for the maximum size of a group-sequential trial.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trial_sim.base.fronts import find
 from trial_sim.sample_size.counts import sample_size_counts, sample_size_recurrent
 from trial_sim.sample_size.exact_proportions import exact_power_proportions
 from trial_sim.sample_size.means import sample_size_equivalence_means, sample_size_means
@@ -28,20 +30,36 @@ from trial_sim.sample_size.record import SampleSize
 from trial_sim.sample_size.survival import events_required, power_of_events, sample_size_survival
 
 __all__ = [
+    "BetaMixture",
     "SampleSize",
+    "average_hazard_ratio",
+    "borrowing_power",
     "events_required",
     "exact_power_proportions",
+    "expected_events",
     "power_of_events",
+    "probability_of_success",
     "sample_size_counts",
     "sample_size_equivalence_means",
     "sample_size_equivalence_proportions",
     "sample_size_means",
     "sample_size_ordinal",
+    "sample_size_prognostic",
     "sample_size_proportions",
     "sample_size_recurrent",
     "sample_size_rmst",
     "sample_size_survival",
+    "survival_expectations",
+    "survival_scenario",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return find(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def sample_size_rmst(

@@ -2,7 +2,7 @@
 
 protocol       OutcomeScenario (what the engine asks of a scenario), PatientBatch, OutcomeBatch
 survival       PiecewiseExponential, Weibull, SurvivalTable, SampledTimes
-multistate     IllnessDeath (PFS and OS), CompetingRisks
+multistate     IllnessDeath (PFS and OS), CompetingEvents
 responses      BinaryResponse, ContinuousResponse, CountResponse, OrdinalResponse
 recurrent      RecurrentEvents
 longitudinal   LongitudinalResponse, with drop-out at random or not
@@ -10,9 +10,11 @@ populations    WithCovariates, BySubgroup, WithDrift: covariates, subgroups, the
 endpoints      WithEndpoints: further endpoints of the same patients
 """
 
+from typing import Any
+
 from trial_sim.scenarios.endpoints import WithEndpoints
 from trial_sim.scenarios.longitudinal import LongitudinalResponse
-from trial_sim.scenarios.multistate import CompetingRisks, IllnessDeath
+from trial_sim.scenarios.multistate import CompetingEvents, IllnessDeath
 from trial_sim.scenarios.populations import BySubgroup, WithCovariates, WithDrift
 from trial_sim.scenarios.protocol import OutcomeBatch, OutcomeScenario, PatientBatch
 from trial_sim.scenarios.recurrent import RecurrentEvents
@@ -27,7 +29,7 @@ from trial_sim.scenarios.survival import PiecewiseExponential, SampledTimes, Sur
 __all__ = [
     "BinaryResponse",
     "BySubgroup",
-    "CompetingRisks",
+    "CompetingEvents",
     "ContinuousResponse",
     "CountResponse",
     "IllnessDeath",
@@ -45,3 +47,9 @@ __all__ = [
     "WithDrift",
     "WithEndpoints",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CompetingRisks":  # its name until ts.CompetingRisks alone was the endpoint
+        return CompetingEvents
+    raise AttributeError(f"module 'trial_sim.scenarios' has no attribute {name!r}")

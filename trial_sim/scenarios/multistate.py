@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -105,8 +105,10 @@ class IllnessDeath(Record):
 
 
 @dataclass(frozen=True)
-class CompetingRisks(Record):
+class CompetingEvents(Record):
     """Several causes with constant cause-specific hazards; the first is the one of interest.
+
+    ``ts.CompetingRisks`` is the endpoint of a real trial that such events are.
 
     Attributes:
         control_hazards: one hazard per month for each cause.
@@ -114,14 +116,13 @@ class CompetingRisks(Record):
 
     Examples:
         >>> import trial_sim as ts
-        >>> from trial_sim import scenarios
         >>> design = ts.Design(
         ...     arms={"control": 1, "treatment": 1},
         ...     n_patients=200,
         ...     accrual=ts.Accrual(rate=20),
         ...     looks=ts.EventLooks([60, 120]),
         ... )
-        >>> outcomes = scenarios.CompetingRisks([0.05, 0.02], [0.6, 1.0])
+        >>> outcomes = ts.CompetingEvents([0.05, 0.02], [0.6, 1.0])
         >>> result = ts.simulate(design, outcomes, n_trials=50, seed=1)
         >>> 0 <= result.power <= 1
         True
@@ -129,6 +130,7 @@ class CompetingRisks(Record):
 
     control_hazards: Any
     hazard_ratios: Any
+    written_as: ClassVar[str] = "CompetingRisks"
 
     def __post_init__(self) -> None:
         hazards = tuple(_hazard(h, "control_hazards") for h in self.control_hazards)

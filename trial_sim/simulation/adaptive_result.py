@@ -10,7 +10,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from trial_sim.adaptive.rules import OF_ONE_NUMBER, AddArm, DropArm, Resize, Restrict, Stop
-from trial_sim.design.milestones import AdaptiveDesign, is_bound
+from trial_sim.design.adaptive_design import AdaptiveDesign
+from trial_sim.design.milestones import is_bound
 from trial_sim.engine.adapting.conduct import AdaptiveConducted, Course, Decide
 from trial_sim.engine.interim_analyses import EFFICACY
 from trial_sim.numerics.monte_carlo import Estimate, average, quantile, root_mean_square, share

@@ -23,8 +23,8 @@ from typing import Any
 
 from trial_sim.base.arguments import count_jobs, nearest
 from trial_sim.base.records import as_whole
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.engine.adapting.conduct import Decide, run_adaptive_trials
 from trial_sim.engine.adapting.one_by_one import OneByOne
 from trial_sim.engine.analysis_registry import analysis_for

@@ -1,4 +1,4 @@
-// A grid of molecules: sort, filter, search by substructure, select. Nothing is fetched.
+// A grid of molecules: sort, filter, search by substructure, select. Nothing is fetched. table.js stands before it.
 const PAGE = 24;
 
 function element(name, attributes = {}, ...children) {
@@ -6,40 +6,6 @@ function element(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   made.append(...children);
   return made;
-}
-
-// "mw<300 qed>=.6 amide": conditions on columns, and words that a row has to hold.
-export function parseFilter(text, names) {
-  const tests = [];
-  for (const word of text.split(/\s+/).filter(Boolean)) {
-    const found = word.match(/^(.+?)(<=|>=|<|>|=)(.+)$/);
-    const at = found ? names.indexOf(found[1]) : -1;
-    if (at < 0) {
-      const lower = word.toLowerCase();
-      tests.push((row) => row.some((v) => String(v ?? "").toLowerCase().includes(lower)));
-      continue;
-    }
-    const [, , sign, bound] = found;
-    const limit = Number(bound);
-    tests.push((row) => {
-      const value = row[at];
-      if (value === null || value === "") return false;
-      if (sign === "=") return Number.isNaN(limit) ? String(value) === bound : Number(value) === limit;
-      const number = Number(value);
-      if (sign === "<") return number < limit;
-      if (sign === ">") return number > limit;
-      return sign === "<=" ? number <= limit : number >= limit;
-    });
-  }
-  return (row) => tests.every((test) => test(row));
-}
-
-// Order of two values: numbers as numbers, what is missing last.
-export function compare(x, y, sign) {
-  const noX = x === null || x === "", noY = y === null || y === "";
-  if (noX || noY) return Number(noX) - Number(noY);
-  const d = Number(x) - Number(y);
-  return sign * (Number.isNaN(d) ? (x < y ? -1 : x > y ? 1 : 0) : d);
 }
 
 function render({ model, el }) {
@@ -85,7 +51,7 @@ function render({ model, el }) {
       names.forEach((name, at) => {
         const value = rows[i][at];
         if (value === null || value === "") return;
-        const text = typeof value === "number" && !Number.isInteger(value) ? value.toPrecision(4).replace(/\.?0+$/, "") : String(value);
+        const text = rounded(value);
         list.append(element("dt", {}, name), element("dd", { title: String(value) }, text));
       });
       card.append(list);

@@ -11,7 +11,7 @@ from trial_sim.auditing.compared.measure import Measure, not_assessed
 from trial_sim.auditing.compared.paired_outcomes import curves
 from trial_sim.auditing.compared.tables import model_matrix
 from trial_sim.auditing.fidelity.effects import Subgroup, halves, subgroups
-from trial_sim.auditing.fidelity.measures import BAND_SLACK
+from trial_sim.auditing.fidelity.outcome_measures import BAND_SLACK
 
 LEAST = 25  # patients of a subgroup and arm in both tables for a curve to be compared
 DRAWS = 150

@@ -111,42 +111,6 @@ def singling_out_multivariate(
     return Attack(successes, made)
 
 
-def size_correction(successes: np.ndarray, sizes: np.ndarray, wanted: float, base: float) -> float:
-    """Factor that carries a control's singling-out successes from one population size to another.
-
-    s(n) = A [1 - (n w + 1)(1 - w)^n] / (n + 1), with w fitted to successes on subsamples of
-    several sizes and returned as s(wanted) / s(base). anonymeter subsamples from
-    min(1000, n) up, so that below 1,000 records all sizes are equal and w cannot be identified:
-    here the sizes must differ. The audit itself attacks equal numbers on both sides and needs no
-    correction.
-
-    Args:
-        successes: (k,) success counts at each size.
-        sizes: (k,) at least two different sizes.
-        wanted, base: the population sizes to go to and from.
-
-    Raises:
-        ValueError: when the sizes do not differ.
-    """
-    sizes, successes = np.asarray(sizes, dtype=float), np.asarray(successes, dtype=float)
-    if len(np.unique(sizes)) < 2:
-        raise ValueError(
-            f"sizes are all {sizes[0]:g}; the size curve needs at least two different sizes"
-        )
-
-    def shape(n: np.ndarray | float, w: float) -> np.ndarray:
-        return np.asarray((1 - (n * w + 1) * (1 - w) ** np.asarray(n)) / (np.asarray(n) + 1))
-
-    best, best_loss = 1.0, np.inf
-    for w in np.geomspace(1e-5, 0.999, 400):
-        curve = shape(sizes, w)
-        scale = (curve @ successes) / (curve @ curve)
-        loss = float(((successes - scale * curve) ** 2).sum())
-        if loss < best_loss - 1e-12:
-            best, best_loss = float(shape(wanted, w) / shape(base, w)), loss
-    return best
-
-
 def _nearest(distance: np.ndarray, rng: np.random.Generator, k: int = 1) -> np.ndarray:
     """(n, k) columns of the nearest, ties broken at random (never by file order)."""
     jitter = rng.random(distance.shape, dtype=np.float32) * np.float32(1e-6)

@@ -1,7 +1,7 @@
-"""Attacks on a saved model: what its file itself, not what it samples, tells of the patients.
+"""Attacks on a saved model: what its file, rather than its samples, tells of the patients.
 
 The attacks know nothing of the records in the file. They read its numbers as any reader can, and
-ask of every patient whether, and how nearly, his or her own values stand among them.
+ask for every patient whether the patient's values, or values close to them, are in it.
 """
 
 from __future__ import annotations

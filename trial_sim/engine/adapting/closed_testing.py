@@ -13,11 +13,11 @@ import numba as nb
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from trial_sim.adaptive.closed_tests import intersection_p_value, subsets
 from trial_sim.adaptive.combination_tests import fisher_design
+from trial_sim.adaptive.intersections import intersection_p_value, subsets
 from trial_sim.adaptive.rules import UNADJUSTED, ClosedTest
 from trial_sim.adaptive.sequential_graph import weights_left
-from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.engine.adapting.graph_testing import SequentialGraph
 from trial_sim.numerics.normal_kernels import bivariate_normal_cdf, normal_cdf
 from trial_sim.numerics.roots import solve_between

@@ -1,4 +1,4 @@
-"""Run a batch of adaptive trials: milestone, data cut, quantities, rules, changes for those later.
+"""Run a batch of adaptive trials: milestones, data cuts, quantities, rules and what they change.
 
 Every step works on arrays over the trials of the batch; what one trial does depends on nothing but
 its own number, so that results have the same bytes whatever the chunks and workers.
@@ -7,85 +7,39 @@ its own number, so that results have the same bytes whatever the chunks and work
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from trial_sim.adaptive.rules import (
     Action,
-    AddArm,
     ClosedTest,
-    DropArm,
-    Pause,
-    Reallocate,
-    Resize,
-    Restrict,
     Stop,
 )
-from trial_sim.base.user_warnings import warn_user
-from trial_sim.design.look_rules import (
-    CalendarLooks,
-    EnrolmentLooks,
-    EventLooks,
-    FirstOf,
-    FollowUpLooks,
-    LastOf,
-    Looks,
-)
-from trial_sim.design.milestones import AdaptiveDesign, Milestone, NotSimulated, is_bound
+from trial_sim.design.adaptive_design import AdaptiveDesign
+from trial_sim.design.milestones import Milestone, NotSimulated, is_bound
 from trial_sim.engine.adapting.closed_testing import ClosedTesting
+from trial_sim.engine.adapting.conducted import AdaptiveConducted
 from trial_sim.engine.adapting.other_endpoints import OtherEndpoints
-from trial_sim.engine.adapting.patients import Patients, among, small_blocks
+from trial_sim.engine.adapting.patients import Patients, among
+from trial_sim.engine.adapting.plan import Plan
 from trial_sim.engine.adapting.quantities import State
-from trial_sim.engine.adapting.scores import count_arms, kth_smallest_by_row
-from trial_sim.engine.adapting.sizes import blinded_size, more_information, new_shares
+from trial_sim.engine.adapting.scores import count_arms
 from trial_sim.engine.adapting.stages import Stages
+from trial_sim.engine.adapting.timing import count_of, month_of
 from trial_sim.engine.analysis_registry import analysis_for
-from trial_sim.engine.batch import TrialBatch
 from trial_sim.engine.interim_analyses import (
     CONTINUE,
     DROPPED,
     EFFICACY,
     FUTILITY,
     NOT_REJECTED,
-    Conducted,
 )
 from trial_sim.engine.kernels import count_looks
 from trial_sim.numerics.buffers import recycling
 from trial_sim.numerics.random_streams import Streams
 
 Decide = Callable[[State], Iterable[tuple[np.ndarray, Action]]]
-
-
-@dataclass(frozen=True)
-class AdaptiveConducted(Conducted):
-    """What came of a batch of adaptive trials; beside ``Conducted``, for H hypotheses, R rules and
-    V comparisons of quantities in them (rules and comparisons of all milestones in their order):
-
-    Attributes:
-        decision_time: (n, L) month of the decision of each look; NaN where not held.
-        patients_by_arm: (n, L, A) patients enrolled by the decision. target: (n, L) patients to
-            enrol in all after it. population: (n, L) int8, index of the population enrolled after
-            it, 0 for all. shares: (n, L, A) allocation after it, 0 for an arm that takes nobody.
-        rejected_at: (n, H) int8 look at which the hypothesis was rejected, from 1; 0 for none.
-        stage_z, stage_estimate, stage_se: (n, L, H) of each stage alone; NaN where not followed.
-        fired: (n, R, C) bool, whether the rule fired for the comparison (the first column if it is
-            not of single comparisons). value: (n, V, C) float32 what it looked at; NaN if it did
-            not.
-    """
-
-    decision_time: np.ndarray
-    patients_by_arm: np.ndarray
-    target: np.ndarray
-    population: np.ndarray
-    shares: np.ndarray
-    rejected_at: np.ndarray
-    stage_z: np.ndarray
-    stage_estimate: np.ndarray
-    stage_se: np.ndarray
-    fired: np.ndarray
-    value: np.ndarray
 
 
 def run_adaptive_trials(
@@ -141,7 +95,7 @@ class Course:
             if not is_bound(rule)
         ]
         looked_at = sum(len(list(rule.when.comparisons())) for _, rule in self.rules)
-        self.counts = np.tile([_count(one.when) for one in self.milestones], (n, 1))
+        self.counts = np.tile([count_of(one.when) for one in self.milestones], (n, 1))
         self.running = np.ones(n, bool)
         self.settled = np.zeros((n, self.n_tests), bool)
         self.dropped = np.zeros((n, self.n_tests), bool)
@@ -281,13 +235,15 @@ class Course:
         )  # fmt: skip
         self._note_z(k, state, comparing)
         reached = self._by_arm(new)
-        # arms that close since they are rejected now are not sized or allocated for
-        self.leaving = reached if self.test.stop == "each" else np.zeros_like(reached)
+        leaving = reached if self.test.stop == "each" else np.zeros_like(reached)
         here = self.decision[:, k]
         here[comparing] = CONTINUE
         here[comparing & reached] = EFFICACY
 
-        plan = _Plan(n, self.n_tests, self.patients.target)
+        plan = Plan(
+            state, self.patients, self.counts, self.by_arm[:, k], self.population, leaving,
+            self.of_patients,
+        )  # fmt: skip
         for rule in milestone.rules:
             if is_bound(rule):
                 continue
@@ -302,7 +258,7 @@ class Course:
                 hits = state.holds(rule.when)
                 names = {q.name for one in asked for q in one.quantity.quantities}
                 declares = self.test.combine == "conventional" and names != {"rejected"}
-                done = self._act(k, state, plan, hits, rule.action, is_last, declares)
+                done = plan.note(hits, rule.action, is_last, declares)
                 self.fired[:, rule_at, : done.shape[1]] = done
             rule_at, value_at = rule_at + 1, value_at + len(asked)
         if self.decide is not None:
@@ -314,7 +270,7 @@ class Course:
                         f"got {hits.dtype} of shape {hits.shape}"
                     )
                 declares = self.test.combine == "conventional"
-                self._act(k, state, plan, hits, action, is_last, declares)
+                plan.note(hits, action, is_last, declares)
         self._settle(k, state, plan, reached, is_last, comparing)
         self._change(k, plan, month, lag)
         self.target[running, k] = self.patients.target[running]
@@ -370,7 +326,7 @@ class Course:
                 inside &= among(batch.factors[factor], codes)
             mine = inside if mine is None else mine & inside
         counted = batch if milestone.endpoint is None else self.others.batch(milestone.endpoint)
-        planned = np.maximum(_times_of(milestone.when, counted, self.counts[:, k], mine), 0.0)
+        planned = np.maximum(month_of(milestone.when, counted, self.counts[:, k], mine), 0.0)
         planned = np.maximum(planned, self.last_time)
         end = np.full(self.n, np.inf)
         waiting = np.isinf(planned)
@@ -386,191 +342,13 @@ class Course:
         self.last_time = np.where(self.running, now, self.last_time)
         return now, ~met | (k + 1 == len(self.milestones))
 
-    # -- rules ----------------------------------------------------------------------------------
-
-    def _act(
-        self,
-        k: int,
-        state: State,
-        plan: _Plan,
-        hits: np.ndarray,
-        action: Action,
-        is_last: np.ndarray,
-        declares: bool,
-    ) -> np.ndarray:
-        """Note what an action changes; (n, C) or (n, 1) bool, for whom it was done.
-
-        declares: whether a stop for efficacy is itself a rejection, not only the end of the trial.
-        """
-        single = hits.ndim == 2
-        going = state.running & ~plan.stopped
-        on = (hits & state.open if single else hits[:, None]) & going[:, None]
-        any_on = on.any(axis=1)
-        if isinstance(action, Stop):
-            if action.reason == "futility":
-                plan.futile |= on & state.open
-            elif declares:
-                plan.success |= on & state.open
-            if single:
-                state.open = state.open & ~on
-            else:
-                plan.stopped |= any_on
-            return on
-        on = on & ~is_last[:, None]
-        any_on = on.any(axis=1)
-        if isinstance(action, DropArm):
-            if action.arm is not None:
-                column = self._column(action.arm)
-                on = any_on[:, None] & state.open[:, [column]]
-                gone = np.zeros_like(plan.drop)
-                gone[:, column] = on[:, 0]
-            elif single or self.n_tests == 1:
-                on = gone = on & state.open
-            else:
-                raise ValueError(
-                    f"milestone {state.milestone!r}: DropArm() without a name needs a condition of "
-                    "each arm in turn"
-                )
-            if not action.keep_size:
-                self._shrink(k, state, plan, gone)
-            plan.drop |= gone
-            state.open = state.open & ~gone
-        elif isinstance(action, AddArm):
-            column = self._column(action.arm)
-            fresh = any_on & np.isinf(self.patients.opened[:, column + 1])
-            on = fresh[:, None]
-            plan.add[:, column] |= fresh
-            over = state.patients >= plan.target
-            if (fresh & over).any():
-                warn_user(
-                    f"milestone {state.milestone!r} opens the arm {action.arm!r} in simulated "
-                    "trials whose patients have all come: nobody joins it there, and it counts as "
-                    "not rejected"
-                )
-        elif isinstance(action, Resize):
-            on = self._resize(k, self._staying(state), plan, any_on, action)[:, None]
-        elif isinstance(action, Restrict):
-            at = self.adaptive.tested_populations.index(action.population)
-            fresh = any_on & (self.population != at)
-            plan.population[fresh] = at
-            on = fresh[:, None]
-        elif isinstance(action, Reallocate):
-            self._reallocate(self._staying(state), plan, any_on, action)
-            on = any_on[:, None]
-        elif isinstance(action, Pause):
-            plan.pause[any_on] += float(action.months)
-            on = any_on[:, None]
-        else:
-            raise NotSimulated(f"{action.in_words} is not simulated")
-        return on
-
-    def _column(self, arm: str) -> int:
-        names = list(self.adaptive.arms)[1:]
-        if arm not in names:
-            raise ValueError(f"there is no arm {arm!r} beside the control; arms: {names}")
-        return names.index(arm)
-
-    def _staying(self, state: State) -> State:
-        """The state without the arms that are rejected now and close."""
-        return replace(state, open=state.open & ~self.leaving)
-
-    def _resize(
-        self, k: int, state: State, plan: _Plan, on: np.ndarray, action: Resize
-    ) -> np.ndarray:
-        """New sizes; (n,) bool, whose changed."""
-        if not on.any():
-            return on
-        counted_events = action.events is not None
-        most = float(action.events if counted_events else action.n)  # type: ignore[arg-type]
-        here = np.column_stack([np.ones(self.n, bool), state.open])
-        if counted_events:
-            so_far = np.where(here, state.events, 0).sum(axis=1)
-            reached = state.events.sum(axis=1).astype(float)
-            last = self.counts[:, self._last_of(EventLooks)]
-        else:
-            known = state.events if self.stages.of_patients else self.by_arm[:, k]
-            so_far = np.where(here, known, 0).sum(axis=1)
-            counting = isinstance(self.milestones[k].when, EnrolmentLooks | FollowUpLooks)
-            reached = self.counts[:, k] if counting else state.patients.astype(float)
-            last = plan.target.astype(float)
-        if action.by == "most":
-            wanted = np.full(self.n, most)
-        elif action.by == "blinded":
-            wanted = blinded_size(state, action)
-        else:
-            wanted = reached + so_far * more_information(state, action)
-        wanted = np.where(np.isnan(wanted), last, np.ceil(wanted - 1e-9))
-        wanted = np.clip(wanted, last, np.maximum(most, last))
-        changed = on & (wanted > last)
-        kinds: Any = EventLooks if counted_events else EnrolmentLooks | FollowUpLooks
-        for later in range(k + 1, len(self.milestones)):
-            if isinstance(self.milestones[later].when, FirstOf | LastOf):
-                raise NotSimulated(
-                    f"milestone {self.milestones[later].name!r} joins several rules, whose counts "
-                    "are not changed by a Resize"
-                )
-            if not isinstance(self.milestones[later].when, kinds):
-                continue
-            old = self.counts[:, later]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                part = np.where(last > reached, (old - reached) / (last - reached), 1.0)
-            moved = np.round(reached + np.clip(part, 0.0, 1.0) * (wanted - reached))
-            self.counts[changed, later] = np.maximum(moved, old)[changed]
-        if not counted_events:
-            plan.target[changed] = wanted[changed].astype(np.int64)
-        return changed
-
-    def _shrink(self, k: int, state: State, plan: _Plan, gone: np.ndarray) -> None:
-        """Make trials smaller by what the arms that go would still have had."""
-        on = gone.any(axis=1)
-        if not on.any():
-            return
-        open_now = np.column_stack([np.ones(self.n, bool), state.open])
-        weights = np.where(open_now, self.patients.weights, 0.0)
-        left = 1.0 - (weights[:, 1:] * gone).sum(axis=1) / weights.sum(axis=1)
-        counting = isinstance(self.milestones[k].when, EnrolmentLooks | FollowUpLooks)
-        reached = self.counts[:, k] if counting else state.patients.astype(float)
-        for later in range(k + 1, len(self.milestones)):
-            if isinstance(self.milestones[later].when, EnrolmentLooks | FollowUpLooks):
-                old = self.counts[:, later]
-                moved = np.round(reached + np.maximum(old - reached, 0.0) * left)
-                self.counts[on, later] = moved[on]
-        wanted = np.round(reached + np.maximum(plan.target - reached, 0.0) * left)
-        wanted = np.maximum(wanted, state.patients).astype(np.int64)
-        plan.target = np.where(on, wanted, plan.target)
-
-    def _last_of(self, kind: type) -> int:
-        found = [i for i, one in enumerate(self.milestones) if isinstance(one.when, kind)]
-        if not found:
-            raise ValueError("a Resize of events needs a milestone that counts events")
-        return found[-1]
-
-    def _reallocate(self, state: State, plan: _Plan, on: np.ndarray, action: Reallocate) -> None:
-        if not on.any():
-            return
-        plan.reallocated |= on
-        if action.by is None:
-            names = list(self.adaptive.arms)
-            weights = self.patients.weights.copy()
-            for name, weight in action.weights.items():
-                weights[on, names.index(name)] = float(weight)
-            row = weights[np.flatnonzero(on)[0]]
-            if not small_blocks(self.design, row[row > 0]):
-                plan.freely |= on
-            plan.weights = np.where(on[:, None], weights, _or(plan.weights, weights))
-            return
-        shares = new_shares(state, action)
-        old = self.patients.weights
-        plan.weights = np.where(on[:, None], shares, _or(plan.weights, old))
-        plan.freely |= on
-
     # -- what follows ---------------------------------------------------------------------------
 
     def _settle(
         self,
         k: int,
         state: State,
-        plan: _Plan,
+        plan: Plan,
         reached: np.ndarray,
         is_last: np.ndarray,
         comparing: np.ndarray,
@@ -624,8 +402,8 @@ class Course:
         later = self.patients.opened > self.look_time[:, [k]]
         return (later & np.isfinite(self.patients.opened)).any(axis=1)
 
-    def _change(self, k: int, plan: _Plan, month: np.ndarray, lag: float) -> None:
-        """Make the changes of the trials that go on, for whoever comes after the decision."""
+    def _change(self, k: int, plan: Plan, month: np.ndarray, lag: float) -> None:
+        """Make the changes of the trials that go on, for patients who arrive after the decision."""
         on = self.running
         patients = self.patients
         closing = np.zeros((self.n, self.n_arms), bool)
@@ -684,67 +462,3 @@ def _decided(decide: Decide, state: State) -> list[tuple[Any, Action]]:
                 f"DropArm(), got {pair!r}"
             )
     return made
-
-
-class _Plan:
-    """What the rules of one milestone ask of each trial, before it is done."""
-
-    def __init__(self, n: int, n_tests: int, target: np.ndarray) -> None:
-        self.stopped = np.zeros(n, bool)
-        self.success, self.futile, self.drop, self.add = (
-            np.zeros((n, n_tests), bool) for _ in range(4)
-        )
-        self.population = np.zeros(n, np.int8)
-        self.pause = np.zeros(n)
-        self.target = target.astype(np.int64)
-        self.reallocated, self.freely = np.zeros(n, bool), np.zeros(n, bool)
-        self.weights: np.ndarray | None = None
-
-
-def _or(values: np.ndarray | None, other: np.ndarray) -> np.ndarray:
-    return other if values is None else values
-
-
-def _count(rule: Looks) -> float:
-    """What a rule of one look counts; NaN for the calendar and for joined rules."""
-    if isinstance(rule, EventLooks):
-        return float(rule.events[0])
-    if isinstance(rule, EnrolmentLooks | FollowUpLooks):
-        return float(rule.patients[0])
-    return np.nan
-
-
-def _times_of(
-    rule: Looks, batch: TrialBatch, counts: np.ndarray, mine: np.ndarray | None
-) -> np.ndarray:
-    """Calendar month at which a rule of one look is met, (n,), with each trial's own count."""
-    n = batch.n_trials
-    if isinstance(rule, FirstOf | LastOf):
-        parts = [_times_of(one, batch, np.full(n, _count(one)), mine) for one in rule.rules]
-        return (np.minimum if isinstance(rule, FirstOf) else np.maximum).reduce(parts)
-    if isinstance(rule, CalendarLooks):
-        return np.full(n, float(rule.months[0]))
-    whole = np.nan_to_num(counts).astype(np.int64)
-    if isinstance(rule, EnrolmentLooks) and mine is None:
-        width = batch.enrolment.shape[1]
-        at = np.minimum(whole, width) - 1
-        found = np.where(whole <= width, batch.enrolment[np.arange(n), at], np.inf)
-        return found + rule.follow_up
-    if isinstance(rule, EnrolmentLooks):
-        values = batch.enrolment + rule.follow_up
-    elif isinstance(rule, FollowUpLooks):
-        complete = batch.enrolment + rule.months
-        counted = (batch.exit >= complete) | (batch.event == 1)
-        values = np.where(counted, complete, np.inf)
-    elif isinstance(rule, EventLooks):
-        values = batch.calendar_event
-        if mine is not None:
-            repeats = values.shape[1] // mine.shape[1]
-            mine = mine if repeats == 1 else np.repeat(mine, repeats, axis=1)
-    else:
-        raise NotSimulated(f"milestones of kind {type(rule).__name__} are not simulated")
-    if mine is not None:
-        values = np.where(mine, values, np.inf)
-    out = np.empty(n)
-    kth_smallest_by_row(np.ascontiguousarray(values), whole, out)
-    return out

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from trial_sim.adaptive.sequential_graph import nominal_levels, weights_left
-from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.design.adaptive_design import AdaptiveDesign
 
 
 class SequentialGraph:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.base.arguments import nearest
-from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.tests import TESTS
 from trial_sim.engine.adapting.patients import Patients
 from trial_sim.engine.adapting.quantities import State

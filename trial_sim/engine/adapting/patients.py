@@ -1,9 +1,9 @@
-"""Everyone who may come to a batch of adaptive trials; a change of plan draws nobody again.
+"""All patients who may enter a batch of adaptive trials, with random numbers of their own.
 
-A trial has a queue of arrivals, each with random numbers of his own. What the trial does decides
-who of the queue is enrolled (up to its size, of the population that is open, after a pause) and in
-which arm. Whatever happens to a patient there comes from his own numbers, so that somebody whose
-arm stays the same has the same outcome in every course of the trial.
+A trial has a queue of arrivals. The trial's decisions say which of them are enrolled (up to its
+size, from the population that is open, after a pause) and in which arm. A patient's outcome comes
+from the patient's own random numbers, so that it is the same in every course of the trial in which
+the arm is the same.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design, whole_quota
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.design.randomization import PermutedBlocks, stacked_codes
 from trial_sim.engine.adapting.scores import first_chosen
 from trial_sim.engine.batch import TrialBatch, follow, until_closed

@@ -20,7 +20,7 @@ from trial_sim.adaptive.rules import (
     NotSo,
     Quantity,
 )
-from trial_sim.design.milestones import AdaptiveDesign
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.engine.adapting.patients import among
 from trial_sim.engine.adapting.pooled_counts import pooled_dispersions
 from trial_sim.engine.adapting.stages import Stage

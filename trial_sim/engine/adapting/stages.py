@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from trial_sim.design.milestones import AdaptiveDesign, NotSimulated
+from trial_sim.design.adaptive_design import AdaptiveDesign
+from trial_sim.design.milestones import NotSimulated
 from trial_sim.engine.adapting.patients import among
 from trial_sim.engine.adapting.scores import (
     count_arms,

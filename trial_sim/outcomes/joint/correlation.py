@@ -23,7 +23,7 @@ from trial_sim.outcomes.joint.model import JointModel, apart, respond
 from trial_sim.outcomes.joint.record import Joint, without_deaths
 from trial_sim.outcomes.times import multistate
 from trial_sim.outcomes.times.cause_hazards import HazardModel
-from trial_sim.outcomes.times.multistate import IllnessDeath, MultistateModel
+from trial_sim.outcomes.times.multistate import MultistateModel, ProgressionAndDeath
 
 SWEEPS, SETTLING = 160, 40  # of the data augmentation
 STEPS = 100  # levels of the uniform at which a response is looked up
@@ -64,7 +64,7 @@ def _ranges(model: Any, part: Endpoint, table: pd.DataFrame, data: FitData, p: A
         time, cause = (table[c].to_numpy(dtype=float) for c in model.columns)
         yield from _hazard_ranges(model, data.codes, data.arm, time, cause, p)
     elif isinstance(model, MultistateModel):
-        assert isinstance(part, IllnessDeath)
+        assert isinstance(part, ProgressionAndDeath)
         one = multistate.stage_one(table, part)
         found = list(
             _hazard_ranges(
@@ -188,7 +188,7 @@ def rank_correlations(record: Joint, table: pd.DataFrame, arm: np.ndarray) -> np
     and of responses; of visits their mean. Endpoints are in the order of the record's parts."""
     columns = []
     for part in record.parts:
-        if isinstance(part, IllnessDeath):
+        if isinstance(part, ProgressionAndDeath):
             columns.append(table[part.progression.duration].to_numpy(dtype=float))
             columns.append(table[part.death.duration].to_numpy(dtype=float))
         elif isinstance(part, Ordinal):

@@ -20,7 +20,7 @@ from trial_sim.outcomes.joint.record import Joint, numbers, without_deaths
 from trial_sim.outcomes.times import multistate
 from trial_sim.outcomes.times.cause_hazards import HazardModel
 from trial_sim.outcomes.times.follow_up import FollowUp
-from trial_sim.outcomes.times.multistate import IllnessDeath, MultistateModel, at_once
+from trial_sim.outcomes.times.multistate import MultistateModel, ProgressionAndDeath, at_once
 
 SAME = 0.95  # share of patients censored twice whose two times agree, if the end is one
 
@@ -55,7 +55,7 @@ def fit(
     selections: list[pd.DataFrame] = []
     for k, (part, names) in enumerate(zip(record.parts, record.names)):
         one = replace(data, endpoint=part)
-        if isinstance(part, IllnessDeath):
+        if isinstance(part, ProgressionAndDeath):
             fitted.append(multistate.fit(one, "illness_death"))
         elif isinstance(part, TimeToEvent | CompetingRisks):
             if record.fatal[k]:
@@ -96,7 +96,7 @@ def fit(
 
 
 def _is_time(part: Endpoint) -> bool:
-    return isinstance(part, IllnessDeath | TimeToEvent | CompetingRisks)
+    return isinstance(part, ProgressionAndDeath | TimeToEvent | CompetingRisks)
 
 
 def _has_gaps(model: Any) -> bool:
@@ -114,7 +114,7 @@ def common_end(
     table = data.patients
     ends: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for k, part in enumerate(record.parts):
-        if isinstance(part, IllnessDeath):
+        if isinstance(part, ProgressionAndDeath):
             ends[k] = numbers(table, part.death)
         elif isinstance(part, TimeToEvent):
             ends[k] = numbers(table, part)

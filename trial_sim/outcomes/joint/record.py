@@ -11,7 +11,7 @@ import pandas as pd
 
 from trial_sim.base.storage import storable
 from trial_sim.data.endpoints import Endpoint, Recurrent, TimeToEvent
-from trial_sim.outcomes.times.multistate import IllnessDeath, at_once
+from trial_sim.outcomes.times.multistate import ProgressionAndDeath, at_once
 
 FEW_LATE = 0.02  # share of patients whose order of two times is taken for a mistake
 FEWEST = 10  # events of a progression modelled with death
@@ -23,7 +23,8 @@ class Joint(Endpoint):
     """Endpoints fitted together.
 
     Attributes:
-        parts: the records, two of them as one `IllnessDeath`. names: of the endpoints of each.
+        parts: the records, two of them as one `ProgressionAndDeath`. names: of the endpoints of
+            each.
         ended: for each part, the place of the part whose death ends it, or -1. fatal: whether
             that death is one of its own events.
     """
@@ -48,7 +49,7 @@ class Joint(Endpoint):
 
 
 def joint_of(table: pd.DataFrame, records: Mapping[str, Endpoint]) -> Endpoint:
-    """The record of several endpoints: `IllnessDeath` for progression and death, else `Joint`.
+    """The record of several endpoints: `ProgressionAndDeath` for these two, else `Joint`.
 
     Raises:
         ValueError: endpoints that share a column, are recurrent, have delayed entry, or three times
@@ -95,7 +96,7 @@ def joint_of(table: pd.DataFrame, records: Mapping[str, Endpoint]) -> Endpoint:
             continue
         if first and name == first:
             both = _composite(table, times[first], times[death])
-            parts.append(IllnessDeath(times[first], times[death], both))
+            parts.append(ProgressionAndDeath(times[first], times[death], both))
             of.append((first, death))
         else:
             parts.append(records[name])
@@ -163,7 +164,7 @@ def _own_events(table: pd.DataFrame, one: TimeToEvent, death: TimeToEvent) -> in
 def _terminal(record: Joint, k: int) -> TimeToEvent:
     """The endpoint of death that ends part ``k``."""
     part = record.parts[record.ended[k]]
-    death = part.death if isinstance(part, IllnessDeath) else part
+    death = part.death if isinstance(part, ProgressionAndDeath) else part
     assert isinstance(death, TimeToEvent)
     return death
 

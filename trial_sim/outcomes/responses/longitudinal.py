@@ -12,7 +12,7 @@ import numpy as np
 
 from trial_sim.data.endpoints import Endpoint, Longitudinal
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.dropout import Dropout
+from trial_sim.outcomes.dropout import FittedDropout
 from trial_sim.outcomes.linear import LinearPart
 from trial_sim.outcomes.responses.mmrm import COVARIANCES
 from trial_sim.outcomes.responses.visits_copula import fit_copula
@@ -50,7 +50,7 @@ def fit(data: FitData, name: str) -> Any:
     gaussian = endpoint.family == "gaussian"
     linear = LinearPart.empty(data.features, data.by, data.n_arms, identity=gaussian)
     design = linear.design(data.codes, data.arm)
-    dropout = Dropout.fit(y, data.arm, data.features.matrix(data.codes), data.n_arms)
+    dropout = FittedDropout.fit(y, data.arm, data.features.matrix(data.codes), data.n_arms)
     if gaussian:
         return fit_normal(data, name, y, linear, design, dropout)
     return fit_copula(data, name, endpoint.family, y, linear, design, dropout)

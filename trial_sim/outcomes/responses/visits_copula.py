@@ -13,7 +13,7 @@ from trial_sim.base.storage import storable
 from trial_sim.covariates.copula import TERMS, nearest_correlation
 from trial_sim.covariates.copula import latent_correlation as of_cut_normals
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.dropout import Dropout
+from trial_sim.outcomes.dropout import FittedDropout
 from trial_sim.outcomes.glm import (
     binomial_intercept,
     drawn_size,
@@ -57,7 +57,7 @@ class CopulaModel:
     degrees: int
     size: float
     size_error: float
-    dropout: Dropout
+    dropout: FittedDropout
     reference: np.ndarray
     notes: tuple[str, ...]
 
@@ -149,7 +149,7 @@ def fit_copula(
     y: np.ndarray,
     linear: LinearPart,
     design: np.ndarray,
-    dropout: Dropout,
+    dropout: FittedDropout,
 ) -> CopulaModel:
     """Fit to visits ``y`` (n, V) with NaN for gaps; ``design`` (n, p)."""
     k, v = data.n_arms, y.shape[1]

@@ -13,7 +13,7 @@ from trial_sim.covariates.encoding import told_numbers
 from trial_sim.data.schema import Column
 from trial_sim.numerics.told import told_range
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.dropout import Dropout
+from trial_sim.outcomes.dropout import FittedDropout
 from trial_sim.outcomes.glm import standardised
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators, square_root
 from trial_sim.outcomes.responses.mmrm import fit_mmrm, structured
@@ -47,7 +47,7 @@ class MmrmModel:
     degrees: int
     bounds: tuple[float, float]
     grid: Column
-    dropout: Dropout
+    dropout: FittedDropout
     reference: np.ndarray
     notes: tuple[str, ...]
 
@@ -135,7 +135,7 @@ def fit_normal(
     y: np.ndarray,
     linear: LinearPart,
     design: np.ndarray,
-    dropout: Dropout,
+    dropout: FittedDropout,
 ) -> MmrmModel:
     """Fit to visits ``y`` (n, V) with NaN for gaps; ``design`` (n, p)."""
     k, v = data.n_arms, y.shape[1]

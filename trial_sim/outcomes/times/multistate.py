@@ -33,7 +33,7 @@ CALIBRATION, ROUNDS = 20_000, 4  # synthetic patients an arm that tell deaths an
 
 @storable
 @dataclass(frozen=True)
-class IllnessDeath(Endpoint):
+class ProgressionAndDeath(Endpoint):
     """Progression and death of the same patients, fitted jointly.
 
     Args:
@@ -45,6 +45,7 @@ class IllnessDeath(Endpoint):
     death: TimeToEvent
     composite: bool = False
     kind: ClassVar[str] = "illness_death"
+    stored_as: ClassVar[str] = "IllnessDeath"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -203,13 +204,13 @@ class MultistateModel:
     def log_likelihood(self, patients: Any, codes: np.ndarray, arm: np.ndarray) -> np.ndarray:
         """Log probability (n,) of the first transition."""
         p_time, p_event, d_time, d_event = self.columns
-        record = IllnessDeath(
+        record = ProgressionAndDeath(
             TimeToEvent(p_time, p_event), TimeToEvent(d_time, d_event), self.composite
         )
         return self.first.log_likelihood(stage_one(patients, record), codes, arm)
 
 
-def states(patients: pd.DataFrame, record: IllnessDeath) -> tuple[np.ndarray, ...]:
+def states(patients: pd.DataFrame, record: ProgressionAndDeath) -> tuple[np.ndarray, ...]:
     """Times of progression and of death (n,), and whether each was seen, each (n,)."""
     times = [patients[c].to_numpy(dtype=float) for c in record.columns]
     p_time, p_event, d_time, d_event = times
@@ -224,7 +225,7 @@ def at_once(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     return np.abs(one - two) <= 1e-9 * np.maximum(np.abs(one), np.abs(two))
 
 
-def stage_one(patients: pd.DataFrame, record: IllnessDeath) -> pd.DataFrame:
+def stage_one(patients: pd.DataFrame, record: ProgressionAndDeath) -> pd.DataFrame:
     """Time and cause (1 progression, 2 death, 0 censored) of leaving the well state."""
     p_time, d_time, ill, dead = states(patients, record)
     first = dead & ~ill & at_once(p_time, d_time)
@@ -232,7 +233,7 @@ def stage_one(patients: pd.DataFrame, record: IllnessDeath) -> pd.DataFrame:
 
 
 def stage_two(
-    patients: pd.DataFrame, record: IllnessDeath, codes: np.ndarray
+    patients: pd.DataFrame, record: ProgressionAndDeath, codes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of those who progressed (m,): their places, codes with the time of progression, time from
     there to death or the end, and whether they died."""
@@ -251,7 +252,7 @@ def fit(data: FitData, name: str) -> MultistateModel:
         ValueError: fewer than ten progressions, or delayed entry.
     """
     record = data.endpoint
-    assert isinstance(record, IllnessDeath)
+    assert isinstance(record, ProgressionAndDeath)
     for part in (record.progression, record.death):
         if part.entry is not None:
             raise ValueError(

@@ -13,7 +13,8 @@ import pandas as pd
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import as_floats
 from trial_sim.design.design import Design
-from trial_sim.prediction.ongoing import OngoingTrial, indicator, our_columns, read_ongoing
+from trial_sim.prediction.reading.columns import indicator, our_columns
+from trial_sim.prediction.reading.ongoing import OngoingTrial, read_ongoing
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,7 +52,7 @@ def read_responses(
         design: the design. readout: months after which a response is known; the design's if None.
         kind: ``"binary"`` (0/1), ``"continuous"``, ``"ordinal"`` (numbers in order) or ``"count"``
             (whole numbers, over the same exposure in all patients).
-        cutoff, opened, columns: as in :func:`trial_sim.prediction.ongoing.read_ongoing`.
+        cutoff, opened, columns: as in :func:`trial_sim.prediction.reading.ongoing.read_ongoing`.
 
     A response that is due by the cut-off and missing counts as lost.
 

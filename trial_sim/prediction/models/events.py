@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import as_breakpoints, as_floats
-from trial_sim.prediction.hazard_families import (
+from trial_sim.prediction.models.hazard_families import (
     FAMILIES,
     SHAPE_SD,
     STEADY_SD,
@@ -28,7 +28,7 @@ from trial_sim.prediction.hazard_families import (
     Family,
     family,
 )
-from trial_sim.prediction.posterior import Posterior, sample_posterior
+from trial_sim.prediction.models.posterior import Posterior, sample_posterior
 
 AVERAGE = "average"
 MODELS = (AVERAGE, *FAMILIES)

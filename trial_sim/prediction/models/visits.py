@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from trial_sim.numerics.random_streams import Streams
-from trial_sim.prediction.ongoing_responses import OngoingResponses
-from trial_sim.prediction.response_models import counts_of
+from trial_sim.prediction.models.responses import counts_of
+from trial_sim.prediction.reading.responses import OngoingResponses
 from trial_sim.scenarios.longitudinal import LongitudinalResponse
 
 # Draws of a Gibbs sampler that are passed over: at the start, and between two that are kept.

@@ -8,28 +8,16 @@ responses (n_draws, n) that these parameters make of uniforms, by inversion.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.special import betainc, gammaln, ndtri, pdtr
 
-from trial_sim.prediction.ongoing_responses import OngoingResponses
-from trial_sim.prediction.ongoing_strata import CellRates, cell_rates
+from trial_sim.prediction.models.strata import CellRates, cell_rates
+from trial_sim.prediction.reading.responses import OngoingResponses
 
 # Dispersions k tried for counts: even in k / (1 + k), which is their flat prior.
 _DISPERSIONS = 400
-
-
-class ResponseModel(Protocol):
-    """What the prediction asks of a model of responses; shapes in the docstring of the module."""
-
-    def fixed(self, n_draws: int) -> Any: ...
-
-    def draw(self, n_draws: int, random: np.random.Generator) -> Any: ...
-
-    def values(
-        self, parameters: Any, group: np.ndarray, baseline: np.ndarray | None, uniform: np.ndarray
-    ) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -130,6 +118,7 @@ class OrdinalModel:
 
     @property
     def estimate(self) -> np.ndarray:
+        """Shares of the categories, (n_groups, n_categories)."""
         return np.asarray(self.counts / self.counts.sum(axis=1, keepdims=True))
 
     def fixed(self, n_draws: int) -> np.ndarray:

@@ -17,8 +17,8 @@ import pandas as pd
 
 from trial_sim.base.arguments import nearest
 from trial_sim.base.records import as_whole
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
-from trial_sim.design.milestones import AdaptiveDesign
 from trial_sim.design.tests import tests_for
 from trial_sim.engine.analysis_registry import analysis_for
 from trial_sim.engine.batch import TrialBatch
@@ -28,10 +28,11 @@ from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.assumptions import Change, Settings, changes_of
 from trial_sim.prediction.event_prediction import rest_of_events
-from trial_sim.prediction.ongoing import OngoingTrial, from_trial, read_ongoing
-from trial_sim.prediction.ongoing_responses import OngoingResponses, read_responses, read_visits
 from trial_sim.prediction.prediction import Prediction, no_rules
 from trial_sim.prediction.prediction_tables import curve, look_table, summary
+from trial_sim.prediction.reading.ongoing import OngoingTrial, read_ongoing
+from trial_sim.prediction.reading.responses import OngoingResponses, read_responses, read_visits
+from trial_sim.prediction.reading.trials import from_trial
 from trial_sim.prediction.response_forecast import rest_of_responses
 from trial_sim.prediction.under_rules import (
     Carried,
@@ -74,7 +75,7 @@ def predict(
 
     Args:
         trial_so_far: a table of the patients so far, as :func:`read_ongoing` (times),
-            :func:`trial_sim.prediction.ongoing_responses.read_responses` or ``read_visits`` (for an
+            :func:`trial_sim.prediction.reading.responses.read_responses` or ``read_visits`` (for an
             MMRM) takes them; what they or ``ongoing_from_adam`` return; or a ``Trial`` with an
             entry. A stratified test needs the columns of the strata.
         design: the design; its looks, boundaries, test, follow-up and accrual are obeyed. The

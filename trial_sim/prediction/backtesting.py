@@ -11,9 +11,9 @@ import pandas as pd
 
 from trial_sim.design.design import Design
 from trial_sim.prediction.dates import month_of
-from trial_sim.prediction.ongoing import OngoingTrial
-from trial_sim.prediction.ongoing_responses import OngoingResponses
-from trial_sim.prediction.predict import predict
+from trial_sim.prediction.predicting import predict
+from trial_sim.prediction.reading.ongoing import OngoingTrial
+from trial_sim.prediction.reading.responses import OngoingResponses
 
 _FEWEST = 5  # patients, below which no cut is predicted
 

@@ -30,7 +30,7 @@ def combined_z(design: GroupSequential, stage_z: ArrayLike) -> FloatArray:
 
     Examples:
         >>> import trial_sim as ts
-        >>> from trial_sim.adaptive.conditional_error import combined_z
+        >>> from trial_sim.adaptive.conditional_errors import combined_z
         >>> combined_z(ts.group_sequential((0.5, 1)), [1.0, 2.0]).round(4).tolist()
         [1.0, 2.1213]
     """

@@ -13,7 +13,7 @@ from trial_sim.base.arguments import nearest
 from trial_sim.data.cdisc import censored, plain_values, read_sas, rows_of, subjects, time_unit_of
 from trial_sim.design.design import Design
 from trial_sim.prediction.dates import UNIT_MONTHS
-from trial_sim.prediction.ongoing import OngoingTrial, read_ongoing
+from trial_sim.prediction.reading.ongoing import OngoingTrial, read_ongoing
 
 _LOST_WORDS = (
     "lost", "withdr", "drop", "discontinu", "consent", "non-compl", "noncompl", "moved",

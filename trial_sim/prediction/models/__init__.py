@@ -1,0 +1,1 @@
+"""Models of what is still to come: enrolment, events, responses, visits."""

@@ -1,0 +1,1 @@
+"""Patient data of an ongoing trial, checked at the border: tables, trials, ADaM."""

@@ -1,0 +1,258 @@
+"""Patient data of an ongoing trial, checked at the border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trial_sim.base.user_warnings import warn_user
+from trial_sim.design.design import Design
+from trial_sim.prediction.dates import (
+    DAY_OF_GRACE,
+    DAYS_PER_MONTH,
+    is_number,
+    month_of,
+)
+from trial_sim.prediction.reading.columns import (
+    arms_of,
+    ends_of,
+    enrolment_of,
+    first_of,
+    other_unit,
+    our_columns,
+    times_of,
+    unit_months,
+)
+from trial_sim.prediction.reading.strata import read_factors
+from trial_sim.statistics.validation import merge_ties
+
+_SHORT = 0.5 / DAYS_PER_MONTH  # months: what a time of 0 days means, somewhere in that day
+_WORTH_SAYING = 0.5  # months between last contact and cut-off
+
+
+@dataclass(frozen=True, repr=False)
+class OngoingTrial:
+    """Patients enrolled so far, at a data cut. Made by :func:`trial_sim.read_ongoing`.
+
+    Attributes:
+        enrolment: (n,) months from the opening of the trial, ascending.
+        arm: (n,) codes, 0 the control; -1 throughout when blinded.
+        time: (n,) months on study until the event or drop-out, else until which the patient is
+            known to have had neither. event, dropout: (n,) bool, how follow-up ended.
+        cutoff: month of the cut. opened: calendar date of month 0, or None.
+        factors: (n,) integer codes of each stratification factor; empty where they are not known.
+        sites: month in which each site enrolled its first patient; None where sites are not known.
+        rows: (n,) place of each patient in the table that was read.
+        notes: what was taken for granted in reading, in words.
+
+    Examples:
+        >>> import pandas as pd
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=4,
+        ...     accrual=ts.Accrual(rate=1),
+        ...     looks=ts.EventLooks([2]),
+        ... )
+        >>> patients = pd.DataFrame(
+        ...     {"enrolment": ["2026-01-05", "2026-02-01"], "end": ["2026-03-01", "2026-06-01"],
+        ...      "event": ["yes", "no"], "dropout": 0}
+        ... )  # fmt: skip
+        >>> trial = ts.read_ongoing(patients, design, cutoff="2026-06-01")
+        >>> trial
+        OngoingTrial(2 patients, 1 events, 0 lost, by month 4.83; blinded, opened 2026-01-05)
+        >>> trial.blinded, trial.at_risk.tolist()
+        (True, [False, True])
+    """
+
+    enrolment: np.ndarray
+    arm: np.ndarray
+    time: np.ndarray
+    event: np.ndarray
+    dropout: np.ndarray
+    cutoff: float
+    opened: pd.Timestamp | None = None
+    factors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sites: np.ndarray | None = None
+    rows: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.enrolment)
+        for name in ("arm", "time", "event", "dropout"):
+            if len(getattr(self, name)) != n:
+                raise ValueError(
+                    f"an ongoing trial needs one {name} a patient: got {len(getattr(self, name))} "
+                    f"for {n} patients"
+                )
+
+    def __repr__(self) -> str:
+        """One line that tells nobody's arm."""
+        known = "blinded" if self.blinded else "unblinded"
+        since = "" if self.opened is None else f", opened {self.opened.date()}"
+        return (
+            f"{type(self).__name__}({len(self.time)} patients, {int(self.event.sum())} events, "
+            f"{int(self.dropout.sum())} lost, by month {self.cutoff:.2f}; {known}{since})"
+        )
+
+    @property
+    def blinded(self) -> bool:
+        """Whether the arms are unknown."""
+        return bool((self.arm < 0).all())
+
+    @property
+    def at_risk(self) -> np.ndarray:
+        """Who is still followed, (n,) bool."""
+        return ~self.event & ~self.dropout
+
+
+def read_ongoing(
+    patients: pd.DataFrame,
+    design: Design,
+    *,
+    cutoff: Any = None,
+    opened: Any = None,
+    columns: Mapping[str, str] | None = None,
+    time_unit: str = "months",
+    lag: float = 0.0,
+    last_seen: str | None = None,
+) -> OngoingTrial:
+    """Check patient data of an ongoing trial of times to an event.
+
+    Args:
+        patients: one row a patient with columns ``enrolment`` (a date, or a number since the
+            opening); ``time`` on study or its ``end`` (a date, or a number since the opening);
+            ``event`` and ``dropout`` (0/1, yes/no), or a ``status`` of event, dropout or ongoing;
+            ``arm`` (names of the design; absent: blinded); ``site``, ``id``; and one a
+            stratification factor of the design (needed for a stratified test).
+        design: the design.
+        cutoff: date of the data cut, or its month since the opening; the last known moment if None.
+        opened: date of month 0; the first enrolment's by default when enrolment is in dates.
+        columns: our name → name in ``patients``.
+        time_unit: days, weeks, months or years: of ``time``, and of ``enrolment`` and ``end`` where
+            they are numbers.
+        lag: months until an event is in the data. A patient without one is known to be free of it
+            until the cut-off less this, or the last contact if that is later. 0: events are
+            reported at once, so that whoever has none reported has had none.
+        last_seen: ``"lost"`` or ``"followed"``: what patients are whose follow-up ends before the
+            cut-off without an event. Needed where there is no ``dropout`` and there are any.
+
+    Returns:
+        the patients in order of enrolment.
+
+    Raises:
+        ValueError, TypeError: for missing columns, unknown arms, values that cannot be read, times
+            beyond the cut-off, or what only the caller can know.
+
+    Examples:
+        >>> import pandas as pd
+        >>> import trial_sim as ts
+        >>> design = ts.Design(
+        ...     arms={"control": 1, "treatment": 1},
+        ...     n_patients=4,
+        ...     accrual=ts.Accrual(rate=1),
+        ...     looks=ts.EventLooks([2]),
+        ... )
+        >>> patients = pd.DataFrame(
+        ...     {"enrolment": [0.0, 1.0], "days": [61, 122], "event": [1, 0], "dropout": [0, 0]}
+        ... )
+        >>> patients["time"] = patients.pop("days") / 30.4375
+        >>> ts.read_ongoing(patients, design, cutoff=5.5, lag=0.3).time.round(2).tolist()
+        [2.0, 4.2]
+    """
+    table = our_columns(patients, design, columns)
+    unit = unit_months(time_unit)
+    if not is_number(lag) or not 0 <= lag < np.inf:
+        raise ValueError(f"lag must be 0 or more months, got {lag!r}")
+    if last_seen not in (None, "lost", "followed"):
+        raise ValueError(f"last_seen must be 'lost' or 'followed', got {last_seen!r}")
+    if len(table) == 0:
+        raise ValueError("there are no patients so far: nothing to predict from")
+    enrolment, start = enrolment_of(table, opened, unit)
+    event, gone, status = ends_of(table)
+    time = times_of(table, enrolment, start, unit)
+    arms = arms_of(table, design)
+    last = float((enrolment + time).max(initial=0.0))
+    cut = last if cutoff is None else month_of(cutoff, start, "cutoff")
+    where = first_of(table)
+    late = enrolment > cut + DAY_OF_GRACE
+    if late.any():
+        raise ValueError(
+            f"{int(late.sum())} patients are enrolled after the cut-off {cut:.2f}: the first is "
+            f"{where(late)}, month {enrolment[late][0]:.2f}"
+        )
+    enrolment = np.minimum(enrolment, cut)
+    beyond = enrolment + time > cut + DAY_OF_GRACE
+    if beyond.any():
+        hint = other_unit(time, cut - enrolment, np.ones(len(time), bool))
+        raise ValueError(
+            f"{int(beyond.sum())} patients are followed until after the cut-off {cut:.2f}: "
+            f"{where(beyond)} until month {(enrolment + time)[beyond].max():.2f}{hint}"
+        )
+    open_ = ~event & ~gone
+    hint = other_unit(time, cut - enrolment, open_)
+    if hint:
+        raise ValueError(
+            f"patients without event or drop-out are followed for a small share of the time since "
+            f"their enrolment{hint}"
+        )
+    notes = []
+    short = open_ & (enrolment + time < cut - lag - DAY_OF_GRACE)
+    if design.follow_up is not None:
+        limit = float(design.follow_up)
+        long = event & (time > limit + DAY_OF_GRACE)
+        if long.any():
+            raise ValueError(
+                f"{int(long.sum())} events come after the design's follow-up of {limit:g} months: "
+                f"{where(long)} at {time[long].max():.2f} months; design.replace(follow_up=...) "
+                "mends a wrong one"
+            )
+        short &= time < limit - DAY_OF_GRACE
+        time = np.minimum(time, limit)
+    if short.any() and last_seen is None and not status:
+        raise ValueError(
+            f"{int(short.sum())} patients without event were last seen before the cut-off, by up "
+            f"to {(cut - enrolment - time)[short].max():.1f} months, and there is no column "
+            "'dropout': give one, or last_seen='lost' if they have left, or last_seen='followed' "
+            "if they are still in the trial"
+        )
+    if last_seen == "lost":
+        gone = gone | short
+    else:
+        gap = (cut - enrolment - time)[short]
+        if last_seen is None and gap.size and np.median(gap) > _WORTH_SAYING:
+            until = "the cut-off" if lag == 0 else f"{lag:g} months before the cut-off"
+            notes.append(
+                f"{int(short.sum())} patients without event or drop-out were last seen before the "
+                f"cut-off (median {np.median(gap):.1f} months): taken as free of the event until "
+                f"{until}; lag= says how late events are reported"
+            )
+    known_until = cut - enrolment - lag
+    if design.follow_up is not None:
+        known_until = np.minimum(known_until, float(design.follow_up))
+    followed = np.minimum(np.maximum(time, known_until), cut - enrolment)
+    time = np.where(~event & ~gone, followed, time)
+    settled = np.minimum(np.maximum(time, _SHORT), np.maximum(cut - enrolment, 0.0))
+    # times from subtracted dates differ in their last digits where the days were the same
+    (time,) = merge_ties(np.where(event | gone, settled, time))
+    for note in notes:
+        warn_user(note)
+    if len(table) > design.n_patients:
+        raise ValueError(
+            f"{len(table)} patients are enrolled, more than the design's {design.n_patients}: give "
+            f"design.replace(n_patients={len(table)}), or more if enrolment goes on"
+        )
+    order = np.argsort(enrolment, kind="stable")
+    factors = {name: codes[order] for name, codes in read_factors(table, design).items()}
+    sites = None
+    if "site" in table:
+        first = pd.Series(enrolment).groupby(table["site"].astype(str).to_numpy()).min()
+        sites = np.sort(first.to_numpy(dtype=float))
+    return OngoingTrial(
+        enrolment[order], arms[order], time[order], event[order], gone[order], cut, start, factors,
+        sites, order, tuple(notes),
+    )  # fmt: skip
