@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trial_sim.adaptive.multi_arm_bounds import MultiArmBounds
+from trial_sim.adaptive.several_arms import MultiArmBounds
 from trial_sim.base.records import as_floats, as_number
 from trial_sim.base.user_warnings import warn_user
 from trial_sim.design.randomization import (
