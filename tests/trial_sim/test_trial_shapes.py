@@ -81,3 +81,31 @@ def test_rescaling_a_column_rescales_the_output_and_nothing_else(kind, model, wh
                 other[name].to_numpy(dtype=float), wanted, rtol=1e-9, atol=1e-12 * factor,
                 err_msg=f"{name} at {factor:g}",
             )  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [
+    {"covariate_model": "cart"}, {"covariate_model": "copula"}, {"epsilon": 5.0, "noise_seed": 1},
+    {"covariate_model": "copula", "model": "lognormal"},
+    {"covariate_model": "copula", "model": "mixture_cure"},
+])  # fmt: skip
+def test_rescaled_columns_of_every_generator_give_rescaled_columns(options):
+    shape = Shape(
+        6, "time_to_event", "cox", 120, "fixed and drop-out", False, False, 1.0, 1.0,
+        1 / 400, 4, 0.1, -0.3, 0.8,
+    )  # fmt: skip
+    trial = trial_of(shape)
+    table = trial.patients.assign(w=np.round(trial.patients["x"] * 0.5 + np.arange(120) % 7, 1))
+    trial = dataclasses.replace(
+        trial, patients=table, covariates=["x", "w"], kinds={"x": "numeric", "w": "numeric"}
+    )
+    one = ts.fit(trial, "e", seed=0, **options).sample_trial(seed=3).patients
+    columns = ["x", "w", "t"]
+    for factor in (1e6, 1e-6):
+        scaled = ts.fit(rescaled(trial, columns, factor), "e", seed=0, **options)
+        other = scaled.sample_trial(seed=3).patients
+        for name in one.select_dtypes("number"):
+            wanted = one[name].to_numpy(dtype=float) * (factor if name in columns else 1)
+            np.testing.assert_allclose(
+                other[name].to_numpy(dtype=float), wanted, rtol=1e-9, atol=1e-12 * factor,
+                err_msg=f"{name} at {factor:g}",
+            )  # fmt: skip
