@@ -87,6 +87,29 @@ def test_a_robust_variance_of_one_cluster_is_refused(label):
     assert abs(ts.cox(time, event, group, cluster=np.arange(N) // 2).z) < 5
 
 
+def test_patients_of_an_ongoing_trial_are_tied_where_their_days_were():
+    rng = np.random.default_rng(3)
+    days = rng.integers(1, 60, N).astype(float)
+    enrolled = rng.integers(0, 100, N).astype(float)
+    near = shaken(days, 365.25 / 12, rng)
+    assert len(np.unique(near)) > len(np.unique(days))
+    table = pd.DataFrame(
+        {
+            "arm": np.resize(["control", "treatment"], N),
+            "enrolment": enrolled / (365.25 / 12),
+            "time": near,
+            "event": rng.integers(0, 2, N),
+        }
+    )
+    table["dropout"] = 1 - table["event"]
+    design = ts.Design(
+        arms={"control": 1, "treatment": 1}, n_patients=200, accrual=ts.Accrual(rate=20),
+        looks=ts.EventLooks([90]),
+    )  # fmt: skip
+    read = ts.read_ongoing(table, design, cutoff=8.0)
+    assert len(np.unique(read.time)) == len(np.unique(days))
+
+
 @pytest.mark.parametrize("unit", [365.25 / 12, 1e-6])
 def test_fits_and_audits_are_those_of_whole_days(unit):
     """Two endpoints of subtracted dates: the same events, effects to 1e-7, and times but for the
