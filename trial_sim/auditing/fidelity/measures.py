@@ -129,12 +129,12 @@ def associations(comparison: Comparison) -> list[Measure]:
 
 def associations_kept(comparison: Comparison) -> list[Measure]:
     """Are the associations as strong as they are, or shrunk?"""
-    tables = [comparison.thinned(which, 5000) for which in ("real", "synthetic")]
+    real, made = (comparison.thinned(which, 5000) for which in ("real", "synthetic"))
     out = []
     # outcomes go together by their meaning, so that all pairs can hide what covariates lost
     for only, what in ((None, "clear pairs"), (comparison.covariates, "clear pairs of covariates")):
         found, pairs = resemblance.associations_kept(
-            comparison.schema, *tables, comparison.rng(13), only=only
+            comparison.schema, real, made, comparison.rng(13), only=only
         )
         if not pairs:
             why = "no two columns clearly go together"
