@@ -56,9 +56,10 @@ docs: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
-# Shapes of trials that a fit must give back: events, follow-up, associations, effects.
+# Shapes of trials that a fit must give back: events, follow-up, associations, effects. Killed, it goes on;
+# `rm trial-shapes.jsonl` begins anew.
 fuzz-trials: $(STAMP)
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks trial_shapes --n 2000 --jobs 2
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks trial_shapes --n 2000 --jobs 2 --journal trial-shapes.jsonl
 
 notebook: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[notebook]"

@@ -4,8 +4,8 @@ python -m tools.first_hour                       a wheel, an empty environment, 
 python -m tools.first_hour --walks statistician  one of them
 python -m tools.first_hour --borrow              dependencies of this environment, none installed
 
-Each knows nothing but his section of the README: its Python block is run as it stands in an empty
-folder, then its commands, with a table of his own where one is named. What was made is listed with
+Each knows one section of the README: its Python block is run as it stands in an empty
+folder, then its commands, with a table where one is named. What was made is listed with
 the seconds it took; the first thing that fails ends the walk with its last lines, exit code 1.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 WALKS = {"chemist": "A chemist", "batch": "A batch", "statistician": "A statistician"}
-#: What a newcomer brings: the series that the README calls table.csv, and his run file.
+#: What a newcomer brings: the series that the README calls table.csv, and a run file.
 _GROUPS = [f"c1cc({a})ccc1{b}" for a in ("F", "Cl", "OC", "C") for b in ("C", "O", "N")]
 _VALUES = ["5.1", "6.0", "7.0", "5.5", "6.5", ">7.2", "5.0", "5.9", "6.8", "5.2", "6.1", "6.9"]
 BROUGHT = {

@@ -85,6 +85,8 @@ _HOMES = {
     "intersection_p_value": "adaptive.intersections",
     "repeated_intervals": "adaptive.closed_tests",
     "nested_population_levels": "adaptive.intersections",
+    "multi_arm_bounds": "adaptive.several_arms",
+    "step_down_bounds": "adaptive.several_arms",
     "conditional_dunnett": "adaptive.closed_tests",
     "PromisingZone": "adaptive.reestimation",
     "SampleSizeReestimation": "adaptive.reestimation",

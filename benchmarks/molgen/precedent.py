@@ -1,11 +1,13 @@
 """Do the verbs find what is known to be right, and is what comes back what was asked for?
 
-``python -m benchmarks precedent found|marks|cores|lengths|build``
+``python -m benchmarks precedent found|ranks|marks|cores|lengths|build``
 
 ``found``: the cuts with a known answer in ``--problems`` (the shared ``data/fragments``). The size
 of the answer is told, its place and nothing else; the answer counts as found if the flat molecule
 is among the ``--n`` that come back. Molecules of the problems must not be in the table: ``build``
 leaves them out and the table's card says how many rows that were.
+
+``ranks``: the same of the table alone, among its first ``--n`` parts of that size.
 
 ``marks``: scaffolds with marks cut out of approved drugs; is there one bond at each mark, and no
 other change of the scaffold? ``cores``: ring systems of approved drugs replaced; do the
@@ -27,6 +29,7 @@ import lzma
 import re
 import time
 from collections import defaultdict
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,8 @@ from molgen.chem.ring_systems import ring_systems_with_atoms
 from molgen.generation.scaffolds.partial_structures import cut_scaffold
 from molgen.motifs.trees import cut_bonds
 from molgen.precedent.fragment_cuts import read_flat
+from molgen.precedent.proposals import Wish, precedented
+from molgen.precedent.splicing import mark_contexts, number_marks
 from molgen.sampling.molecules import Molecules
 
 DRUGS = Path(__file__).parents[2] / "tests" / "data" / "approved_drugs.smi.gz"
@@ -120,6 +125,37 @@ def found(model, options: argparse.Namespace) -> dict:
             figures[name]["own share that passes filters and SA <= 4"] = good / len(rows)
         print(name, json.dumps({k: round(v, 3) for k, v in figures[name].items()}), flush=True)
     return figures
+
+
+def ranks(model, options: argparse.Namespace) -> dict:
+    """Share of the answers among the table's first ``n`` parts of their size; which way round a
+    linker stands is left aside. Groups and linkers."""
+    rng = np.random.default_rng(1)
+    figures = {}
+    for key, rows in problems(options.problems).items():
+        if key[1] == "core":
+            continue
+        if options.most and len(rows) > options.most:
+            rows = [rows[i] for i in sorted(rng.choice(len(rows), options.most, replace=False))]
+        hits = 0
+        for row in rows:
+            contexts: list[tuple[int, ...]] = []
+            for fragment in row["context"].split("."):
+                mol = Chem.MolFromSmiles(fragment)
+                contexts += mark_contexts(mol, number_marks(mol))
+            answer = unmarked(row["answer"])
+            size = Chem.MolFromSmiles(row["answer"]).GetNumHeavyAtoms()
+            lookup = model.precedent.parts(len(contexts))
+            parts = precedented(lookup, contexts, Wish(atoms=(size, size)), options.n)
+            hits += any(unmarked(part.text) == answer for part in islice(parts, options.n))
+        figures[" ".join(key)] = {"problems": len(rows), "found": round(hits / len(rows), 3)}
+        print(" ".join(key), figures[" ".join(key)], flush=True)
+    return figures
+
+
+def unmarked(part: str) -> str:
+    """A part without stereo and the numbers of its marks."""
+    return flat(re.sub(r"\[\*:\d\]", "*", part))
 
 
 def passing(smiles: list[str]) -> int:
@@ -376,7 +412,7 @@ def build(options: argparse.Namespace) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["found", "marks", "cores", "lengths", "build"])
+    parser.add_argument("what", choices=["found", "ranks", "marks", "cores", "lengths", "build"])
     parser.add_argument("--model", default="moses")
     parser.add_argument("--table", help="a table of precedent in place of the model's own")
     parser.add_argument("--problems", type=Path, default=PROBLEMS)
@@ -405,9 +441,8 @@ def main() -> None:
             model.precedent = molgen.load_precedent(options.table)
         card = None if model.precedent is None else model.precedent.card
         print("table:", card)
-        figures = {"found": found, "marks": marks, "cores": cores, "lengths": lengths}[
-            options.what
-        ](model, options)
+        functions = (found, ranks, marks, cores, lengths)
+        figures = {f.__name__: f for f in functions}[options.what](model, options)
     for name, value in figures.items():
         print(f"{name}: {value}")
     if options.json:

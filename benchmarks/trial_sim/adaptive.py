@@ -1,17 +1,24 @@
 """Adaptive designs: reference values one by one, family-wise error, speed.
 
     python -m benchmarks adaptive references --file adaptive_designs.json [--trials 100000]
-    python -m benchmarks adaptive error [--trials 1000000]
+    python -m benchmarks adaptive error [--trials 1000000] [--chunk 50000] [--only NAME]
     python -m benchmarks adaptive speed [--trials 20000]
+    python -m benchmarks adaptive rpact [--trials 100000] [--r-trials 10000]
+    python -m benchmarks adaptive dropped [--trials 10000]
 
 ``references`` goes through every entry of the file: exact values at their tolerance, simulated ones
-within three Monte-Carlo errors of the difference; what is not built is named as such.
+within three Monte-Carlo errors of the difference; what is not built is named as such. ``error``
+stores every chunk (``results/adaptive_error.jsonl``) and goes on where it was stopped. ``rpact``
+runs the same multi-arm design in R (Debian: ``apt-get install r-base-core r-cran-rpact``).
+``dropped`` counts patients who come to dropped arms, and events counted from them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import subprocess
 import time
 import warnings
 from collections.abc import Callable
@@ -22,6 +29,7 @@ import numpy as np
 from scipy import stats
 
 import trial_sim as ts
+from benchmarks import stored
 from trial_sim.adaptive.conditional_errors import combined_z, crossing_after
 from trial_sim.adaptive.posteriors import (
     best_of_rates,
@@ -363,7 +371,9 @@ def fisher_bounds(entry: dict, n: int) -> Found:
     given = entry["inputs"]
     method = {"fullAlpha": "full_alpha", "noInteraction": "no_interaction",
               "equalAlpha": "equal_alpha"}[given["method"]]  # fmt: skip
-    design = ts.fisher_design(given["kMax"], given["alpha"], given["alpha0"], method)
+    t = given.get("informationRates")
+    weights = None if t is None else np.sqrt(np.diff(t, prepend=0) / t[0])
+    design = ts.fisher_design(given["kMax"], given["alpha"], given["alpha0"], method, weights)
     wanted = entry["expected"]["c"]
     if method == "no_interaction":  # the first printed value has an error of .025011
         return row("c", design.critical_values[1:], wanted[1:], 1e-7)
@@ -543,10 +553,103 @@ def simple(entry: dict, n: int) -> Found:
         return row("both rejected", both, want["both_rejected_h0"], 1e-8)
     if name == "condpower_east":
         return condpower_east(want)
-    if name == "mams_m1":
-        u = ts.dunnett_critical_value(3, alpha=0.05)
-        return row("u", u, want["u"], 1e-3)
     raise NotImplementedError
+
+
+def multi_arm_bounds(entry: dict, n: int) -> Found:
+    """Bounds of the MAMS package: exact here, there by 20 nodes a stage.
+
+    Its tests hold three digits by testthat's tolerance, which is relative.
+    """
+    name, given, want = entry["id"], entry["inputs"], entry["expected"]
+    root2 = np.sqrt(2)
+    alpha = given.get("alpha", 0.05)
+    if name.startswith("mams_stepdown"):
+        control, active = given["nMat_control"], given["nMat_active"]
+        sizes = [[c, *[a] * given["K"]] for c, a in zip(control, active)]
+        kind = "best" if given["selection"] == "select.best" else "all_promising"
+        found = ts.step_down_bounds(sizes, given["alpha_star"], given["lb"], kind)
+        return [
+            one
+            for arms, key in (((1,), "u_single"), ((1, 2), "u_pair"), ((1, 2, 3), "u_triple"))
+            for one in row(key, found[arms], want[key], 0.01)
+        ]
+    if name == "mams_doc_update":
+        stages = [given["stage1_n"], [given["total_n"]] * (given["K"] + 1)]
+        planned = ts.multi_arm_bounds(
+            given["K"], alpha=alpha, efficacy="obrien_fleming", futility=0
+        )
+        return row("u", planned.update(stages, 1).efficacy_bounds, want["u"], 1e-3)
+    triangular = ts.multi_arm_bounds(3, alpha=0.05, control=2)
+    if name == "mams_new_bounds":
+        sizes = np.transpose(given["observed_n_by_arm"])
+        return row("u", triangular.update(sizes, 1).efficacy_bounds, want["u"], 1e-3)
+    if name.startswith("mams_m2_sim"):
+        effects = [root2 * stats.norm.ppf(p) for p in given["pv"]]
+        chances = triangular.chances(effects, 38)
+        found = row("any", sum(chances.any_rejected), want["reject_any"], 0.0021)
+        return found + row("expected patients", chances.expected_n, want["ESS"], 0.5)
+    j = given["J"]
+    shapes = {"triangular": "triangular", "obf": "obrien_fleming", "pocock": "pocock"}
+    efficacy = shapes.get(given.get("ushape", given.get("shape", "obf")), [3, 2, 1])
+    futility = shapes.get(given.get("lshape", given.get("shape", "obf")), 0.0)
+    r, r0 = (np.atleast_1d(given[k]).astype(float) for k in ("r", "r0"))
+    bounds = ts.multi_arm_bounds(
+        given["K"], r / r[-1], alpha, efficacy if j > 1 else "pocock", futility, r0[0] / r[0]
+    )
+    if "OR" in given:
+        prob = np.array(given["prob"])
+        root = np.sqrt((1 - (prob**3).sum()) / 3)
+        effects = [np.log(given["OR"]) * root, np.log(given["OR0"]) * root]
+    elif "delta" in given:
+        effects = [given["delta"] / given["sd"], given["delta0"] / given["sd"]]
+    else:
+        effects = [root2 * stats.norm.ppf(given[k]) for k in ("p", "p0")]
+    found = row("u", bounds.efficacy_bounds, want["u"], 1e-3 * max(want["u"]))
+    if "l" in want:
+        found += row("l", bounds.futility_bounds, want["l"], 1e-3)
+    size = bounds.sample_size(*effects, power=given["power"])
+    if "N" in want:
+        found += row("N", sum(size[-1]), want["N"], 0)
+    if "n" in want:  # older versions: patients of an arm of ratio 1; newer: of the control
+        found += row("n", size[0][0] if size[0][0] == want["n"] else size[0][1], want["n"], 0)
+    return found
+
+
+def enriched_analysis(entry: dict, n: int) -> Found:
+    """A stratum within all patients, the latter left after the first stage (rpact's t-tests)."""
+    want, data = entry["expected"], entry["inputs"]
+    gs = ts.group_sequential(
+        (0.5, 0.7, 1), alpha=0.02, efficacy="obrien_fleming", futility=[-0.5, 0]
+    )
+    part, whole = data["S1"], data["F"]
+
+    def z(of: dict, stage: int, sd: float, df: int) -> float:
+        n1, n2, m1, m2 = (of[k][stage] for k in ("n1", "n2", "mean1", "mean2"))
+        return float(stats.norm.isf(stats.t.sf((m2 - m1) / sd / np.sqrt(1 / n1 + 1 / n2), df)))
+
+    def pooled(of: dict, stage: int) -> tuple[float, int]:
+        n1, n2, s1, s2 = (of[k][stage] for k in ("n1", "n2", "sd1", "sd2"))
+        df = n1 + n2 - 2
+        return float(np.sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / df)), df
+
+    first = [z(of, 0, *pooled(whole, 0)) for of in (part, whole)]
+    later = z(part, 1, *pooled(part, 1))
+    stage_z = np.array([first, [later, np.nan]])
+    result = ts.closed_combination_test(stage_z, gs, "bonferroni")
+    for name in ("conditional_error", "repeated_p"):
+        ours = np.array(getattr(result, name), dtype=object).T.tolist()
+        key = "crp" if name == "conditional_error" else name
+        for mine, theirs in zip(ours, want[key]):
+            for a, b in zip(mine, theirs):
+                if b is not None:
+                    entry.setdefault("found", []).extend(row(name, a, b, 1e-6))
+    found: Found = entry.pop("found")
+    mean_ = 30 / 88 * np.sqrt(20 * 10 / 30)
+    p = stats.norm.sf([*first, later])
+    ways = ([p[0], p[2]], [min(1.0, 2 * p[:2].min()), p[2]])
+    power = min(ts.conditional_error(gs, one, expected_z=mean_) for one in ways)
+    return found + row("conditional power", power, want["conditional_power_S1"], 1e-6)
 
 
 def condpower_east(want: dict) -> Found:
@@ -621,6 +724,8 @@ def zone_of_gs_design(entry: dict, n: int) -> Found:
 
 KINDS: list[tuple[tuple[str, ...], Callable[[dict, int], Found]]] = [
     (("mams_select_best", "mams_keep_all", "mams_epsilon"), selected),
+    (("mams_",), multi_arm_bounds),
+    (("enrichment_S1",), enriched_analysis),
     (("enrich_2stage",), enriched),
     (("ssr_in_cp80",), reestimated),
     (("promising_zone",), promising),
@@ -670,49 +775,103 @@ def references(file: Path, trials: int, only: str) -> None:
     print(", ".join(f"{number} {word}" for word, number in counts.items()))
 
 
-def error(trials: int, jobs: int) -> None:
-    """Family-wise error over every configuration of null hypotheses, with and without trouble."""
+def error_cases() -> list[tuple[str, Any, Any]]:
+    """Designs with the scenarios in which their error is looked at: name, design, outcomes."""
     effects = {"a": 10 / 3, "b": 20 / 3, "c": 10.0}
     means: Any = ts.ContinuousResponse(effects, sd=15)
     drifting = ts.WithDrift(means, per_month=2.0)
-    stratum = ts.BySubgroup(
-        "marker", {"S": ts.ContinuousResponse(0.4), "not S": ts.ContinuousResponse(0.4)}
-    )
+    double = {"control": 2, "a": 1, "b": 1, "c": 1}
+    half = ts.ContinuousResponse(0.4)
+    stratum = ts.BySubgroup("marker", {"S": half, "not S": half})
     grow = ts.Rule("n >= 0", ts.Resize(n=884))
     gs = ts.group_sequential((0.5, 1), efficacy="lan_demets_obrien_fleming")
-    cases: list[tuple[str, Any, Any]] = [
+    resized = sized(221, 442, gs, grow, "inverse_normal")
+    lopsided = resized.replace(design=resized.design.replace(arms={"control": 1, "treatment": 2}))
+    thompson = ts.Rule("n >= 0", ts.Reallocate(by="thompson", least=0.1))
+    delayed = ts.PiecewiseExponential(
+        control_median=12,
+        breakpoints=[4],
+        hazard_ratio={"a": [1, 0.8], "b": [1, 0.7], "c": [1, 0.6]},
+    )
+    one = ts.ContinuousResponse(1.6, sd=7.5)
+    bounds = ts.multi_arm_bounds(3, control=2)
+    planned = ts.Design(
+        arms=double, n_patients=380, accrual=ts.Accrual(rate=20),
+        looks=ts.EnrolmentLooks([190, 380]), test=("z_test", 15), boundaries=bounds,
+    )  # fmt: skip
+    fisher = arms_trial("simes", BEST, boundaries=None).replace(
+        closed_test=ts.ClosedTest("fisher", "simes", stop="all")
+    )
+    return [
         ("select best, bonferroni", arms_trial("bonferroni", BEST), means),
         ("select best, simes", arms_trial("simes", BEST), means),
+        ("select best, sidak", arms_trial("sidak", BEST), means),
         ("select best, dunnett", arms_trial("dunnett", BEST), means),
+        ("select best, fisher", fisher, means),
         ("within 3 of best, dunnett", arms_trial("dunnett", NEAR_BEST), means),
         ("select best, dunnett, drift", arms_trial("dunnett", BEST), drifting),
-        ("select best, dunnett, 2:1:1:1", arms_trial(
-            "dunnett", BEST, arms={"control": 2, "a": 1, "b": 1, "c": 1}), means),
-        ("re-estimated size", sized(221, 442, gs, grow, "inverse_normal"),
-         ts.ContinuousResponse(1.6, sd=7.5)),
+        ("select best, dunnett, 2:1:1:1", arms_trial("dunnett", BEST, arms=double), means),
+        ("select best, dunnett, 2:1:1:1, drift", arms_trial("dunnett", BEST, arms=double),
+         drifting),
+        ("multi-arm bounds, 2:1:1:1", planned, means),
+        ("multi-arm bounds, 2:1:1:1, drift", planned, drifting),
+        ("re-estimated size", resized, one),
+        ("re-estimated size, 1:2, drift", lopsided, ts.WithDrift(one, per_month=0.3)),
         ("enrichment, spiessens_debois", enrichment("spiessens_debois"), stratum),
-        ("allocation by Thompson, simes", arms_trial(
-            "simes", ts.Rule("n >= 0", ts.Reallocate(by="thompson", least=0.1))), means),
-        ("survival, best arm, delayed effects", survival_arms(), ts.PiecewiseExponential(
-            control_median=12, breakpoints=[4],
-            hazard_ratio={"a": [1, 0.8], "b": [1, 0.7], "c": [1, 0.6]})),
+        ("enrichment, simes, drift", enrichment("simes"), ts.WithDrift(stratum, per_month=0.03)),
+        ("allocation by Thompson, simes", arms_trial("simes", thompson), means),
+        ("survival, best arm, delayed effects", survival_arms(), delayed),
+        ("survival, best arm, delayed, 2:1:1:1", survival_arms(double), delayed),
     ]  # fmt: skip
-    for name, design, outcomes in cases:
-        table = ts.family_wise_error(design, outcomes, trials, seed=21, n_jobs=jobs)
-        worst = table.attrs["worst"]
-        held = worst["error"] <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / trials)
+
+
+def error(trials: int, jobs: int, chunk: int, only: str, run: str) -> bool:
+    """Family-wise error over every configuration of null hypotheses, with and without trouble.
+
+    Each chunk of trials is stored when it is done, and not run again: stop and go on at will.
+    """
+    limit = 0.025 + 3 * np.sqrt(0.025 * 0.975 / trials)
+    print(f"floor: at most .025 + 3 MCSE = {limit:.5f} at {trials:,} trials a configuration")
+    all_held = True
+    for name, design, outcomes in error_cases():
+        if only not in name:
+            continue
+        counts: dict[str, int] = {}
+        for first in range(0, trials, chunk):
+            size = min(chunk, trials - first)
+            same = {"run": run, "case": name, "first": first, "n": size}
+            kept = stored.rows("adaptive_error", **same)
+            if not kept:
+                table = ts.family_wise_error(
+                    design, outcomes, size, seed=21, n_jobs=jobs, first_trial=first
+                )
+                found = {
+                    str(r["true_nulls"]): round(r["error"] * size) for r in table.to_dict("records")
+                }
+                stored.append("adaptive_error", {**same, "rejections": found})
+            else:
+                found = kept[0]["rejections"]
+            for true, number in found.items():
+                counts[true] = counts.get(true, 0) + number
+        worst = max(counts, key=lambda true: counts[true])
+        rate = counts[worst] / trials
+        held = rate <= limit
+        all_held &= held
         print(
-            f"{name:38} {len(table)} configurations x {trials:,}: worst {worst['error']:.5f} "
-            f"(MCSE {worst['mcse']:.5f}, {worst['true_nulls']}): {'held' if held else 'NOT HELD'}",
+            f"{name:38} {len(counts)} configurations x {trials:,}: worst {rate:.5f} (MCSE "
+            f"{np.sqrt(rate * (1 - rate) / trials):.5f}, true: {worst}): "
+            f"{'held' if held else 'NOT HELD'}",
             flush=True,
         )
+    print("every family-wise error is held" if all_held else "SOME ARE NOT HELD")
+    return all_held
 
 
-def survival_arms() -> ts.AdaptiveDesign:
+def survival_arms(arms: Any = None) -> ts.AdaptiveDesign:
     """Three arms and a control, the best goes on after 120 events."""
     return ts.AdaptiveDesign(
         ts.Design(
-            arms={"control": 1, "a": 1, "b": 1, "c": 1}, n_patients=400,
+            arms=arms or {"control": 1, "a": 1, "b": 1, "c": 1}, n_patients=400,
             accrual=ts.Accrual(rate=20), looks=ts.EventLooks([120, 240]),
             boundaries=ts.group_sequential((0.5, 1)), multiplicity="unadjusted",
         ),
@@ -754,12 +913,70 @@ def speed(trials: int) -> None:
         print(f"{name:42} {trials / wall:8,.0f} a second, {trials / busy:8,.0f} a CPU second")
 
 
+R_SCRIPT = """
+suppressMessages(library(rpact))
+design <- getDesignInverseNormal(kMax = 2, alpha = 0.025, typeOfDesign = "OF")
+run <- function(n) getSimulationMultiArmMeans(design, activeArms = 3, typeOfShape = "userDefined",
+  effectMatrix = matrix(c(10/3, 20/3, 10), nrow = 1), plannedSubjects = c(30, 60), stDev = 15,
+  intersectionTest = "Dunnett", typeOfSelection = "best", successCriterion = "all",
+  maxNumberOfIterations = n, seed = 1)
+invisible(run(20))
+spent <- system.time(found <- run({n}))
+cat(spent[["elapsed"]], spent[["user.self"]], found$rejectAtLeastOne[1], "\\n")
+"""
+
+
+def rpact(trials: int, r_trials: int) -> None:
+    """The best of three arms by Dunnett's closed test, here and in R, each on one thread."""
+    if shutil.which("Rscript") is None:
+        raise SystemExit("Rscript is missing: apt-get install r-base-core r-cran-rpact")
+    script = R_SCRIPT.replace("{n}", str(r_trials))
+    made = subprocess.run(
+        ["Rscript", "--vanilla", "-e", script], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        raise SystemExit(f"R failed: {made.stderr[-500:]}")
+    wall, busy, power = (float(v) for v in made.stdout.split()[-3:])
+    means = ts.ContinuousResponse({"a": 10 / 3, "b": 20 / 3, "c": 10.0}, sd=15)
+    design = arms_trial("dunnett", BEST)
+    ts.simulate(design, means, 300, seed=1)
+    start, used = time.perf_counter(), time.process_time()
+    result = ts.simulate(design, means, trials, seed=1)
+    start, used = time.perf_counter() - start, time.process_time() - used
+    print(f"rpact: {r_trials / wall:,.0f} a second, {r_trials / busy:,.0f} a CPU second; power "
+          f"{power:.4f}")  # fmt: skip
+    print(f"here:  {trials / start:,.0f} a second, {trials / used:,.0f} a CPU second; power "
+          f"{result.success.mean():.4f}")  # fmt: skip
+    ratio = (trials / used) / (r_trials / busy)
+    print(f"ratio by CPU seconds {ratio:.1f} x (floor 20, goal 100): "
+          f"{'reached' if ratio >= 20 else 'NOT REACHED'}")  # fmt: skip
+
+
+def dropped(trials: int) -> None:
+    """Patients who come to dropped arms, and their events that count; both must be none."""
+    times = ts.PiecewiseExponential(control_median=12, hazard_ratio={"a": 0.9, "b": 0.8, "c": 0.65})
+    result = ts.simulate(survival_arms(), times, trials, seed=5)
+    done = result.conducted
+    gone = done.last_look > 0
+    at_drop, at_end = done.patients_by_arm[gone, 0], done.patients_by_arm[gone, 1]
+    events = done.events[gone]
+    closed = done.shares[gone, 0] == 0
+    closed[:, 0] = False
+    patients = int((at_end - at_drop)[closed].sum())
+    late = int(np.maximum(events[:, 1] - events[:, 0], 0)[closed].sum())
+    print(f"{int(gone.sum()):,} trials went on without {int(closed.sum()):,} arms: {patients} "
+          f"patients came to dropped arms, {late} of their events counted (floor 0)")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("references", "error", "speed"))
+    parser.add_argument("what", choices=("references", "error", "speed", "rpact", "dropped"))
     parser.add_argument("--file", type=Path, help="adaptive_designs.json")
     parser.add_argument("--trials", type=int)
-    parser.add_argument("--only", default="", help="entries whose name has this")
+    parser.add_argument("--only", default="", help="entries or designs whose name has this")
+    parser.add_argument("--chunk", type=int, default=50_000, help="trials stored at a time")
+    parser.add_argument("--r-trials", type=int, default=10_000, help="trials in R")
+    parser.add_argument("--run", default="", help="name of stored chunks, to keep runs apart")
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
     if given.what == "references":
@@ -767,7 +984,13 @@ def main() -> None:
             parser.error("references needs --file, the JSON file of reference values")
         references(given.file, given.trials or 100_000, given.only)
     elif given.what == "error":
-        error(given.trials or 1_000_000, given.jobs)
+        trials = given.trials or 1_000_000
+        if not error(trials, given.jobs, given.chunk, given.only, given.run or stored.today()):
+            raise SystemExit(1)
+    elif given.what == "rpact":
+        rpact(given.trials or 100_000, given.r_trials)
+    elif given.what == "dropped":
+        dropped(given.trials or 10_000)
     else:
         speed(given.trials or 20_000)
 

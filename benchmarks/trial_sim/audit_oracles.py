@@ -1,20 +1,17 @@
 """The audit's measures beside anonymeter's and SDMetrics's, and our generator beside SDV's.
 
-They need environments of their own (they pin what this project must not pin):
+They need environments of their own (they pin what this project must not pin, and copulas and SDV
+are under the Business Source Licence); one that is not there yet is made:
 
-    python -m venv /tmp/oracle && /tmp/oracle/bin/pip install anonymeter sdmetrics
-    python -m benchmarks audit_oracles measures --python /tmp/oracle/bin/python
-
-    python -m venv /tmp/sdv && /tmp/sdv/bin/pip install sdv
-    python -m benchmarks audit_oracles comparators --python /tmp/sdv/bin/python
-
-    python -m venv /tmp/synthcity && /tmp/synthcity/bin/pip install synthcity "opacus<1.5"
-    python -m benchmarks audit_oracles survival_gan --python /tmp/synthcity/bin/python
+    python -m benchmarks audit_oracles measures --environment /tmp/oracle
+    python -m benchmarks audit_oracles comparators --environment /tmp/sdv
+    python -m benchmarks audit_oracles survival_gan --environment /tmp/synthcity
 
 ``measures`` attacks a row bootstrap, an honest sample and our own synthetic patients of the colon
-trial with both implementations and prints both numbers. ``comparators`` fits SDV's GaussianCopula,
-CTGAN and TVAE and our own model to one part of a trial and prints the audit's measures of each;
-``survival_gan`` does so with synthcity's SurvivalGAN (survival endpoints only).
+trial with both implementations, prints both numbers and, last, those that disagree. ``comparators``
+fits SDV's GaussianCopula, CTGAN and TVAE and our own model to one part of a trial and prints the
+audit's measures of each; ``survival_gan`` does so with synthcity's SurvivalGAN (survival endpoints
+only).
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ import argparse
 import itertools
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -45,6 +43,32 @@ from trial_sim.auditing.utility.train_synthetic_test_real import utility
 
 WORKER = Path(__file__).with_name("audit_oracle_worker.py")
 PEERS = {"comparators": "sdv", "survival_gan": "survival_gan"}  # what is asked: worker's job
+NEEDS = {
+    "measures": ("anonymeter", "sdmetrics"),
+    "comparators": ("sdv",),
+    "survival_gan": ("synthcity", "opacus<1.5"),
+}
+
+
+def interpreter(what: str, environment: str | None, python: str | None) -> str:
+    """The interpreter of the oracles' environment, which is made where it is not there yet."""
+    if python is not None:
+        return python
+    if environment is None:
+        raise SystemExit("name --environment FOLDER, where the oracles are installed, or --python")
+    found = Path(environment) / "bin" / "python"
+    if not found.exists():
+        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        subprocess.run([str(found), "-m", "pip", "install", "-q", *NEEDS[what]], check=True)
+    return str(found)
+
+
+def disagreements(table: pd.DataFrame, patients: int) -> pd.DataFrame:
+    """Rows in which both implementations differ by more than three standard errors of a share of
+    so many patients (their attacks draw their own guesses)."""
+    share = table[["ours", "theirs"]].mean(axis=1).clip(0.02, 0.98)
+    error = np.sqrt(2 * share * (1 - share) / patients)
+    return table[table["difference"].abs() > 3 * error]
 
 
 def run_worker(python: str, job: str, folder: Path) -> dict:
@@ -227,22 +251,28 @@ def main() -> None:
     """Parse the command line, run one comparison, print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["measures", *PEERS])
-    parser.add_argument("--python", required=True, help="interpreter of the oracles' environment")
+    parser.add_argument("--environment", help="folder of the oracles' environment")
+    parser.add_argument("--python", help="interpreter of one that is there")
     parser.add_argument("--trial", default="colon")
     parser.add_argument("--endpoint", default="death")
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    python = interpreter(given.what, given.environment, given.python)
     if given.what == "measures":
-        table = measures(given.python, given.seed)
+        table = measures(python, given.seed)
     else:
         settings = (given.trial, given.endpoint, given.trials, given.epochs, given.seed)
-        table = comparators(given.python, PEERS[given.what], *settings)
+        table = comparators(python, PEERS[given.what], *settings)
     with pd.option_context(
         "display.width", 160, "display.max_rows", 500, "display.max_columns", 20
     ):
         print(table.round(3).to_string())
+        if given.what == "measures":
+            apart = disagreements(table, ts.load_trial("colon").n_patients // 3)
+            said = apart.round(3).to_string() if len(apart) else ""
+            print(f"\n{len(apart)} of {len(table)} disagree by more than chance\n{said}")
 
 
 if __name__ == "__main__":

@@ -3,15 +3,21 @@
     python -m benchmarks ongoing enrolment --n-trials 200    end of enrolment, by shape of the truth
     python -m benchmarks ongoing events --n-trials 200       200th and 300th event, by hazard
     python -m benchmarks ongoing success --n-trials 5        success against brute force
+    python -m benchmarks ongoing rules --n-trials 5          the same where rules resize the trial
     python -m benchmarks ongoing speed                       seconds a call
     python -m benchmarks ongoing fuzz --n-calls 1000         answered, or refused in words
+    python -m benchmarks ongoing tables --n-calls 500        shapes of tables, read or refused
+    python -m benchmarks ongoing crashes --n-calls 10000     does the interpreter live?
 Trials come from a simulator of numpy alone; predictions are default calls. With ``--quick`` the
-same models are drawn 400 times, and neither success nor conditional power is found.
+same models are drawn 400 times, and neither success nor conditional power is found. ``--seed``
+draws other trials.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -172,7 +178,7 @@ def predicted(
     return drawn.enrolment, np.sort(drawn.calendar_event, axis=1)
 
 
-def enrolment(run: str, n_trials: int, only: str | None, quick: bool) -> pd.DataFrame:
+def enrolment(run: str, n_trials: int, only: str | None, quick: bool, seed: int) -> pd.DataFrame:
     rows = []
     for name, (truth, plan, month) in ENROLMENT.items():
         if only and only not in name:
@@ -180,18 +186,20 @@ def enrolment(run: str, n_trials: int, only: str | None, quick: bool) -> pd.Data
         design = design_of(400, plan or truth, (150, 300))
         found = []
         for i in range(n_trials):
-            random = np.random.default_rng([i, 25])
+            random = np.random.default_rng([i, 25 + seed])
             trial = simulated(random, 400, truth, exponential, 0.005)
             months, _ = predicted(cut_at(trial, month, True), design, month, i, quick)
             found.append(judged(months[:, -1], float(trial["enrolment"].max())))
-        rows.append(summarised(found, run=run, part="enrolment", variant=name, quick=quick))
+        rows.append(
+            summarised(found, run=run, part="enrolment", variant=name, quick=quick, seed=seed)
+        )
         stored.append("ongoing", rows[-1])
         shown = pd.DataFrame(rows[-1:]).drop(columns="run").round(3)
         print(shown.to_string(header=len(rows) == 1), flush=True)
     return pd.DataFrame(rows)
 
 
-def events(run: str, n_trials: int, only: str | None, quick: bool) -> pd.DataFrame:
+def events(run: str, n_trials: int, only: str | None, quick: bool, seed: int) -> pd.DataFrame:
     rows = []
     for name, (times, dropout, seen, blinded, n) in EVENTS.items():
         if only and only not in name:
@@ -200,7 +208,7 @@ def events(run: str, n_trials: int, only: str | None, quick: bool) -> pd.DataFra
         design = design_of(n, plan, (200, 300))
         found: dict[int, list] = {200: [], 300: []}
         for i in range(n_trials):
-            random = np.random.default_rng([i, 26])
+            random = np.random.default_rng([i, 26 + seed])
             trial = simulated(random, n, plan, times, dropout)
             happened = events_of(trial)
             month = float(happened[seen - 1]) + 1e-6
@@ -209,7 +217,9 @@ def events(run: str, n_trials: int, only: str | None, quick: bool) -> pd.DataFra
                 if len(happened) >= k:
                     list_.append(judged(months[:, k - 1], float(happened[k - 1])))
         for k, list_ in found.items():
-            rows.append(summarised(list_, run=run, part=f"event {k}", variant=name, quick=quick))
+            rows.append(
+                summarised(list_, run=run, part=f"event {k}", variant=name, quick=quick, seed=seed)
+            )
             stored.append("ongoing", rows[-1])
             print(
                 pd.DataFrame(rows[-1:])
@@ -246,6 +256,71 @@ def success(n_trials: int, n_continued: int = 2000) -> None:
         error = np.sqrt(power.mcse**2 + share * (1 - share) / n_continued)
         print(f"trial {i}: predicted {power.estimate:.4f}, brute force {share:.4f}, "
               f"z {(power.estimate - share) / max(error, 1e-9):+.2f}", flush=True)  # fmt: skip
+
+
+def under_rules(n_trials: int, n_continued: int = 2000) -> None:
+    """Success of trials whose events a rule increases, beside trials carried on by numpy."""
+    design = ts.AdaptiveDesign(
+        ts.Design(
+            arms={"control": 1, "treatment": 1}, n_patients=300, accrual=ts.Accrual(rate=25),
+            looks=ts.EventLooks([80, 160]),
+            boundaries=ts.group_sequential((0.5, 1), efficacy="obrien_fleming"),
+        ),
+        [
+            ts.Milestone("interim", ts.EventLooks([80]), [
+                ts.Rule("z <= 0", ts.Stop("futility")),
+                ts.Rule("z < 1.5", ts.Resize(events=220, by="most")),
+            ]),
+            ts.Milestone("final", ts.EventLooks([160])),
+        ],
+        ts.ClosedTest(),
+    )  # fmt: skip
+    outcomes = ts.PiecewiseExponential(control_median=12, hazard_ratio=RATIO)
+    rates = np.log(2) / 12 * np.array([1.0, RATIO])
+    bounds = design.efficacy_bounds
+    for i in range(n_trials):
+        random = np.random.default_rng([i, 28])
+        trial = simulated(random, 300, ts.Accrual(rate=25), exponential, 0.0)
+        month = max(float(events_of(trial)[69]), float(trial["enrolment"].max())) + 1e-6
+        seen = cut_at(trial, month)
+        found = ts.predict(
+            seen, design, cutoff=month, outcomes=outcomes, n_draws=n_continued, seed=i
+        )
+        entry, arm = seen["enrolment"].to_numpy(), (seen["arm"] == "treatment").to_numpy(int)
+        hits = grown = 0
+        for _ in range(n_continued):
+            extra = random.exponential(1.0, 300) / rates[arm]
+            calendar = entry + seen["time"].to_numpy() + np.where(seen["event"] == 1, 0.0, extra)
+            ordered = np.sort(calendar)
+            score, information = _score(entry, arm, calendar, ordered[79])
+            z = score / np.sqrt(information)
+            hits += z >= bounds[0]
+            if z <= 0 or z >= bounds[0]:
+                continue
+            grown += z < 1.5
+            later = _score(entry, arm, calendar, ordered[219 if z < 1.5 else 159])
+            stage = (later[0] - score) / np.sqrt(later[1] - information)
+            hits += (z + stage) / np.sqrt(2) >= bounds[1]
+        power, resized = found.conditional_power["design"], grown / n_continued
+        rate = hits / n_continued
+        error = np.sqrt(power.mcse**2 + rate * (1 - rate) / n_continued)
+        print(f"trial {i}: predicted {power.estimate:.4f}, brute force {rate:.4f}, z "
+              f"{(power.estimate - rate) / max(error, 1e-9):+.2f}; resized in {resized:.3f}",
+              flush=True)  # fmt: skip
+
+
+def _score(
+    entry: np.ndarray, arm: np.ndarray, calendar: np.ndarray, at: float
+) -> tuple[float, float]:
+    """Log-rank score in favour of the treatment, and its variance, at a calendar month."""
+    inside = entry < at
+    time, event = np.minimum(calendar, at)[inside] - entry[inside], (calendar <= at)[inside]
+    order = np.argsort(-time)
+    treated = np.cumsum(arm[inside][order]) / np.arange(1, len(time) + 1)
+    share = treated[event[order]]
+    return float((share - arm[inside][order][event[order]]).sum()), float(
+        (share * (1 - share)).sum()
+    )
 
 
 def _carried_on(
@@ -287,7 +362,7 @@ def speed() -> None:
         print(f"{n} patients: {time.process_time() - start:.2f} s of processor time", flush=True)
 
 
-def fuzz(n_calls: int, seed: int = 0) -> None:
+def fuzz(n_calls: int, seed: int = 0) -> dict[str, int]:
     """Calls with broken tables and arguments: each must answer, or say what is wrong."""
     random = np.random.default_rng(seed)
     plan = ts.Accrual(rate=10)
@@ -325,28 +400,177 @@ def fuzz(n_calls: int, seed: int = 0) -> None:
     print(
         f"{n_calls} calls: {answered} answered, {refused} refused in words, {other or 'no other'}"
     )
+    return other
+
+
+def crashes(n_calls: int, seed: int, batch: int = 250) -> bool:
+    """The fuzzed calls in processes of their own: whether every one of these ends by itself."""
+    dead = others = 0
+    for k, first in enumerate(range(0, n_calls, batch)):
+        size = min(batch, n_calls - first)
+        command = [sys.executable, "-m", "benchmarks", "ongoing", "fuzz", "--n-calls", str(size),
+                   "--seed", str(seed * 100_000 + k)]  # fmt: skip
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        if made.returncode < 0 or made.returncode > 1:
+            dead += 1
+            print(f"calls {first} to {first + size}: process ended with {made.returncode}: "
+                  f"{made.stderr[-300:]}", flush=True)  # fmt: skip
+        elif made.returncode == 1:
+            others += 1
+            print(f"calls {first} to {first + size}: {made.stdout[-400:]}", flush=True)
+    print(f"{n_calls:,} calls in processes of {batch}: {dead} crashes of the interpreter (floor "
+          f"0), {others} batches with raw errors")  # fmt: skip
+    return dead == 0 and others == 0
+
+
+def _table_shape(random: np.random.Generator) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
+    """One table as users bring them, how it is read, and what is odd about it."""
+    n, opened, zone = int(random.integers(20, 50)), pd.Timestamp("2025-03-01"), None
+    trial = simulated(random, 60, ts.Accrual(rate=8), exponential, 0.01)
+    base = cut_at(trial, 6.0, bool(random.random() < 0.2))
+    base = base.iloc[: min(n, len(base))].reset_index(drop=True)
+    given: dict[str, Any] = {"cutoff": 6.0}
+    odd: list[str] = []
+    days = 365.25 / 12
+    kind = random.choice(
+        ["months", "days", "years", "dates", "text dates", "zones", "date objects"]
+    )
+    odd.append(str(kind))
+    if kind in ("days", "years"):
+        scale = days if kind == "days" else 1 / 12
+        for column in ("time",):
+            base[column] = base[column] * scale
+        given["time_unit"] = str(kind)
+    elif kind != "months":
+        given["opened"] = "2025-03-01"
+        when = opened + pd.to_timedelta(base["enrolment"] * days, unit="D")
+        end = when + pd.to_timedelta(base["time"] * days, unit="D")
+        given["cutoff"] = opened + pd.Timedelta(days=6 * days)
+        rounded = bool(random.random() < 0.7)
+        if rounded:
+            odd.append("whole days")
+            when, end = when.dt.normalize(), end.dt.normalize()
+            given["cutoff"] = given["cutoff"].normalize()
+        if kind == "text dates":
+            form = str(random.choice(["%Y-%m-%d", "%d%b%Y", "%Y-%m-%dT%H:%M"]))
+            odd.append(form)
+            when, end = when.dt.strftime(form), end.dt.strftime(form)
+            given["cutoff"] = given["cutoff"].strftime("%Y-%m-%d")
+        elif kind == "zones":
+            zone = str(random.choice(["UTC", "Europe/Berlin", "America/New_York"]))
+            odd.append(zone)
+            when, end = when.dt.tz_localize(zone), end.dt.tz_localize(zone)
+        elif kind == "date objects":
+            when, end = when.dt.date, end.dt.date
+            given["cutoff"] = given["cutoff"].date()
+        base["enrolment"] = when
+        base = base.drop(columns="time").assign(end=end)
+    changes = ["status", "text flags", "bool flags", "lag", "names", "duplicate ids", "shuffled",
+               "extra columns", "no dropout", "gaps", "index", "upper case", "twice a row", "empty",
+               "floats as text", "negative", "site"]  # fmt: skip
+    for change in random.choice(changes, int(random.integers(0, 4)), replace=False):
+        odd.append(str(change))
+        if change == "status" and {"event", "dropout"} <= set(base):
+            status = np.where(base["event"] == 1, "event", "ongoing")
+            status = np.where(base["dropout"] == 1, "dropout", status)
+            base = base.drop(columns=["event", "dropout"]).assign(status=status)
+        elif change == "text flags" and "event" in base:
+            base["event"] = np.where(base["event"] == 1, "yes", "no")
+        elif change == "bool flags" and "event" in base:
+            base["event"] = base["event"] == 1
+        elif change == "lag":
+            given["lag"] = float(random.choice([0.5, 1.0]))
+        elif change == "names" and "enrolment" in base:
+            base = base.rename(columns={"enrolment": "RANDDT"})
+            given["columns"] = {"enrolment": "RANDDT"}
+        elif change == "duplicate ids":
+            base["id"] = [f"P{i // 2}" for i in range(len(base))]
+        elif change == "shuffled":
+            base = base.sample(frac=1.0, random_state=1)
+        elif change == "extra columns":
+            base["AGE"] = 60
+            base["comment"] = "x"
+        elif change == "no dropout":
+            base = base.drop(columns="dropout", errors="ignore")
+        elif change == "gaps" and len(base):
+            base = base.astype(object)
+            base.iat[0, int(random.integers(base.shape[1]))] = None
+        elif change == "index":
+            base.index = pd.Index([f"row {i}" for i in range(len(base))])
+        elif change == "upper case":
+            base.columns = [str(c).upper() for c in base.columns]
+        elif change == "twice a row":
+            base = pd.concat([base, base.iloc[:3]])
+        elif change == "empty":
+            base = base.iloc[:0]
+        elif change == "floats as text" and "time" in base:
+            base["time"] = base["time"].map(lambda v: f"{v:.3f}")
+        elif change == "negative" and "time" in base and len(base):
+            base.loc[base.index[0], "time"] = -1.0
+        elif change == "site":
+            base["site"] = [f"S{i % 4}" for i in range(len(base))]
+    return base, given, odd
+
+
+def tables(n_tables: int, seed: int = 0) -> bool:
+    """Tables as users bring them: each is read, or refused by name; no raw error."""
+    random = np.random.default_rng([seed, 91])
+    design = design_of(60, ts.Accrual(rate=8), (15, 30))
+    read = refused = 0
+    raw: list[str] = []
+    for _ in range(n_tables):
+        table, given, odd = _table_shape(random)
+        try:
+            ts.read_ongoing(table, design, **given)
+            read += 1
+        except (ValueError, TypeError) as error:
+            inside = error.__traceback__
+            while inside is not None and inside.tb_next is not None:
+                inside = inside.tb_next
+            ours = inside is not None and "trial_sim" in inside.tb_frame.f_code.co_filename
+            if ours and len(str(error)) >= 15:
+                refused += 1
+            else:
+                raw.append(f"{odd}: {type(error).__name__}: {error}"[:200])
+        except Exception as error:  # what is looked for
+            raw.append(f"{odd}: {type(error).__name__}: {error}"[:200])
+    print(f"{n_tables} tables: {read} read, {refused} refused by name, {len(raw)} raw errors")
+    for line in raw[:20]:
+        print(f"    {line}")
+    return not raw
+
+
+PARTS = ["enrolment", "events", "success", "rules", "speed", "fuzz", "tables", "crashes"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks ongoing", description=__doc__.split("\n")[0])
-    parser.add_argument("part", choices=["enrolment", "events", "success", "speed", "fuzz"])
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--n-trials", type=int, default=200)
     parser.add_argument("--n-calls", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0, help="other trials, other calls")
     parser.add_argument("--run", default=stored.today())
     parser.add_argument("--quick", action="store_true", help="400 draws, no success")
     parser.add_argument("--only", default=None, help="variants whose name holds this")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    whole = (given.run, given.n_trials, given.only, given.quick, given.seed)
     if given.part == "enrolment":
-        enrolment(given.run, given.n_trials, given.only, given.quick)
+        enrolment(*whole)
     elif given.part == "events":
-        events(given.run, given.n_trials, given.only, given.quick)
+        events(*whole)
     elif given.part == "success":
         success(min(given.n_trials, 20))
+    elif given.part == "rules":
+        under_rules(min(given.n_trials, 20))
     elif given.part == "speed":
         speed()
+    elif given.part == "fuzz":
+        raise SystemExit(1 if fuzz(given.n_calls, given.seed) else 0)
+    elif given.part == "tables":
+        raise SystemExit(0 if tables(given.n_calls, given.seed) else 1)
     else:
-        fuzz(given.n_calls)
+        raise SystemExit(0 if crashes(given.n_calls, given.seed) else 1)
 
 
 if __name__ == "__main__":

@@ -4,24 +4,32 @@
     python -m benchmarks sharing exact [--trials veteran ...]
     python -m benchmarks sharing honest [--splits 3]
     python -m benchmarks sharing effects [--splits 3]
-    python -m benchmarks sharing faults [--splits 2]
+    python -m benchmarks sharing model [--trials colon ...]
+    python -m benchmarks sharing faults [--splits 2] [--journal FILE] [--seconds 300]
+    python -m benchmarks sharing time [--patients 2000]
 
 ``files``: half of each trial is fitted and saved, the other half never seen; "are my values in it?"
 is asked of the file for every patient (.5 is nothing), beside the nearest-neighbour attack on a
-synthetic table of the same model. ``exact``: every number is made unlike all others (nine digits),
+synthetic table of the same model; with ``--epsilon 1 10`` the files are those of private fits.
+``exact``: every number is made unlike all others (nine digits),
 so that one that is found in the file is no coincidence; the count must be 0. ``honest``: one random
 half of a trial audited as the synthetic trial of the other. ``effects``: synthetic trials as drawn,
-and with their arms permuted, of trials whose effect has |z| > 3. ``faults``: planted in an honest
-half of a trial.
+and with their arms permuted, of trials whose effect has |z| > 3; a pass is a verdict in which
+nothing is red and the effect is shown. ``model``: the same with the model at hand, which draws many
+trials. ``faults``: planted in an honest half of a trial, beside the half as it is; with a journal
+the next call goes on where this one was stopped. ``time``: seconds of the whole audit of a fit.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,25 +71,40 @@ def numbers(trial: ts.Trial, endpoint: str) -> np.ndarray:
     return np.column_stack([encode(trial.baseline, columns)[:, keep], times[:, 0]])
 
 
-def fits(names: Sequence[str], models: str) -> Iterator[tuple[str, ts.Trial, str, str, str]]:
+def settings_of(model: str, generator: str) -> dict[str, Any]:
+    """Arguments of `ts.fit`; a generator "epsilon 1" is a private fit."""
+    if generator.startswith("epsilon "):
+        return {"epsilon": float(generator.removeprefix("epsilon "))}
+    return {"model": model, "covariate_model": generator}
+
+
+def fits(
+    names: Sequence[str], models: str, epsilons: Sequence[float] = ()
+) -> Iterator[tuple[str, ts.Trial, str, str, str]]:
     """Every trial, endpoint, outcome model and generator that is asked for."""
     for name in names:
         trial = ts.load_trial(name)
         for endpoint, record in trial.endpoints.items():
             offered = registry.home(record).models(record)
+            if epsilons:
+                for epsilon in epsilons:
+                    yield name, trial, endpoint, "private", f"epsilon {epsilon:g}"
+                continue
             for model in offered if models == "all" else offered[:1]:
                 for generator in ("copula", "cart"):
                     yield name, trial, endpoint, model, generator
 
 
-def files(names: Sequence[str], splits: int, models: str) -> pd.DataFrame:
+def files(
+    names: Sequence[str], splits: int, models: str, epsilons: Sequence[float] = ()
+) -> pd.DataFrame:
     """Attacks on the saved file beside one on a synthetic table, mean over splits."""
     rows = []
-    for name, whole, endpoint, model, generator in fits(names, models):
+    for name, whole, endpoint, model, generator in fits(names, models, epsilons):
         found = []
         for split in range(splits):
             inside, outside = halves(whole, split)
-            fitted = ts.fit(inside, endpoint, model=model, covariate_model=generator, seed=split)
+            fitted = ts.fit(inside, endpoint, seed=split, **settings_of(model, generator))
             with tempfile.TemporaryDirectory() as folder:
                 path = fitted.save(Path(folder) / "model.npz")
                 seen, unseen = (numbers(t, endpoint) for t in (inside, outside))
@@ -114,10 +137,10 @@ def unlike(trial: ts.Trial, seed: int = 0) -> ts.Trial:
     return replace(trial, patients=table)
 
 
-def exact(names: Sequence[str], models: str) -> pd.DataFrame:
+def exact(names: Sequence[str], models: str, epsilons: Sequence[float] = ()) -> pd.DataFrame:
     """Numbers of single patients that stand anywhere in the file."""
     rows = []
-    for name, whole, endpoint, model, generator in fits(names, models):
+    for name, whole, endpoint, model, generator in fits(names, models, epsilons):
         trial = unlike(whole)
         own: set[float] = set()
         for column in trial.patients.select_dtypes("number"):
@@ -125,7 +148,7 @@ def exact(names: Sequence[str], models: str) -> pd.DataFrame:
                 counts = trial.patients[column].value_counts()
                 own |= set(counts.index[counts < SHARED].astype(float))
         own = {v for v in own if v != round(v, 4)}
-        fitted = ts.fit(trial, endpoint, model=model, covariate_model=generator, seed=0)
+        fitted = ts.fit(trial, endpoint, seed=0, **settings_of(model, generator))
         with tempfile.TemporaryDirectory() as folder:
             arrays, tree = read_arrays(fitted.save(Path(folder) / "model.npz"))
         held = {float(v) for a in arrays.values() if a.dtype.kind == "f" for v in a.ravel()}
@@ -144,11 +167,103 @@ def loose(tree: Any) -> Iterator[float]:
             yield from loose(value)
 
 
-def verdicts(trials: Sequence[str], splits: int, fault: str = "none", size: float = 0.0) -> list:
+SHOWS = "effect shown"
+
+
+def passes(report: Any) -> bool:
+    """Nothing is red, and no line on an effect says that it could not have seen."""
+    return bool(report.passed and SHOWS not in set(report.unseen["measure"]))
+
+
+@dataclass(frozen=True)
+class WithoutEffect:
+    """A generator whose arms are dealt at random: the effect is gone from all that it draws."""
+
+    fitted: Any
+
+    def refit(self, trial: ts.Trial, seed: int | None = None) -> WithoutEffect:
+        """The same of a refit."""
+        return WithoutEffect(self.fitted.refit(trial, seed))
+
+    def sample_trial(self, sizes: Any = None, seed: int = 0, **options: Any) -> ts.Trial:
+        """A synthetic trial with its arms permuted."""
+        made = self.fitted.sample_trial(sizes, seed=seed, **options)
+        return planted(made, made, "effect removed", 1.0, np.random.default_rng(seed))
+
+
+def with_model(names: Sequence[str]) -> None:
+    """Audits with the model at hand of generators with and without the effect."""
+    quick = {"n_folds": 2, "n_repeats": 1, "n_trials": 60, "n_null": 0}
+    counts = {"kept": [0, 0], "removed": [0, 0]}
+    for name in names:
+        trial = ts.load_trial(name)
+        for endpoint in trial.endpoints:
+            if not z_of(trial, endpoint) > 3:
+                continue
+            fitted = ts.fit(trial, endpoint, model="cox", covariate_model="copula", seed=0)
+            real = replace(trial, endpoints={endpoint: trial.endpoint(endpoint)})
+            for what, model in (("kept", fitted), ("removed", WithoutEffect(fitted))):
+                report = ts.audit(real, model, endpoint=endpoint, seed=0, **quick)
+                table = report.effects
+                red = bool((table["verdict"] == "red").any())
+                counts[what][0] += red
+                counts[what][1] += 1
+                print(f"{name} {endpoint} z {z_of(trial, endpoint):.1f} effect {what}: red {red}")
+    for what, (red, whole) in counts.items():
+        print(f"effect {what}: a line on effects is red in {red} of {whole}")
+
+
+def timed(patients: int) -> None:
+    """Seconds of `fitted.audit()` of a trial of that many patients (colon's, drawn again)."""
+    fitted = ts.fit(ts.load_trial("colon"), "death", model="cox", covariate_model="cart", seed=0)
+    arms = fitted.arms
+    trial = fitted.sample_trial({a: patients // len(arms) for a in arms}, seed=1)
+    model = ts.fit(trial, "death", seed=0)
+    clocks = time.perf_counter(), time.process_time()
+    report = model.audit(seed=0)
+    seconds = time.perf_counter() - clocks[0], time.process_time() - clocks[1]
+    print(f"{trial.n_patients} patients, {report.verdict}: {seconds[0]:.0f} s by the clock, ")
+    print(f"{seconds[1]:.0f} s of the processor (floor 300, goal 60)")
+
+
+def audited_faults(
+    names: Sequence[str], splits: int, journal: Path | None, seconds: float
+) -> dict[str, list[bool]]:
+    """Whether each audit failed, by fault; done ones are taken from the journal."""
+    held: dict[str, bool] = {}
+    if journal is not None and journal.exists():
+        for line in journal.read_text().splitlines():
+            with contextlib.suppress(ValueError):  # a line that a kill cut short
+                told = json.loads(line)
+                held[told["key"]] = told["failed"]
+    out: dict[str, list[bool]] = {}
+    started = time.perf_counter()
+    for fault, size in (("none", 0.0), *FAULTS):
+        for name in names:
+            for seed in range(splits):
+                key = f"{fault} {size:g} {name} {seed}"
+                if key not in held:
+                    if time.perf_counter() - started > seconds:
+                        continue
+                    ((_, _, report),) = verdicts([name], [seed], fault, size)
+                    held[key] = not report.passed
+                    reds = sorted(set(report.failures["measure"]))
+                    print(key, report.verdict, reds, flush=True)
+                    if journal is not None:
+                        with journal.open("a") as file:
+                            told = {"key": key, "failed": held[key], "reds": reds}
+                            file.write(json.dumps(told) + "\n")
+                out.setdefault(f"{fault} {size:g}", []).append(held[key])
+    return out
+
+
+def verdicts(
+    trials: Sequence[str], seeds: Sequence[int], fault: str = "none", size: float = 0.0
+) -> list:
     """(trial, seed, report) of audits of halves, the second with a fault."""
     out = []
     for name in trials:
-        for seed in range(splits):
+        for seed in seeds:
             real, other = halves(ts.load_trial(name), seed)
             made = planted(real, other, fault, size, np.random.default_rng(seed))
             out.append((name, seed, ts.audit(real, made, seed=seed)))
@@ -260,20 +375,26 @@ FAULTS = (
 def main() -> None:
     """Run one part and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=["files", "exact", "honest", "effects", "faults"])
+    parts = ["files", "exact", "honest", "effects", "model", "faults", "time"]
+    parser.add_argument("part", choices=parts)
     parser.add_argument("--trials", nargs="*", default=list(TRIALS))
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--models", choices=["all", "first"], default="first")
+    parser.add_argument("--epsilon", nargs="*", type=float, default=[], help="private fits")
+    parser.add_argument("--patients", type=int, default=2000, help="of part time")
+    parser.add_argument("--journal", type=Path, help="of part faults: what was done")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop faults after")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     if asked.part == "files":
-        table = files(asked.trials, asked.splits, asked.models)
+        table = files(asked.trials, asked.splits, asked.models, asked.epsilon)
         worst = table[["file_exact", "file_near"]].max(axis=1)
         print(f"worst mean over splits {worst.max():.3f}, mean of all {worst.mean():.3f}")
     elif asked.part == "exact":
-        print(f"found in all: {exact(asked.trials, asked.models)['found'].sum()}")
+        found = exact(asked.trials, asked.models, asked.epsilon)
+        print(f"found in all: {found['found'].sum()} of {found['asked'].sum()}")
     elif asked.part == "honest":
-        done = verdicts(asked.trials, asked.splits)
+        done = verdicts(asked.trials, range(asked.splits))
         for name, seed, report in done:
             print(name, seed, report.verdict, sorted(set(report.failures["measure"])))
         print(f"{sum(not r.passed for *_, r in done)} of {len(done)} honest draws fail")
@@ -281,16 +402,22 @@ def main() -> None:
         done = without_effect(asked.splits)
         for what in ("removed", "drawn"):
             mine = [r for name, _, r in done if name.endswith(what)]
-            hidden = sum(r.passed and len(r.unseen) > 0 for r in mine)
-            passed = sum(r.passed for r in mine)
+            failed, shown = sum(not r.passed for r in mine), sum(passes(r) for r in mine)
             print(
-                f"{what}: {passed} of {len(mine)} pass, {hidden} of these say could not have seen"
+                f"{what}: of {len(mine)} {failed} fail, {shown} pass, "
+                f"{len(mine) - failed - shown} could not have seen"
             )
+    elif asked.part == "model":
+        with_model(asked.trials)
+    elif asked.part == "time":
+        timed(asked.patients)
     else:
-        for fault, size in FAULTS:
-            done = verdicts(asked.trials, asked.splits, fault, size)
-            caught = sum(not r.passed for *_, r in done)
-            print(f"{fault} {size:g}: {caught} of {len(done)} caught", flush=True)
+        found = audited_faults(asked.trials, asked.splits, asked.journal, asked.seconds)
+        for fault, failed in found.items():
+            print(f"{fault}: {sum(failed)} of {len(failed)} caught")
+        planted_ones = [f for fault, failed in found.items() if fault != "none 0" for f in failed]
+        if planted_ones:
+            print(f"all faults: {sum(planted_ones)} of {len(planted_ones)} caught (floor 90 %)")
 
 
 if __name__ == "__main__":

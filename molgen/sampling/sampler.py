@@ -45,13 +45,16 @@ _MAX_ROUNDS = 50
 
 @dataclass(frozen=True)
 class PriorSettings:
-    """How latents are drawn: noise is carried to ``level`` in ``steps`` steps.
+    """How free samples are drawn: noise is carried to ``level`` in ``steps`` steps.
 
-    At level 1 the prior is not used and the decoder writes without a latent.
+    At level 1 the prior is not used and the decoder writes without a latent. ``temperature``
+    multiplies that of ``sample``: the one at which the samples of this model are most like its
+    training molecules, where errors that pile up make this less than 1.
     """
 
     level: float = 0.5
     steps: int = 4
+    temperature: float = 1.0
 
 
 class Sampler:
@@ -129,6 +132,7 @@ class Sampler:
         self, block: int, seed: int = 0, temperature: float = 1.0
     ) -> tuple[list[str], list[Refusal]]:
         """Block ``block`` of an endless sample (512 molecules), and what was dropped."""
+        temperature = temperature * self.settings.temperature
         smiles: list[str | None] = [None] * BLOCK
         dropped: list[Refusal] = []
         for attempt in range(_MAX_ROUNDS):

@@ -64,7 +64,7 @@ def test_stronger_privacy_spreads_more_and_says_when_n_is_too_small():
     assert spreads[0] > spreads[1]
     assert "too small" in records[0].warning and "too small" not in records[1].warning
     text = str(records[0])
-    assert "one patient added or removed" in text and "1e-05" in text and "age in [18, 85]" in text
+    assert "one patient added or removed" in text and "1e-05" in text and "age in [15, 90]" in text
 
 
 def test_noise_comes_from_the_system_unless_fixed(tmp_path):

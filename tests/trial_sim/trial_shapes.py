@@ -23,7 +23,7 @@ import pandas as pd
 import trial_sim as ts
 from trial_sim.outcomes.effects import contrast
 from trial_sim.outcomes.features import RARE
-from trial_sim.outcomes.glm import fit_glm
+from trial_sim.outcomes.glm import fit_glm, negative_binomial_size
 from trial_sim.outcomes.times.cox import fit_cox
 from trial_sim.outcomes.times.fine_gray import fine_gray_rows
 
@@ -42,7 +42,10 @@ TIMES = ("time_to_event", "competing_risks", "illness_death", "recurrent")
 FOLLOW_UP = ("fixed", "fixed and drop-out", "two cohorts", "staggered", "drop-out", "complete")
 SLACK = {"margin": 1.0, "association": 1.0, "effect": 0.3}
 # twice the slack in margins: a smooth curve, one shape for all arms, or times that add up
-SMOOTH = ("weibull", "generalized_gamma", "royston_parmar", "cox", "illness_death", "fine_gray")
+SMOOTH = (
+    *("weibull", "generalized_gamma", "royston_parmar", "cox", "cause_specific"),
+    *("illness_death", "fine_gray"),
+)
 FINE_GRAY_EFFECT = 1.0  # slack of a cause-specific effect that follows from two incidences
 BIG = 4000  # synthetic patients an arm
 THINNED = 4  # of so many one is in a Fine-Gray regression, whose rows grow with their square
@@ -387,13 +390,21 @@ def _associations(
         if isinstance(endpoint, ts.Recurrent | ts.Count):
             offset = np.log(time[seen] / time.mean())
             beta = fit_glm(y[seen], matrix, "poisson", offset=offset).coefficients
+            size = np.inf
+            for _ in range(4 if model == "negative_binomial" else 0):
+                # the estimate that the model is of: where counts vary much, Poisson's is another
+                mean = np.exp(matrix @ beta + offset)
+                size, _ = negative_binomial_size(y[seen], mean)
+                beta = fit_glm(y[seen], matrix, "poisson", 0.0, offset, size).coefficients
             mean = np.exp(matrix @ beta + offset)
-            inverse = np.linalg.pinv((matrix * mean[:, None]).T @ matrix)
+            weight = 1 / (1 + mean / size)
+            inverse = np.linalg.pinv((matrix * (mean * weight)[:, None]).T @ matrix)
         else:
+            weight = np.ones(seen.sum())
             inverse = np.linalg.pinv(matrix.T @ matrix)
             beta = inverse @ matrix.T @ y[seen]
             mean = matrix @ beta
-        residual = y[seen] - mean
+        residual = (y[seen] - mean) * weight
         sandwich = inverse @ ((matrix * residual[:, None] ** 2).T @ matrix) @ inverse
         found, errors = beta[2:], np.sqrt(np.diag(sandwich))[2:]
     for label, value, error in zip(names, found, errors):

@@ -75,12 +75,13 @@ def conditional_error(
     if isinstance(design, FisherDesign):
         if expected_z is not None:
             raise ValueError("expected_z goes with an inverse normal design, not with Fisher's")
-        with np.errstate(divide="ignore"):
-            so_far = -float(np.log(p).sum())
+        so_far = design.statistic(p)
         if not np.isfinite(so_far):
             return 1.0
         held = len(p)
-        after = _error_spent(design.critical_values[held:], design.futility_p[held:], so_far)
+        weights = None if design.weights is None else design.weights[held:]
+        critical, stops = design.critical_values[held:], design.futility_p[held:]
+        after = _error_spent(critical, stops, so_far, weights)
         return float(min(after[-1], 1.0))
     _check_design(design)
     z = float(combined_z(design, -ndtri(p))[-1])
@@ -137,12 +138,13 @@ def repeated_p_value(design: GroupSequential | FisherDesign, p_values: ArrayLike
         n_stages = len(design.critical_values)
         if len(p) > n_stages:
             raise ValueError(f"the design has {n_stages} stages, got {len(p)} p-values")
-        product = float(np.prod(p))
+        product = float(np.exp(-design.statistic(p)))
         stops = design.futility_p[:-1]
         top = min(0.5, float(stops.min(initial=1.0))) * (1 - 1e-9)
 
         def gap(level: float) -> float:
-            again = fisher_design(n_stages, level, stops.tolist(), design.method)
+            weights = None if design.weights is None else design.weights.tolist()
+            again = fisher_design(n_stages, level, stops.tolist(), design.method, weights)
             return float(again.critical_values[len(p) - 1]) - product
 
         if gap(top) < 0:

@@ -8,7 +8,8 @@ and Steinke 2016): ``epsilon = rho + 2 sqrt(rho ln(1 / delta))``, sensitivity 1 
 or removed, half of rho for the outcome and half shared by the covariates. Associations among
 covariates and their effects on the outcome are not released: covariates are drawn independently.
 Levels, bounds, knots, arms and the times at which follow-up ends administratively are taken as
-public and are listed in the report.
+public and are listed in the report; bounds and knots are round numbers outside the data, so that no
+patient's own value stands among them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from trial_sim.covariates.encoding import encode
 from trial_sim.data.endpoints import Binary, CompetingRisks, Endpoint, Ordinal, TimeToEvent
 from trial_sim.data.schema import Column, TrialSchema
 from trial_sim.data.trial import Trial
+from trial_sim.numerics.told import told_range, upper_end
 from trial_sim.outcomes.features import FeatureMap
 from trial_sim.outcomes.hazard_grid import HazardGrid, resolution_of
 from trial_sim.outcomes.linear import LinearPart
@@ -145,7 +147,9 @@ def histogram(codes: np.ndarray, column: Column) -> np.ndarray:
     else:
         low, high = column.lower or 0.0, column.upper or 0.0
         width = (high - low) or 1.0
-        place = np.clip(((codes[~gaps] - low) / width * BINS).astype(int), 0, BINS - 1)
+        # a value at an edge is in the bin above it, whatever the unit
+        place = ((codes[~gaps] - low) / width * BINS + 1e-9).astype(int)
+        place = np.clip(place, 0, BINS - 1)
         counts = np.bincount(place, minlength=BINS)
     return np.append(counts, gaps.sum()).astype(float)
 
@@ -180,6 +184,7 @@ def private_fit(
     rng = np.random.Generator(np.random.Philox(seed))
     base = trial.baseline
     codes = encode(base, schema.columns)
+    schema = replace(schema, columns=round_bounds(codes, schema.columns))
     share = rho / 2 / max(len(schema.columns), 1)
     sigma_x = float(np.sqrt(1 / (2 * share)))
     histograms = []
@@ -230,6 +235,19 @@ def private_fit(
     return generator, outcome, schema, report
 
 
+def round_bounds(codes: np.ndarray, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns with round numbers outside the data, or ends that five patients share, as bounds:
+    the least and the greatest value are those of two patients."""
+    out = []
+    for k, column in enumerate(columns):
+        seen = codes[~np.isnan(codes[:, k]), k]
+        if not column.discrete and len(seen):
+            low, high = told_range(seen)
+            column = replace(column, lower=float(low), upper=float(high))
+        out.append(column)
+    return tuple(out)
+
+
 def _errors(record: Endpoint, cells: np.ndarray, sigma: float) -> tuple[float, float]:
     """Standard error of a log ratio of two arms' events: sampling, and from the noise."""
     if isinstance(record, TimeToEvent | CompetingRisks):
@@ -251,7 +269,8 @@ def _survival(trial, record, arm, linear, reference, sigma, rng, tail):
     unit = resolution_of(recorded)
     ends = administrative_ends(recorded, causes == 0, unit)
     at_end = (causes == 0) & near(recorded, ends)
-    last = recorded.max() if not unit else np.ceil(recorded.max() / unit - 1e-9) * unit
+    last = upper_end(recorded)
+    last = last if not unit else np.ceil(last / unit - 1e-9) * unit
     knots = np.unique(np.r_[np.linspace(0, last, INTERVALS + 1), ends])
     knots = knots[np.r_[True, np.diff(knots) > 1e-9 * last]]
     times = followed_times(recorded, unit, at_end)

@@ -14,6 +14,7 @@ from trial_sim.arms.fitted import FittedTrial, Settings, load_fitted, stream
 from trial_sim.covariates.conditions import sample_codes
 from trial_sim.covariates.encoding import encode, off_grid, told_columns
 from trial_sim.covariates.relations import Related
+from trial_sim.covariates.representative import pool_size, representative
 from trial_sim.covariates.selection import fit_generator
 from trial_sim.data.column_checks import plain, type_name
 from trial_sim.data.endpoints import CompetingRisks, Endpoint, TimeToEvent
@@ -152,7 +153,7 @@ def fit(
     use = [n for n in trial.baseline_columns if n not in left_out]
     features = FeatureMap.fit(codes, columns, use)
     check_modifiers(features, treatment_by)
-    reference = sample_codes(generator, REFERENCE, stream(seed, 3), generator.draw(None))
+    reference = reference_codes(generator, codes, columns, int(seed))
     for k, column in enumerate(columns):
         if not column.discrete:
             reference[:, k] = off_grid(reference[:, k], column)
@@ -192,6 +193,18 @@ def fit(
         covariate_selection=compared,
         real=given,
     )
+
+
+def reference_codes(
+    generator: Any, codes: np.ndarray, columns: Sequence[Column], seed: int
+) -> np.ndarray:
+    """`REFERENCE` synthetic patients whose means, and squares of numbers, are those of many: by
+    chance 600 draws are off by as much as 600 real patients, and with them every margin."""
+    pool = sample_codes(generator, pool_size(len(codes)), stream(seed, 3), generator.draw(None))
+    features = FeatureMap.fit(codes, columns)
+    terms = features.matrix(pool)
+    numbers = [t.kind in ("number", "log") for t in features.terms]
+    return pool[representative(np.hstack([terms, terms[:, numbers] ** 2]), REFERENCE)]
 
 
 def check_pairs(trial: Trial) -> None:

@@ -37,6 +37,7 @@ from trial_sim.auditing.utility.refits import (
     Refit,
     exposures,
     fold_refits,
+    levels_of,
     numbers_of_patients,
     shadow_scores,
     utility_splits,
@@ -48,6 +49,7 @@ from trial_sim.data.trial import Trial
 ONE_DRAW = (
     "effect bias, in real standard errors",
     "effect lost",
+    "effect shown",
     "sign agreement",
     "effect can be estimated",
 )
@@ -64,6 +66,7 @@ def audit_fitted(
     n_trials: int = 100,
     n_null: int = 400,
     path: str | Path | None = None,
+    folds_by: str | None = None,
 ) -> AuditReport:
     """Audit a generator with full knowledge of it.
 
@@ -82,13 +85,15 @@ def audit_fitted(
         n_trials: synthetic trials for effect replication.
         n_null: synthetic trials for each error rate.
         path: the file that the model was read from, which is then attacked as it is.
+        folds_by: a baseline column, such as the site, whose levels stay together: every fold is
+            then made of whole sites.
 
     Raises:
         ValueError: when a number is out of range, or the trials cannot be compared.
     """
     with one_thread():
         return _audit_fitted(
-            fitted, real, seed, endpoint, n_folds, n_repeats, n_trials, n_null, path
+            fitted, real, seed, endpoint, n_folds, n_repeats, n_trials, n_null, path, folds_by
         )
 
 
@@ -102,6 +107,7 @@ def _audit_fitted(
     n_trials: int,
     n_null: int,
     path: str | Path | None,
+    folds_by: str | None,
 ) -> AuditReport:
     least = (("n_folds", n_folds, 2), ("n_repeats", n_repeats, 1), ("n_trials", n_trials, 0))
     for name, value, low in (*least, ("n_null", n_null, 0)):
@@ -109,13 +115,20 @@ def _audit_fitted(
             raise ValueError(f"{name} must be a whole number of {low} or more, received {value!r}")
     synthetic = fitted.sample_trial(seed=seed)
     comparison = compare(real, synthetic, None, endpoint, seed)
-    refits = fold_refits(fitted, comparison, min(n_folds, real.n_patients // 2), n_repeats)
+    whole = None if folds_by is None else levels_of(comparison, folds_by)
+    refits = fold_refits(fitted, comparison, min(n_folds, real.n_patients // 2), n_repeats, whole)
     folds = refits[0] if refits else []
     repeated = replication(fitted, comparison, n_trials)
     effects = as_table([*repeated, *softened(effect_replication(comparison), repeated)])
     splits = {name: utility_splits(comparison, folds, name) for name in comparison.real.endpoints}
     about = describe(comparison, f"fitted model, {len(refits)} repeats of {n_folds} folds")
     about["model"] = repr(fitted)
+    if folds_by is not None:
+        about["notes"] = [
+            *about["notes"],
+            f"folds are whole levels of {folds_by!r}: attacks and predictions are asked of "
+            "patients of levels that no refit saw, and what sets these apart counts as a leak",
+        ]
     parts = ["the synthetic table", f"tables of {sum(map(len, refits))} refits"]
     if path is not None:
         parts.append(f"the file {Path(path).name}")

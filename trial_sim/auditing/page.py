@@ -129,6 +129,11 @@ def conclusion(report: AuditReport) -> list[str]:
         f"{about.get('n_real', '?')} real ones ({endpoints}).{model}"
     )
     out.append(_CONCLUSIONS[report.verdict])
+    if len(report.unseen) and report.verdict == "privacy not assessed":
+        out.append(
+            "With these numbers of patients some faults that are asked for would not have been "
+            "seen, either; they are listed below."
+        )
     skipped = [
         title_of(str(name)).lower()
         for name, row in report.counts().iterrows()

@@ -124,6 +124,11 @@ def of_effect(subject: str, least: float, real: pd.DataFrame) -> str:
         z = abs(row["estimate"]) / max((row["upper"] - row["lower"]) / 2 / 1.96, 1e-12)
         if z > least:
             text += f", which is {least / z:.0%} of the effect"
+        else:
+            text += (
+                ", more than all of it; where the synthetic trial does not show the effect, the "
+                "audit says that it could not have seen whether it is kept"
+            )
     return text + "."
 
 

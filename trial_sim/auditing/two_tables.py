@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from trial_sim.auditing.fidelity.balance import balance
 from trial_sim.auditing.fidelity.effects import effect_replication
 from trial_sim.auditing.fidelity.measures import fidelity
 from trial_sim.auditing.figures import figure_data
+from trial_sim.auditing.one_arm import OneArm, arm_name, external_control, one_arm, table_as_trial
 from trial_sim.auditing.power import caught_from
 from trial_sim.auditing.privacy.measures import privacy
 from trial_sim.auditing.report import AuditReport
@@ -30,7 +32,8 @@ def audit(
     holdout: Trial | None = None,
     endpoint: str | None = None,
     seed: int = 0,
-    **options: int,
+    arm: Any = None,
+    **options: Any,
 ) -> AuditReport:
     """Audit a synthetic trial, or a fitted generator, against the real trial it was made from.
 
@@ -45,7 +48,11 @@ def audit(
             controls of the privacy attacks sharp and membership inference possible.
         endpoint: one endpoint, or None for all that both trials have.
         seed: of the random choices (bootstrap draws, attacks); the same seed, the same report.
-        options: for a fitted trial, ``n_folds``, ``n_repeats``, ``n_trials``, ``n_null``.
+        arm: audit the synthetic patients of this arm alone, as a synthetic control: they are
+            compared with the real patients of the arm, and the other real arms with them.
+            ``synthetic`` may then be a table, as ``fitted.sample_arm`` gives it.
+        options: for a fitted trial, ``n_folds``, ``n_repeats``, ``n_trials``, ``n_null``, and
+            ``folds_by``, a baseline column whose levels (sites) are left out as a whole.
 
     Returns:
         AuditReport: tables ``.fidelity .effects .utility .privacy .error_rates .balance`` with
@@ -63,7 +70,7 @@ def audit(
         False
     """
     with one_thread():
-        return _audit(real, synthetic, holdout, endpoint, seed, options)
+        return _audit(real, synthetic, holdout, endpoint, seed, arm, options)
 
 
 def _audit(
@@ -72,10 +79,13 @@ def _audit(
     holdout: Trial | None,
     endpoint: str | None,
     seed: int,
+    arm: Any,
     options: dict[str, Any],
 ) -> AuditReport:
     if isinstance(synthetic, str | Path):
         options, synthetic = {**options, "path": synthetic}, load_fitted(synthetic)
+    if arm is not None:
+        return _audit_arm(real, synthetic, holdout, endpoint, seed, arm, options)
     if hasattr(synthetic, "refit") and hasattr(synthetic, "sample_trial"):
         from trial_sim.auditing.fitted_arms import audit_fitted
 
@@ -108,6 +118,35 @@ def _audit(
             ),
         },
     )
+
+
+def _audit_arm(
+    real: Trial,
+    synthetic: Any,
+    holdout: Trial | None,
+    endpoint: str | None,
+    seed: int,
+    arm: Any,
+    options: dict[str, Any],
+) -> AuditReport:
+    """The audit of one arm as a cohort, with the effect of the other real arms against it."""
+    arm = arm_name(real, arm)
+    assert real.arm is not None
+    cohort = one_arm(real, real.arm, arm)
+    made: Any
+    if isinstance(synthetic, pd.DataFrame):
+        synthetic = table_as_trial(synthetic, real)
+    if isinstance(synthetic, Trial):
+        made = drawn = one_arm(synthetic, real.arm, arm)
+    else:
+        made = OneArm(synthetic, real, arm)
+        drawn = made.sample_trial(seed=seed)
+    held = None if holdout is None else one_arm(holdout, real.arm, arm)
+    report = _audit(cohort, made, held, endpoint, seed, None, options)
+    names = tuple(report.about["endpoints"])
+    effects = as_table(external_control(real, arm, drawn, names))
+    about = report.about | {"mode": f"arm {arm} alone; {report.about['mode']}", "arms": [str(arm)]}
+    return replace(report, effects=effects, about=about)
 
 
 def combine(*tables: pd.DataFrame) -> pd.DataFrame:

@@ -150,6 +150,12 @@ def audit(
         Path | None, typer.Option(help="Real patients that the generator never saw.")
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="Endpoint (default: the model's).")] = None,
+    arm: Annotated[
+        str | None, typer.Option(help="Audit this synthetic arm alone, as an external control.")
+    ] = None,
+    folds_by: Annotated[
+        str | None, typer.Option(help="Column (the site) whose levels refits leave out as a whole.")
+    ] = None,
     spec: SpecOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML report.")] = None,
     seed: SeedOption = 0,
@@ -168,7 +174,11 @@ def audit(
     inputs |= {name: path for name, path in named.items() if path is not None}
     if model is None and endpoint is None:
         endpoint = next(iter(trial_of({"trial": trial}, inputs).endpoints))
+    if folds_by is not None and model is None:
+        raise ValueError("--folds-by needs --model: a table cannot be refitted")
     arguments = {"trial": trial, "endpoint": endpoint, "seed": seed}
+    told = {"arm": arm, "folds_by": folds_by}
+    arguments |= {name: value for name, value in told.items() if value is not None}
     report = audited(arguments, inputs)
     typer.echo(str(report))
     if output is not None:

@@ -36,6 +36,7 @@ from trial_sim.data.endpoints import (
     TimeToEvent,
 )
 from trial_sim.data.schema import Column, TrialSchema, describe_column
+from trial_sim.statistics.validation import merge_ties
 
 __all__ = [
     "Binary",
@@ -368,9 +369,26 @@ class Trial:
 
 
 def plain_trial(trial: Trial) -> Trial:
-    """The trial with its table in types of numpy, for models and measures (see `plain_table`)."""
+    """The trial with its table in types of numpy, for models and measures (see `plain_table`), and
+    times that differ in their last digits only (subtracted dates) made one, over all endpoints."""
     table = plain_table(trial.patients)
+    times = [c for e in trial.endpoints.values() for c in times_of(e)]
+    times = [c for c in dict.fromkeys(times) if table[c].dtype.kind == "f"]
+    values = [table[c].to_numpy(dtype=float) for c in times]
+    if values and all(np.isfinite(v).all() for v in values):
+        merged = merge_ties(*values)
+        if merged[0] is not values[0]:
+            table = table.assign(**dict(zip(times, merged)))
     return trial if table is trial.patients else trial.with_patients(table)
+
+
+def times_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """The columns of an endpoint that hold times."""
+    if isinstance(endpoint, Recurrent):
+        return endpoint.start, endpoint.stop
+    if isinstance(endpoint, TimeToEvent | CompetingRisks):
+        return (endpoint.duration, *([endpoint.entry] if endpoint.entry else []))
+    return ()
 
 
 def check_one_type(values: pd.Series) -> None:

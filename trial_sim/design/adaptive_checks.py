@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from trial_sim.adaptive.rules import (
     AddArm,
     Comparison,
+    Condition,
     DropArm,
     Quantity,
     Reallocate,
     Resize,
     Restrict,
+    Rule,
     Stop,
 )
 from trial_sim.base.arguments import nearest
@@ -22,7 +24,7 @@ from trial_sim.design.look_rules import (
     EnrolmentLooks,
     EventLooks,
 )
-from trial_sim.design.milestones import COUNTED, Milestone, NotSimulated
+from trial_sim.design.milestones import COUNTED, Milestone, NotSimulated, is_bound
 from trial_sim.design.tests import TESTS
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def check_adaptive(adaptive: AdaptiveDesign) -> None:
     for milestone in adaptive.milestones:
         _check(adaptive, milestone)
     _check_order(adaptive)
+    _check_preempted(adaptive)
     check_error(adaptive)
 
 
@@ -131,6 +134,43 @@ def _check(adaptive: AdaptiveDesign, milestone: Milestone) -> None:
                     f"{where}: Resize to {action.events:g} events can never be reached with "
                     f"{adaptive.most_patients} patients"
                 )
+
+
+def _check_preempted(adaptive: AdaptiveDesign) -> None:
+    """That no rule, and no milestone, waits behind stops that always come before it."""
+    one_comparison = len(adaptive.arms) == 2
+    milestones = adaptive.milestones
+    for milestone, later in zip(milestones, (*milestones[1:], None)):
+        ended: Condition | None = None  # none of the stops so far
+        for rule in milestone.rules:
+            if ended is not None and not (rule.when & ended).can_hold():
+                raise ValueError(
+                    f"milestone {milestone.name!r}: the rule if {rule.when.in_words} can never "
+                    "fire: whenever it holds, an earlier rule has stopped what it is about"
+                )
+            if _stops(rule, one_comparison):
+                left = ~rule.when
+                ended = left if ended is None else ended & left
+        if later is not None and ended is not None and not ended.can_hold():
+            raise ValueError(
+                f"milestone {milestone.name!r} always stops the trial: milestone "
+                f"{later.name!r} never comes"
+            )
+
+
+def _stops(rule: Rule, one_comparison: bool) -> bool:
+    """Whether nothing is left of what a rule looks at once it fires.
+
+    A bound of z is one of the closed test, which of several arms may not reject at it. What is left
+    after arms were dropped by their rank is ranked anew.
+    """
+    if is_bound(rule):
+        return one_comparison
+    if isinstance(rule.action, Stop):
+        return True
+    names = {q.name for one in rule.when.comparisons() for q in one.quantity.quantities}
+    anew = names & {"rank", "below_best", "best"}
+    return isinstance(rule.action, DropArm) and rule.action.arm is None and not anew
 
 
 def _check_order(adaptive: AdaptiveDesign) -> None:

@@ -107,7 +107,8 @@ class Design(Record):
             ``"closed"`` (step-down; the latter of Dunnett's tests), with ``alpha``, and the error
             that ``boundaries`` spend, for the whole family; or ``"unadjusted"``: for each
             comparison. None does as the last, and warns. Adjusted efficacy bounds ignore futility;
-            futility bounds stay as planned.
+            futility bounds stay as planned. ``"boundaries"``: those of ``multi_arm_bounds`` hold
+            it by themselves (what None means with them).
         margin: of non-inferiority: the ratio (hazards, rates; 1.3) or the difference (a positive
             number) by which treatment may be worse. Times are then tested by the Wald statistic of
             the Cox model; ``farrington_manning`` has its margin as a parameter.
@@ -258,7 +259,7 @@ class Design(Record):
 
         Of the step-down methods, those of the first step, with all hypotheses.
         """
-        if len(self.arms) == 2 or self.multiplicity in (None, "unadjusted"):
+        if len(self.arms) == 2 or self.multiplicity in (None, "unadjusted", "boundaries"):
             return self.boundaries
         n, m, alpha = self.n_looks, len(self.arms) - 1, float(self.alpha)
         if self.multiplicity in ("bonferroni", "holm"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trial_sim.adaptive.several_arms import MultiArmBounds
 from trial_sim.base.records import as_floats, as_number
 from trial_sim.base.user_warnings import warn_user
 from trial_sim.design.randomization import (
@@ -105,7 +106,11 @@ def _warn_fractions(design: Design) -> None:
 def _check_multiplicity(design: Design) -> None:
     check_method(design.multiplicity)
     n_comparisons = len(design.arms) - 1
-    if n_comparisons == 1:
+    if isinstance(design.boundaries, MultiArmBounds):
+        _check_multi_arm(design, design.boundaries)
+    elif design.multiplicity == "boundaries":
+        raise ValueError("multiplicity 'boundaries' needs those of multi_arm_bounds")
+    if n_comparisons == 1 or design.multiplicity == "boundaries":
         return
     if design.multiplicity is None:
         warn_user(
@@ -123,6 +128,37 @@ def _check_multiplicity(design: Design) -> None:
         raise ValueError(
             f"max_information, which gives every trial bounds of its own, goes with "
             f"multiplicity 'bonferroni' or 'unadjusted', got {design.multiplicity!r}"
+        )
+
+
+def _check_multi_arm(design: Design, bounds: MultiArmBounds) -> None:
+    """That the boundaries are for these arms, and nothing else adjusts them."""
+    if design.multiplicity is None:
+        object.__setattr__(design, "multiplicity", "boundaries")
+    elif design.multiplicity != "boundaries":
+        raise ValueError(
+            "the boundaries of multi_arm_bounds hold the error of the family: leave "
+            f"multiplicity out, got {design.multiplicity!r}"
+        )
+    if bounds.n_arms != len(design.arms) - 1:
+        raise ValueError(
+            f"the boundaries are for {bounds.n_arms} arms beside the control, the design has "
+            f"{len(design.arms) - 1}"
+        )
+    control, *others = bounds.sizes[-1]
+    first, *shares = design.arms.values()
+    for arm, made_for, share in zip(design.arm_names[1:], others, shares):
+        if abs(made_for / control - share / first) > FRACTIONS_APART * share / first:
+            warn_user(
+                f"the boundaries are for {made_for / control:g} patients of {arm!r} for one "
+                f"of the control, the allocation has {share / first:g}: the error is not what was "
+                "planned"
+            )
+    if not design.follow_futility and any(np.isfinite(bounds.futility_bounds[:-1])):
+        warn_user(
+            "the boundaries count on the futility bounds (they are binding), and "
+            "follow_futility=False ignores them: the error of the family is larger than "
+            f"{bounds.alpha:g}"
         )
 
 

@@ -122,6 +122,12 @@ class Milestone(Record):
                         f"milestone {self.name!r}: two rules if {one.when.in_words} contradict: "
                         f"{why}"
                     )
+                if _drops_and_adds(one.action, other.action) and (one.when & other.when).can_hold():
+                    raise ValueError(
+                        f"milestone {self.name!r}: two rules contradict: {one.when.in_words} and "
+                        f"{other.when.in_words} may hold at once, and arm "
+                        f"{one.action.arm!r} is dropped and added then"
+                    )
         object.__setattr__(self, "rules", rules)
         if self.arms is not None:
             arms = (self.arms,) if isinstance(self.arms, str) else tuple(self.arms)
@@ -152,13 +158,18 @@ def _check_bounds(milestone: str, one: Rule, other: Rule) -> None:
         )
 
 
+def _drops_and_adds(one: Action, other: Action) -> bool:
+    """Whether of two actions one drops the arm that the other adds."""
+    return {type(one), type(other)} == {DropArm, AddArm} and one.arm == other.arm  # type: ignore[attr-defined]
+
+
 def _contradiction(one: Action, other: Action) -> str:
     """Why two actions of one moment cannot both be done; empty if they can."""
     if isinstance(one, Stop) or isinstance(other, Stop):
         same = one == other
         words = f"{one.in_words} and {other.in_words}"
         return "" if same else f"{words}, and nothing can be done after a stop"
-    if {type(one), type(other)} == {DropArm, AddArm} and one.arm == other.arm:  # type: ignore[attr-defined]
+    if _drops_and_adds(one, other):
         return f"arm {one.arm!r} is dropped and added"  # type: ignore[attr-defined]
     several = Resize | Reallocate | Pause | Restrict
     if type(one) is type(other) and isinstance(one, several) and one != other:

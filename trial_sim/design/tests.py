@@ -11,7 +11,7 @@ from trial_sim.base.arguments import nearest
 TIME = "time_to_event"
 #: Tests that take a non-inferiority margin: of a ratio, and of a difference.
 RATIOS = ("logrank", "cox", "lwyy", "negative_binomial")
-DIFFERENCES = ("rmst", "milestone", "t_test", "z_test", "ancova", "mmrm")
+DIFFERENCES = ("rmst", "milestone", "t_test", "welch", "z_test", "ancova", "mmrm")
 WEIGHTS = ("logrank", "fleming_harrington", "magirr_burman", "modestly_weighted")
 
 
@@ -89,6 +89,7 @@ TESTS: dict[str, Statistic] = {
     "gray": Statistic(("competing_risks",)),
     "lwyy": Statistic(("recurrent",)),
     "t_test": Statistic(("continuous", "longitudinal"), stratified="ancova", adjusted="ancova"),
+    "welch": Statistic(("continuous", "longitudinal"), stratified="ancova", adjusted="ancova"),
     "z_test": Statistic(
         ("continuous",), 1, stratified="ancova", adjusted="ancova", check=_check_spread
     ),

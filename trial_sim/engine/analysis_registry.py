@@ -21,6 +21,7 @@ from trial_sim.engine.response_analyses import (
     Proportions,
     Ranks,
     RateRatio,
+    WelchDifference,
 )
 from trial_sim.engine.survival_analyses import (
     Cox,
@@ -77,6 +78,7 @@ _BUILDERS: dict[str, Builder] = {
     "gray": lambda design, kind: Gray(),
     "lwyy": lambda design, kind: RateRatio(),
     "t_test": lambda design, kind: MeanDifference((), _better(design)),
+    "welch": lambda design, kind: WelchDifference(_better(design)),
     "z_test": lambda design, kind: KnownSpread(float(design.test_parameters[0]), _better(design)),
     "ancova": lambda design, kind: MeanDifference(
         design.adjust or ("baseline",), _better(design), design.stratified
@@ -131,7 +133,7 @@ def analysis_for(design: Design, kind: str) -> Analysis:
     if design.margin is None:
         return analysis  # type: ignore[no-any-return]
     null = null_effect(design.test_name, design.margin, analysis.direction)
-    if isinstance(analysis, MeanDifference | MixedModel):
+    if isinstance(analysis, MeanDifference | WelchDifference | MixedModel):
         return replace(analysis, null=null)  # type: ignore[return-value]
     return AgainstMargin(analysis, null)
 

@@ -104,6 +104,42 @@ class MeanDifference:
 
 
 @dataclass(frozen=True)
+class WelchDifference:
+    """Welch's t test of two means whose standard deviations differ, with Satterthwaite's degrees of
+    freedom; z is the normal quantile of its p-value.
+
+    Attributes:
+        direction: 1 if higher is better, else -1. null: the difference under the null hypothesis.
+    """
+
+    direction: float
+    null: float = 0.0
+    scale = "mean difference"
+
+    def evaluate(
+        self, batch: TrialBatch, treated: int, look: np.ndarray, active: np.ndarray
+    ) -> Evaluation:
+        """z, difference, standard error."""
+        response = final_response(batch)
+        known = known_by(batch, look) & np.isfinite(response)
+        means, squares, below = [], [], []
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for code in (0, treated):
+                mine = known & (batch.arm == code)
+                n = mine.sum(axis=1)
+                mean = np.where(mine, response, 0.0).sum(axis=1) / n
+                away = np.where(mine, response - mean[:, None], 0.0)
+                square = (away**2).sum(axis=1) / (n - 1) / n
+                means.append(mean)
+                squares.append(square)
+                below.append(square**2 / (n - 1))
+            effect, variance = means[1] - means[0], squares[0] + squares[1]
+            se, df = np.sqrt(variance), variance**2 / (below[0] + below[1])
+            z = t_to_z(self.direction * (effect - self.null) / se, df)
+        return z, effect, se
+
+
+@dataclass(frozen=True)
 class KnownSpread(_Wald):
     """Difference of means whose standard deviation is known, as formulas of planning take it.
 

@@ -81,6 +81,7 @@ def family_wise_error(
     seed: int = 0,
     n_jobs: int = 1,
     configurations: Mapping[str, tuple[Any, Any]] | None = None,
+    first_trial: int = 0,
 ) -> pd.DataFrame:
     """Simulate the chance of any false rejection, for every configuration of null hypotheses.
 
@@ -93,6 +94,7 @@ def family_wise_error(
         n_trials, seed, n_jobs: as ``simulate``, for each configuration.
         configurations: name → (outcomes, names of the hypotheses that are true then): an arm, or
             "arm in population".
+        first_trial: number of the first trial, to go on where another run ended.
 
     Returns:
         a row a configuration: ``true_nulls``, ``error`` with ``mcse``, ``lower`` and ``upper``
@@ -118,7 +120,7 @@ def family_wise_error(
     made = dict(configurations) if configurations else dict(_every(design, outcomes))
     rows: list[dict[str, Any]] = []
     for name, (scenario, true) in made.items():
-        result = simulate(design, scenario, n_trials, seed, n_jobs)
+        result = simulate(design, scenario, n_trials, seed, n_jobs, first_trial=first_trial)
         if isinstance(result, AdaptiveResult):
             hypotheses, rejected = list(result.hypotheses), result.rejected_hypotheses
         else:

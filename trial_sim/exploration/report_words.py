@@ -45,6 +45,7 @@ _TESTS = {
     "gray": "Gray's test of cumulative incidence",
     "lwyy": "the test of the rate ratio by Lin, Wei, Yang and Ying, with a robust variance",
     "t_test": "the t-test of the difference of means",
+    "welch": "Welch's t test of the difference of means",
     "z_test": "the z-test of the difference of means with known standard deviation {}",
     "ancova": "analysis of covariance",
     "chi_square": "Pearson's chi-squared test without continuity correction",

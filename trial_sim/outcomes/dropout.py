@@ -1,8 +1,9 @@
 """Monotone drop-out as a process of its own: a logistic hazard at each visit after the first.
 
-The chance to be missing from visit ``v`` on depends on the arm, the visit, the baseline covariates
-and, arm by arm, the last value seen. Visits skipped before the last one seen have a rate by arm and
-visit; the last visit seen is seen, so that skipping adds nothing to drop-out.
+The chance to be missing from visit ``v`` on depends on the arm, the visit (in each arm its own),
+the baseline covariates and, arm by arm, the last value seen. Visits skipped before the last one
+seen have a rate by arm and visit; the last visit seen is seen, so that skipping adds nothing to
+drop-out.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FEATURE_RIDGE = 50.0
 
 
 class DropoutParameters(NamedTuple):
-    """Coefficients (A + V + A + p,), rates of patients without any visit (A,), and of visits
+    """Coefficients (A + V + A V + A + p,), rates of patients without any visit (A,), and of visits
     skipped before the last one seen (A, V)."""
 
     coefficients: np.ndarray
@@ -38,8 +39,8 @@ class FittedDropout:
     """Fitted drop-out.
 
     Attributes:
-        coefficients: (A + V + A + p,) arm, visit, last value by arm, features (0 without any
-            drop-out); root: square root of their covariance.
+        coefficients: (A + V + A V + A + p,) arm, visit, both together, last value by arm, features
+            (0 without any drop-out); root: square root of their covariance.
         active: whether anyone dropped out.
         first: (A, 2) patients without any visit, and patients. centre, scale: of the last value.
         skipped: (A, V, 2) skipped visits, and visits before the last one seen.
@@ -87,7 +88,11 @@ class FittedDropout:
         x, target = np.vstack(rows), np.concatenate(y)
         coefficients, covariance = np.zeros(x.shape[1]), np.zeros((x.shape[1], 0))
         ridge = np.r_[
-            np.full(n_arms, 1e-3), np.full(v, 1.0), np.full(n_arms, 0.1), np.full(p, FEATURE_RIDGE)
+            np.full(n_arms, 1e-3),
+            np.full(v, 1.0),
+            np.full(n_arms * v, 1.0),
+            np.full(n_arms, 0.1),
+            np.full(p, FEATURE_RIDGE),
         ]
         active = bool(target.any())
         if active:
@@ -142,8 +147,10 @@ def carried(visits: np.ndarray) -> np.ndarray:
 
 
 def _design(k, v, arm, value, features, n_arms):
-    """Arm, visit, last value (standardised) by arm, and features, (n, A + V + A + p)."""
+    """Arm, visit, arm by visit, last value (standardised) by arm, and features,
+    (n, A + V + A V + A + p)."""
     visit = np.zeros((len(arm), v))
     visit[:, k] = 1
     arms = arm_indicators(arm, n_arms)
-    return np.hstack([arms, visit, arms * value[:, None], features])
+    both = (arms[:, :, None] * visit[:, None, :]).reshape(len(arm), -1)
+    return np.hstack([arms, visit, both, arms * value[:, None], features])

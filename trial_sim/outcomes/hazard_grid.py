@@ -165,7 +165,9 @@ def conditional_hazards(
         (A, K, C) hazards of a patient with relative risk 1.
 
     Marches through the intervals; within one, causes are weighed by the mean of both ends, and all
-    hazards scaled until survival falls exactly as the margin says.
+    hazards scaled until survival falls exactly as the margin says: at the end of the interval, or,
+    where more than a factor e is lost in it, at the time by which that is (at its far end only
+    those at low risk are left, and to match them would hurry all others).
     """
     out = np.zeros_like(marginal)
     if enters is None:
@@ -200,6 +202,9 @@ def march(marginal, widths, risks, enters, out):
             wanted = 0.0
             for c in range(n_causes):
                 wanted += widths[k] * marginal[a, k, c]
+            reach = widths[k]
+            if wanted > 1.0:
+                reach, wanted = reach / wanted, 1.0
             factor = 1.0
             for _ in range(5):
                 weight = 0.0
@@ -216,7 +221,7 @@ def march(marginal, widths, risks, enters, out):
                     for c in range(n_causes):
                         step += risks[a, i, c] * hazard[c]
                     if enters[i] <= k:
-                        after[i] = np.exp(-min(total[i] + widths[k] * step, 600.0))
+                        after[i] = np.exp(-min(total[i] + reach * step, 600.0))
                 spent = np.log(start / max(after.sum(), 1e-290))
                 if spent > 0.0:
                     factor *= wanted / spent

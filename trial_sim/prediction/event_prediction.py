@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trial_sim.base.user_warnings import warn_user
+from trial_sim.design.adaptive_design import AdaptiveDesign
 from trial_sim.design.design import Design
 from trial_sim.engine.batch import TrialBatch
 from trial_sim.numerics.random_streams import Streams
@@ -30,6 +31,7 @@ from trial_sim.prediction.rest_of_trial import (
     followed,
     future_patients,
 )
+from trial_sim.prediction.under_rules import carry_on
 from trial_sim.scenarios.protocol import OutcomeBatch
 
 DROPOUT_MODELS = ("exponential", "weibull")
@@ -43,10 +45,13 @@ def rest_of_events(
     settings: Settings,
     random: np.random.Generator,
     streams: Streams,
+    adaptive: AdaptiveDesign | None = None,
 ) -> Rest:
     """The rest of a trial of times to an event; arguments as :func:`trial_sim.predict`.
 
-    Where the test is stratified, strata multiply the hazards of all arms by ratios of their own.
+    With an adaptive design, ``design`` is its arms and test with everybody who may come, and the
+    rest is carried on under its rules. Where the test is stratified, strata multiply the hazards of
+    all arms by ratios of their own.
 
     Raises:
         ValueError: for an unknown model, or arms that follow responses.
@@ -77,16 +82,22 @@ def rest_of_events(
     if strata is not None:
         everyone = strata_of(all_factors(trial, design, future), design)
     relative = np.take_along_axis(ratios, everyone, axis=1) if strata is not None else None
-    drawn = continue_events(trial, design, hazards, relative, leaving, future, streams)
-    assumed: dict[str, Callable[[], TrialBatch]] = {}
+
+    def carried(cumulative: DrawnHazards, relative: Any, leaving: DrawnHazards) -> Any:
+        if adaptive is not None:
+            return carry_on(adaptive, trial, cumulative, relative, leaving, future, streams)
+        return continue_events(trial, design, cumulative, relative, leaving, future, streams)
+
+    drawn = carried(hazards, relative, leaving)
+    assumed: dict[str, Callable[[], Any]] = {}
     if not trial.blinded:
         fixed = dropout.estimate().scaled(settings.change.dropout_rate).repeated(n_draws, 1)
         ratio = None if effects is None else np.exp(effects.estimate)[everyone]
         n = len(labels)
 
-        def carry(cumulative: DrawnHazards, relative: Any) -> Callable[[], TrialBatch]:
+        def carry(cumulative: DrawnHazards, relative: Any) -> Callable[[], Any]:
             many = cumulative.repeated(n_draws, n)
-            return lambda: continue_events(trial, design, many, relative, fixed, future, streams)
+            return lambda: carried(many, relative, fixed)
 
         estimate = fitted.estimate()
         changed = settings.change.hazards(estimate.cumulative, labels)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,21 @@ from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.assumptions import Change, Settings, changes_of
 from trial_sim.prediction.event_prediction import rest_of_events
-from trial_sim.prediction.prediction import Prediction
+from trial_sim.prediction.prediction import Prediction, no_rules
 from trial_sim.prediction.prediction_tables import curve, look_table, summary
 from trial_sim.prediction.reading.ongoing import OngoingTrial, read_ongoing
 from trial_sim.prediction.reading.responses import OngoingResponses, read_responses, read_visits
 from trial_sim.prediction.reading.trials import from_trial
 from trial_sim.prediction.response_forecast import rest_of_responses
+from trial_sim.prediction.under_rules import (
+    Carried,
+    check_rules,
+    held_already,
+    plain_design,
+    queue_length,
+    rule_table,
+    success_under_rules,
+)
 
 _KINDS = {
     "time_to_event": tests_for("time_to_event"),
@@ -68,8 +78,10 @@ def predict(
             :func:`trial_sim.prediction.reading.responses.read_responses` or ``read_visits`` (for an
             MMRM) takes them; what they or ``ongoing_from_adam`` return; or a ``Trial`` with an
             entry. A stratified test needs the columns of the strata.
-        design: the design; its looks, boundaries, test, follow-up and accrual are obeyed. An
-            ``AdaptiveDesign`` whose rules are stops by z is taken; other rules are refused.
+        design: the design; its looks, boundaries, test, follow-up and accrual are obeyed. The
+            rules of an ``AdaptiveDesign`` are, too, for times to an event: its milestones are held
+            in every continued trial (those before the cut-off on the data), arms dropped, sizes
+            changed, and success is what its closed test says. Of other endpoints, stops by z.
         outcomes: the scenario the trial was planned with (with ``hazards``, such as
             PiecewiseExponential, or of the endpoint's kind), for conditional power under the
             design.
@@ -122,8 +134,11 @@ def predict(
         >>> found.month_of_events(60)["median"] > 12
         True
     """
-    design = _fixed(design)
+    adaptive, design = _with_rules(design)
     kind = _kind(design)
+    if adaptive is not None:
+        _check_with_rules(kind, looks_held)
+        design = design.replace(n_patients=adaptive.most_patients)
     if len(design.arm_names) > MAX_ARMS:
         raise ValueError(f"at most {MAX_ARMS} arms can be predicted, got {len(design.arm_names)}")
     if not isinstance(level, int | float) or not 0 < level < 1:
@@ -133,16 +148,30 @@ def predict(
     changed = change if isinstance(change, Change) else changes_of(change or {})
     settings = Settings(model, breakpoints, enrolment, enrolment_window, prior_patients, changed)
     trial = _read(trial_so_far, design, kind, outcomes, data, enrolment == "closed")
-    if enrolment == "closed" and len(trial.time) != design.n_patients:
+    if adaptive is not None:
+        check_rules(adaptive, trial, enrolment == "closed")
+    elif enrolment == "closed" and len(trial.time) != design.n_patients:
         design = _closed(design, trial)
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x9ED1])))
     streams = Streams.span(seed, 0, n_draws)
     if isinstance(trial, OngoingResponses):
         rest = rest_of_responses(trial, design, kind, outcomes, settings, random, streams)
+    elif adaptive is not None:
+        wide = design.replace(n_patients=max(queue_length(adaptive), len(trial.time)))
+        rest = rest_of_events(trial, wide, outcomes, settings, random, streams, adaptive)
     else:
         rest = rest_of_events(trial, design, outcomes, settings, random, streams)
-    drawn = rest.drawn
-    look_time, triggered, _ = look_schedule(drawn)
+    rules = None
+    if adaptive is not None:
+        drawn, look_time, triggered = _under_rules(rest.drawn)
+        design = design.replace(n_patients=adaptive.design.n_patients)
+        looks_held = held_already(rest.drawn, trial)
+        rules = rule_table(adaptive, rest.drawn, looks_held)
+        complete = np.where(np.isfinite(drawn.enrolment), drawn.enrolment, -np.inf).max(axis=1)
+    else:
+        drawn = rest.drawn
+        look_time, triggered, _ = look_schedule(drawn)
+        complete = drawn.enrolment[:, -1]
     if looks_held is None:
         looks_held = looks_already_held(trial, look_time, triggered)
     looks_held = as_whole(looks_held, "looks_held", 0)
@@ -151,17 +180,24 @@ def predict(
             f"looks_held must be 0 to {design.n_looks}, the looks of the design, got {looks_held}"
         )
     events = np.sort(drawn.calendar_event, axis=1)
+
+    def chance(carried: Any) -> Estimate:
+        if adaptive is not None:
+            return success_under_rules(carried)
+        return success_of(carried, design, kind, looks_held)
+
     success, power = None, {}
     if not trial.blinded:
-        success = success_of(drawn, design, kind, looks_held)
+        success = chance(rest.drawn)
         for name, carry in rest.assumed.items():
-            power[name] = success_of(carry(), design, kind, looks_held)
+            power[name] = chance(carry())
 
     def again(other: Change) -> Prediction:
         return predict(
-            trial, design, outcomes=outcomes, model=model, breakpoints=breakpoints,
+            trial, adaptive or design, outcomes=outcomes, model=model, breakpoints=breakpoints,
             enrolment="average" if enrolment == "closed" else enrolment,
-            enrolment_window=enrolment_window, prior_patients=prior_patients, looks_held=looks_held,
+            enrolment_window=enrolment_window, prior_patients=prior_patients,
+            looks_held=None if adaptive is not None else looks_held,
             change=other, n_draws=n_draws, level=level, seed=seed,
         )  # fmt: skip
 
@@ -170,8 +206,8 @@ def predict(
         design=design,
         settings=settings,
         looks=look_table(trial, design, look_time, triggered, looks_held, level),
-        enrolment=summary(trial, drawn.enrolment[:, -1], level),
-        curve=curve(trial, drawn, events, look_time, triggered, level),
+        enrolment=summary(trial, complete, level),
+        curve=curve(trial, drawn, events, look_time, triggered, level, complete),
         probability_of_success=success,
         conditional_power=power,
         fits=rest.fits,
@@ -179,25 +215,43 @@ def predict(
         _patients=drawn.enrolment,
         _events=events,
         _again=again,
+        rules=no_rules() if rules is None else rules,
     )
 
 
-def _fixed(design: Any) -> Design:
-    """A design without adaptations, or an adaptive one whose rules are stops by z as one.
+def _with_rules(design: Any) -> tuple[AdaptiveDesign | None, Design]:
+    """An adaptive design whose rules do more than stop by z, or None; and the design to predict.
 
     Raises:
-        TypeError, ValueError: for something else, or rules that change more than when it stops.
+        TypeError: for something else than a design.
     """
     if isinstance(design, AdaptiveDesign):
         if design.needs_engine:
-            raise ValueError(
-                "predict carries on a Design, or an AdaptiveDesign whose rules stop by z: rules "
-                "that drop or add arms, resize or restrict a trial are not predicted"
-            )
-        return design.as_design()
+            return design, plain_design(design)
+        return None, design.as_design()
     if not isinstance(design, Design):
         raise TypeError(f"design must be a Design, got {type(design).__name__}")
-    return design
+    return None, design
+
+
+def _check_with_rules(kind: str, looks_held: int | None) -> None:
+    if kind != "time_to_event":
+        raise ValueError(
+            "rules that drop or add arms, resize or restrict a trial are predicted for times to an "
+            f"event, not for outcomes of kind {kind!r}: an AdaptiveDesign whose rules stop by z is"
+        )
+    if looks_held is not None:
+        raise ValueError(
+            "looks_held is for designs without rules: milestones before the cut-off are held on "
+            "the data"
+        )
+
+
+def _under_rules(carried: Carried) -> tuple[TrialBatch, np.ndarray, np.ndarray]:
+    """Continued trials as a batch, each patient in his place by month, and the milestones."""
+    batch, done = carried.batch, carried.conducted
+    came = replace(batch, enrolment=np.sort(batch.enrolment, axis=1))
+    return came, done.look_time, done.triggered
 
 
 def _kind(design: Design) -> str:

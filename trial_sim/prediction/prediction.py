@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,11 @@ from trial_sim.prediction.prediction_tables import band, counts_by, quantile_of,
 from trial_sim.prediction.reading.ongoing import OngoingTrial
 from trial_sim.prediction.saved import SavedPrediction, as_saved, compared
 from trial_sim.statistics.survival_curves import kaplan_meier
+
+
+def no_rules() -> pd.DataFrame:
+    """The table of rules of a design that has none."""
+    return pd.DataFrame(columns=["milestone", "rule", "probability", "mcse", "held"])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +49,9 @@ class Prediction:
         conditional_power: the same with parameters fixed, by assumption: ``trend`` (estimates),
             ``null`` (no difference, pooled), ``design`` (if design outcomes were given).
         fits: fitted models of events (or responses), dropout and enrolment. level: of the bands.
+        rules: of an adaptive design, one row a rule: milestone, rule, chance that it fires with its
+            Monte-Carlo error, and whether the milestone is over. ``looks`` then says how likely
+            each milestone is held; dates of events and patients are those under the rules.
 
     Examples:
         >>> import numpy as np
@@ -116,6 +124,7 @@ class Prediction:
     _patients: np.ndarray
     _events: np.ndarray
     _again: Callable[[Change], Prediction]
+    rules: pd.DataFrame = field(default_factory=no_rules)
 
     def __repr__(self) -> str:
         """Looks, enrolment and chances of success in a screenful; nobody's arm."""
@@ -146,6 +155,12 @@ class Prediction:
             )
         for name, value in self.conditional_power.items():
             lines.append(f"  conditional power, {name}: {value.estimate:.3f}")
+        for row in self.rules.to_dict("records"):
+            when = "fired" if row["held"] else "fires"
+            share = f"{100 * row['probability']:.0f} %"
+            if row["held"]:
+                share = "yes" if row["probability"] > 0.5 else "no"
+            lines.append(f"  {row['milestone']}, {row['rule']}: {when}: {share}")
         for what in ("events", "enrolment"):
             mine = self.models[self.models["quantity"] == what]
             if len(mine):

@@ -101,12 +101,12 @@ def curve(
     look_time: np.ndarray,
     triggered: np.ndarray,
     level: float,
+    complete: np.ndarray,
 ) -> pd.DataFrame:
     """Patients and events (or known responses) by month: mean, median and band."""
     met = triggered[:, -1]
     ends = look_time[met, -1] if met.any() else np.array([trial.cutoff + max(12.0, trial.cutoff)])
-    entered = continued.enrolment[:, -1]
-    last = max(float(np.quantile(ends, 0.9)), float(np.quantile(entered, 0.9)))
+    last = max(float(np.quantile(ends, 0.9)), float(np.quantile(complete, 0.9)))
     last = min(max(last, trial.cutoff + 1.0), trial.cutoff + 240.0)
     months = np.linspace(trial.cutoff, last, _POINTS)
     tail = np.array([(1 - level) / 2, 0.5, (1 + level) / 2])

@@ -45,12 +45,13 @@ class Rest:
     """The rest of a trial: carried on with drawn parameters, and under fixed assumptions.
 
     Attributes:
-        drawn: parameters drawn. assumed: by assumption, what carries the trial on, parameters
-            fixed. fits: the fitted models.
+        drawn: parameters drawn; a ``Carried`` of ``under_rules`` for a design with rules.
+        assumed: by assumption, what carries the trial on, parameters fixed. fits: the fitted
+            models.
     """
 
-    drawn: TrialBatch
-    assumed: dict[str, Callable[[], TrialBatch]]
+    drawn: Any
+    assumed: dict[str, Callable[[], Any]]
     fits: dict[str, Any]
 
 
@@ -138,7 +139,7 @@ def all_factors(trial: OngoingTrial, design: Design, future: Future) -> dict[str
     }
 
 
-def _not_before_the_cut(
+def not_before_the_cut(
     trial: OngoingTrial, event: np.ndarray, exit_: np.ndarray, calendar: np.ndarray
 ) -> None:
     """Date what is not known at the cut-off after it; what is known, not after it."""
@@ -173,7 +174,7 @@ def followed(
     event = np.empty(latent.shape, np.int8)
     limit = np.inf if design.follow_up is None else float(design.follow_up)
     observe(latent, lost, limit, enrolment, time, event, exit_, calendar)
-    _not_before_the_cut(trial, event, exit_, calendar)
+    not_before_the_cut(trial, event, exit_, calendar)
     if outcome.visits is not None:
         event &= np.isfinite(outcome.visits[:, :, -1])
         calendar[event == 0] = np.inf

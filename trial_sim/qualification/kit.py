@@ -195,7 +195,8 @@ def called(function: Callable[..., Any], package: str, home: str) -> tuple[str, 
             if isinstance(given, types.ModuleType):
                 if given.__name__.split(".")[0] != package:
                     continue
-                given_all = [getattr(given, n) for n in names if n in dir(given)]
+                public = {*dir(given), *getattr(given, "_HOMES", ())}
+                given_all = [getattr(given, n) for n in names & public]
             else:
                 given_all = [given]
             for one in given_all:

@@ -75,11 +75,14 @@ def fitted(arguments: Mapping[str, Any], inputs: Inputs) -> Any:
 def audited(arguments: Mapping[str, Any], inputs: Inputs) -> Any:
     """The audit of a saved fit, or of a synthetic table, against the real trial."""
     real, seed = trial_of(arguments, inputs), arguments["seed"]
+    told = {name: arguments[name] for name in ("arm", "folds_by") if name in arguments}
     if "model" in inputs:
-        return load_fitted(inputs["model"]).audit(real=real, seed=seed)
+        return load_fitted(inputs["model"]).audit(real=real, seed=seed, **told)
     held = None if "holdout" not in inputs else real.with_patients(read_table(inputs["holdout"]))
-    made = real.with_patients(read_table(inputs["synthetic"]))
-    return audit(real, made, holdout=held, endpoint=arguments["endpoint"], seed=seed)
+    made = read_table(inputs["synthetic"])
+    if "arm" not in told:
+        made = real.with_patients(made)
+    return audit(real, made, holdout=held, endpoint=arguments["endpoint"], seed=seed, **told)
 
 
 def simulated(study: Study, arguments: Mapping[str, Any], **options: Any) -> dict[str, Any]:

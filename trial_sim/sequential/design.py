@@ -34,7 +34,7 @@ from trial_sim.sequential.boundaries import (
     exit_probabilities,
     power_of,
 )
-from trial_sim.sequential.display import boundary_table, design_text
+from trial_sim.sequential.display import boundary_table, design_figure, design_text
 from trial_sim.sequential.futility import FutilityProblem, solve_with_futility
 from trial_sim.sequential.integration import FloatArray
 from trial_sim.sequential.monitoring import DuringTrial
@@ -278,6 +278,23 @@ class GroupSequential(DuringTrial, Written):
         n: number of patients at full information: adds patients at each look.
         """
         return boundary_table(self, events, allocation, n)
+
+    def plot(self, kind: str = "bounds") -> Any:
+        """A figure of the design, which notebooks show and ``savefig`` writes.
+
+        Args:
+            kind: "bounds" (z at each look), "alpha" (error spent), "power" (power and expected size
+                against the effect over the planned one) or "size" (power against the largest size
+                over the planned one).
+
+        Examples:
+            >>> import trial_sim as ts
+            >>> design = ts.group_sequential((0.5, 1), efficacy="obrien_fleming")
+            >>> figure = design.plot("power")
+            >>> figure.axes[0].get_xlabel()
+            'effect over the planned one'
+        """
+        return design_figure(self, kind)
 
     def __repr__(self) -> str:
         return design_text(self)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr
 
+from trial_sim.base.arguments import nearest
+from trial_sim.base.figures import new_figure
 from trial_sim.sequential.spending import BoundaryRule
 
 if TYPE_CHECKING:
@@ -83,3 +85,49 @@ def _rule_text(rule: BoundaryRule) -> str:
     if rule.parameter is None or isinstance(rule.parameter, tuple) or callable(rule.parameter):
         return rule.name
     return f"{rule.name}({rule.parameter:g})"
+
+
+FIGURES = ("bounds", "alpha", "power", "size")
+MOST = 1.6  # of the planned effect or size, the end of the axis
+
+
+def design_figure(design: GroupSequential, kind: str) -> Any:
+    """See `GroupSequential.plot`."""
+    if kind not in FIGURES:
+        raise ValueError(
+            f"kind of a design's figure is {kind!r}{nearest(kind, FIGURES)}; it must be one of "
+            f"{', '.join(FIGURES)}"
+        )
+    figure = new_figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    fractions = design.information_fractions
+    if kind == "bounds":
+        both = [(design.efficacy_bounds, "efficacy", "o")]
+        if design.has_futility:
+            both.append((design.futility_bounds, "futility", "s"))
+        for bounds, label, marker in both:
+            shown = np.isfinite(bounds)
+            (line,) = axes.plot(fractions[shown], bounds[shown], f"{marker}-", label=label)
+            if design.sided == 2:
+                axes.plot(fractions[shown], -bounds[shown], f"{marker}-", color=line.get_color())
+        axes.set(xlabel="information fraction", ylabel="z")
+    elif kind == "alpha":
+        axes.step(np.r_[0, fractions], np.r_[0, design.alpha_spent], where="post", label="alpha")
+        if design.has_futility:
+            spent = np.r_[0, design.beta_spent]
+            axes.step(np.r_[0, fractions], spent, where="post", label="beta")
+        axes.set(xlabel="information fraction", ylabel="error spent")
+    else:
+        parts = np.linspace(0.0, MOST, 33)
+        drifts = design.drift * (parts if kind == "power" else np.sqrt(parts))
+        axes.plot(parts, [design.power_at(float(d)) for d in drifts], label="power")
+        axes.axhline(design.power, linewidth=0.8, color="0.6")
+        axes.axvline(1.0, linewidth=0.8, color="0.6")
+        if kind == "power":
+            size = [design.average_sample_size(float(d)) / design.inflation_factor for d in drifts]
+            axes.plot(parts, size, "--", label="expected size over the largest")
+            axes.set(xlabel="effect over the planned one", ylim=(0, 1.02))
+        else:
+            axes.set(xlabel="largest size over the planned one", ylabel="power", ylim=(0, 1.02))
+    axes.legend()
+    return figure

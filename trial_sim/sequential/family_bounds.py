@@ -24,7 +24,7 @@ from trial_sim.sequential.integration import FloatArray
 from trial_sim.sequential.plain_bounds import Bounds
 from trial_sim.sequential.spending import BoundaryRule
 
-METHODS = ("dunnett", "bonferroni", "holm", "closed", "unadjusted")
+METHODS = ("dunnett", "bonferroni", "holm", "closed", "unadjusted", "boundaries")
 STEPWISE = ("holm", "closed")
 MOST_STEPWISE = 8  # comparisons: a closed test looks at every subset of them
 
@@ -48,6 +48,7 @@ def in_words(method: str | None) -> str:
         "holm": "Holm: as Bonferroni, and the alpha of a rejected comparison goes to the others",
         "closed": "closed test of Dunnett's tests of all intersections (step-down)",
         "unadjusted": "unadjusted: alpha is that of each comparison",
+        "boundaries": "the boundaries hold the family-wise error (generalised Dunnett test)",
         None: "not named: alpha is that of each comparison, the family's error is larger",
     }[method]
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from trial_sim.base.figures import new_figure
 from trial_sim.base.user_warnings import warn_user
 from trial_sim.statistics.comparison import Comparison, upper_tail
 from trial_sim.statistics.kernels.curves import milestone_sorted, reach_sorted, rmst_sorted
@@ -52,6 +53,37 @@ class SurvivalCurve:
     n_at_risk: NDArray[np.int64]
     n_events: NDArray[np.int64]
     level: float
+
+    def plot(self, ax: Any = None, label: str | None = None) -> Any:
+        """The curve as steps with its limits shaded, and marks where patients were censored.
+
+        Args:
+            ax: matplotlib axes to draw on (another curve's, say); None makes a figure.
+            label: for the legend.
+
+        Returns:
+            The figure.
+
+        Examples:
+            >>> import trial_sim as ts
+            >>> figure = ts.kaplan_meier([2, 3, 5, 8], [1, 0, 1, 1]).plot(label="all")
+            >>> figure.axes[0].get_ylabel()
+            'survival'
+        """
+        axes = new_figure(figsize=(6, 4), layout="constrained").add_subplot() if ax is None else ax
+        time = np.concatenate([[0.0], self.time])
+        steps = [np.concatenate([[1.0], v]) for v in (self.survival, self.lower, self.upper)]
+        (line,) = axes.step(time, steps[0], where="post", label=label)
+        axes.fill_between(
+            time, steps[1], steps[2], step="post", alpha=0.2, color=line.get_color(), linewidth=0
+        )
+        at_risk = np.concatenate([self.n_at_risk[1:], [0]])
+        left = self.n_at_risk - self.n_events > at_risk
+        axes.plot(self.time[left], self.survival[left], "+", color=line.get_color())
+        axes.set(xlabel="time", ylabel="survival", ylim=(0, 1.02), xlim=(0, None))
+        if label is not None:
+            axes.legend()
+        return axes.figure
 
     def at(self, times: ArrayLike) -> NDArray[np.float64]:
         """Survival at any times (NaN after the last one, unless the curve has reached 0)."""

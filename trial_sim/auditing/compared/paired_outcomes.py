@@ -75,6 +75,16 @@ class Outcome:
         return replace(self, arm=self.arm[index], data=data, intervals=moved)
 
 
+def joined(one: Outcome, two: Outcome) -> Outcome:
+    """The patients of one outcome, then those of another of the same endpoint."""
+    data = {key: np.concatenate([values, two.data[key]]) for key, values in one.data.items()}
+    spans = None
+    if one.intervals is not None and two.intervals is not None:
+        moved = {**two.intervals, "patient": two.intervals["patient"] + len(one)}
+        spans = {key: np.concatenate([v, moved[key]]) for key, v in one.intervals.items()}
+    return replace(one, arm=np.concatenate([one.arm, two.arm]), data=data, intervals=spans)
+
+
 def read_outcome(trial: Trial, name: str, levels: tuple[object, ...] | None = None) -> Outcome:
     """One endpoint of a trial as arrays.
 

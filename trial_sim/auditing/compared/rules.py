@@ -75,6 +75,12 @@ RULES: dict[str, Rule] = {
     "effect lost": Rule(
         "low", "what a fortieth of honest audits exceed, over all contrasts", "the same number"
     ),
+    "effect shown": Rule("high", 1.645),
+    "effect against the synthetic arm, in real standard errors": Rule(
+        "zero",
+        "1.96 standard errors of the difference",
+        "what two honest arms reach once in a hundred audits, over all contrasts",
+    ),
     "mean effect bias, in real standard errors": Rule("zero", 0.25),
     "effect spread / expected": Rule("high", 0.8),
     "coverage of the real estimate": Rule("zero", 0.1),

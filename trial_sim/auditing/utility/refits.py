@@ -21,6 +21,7 @@ from trial_sim.auditing.compared.tables import MixedTable, gower
 from trial_sim.auditing.privacy import membership
 from trial_sim.auditing.privacy.shared_files import FileAttack, attack_saved
 from trial_sim.auditing.utility.train_synthetic_test_real import Split
+from trial_sim.base.arguments import nearest
 from trial_sim.data.trial import Trial
 
 
@@ -58,6 +59,40 @@ def allot(arm: np.ndarray, parts: int, rng: np.random.Generator) -> np.ndarray:
         here = np.flatnonzero(arm == label)
         out[rng.permutation(here)] = (np.arange(len(here)) + rng.integers(parts)) % parts
     return out
+
+
+def allot_whole(level: np.ndarray, parts: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) part of each patient, 0 to parts - 1, in which levels (sites) stay together: in random
+    order, each to the part that has the fewest patients.
+
+    Raises:
+        ValueError: fewer levels than parts.
+    """
+    names, place, counts = np.unique(level, return_inverse=True, return_counts=True)
+    if len(names) < parts:
+        raise ValueError(
+            f"folds of whole levels need {parts} of them or more; there are {len(names)}"
+        )
+    sizes, of = np.zeros(parts), np.zeros(len(names), dtype=int)
+    for k in rng.permutation(len(names)):
+        of[k] = int(sizes.argmin())
+        sizes[of[k]] += counts[k]
+    return of[place]
+
+
+def levels_of(comparison: Comparison, name: str) -> np.ndarray:
+    """(n,) level of a baseline column of the real patients, as text.
+
+    Raises:
+        ValueError: no such column.
+    """
+    base = comparison.real.baseline
+    if name not in base:
+        raise ValueError(
+            f"folds_by names {name!r}, which is no baseline column of the trial"
+            f"{nearest(name, list(map(str, base)))}"
+        )
+    return base[name].astype(str).to_numpy()
 
 
 def refit_to(
@@ -100,24 +135,29 @@ def numbers_of_patients(comparison: Comparison) -> np.ndarray:
 
 
 def fold_refits(
-    generator: Generator, comparison: Comparison, folds: int, repeats: int
+    generator: Generator,
+    comparison: Comparison,
+    folds: int,
+    repeats: int,
+    whole: np.ndarray | None = None,
 ) -> list[list[Refit]]:
     """Repeated K-fold refits: in every repeat one refit for each fold, fitted to all but the fold.
 
     A repeat in which the generator refuses a part is left out whole, so that every patient is
     outside equally often. The first repeat serves the attacks with a control, all of them are
-    each other's shadow models.
+    each other's shadow models. ``whole`` (n,): levels that stay together (see `allot_whole`).
     """
     arm, out = arms_of(comparison), []
     for r in range(repeats):
-        label = allot(arm, folds, comparison.rng(7_100 + r))
+        rng = comparison.rng(7_100 + r)
+        label = allot(arm, folds, rng) if whole is None else allot_whole(whole, folds, rng)
         made = [
             refit_to(generator, comparison, label != k, seed_of(comparison.seed, 72, r, k), r == 0)
             for k in range(folds)
         ]
-        whole = [refit for refit in made if isinstance(refit, Refit)]
-        if len(whole) == folds:
-            out.append(whole)
+        kept = [refit for refit in made if isinstance(refit, Refit)]
+        if len(kept) == folds:
+            out.append(kept)
     return out
 
 

@@ -66,6 +66,7 @@ class Course:
         outcomes: Any,
         streams: Streams,
         decide: Decide | None = None,
+        patients: Patients | None = None,
     ) -> None:
         self.adaptive, self.decide = adaptive, decide
         self.design = adaptive.whole_design
@@ -81,7 +82,7 @@ class Course:
         self.milestones = adaptive.milestones
         n_looks, m = len(self.milestones), len(adaptive.hypothesis_names)
         self.analysis = analysis_for(self.design, outcomes.kind)
-        self.patients = Patients(adaptive, outcomes, streams)
+        self.patients = patients or Patients(adaptive, outcomes, streams)
         self.batch = self.patients.batch()
         self.of_patients = self.test.stages == "patients"
         self.stages = Stages(adaptive, self.analysis, outcomes.kind, n, self.of_patients)

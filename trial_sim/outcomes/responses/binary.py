@@ -14,7 +14,7 @@ from trial_sim.data.endpoints import Endpoint
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
 from trial_sim.outcomes.glm import binomial_intercept, fit_glm, log_likelihood
-from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators
+from trial_sim.outcomes.linear import LinearPart, arm_indicators
 
 MODELS = ("logistic", "rates")
 
@@ -116,7 +116,7 @@ def fit(data: FitData, name: str) -> BinaryModel:
     linear = LinearPart.empty(data.features, data.by, data.n_arms)
     design = linear.design(data.codes, data.arm)[seen]
     arms = arm_indicators(data.arm[seen], data.n_arms)
-    ridge = np.r_[np.zeros(data.n_arms), np.full(design.shape[1], RIDGE)]
+    ridge = np.r_[np.zeros(data.n_arms), linear.logit_ridge()]
     k = data.n_arms
     if name == "rates":
         coefficients, covariance = np.zeros(design.shape[1]), np.zeros((design.shape[1],) * 2)

@@ -19,7 +19,7 @@ from trial_sim.data.endpoints import Endpoint, Ordinal
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
 from trial_sim.outcomes.glm import binomial_intercept
-from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators
+from trial_sim.outcomes.linear import LinearPart, arm_indicators
 from trial_sim.statistics.arm_differences import log_cumulative_odds_ratio
 
 MODELS = ("by_arm", "proportional_odds")
@@ -270,7 +270,7 @@ def fit(data: FitData, name: str) -> OrdinalModel:
     linear = LinearPart.empty(data.features, data.by, data.n_arms)
     design = linear.design(data.codes, data.arm)[seen]
     arms = arm_indicators(data.arm[seen], data.n_arms)[:, 1:]
-    ridge = np.r_[np.full(arms.shape[1], 1e-6), np.full(design.shape[1], RIDGE)]
+    ridge = np.r_[np.full(arms.shape[1], 1e-6), linear.logit_ridge()]
     k = arms.shape[1]
     used, dense = np.unique(at[seen], return_inverse=True)
     coefficients, covariance = np.zeros(design.shape[1]), np.zeros((design.shape[1],) * 2)

@@ -22,13 +22,16 @@ from trial_sim.numerics.told import upper_end
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.features import FeatureMap
 from trial_sim.outcomes.hazard_grid import EACH, recorded_up, resolution_of
+from trial_sim.outcomes.linear import RIDGE
 from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters
+from trial_sim.outcomes.times.cox import fit_cox
 from trial_sim.outcomes.times.follow_up import FollowUp, FollowUpParameters
 from trial_sim.statistics.arm_differences import log_hazard_ratio
 
 MODELS = ("illness_death",)
 PROGRESSED_AT = "time of progression"
 CALIBRATION, ROUNDS = 20_000, 4  # synthetic patients an arm that tell deaths and the effect on it
+THINNED = 4  # of so many of them one tells the slopes
 
 
 @storable
@@ -320,8 +323,17 @@ def fit(data: FitData, name: str) -> MultistateModel:
 
 def calibrated(model: MultistateModel, data: FitData) -> MultistateModel:
     """With each arm's hazard after progression scaled until a big synthetic trial has the real
-    share of deaths in the control arm, and the real log hazard ratios of death."""
+    share of deaths in the control arm, and the real log hazard ratios of death; and with its
+    slopes moved until the same trial has the real slopes of death on the covariates, which three
+    transitions that are right one by one need not have together."""
     d_time, d_event = (data.patients[c].to_numpy(dtype=float) for c in model.columns[2:])
+    features = model.second.linear.features
+    at = features.positions(features.columns[:-1])  # the last is the time of progression
+
+    def terms(codes: np.ndarray) -> np.ndarray:
+        return features.matrix(np.column_stack([codes, np.zeros(len(codes))]))[:, at]
+
+    slopes = fit_cox(d_time, d_event, terms(data.codes), data.arm, RIDGE).coefficients
     for _ in range(ROUNDS):
         rng = np.random.Generator(np.random.Philox(52))
         arm = np.repeat(np.arange(data.n_arms), CALIBRATION)
@@ -338,7 +350,16 @@ def calibrated(model: MultistateModel, data: FitData) -> MultistateModel:
             found, _ = log_hazard_ratio(time[theirs], event[theirs] > 0, arm[theirs] == a)
             if np.isfinite(wanted - found):
                 shift[a] = np.clip(wanted - found, -1, 1) + shift[0]
-        events = model.second.events
-        counts = events.counts * np.exp(shift)[:, None, None]
-        model = replace(model, second=replace(model.second, events=replace(events, counts=counts)))
+        second = model.second
+        counts = second.events.counts * np.exp(shift)[:, None, None]
+        coefficients = second.linear.coefficients.copy()
+        few = slice(None, None, THINNED)
+        now = fit_cox(time[few], event[few], terms(codes[few]), arm[few], RIDGE).coefficients
+        coefficients[0, at] += np.clip(slopes - now, -1, 1)
+        second = replace(
+            second,
+            events=replace(second.events, counts=counts),
+            linear=replace(second.linear, coefficients=coefficients),
+        )
+        model = replace(model, second=second)
     return model

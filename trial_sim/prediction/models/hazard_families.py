@@ -17,13 +17,13 @@ from scipy.special import expit, log_ndtr, ndtri
 
 # Prior chance of each family in an average, before the data speak.
 WEIGHTS = {
-    "exponential": 0.1,
+    "exponential": 0.05,
     "weibull": 0.5,
     "log_logistic": 0.06,
     "log_normal": 0.03,
     "piecewise_exponential": 0.13,
     "spline": 0.1,
-    "cure": 0.08,
+    "cure": 0.13,
 }
 FAMILIES = tuple(WEIGHTS)
 SHAPE_SD = 0.5  # of the log of a Weibull shape: .6 and 1.65 lie one standard deviation from 1

@@ -28,6 +28,7 @@ from trial_sim.prediction.reading.columns import (
     unit_months,
 )
 from trial_sim.prediction.reading.strata import read_factors
+from trial_sim.statistics.validation import merge_ties
 
 _SHORT = 0.5 / DAYS_PER_MONTH  # months: what a time of 0 days means, somewhere in that day
 _WORTH_SAYING = 0.5  # months between last contact and cut-off
@@ -236,7 +237,8 @@ def read_ongoing(
     followed = np.minimum(np.maximum(time, known_until), cut - enrolment)
     time = np.where(~event & ~gone, followed, time)
     settled = np.minimum(np.maximum(time, _SHORT), np.maximum(cut - enrolment, 0.0))
-    time = np.where(event | gone, settled, time)
+    # times from subtracted dates differ in their last digits where the days were the same
+    (time,) = merge_ties(np.where(event | gone, settled, time))
     for note in notes:
         warn_user(note)
     if len(table) > design.n_patients:
