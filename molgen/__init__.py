@@ -48,7 +48,7 @@ _HOMES = {
     "read_molecules": "files.datasets",
     "standardize": "chem.standardization",
     "protonate": "chem.protonation",
-    "describe": "chem.properties",
+    "describe": "chem.description",
     "filter_molecules": "filters.filter_sets",
     "find_known": "filters.known_molecules",
     "Filter": "filters.filter_sets",

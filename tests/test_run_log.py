@@ -123,3 +123,28 @@ def test_optimize_keeps_its_own_log_of_calls(tmp_path):
     done = CliRunner().invoke(molgen_app, ["--log", str(log), *command])
     assert done.exit_code == 0, done.output
     assert list(lines(log)[0]["outputs"]) == [str(calls)] and len(lines(calls)) >= 3
+
+
+@pytest.mark.parametrize(
+    ("program", "command", "told"),
+    [
+        ("molgen", ["describe", "x.csv", "-o", "x.csv"], "--output and molecules name one file"),
+        ("molgen", ["describe", "x.csv", "--rejects", "link.csv"], "--rejects and molecules name"),
+        ("molgen", ["filter", "-o", "o.csv", "x.csv", "--rejects", "./o.csv"], "written twice"),
+        ("molgen", ["standardize", "./x.csv", "-o", "x.csv"], "read and then written over"),
+        ("molgen", ["score", "x.csv", "-g", "maximise qed", "-o", "x.csv"], "--output and"),
+        ("molgen", ["near", "x.csv", "-n", "1", "-o", "x.csv"], "--output and"),
+        ("trial-sim", ["simulate", "x.csv", "-o", "x.csv"], "--output and study name one file"),
+        ("trial-sim", ["sample", "x.csv", "-o", "x.csv"], "--output and model name one file"),
+    ],
+)
+def test_no_command_writes_over_what_it_reads(program, command, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "x.csv"
+    mine.write_text("smiles,id\nCCO,1\nC1CC,2\n")
+    (tmp_path / "link.csv").symlink_to(mine)
+    app = molgen_app if program == "molgen" else trial_app
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2 and told in done.stderr, done.output
+    assert mine.read_text() == "smiles,id\nCCO,1\nC1CC,2\n"
+    assert not (tmp_path / "o.csv").exists()

@@ -110,7 +110,7 @@ def molecule_targets() -> list[Target]:
     from molgen.base.parquet import parquet_bytes
     from molgen.batch.plan import RunPlan, Task
     from molgen.chem import parsing as chem
-    from molgen.chem.properties import describe
+    from molgen.chem.description import describe
     from molgen.chem.standardization import standardize
     from molgen.files import molecule_files as files
     from molgen.files import tables

@@ -2,6 +2,8 @@
 
 python -m benchmarks faults [--verbs describe,filter] [--formats .csv,.parquet,.sdf]
 
+162 runs: nine verbs, six faults, three formats.
+
 Each verb writes each format under each fault, in a process of its own. It has done right if the
 table stands there whole, or if it ended with an exit code other than 0, one line that says why, and
 no table (or the old one). Anything else ended in silence. Exit code 1 if anything did.
@@ -32,9 +34,9 @@ VERBS = {
     "score": ["score", "{m}", "-g", "maximise qed"],
     "qsar predict": ["qsar", "predict", "{q}", "{m}"],
     "sample": ["sample", "-n", "60"],
-    "near": ["near", "Cc1ccc(C(=O)NC2CC2)cc1Cl", "-n", "20"],
-    "scaffold": ["scaffold", "c1ccc(C(=O)N[*:1])cc1", "-n", "20"],
-    "interpolate": ["interpolate", "Cc1ccccc1O", "NCc1ccncc1", "-n", "6"],
+    "near": ["near", "Cc1ccc(C(=O)NC2CC2)cc1Cl", "-n", "8"],
+    "scaffold": ["scaffold", "c1ccc(C(=O)N[*:1])cc1", "-n", "8"],
+    "interpolate": ["interpolate", "Cc1ccccc1O", "NCc1ccncc1", "-n", "4"],
 }
 FAULTS = ("disk full", "closed pipe", "read-only folder", "killed", "missing folder", "unbuffered")
 FORMATS = (".csv", ".parquet", ".sdf")
@@ -100,8 +102,10 @@ def same(path: Path, reference: Path) -> bool:
     return table.equals(wanted) and len(record.row_digests) == len(table)
 
 
-def judge(verb: str, suffix: str, fault: str, places: dict[str, str], reference: Path) -> str:
-    """Run a verb under a fault, and judge what came of it."""
+def judge(
+    verb: str, suffix: str, fault: str, places: dict[str, str], reference: Path, wait: float
+) -> str:
+    """Run a verb under a fault, and judge what came of it; ``wait``: when it is killed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         output = folder / f"out{suffix}"
@@ -114,14 +118,14 @@ def judge(verb: str, suffix: str, fault: str, places: dict[str, str], reference:
         reader, writer = os.pipe()
         os.close(reader)
         stdout = writer if fault == "closed pipe" else os.open(os.devnull, os.O_WRONLY)
-        code, said = run([*arguments, "-o", str(output)], fault, stdout, folder, wait=0.15)
+        code, said = run([*arguments, "-o", str(output)], fault, stdout, folder, wait)
         os.close(stdout)
         there = output.exists() or sidecar_path(output).exists()
         found = verdict(code, said, same(output, reference), there, fault)
         if suffix == ".csv" and fault in ("disk full", "unbuffered") and found[:6] != "SILENT":
             full = folder / "stdout.csv"  # and to standard output, which is a file that fills
             with full.open("wb") as sink:
-                code, said = run([*arguments, "-o", "-"], fault, sink.fileno(), folder, wait=0.15)
+                code, said = run([*arguments, "-o", "-"], fault, sink.fileno(), folder, wait)
             whole = code == 0 and full.stat().st_size < LIMIT
             stdout_found = verdict(code, said, whole, False, fault)
             found = stdout_found if stdout_found[:6] == "SILENT" else found
@@ -161,12 +165,14 @@ def outcomes(verbs: tuple[str, ...], formats: tuple[str, ...]) -> Iterator[tuple
                 reference.unlink(missing_ok=True)
                 arguments = [a.format(**places) for a in VERBS[verb]]
                 nothing = os.open(os.devnull, os.O_WRONLY)
+                began = time.monotonic()
                 code, said = run([*arguments, "-o", str(reference)], "none", nothing, home, 0.0)
+                wait = 0.95 * (time.monotonic() - began)  # while it writes, as near as can be
                 os.close(nothing)
                 if code:
                     raise RuntimeError(f"{verb} fails without a fault: {said}")
                 for fault in FAULTS:
-                    found = judge(verb, suffix, fault, places, reference)
+                    found = judge(verb, suffix, fault, places, reference, wait)
                     yield (verb, fault, suffix), found
 
 

@@ -9,6 +9,7 @@ The modules, in the order in which data flows:
     memorisation   exact and near copies against a hold-out
     membership     attacks with samples alone, and with the model
     shadows        small models trained here, and the attacks that compare with them
+    shared_folder  the files of a folder: vocabulary, table of precedent, what can be read
     canaries       planted molecules: exposure and extraction
     inversion      members of a secret series from its scaffold or its profile
     usefulness     property models from generated molecules; fidelity; rare chemotypes

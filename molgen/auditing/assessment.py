@@ -25,11 +25,13 @@ from molgen.auditing.memorisation import measure_memorisation
 from molgen.auditing.report import AuditReport
 from molgen.auditing.sets import MoleculeSet, profile_chunk, read_generated, read_sets
 from molgen.auditing.shadows import gather_scores, plan_shadows, score_with_shadow, shadow_attacks
+from molgen.auditing.shared_folder import folder_attacks, measure_files, names_in
 from molgen.auditing.usefulness import measure_balance, measure_fidelity, measure_utility
 from molgen.chem.parsing import as_smiles_list
 from molgen.files.datasets import hash_smiles
 from molgen.files.provenance_records import record
 from molgen.generation.generator import load_model
+from molgen.model.checkpoints import find_model, shipped_models
 from molgen.sampling.model_processes import SideBySide
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def audit(
     """Audit a trained generator: what it gives away about its training molecules.
 
     Args:
-        model: a Generator, the name of a shipped model, or a model folder.
+        model: a Generator, the name of a shipped model, or a model folder. Of a folder the files
+            are attacked, too: vocabulary, table of precedent, what can be read in them.
         members: molecules that it was trained on (all or a random part).
         non_members: molecules of the same kind that it was not trained on, drawn the same way;
             best as many as members, and 10,000 of each for rates of .1 %.
@@ -90,7 +93,11 @@ def audit(
         'AuditReport'
     """
     _check(seed, n_samples, shadow_models, shadow_steps, canaries, series)
-    model = load_model(model) if isinstance(model, str | os.PathLike) else model
+    folder = None
+    if isinstance(model, str | os.PathLike):
+        if str(model) not in shipped_models():
+            folder = find_model(model)
+        model = load_model(model)
     clock = _Clock()
     with clock("reading"):
         inside, outside, notes = read_sets(members, non_members, n_jobs)
@@ -103,6 +110,10 @@ def audit(
     )
     with clock("membership, samples"):
         attacks = nearest_sample_attacks(generated, inside, outside, seed)
+    if folder is not None:
+        with clock("files"):
+            attacks += folder_attacks(folder, model, inside, outside)
+            measures += measure_files(folder, inside, outside)
     with SideBySide(model, n_jobs, clock.add) as parts:
         evidence_of = [parts.ask("membership", gather_evidence, x, seed) for x in (inside, outside)]
         shadows_of, planted_of, recovered_of = [], None, None
@@ -140,6 +151,8 @@ def audit(
         "series": series,
     }
     about = {"model": str(model), **_about(counts, inside, outside, seed, notes)}
+    if folder is not None:
+        about["files"] = ", ".join(names_in(folder))
     return _report(
         measures, about, "audit", arguments, inside, outside, clock,
         checkpoint=str(model.card.get("sha256", "")),

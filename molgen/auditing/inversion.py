@@ -17,7 +17,7 @@ from molgen.auditing.canaries import grown_from, quiet
 from molgen.auditing.intervals import Interval
 from molgen.auditing.measures import Measure, not_assessed
 from molgen.auditing.sets import MoleculeSet
-from molgen.chem.properties import describe
+from molgen.chem.description import describe
 from molgen.generation.windows import sample_where
 
 if TYPE_CHECKING:

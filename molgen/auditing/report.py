@@ -133,6 +133,10 @@ class AuditReport:
         asked = ", ".join(dict.fromkeys(m.section for m in self.measures if m.rule))
         what = self.about.get("model")
         what = "a sample of molecules" if what is None else f"the model {what} and its samples"
+        files = self.about.get("files")
+        if files:
+            listed = files if len(files) < 200 else f"{files[:200]}…"
+            what = f"the folder ({listed}): {what}, vocabulary, tables and texts"
         return f"Attacked: {what} (judged: {asked or 'nothing'})."
 
     def __str__(self) -> str:

@@ -21,7 +21,7 @@ from molgen.auditing.intervals import Interval, share_difference, wilson
 from molgen.auditing.measures import Measure, not_assessed
 from molgen.auditing.sets import MoleculeSet
 from molgen.base.parallel import map_chunks
-from molgen.chem.properties import describe
+from molgen.chem.description import describe
 from molgen.chem.ring_systems import ring_systems
 from molgen.evaluation.metrics import evaluate
 

@@ -31,7 +31,7 @@ KEYS = ("previous", "time", "program", "command", "inputs", "outputs", "exit_cod
 
 
 class LogError(ValueError):
-    """The log cannot be written."""
+    """The log cannot be written, or what a command reads would be written over."""
 
 
 @contextmanager
@@ -45,8 +45,10 @@ def logged(
     its place before was replaced.
 
     Raises:
-        LogError: the log cannot be written, said before the block is run.
+        LogError: the log cannot be written, or the block would write over what it reads; said
+            before the block is run.
     """
+    check_apart(options)
     if path is None:
         yield
         return
@@ -163,6 +165,36 @@ def _written(place: Path) -> int:
     """When a file, or the newest of a folder, was written, in nanoseconds."""
     parts = place.rglob("*") if place.is_dir() else [place]
     return max((part.stat().st_mtime_ns for part in parts if part.is_file()), default=0)
+
+
+#: Options of both programs that name a file to write.
+WRITTEN = frozenset({
+    "output", "report", "rejects", "json", "html", "picture", "plot", "curve", "sdf", "save",
+    "funnel",
+})  # fmt: skip
+
+
+def check_apart(options: Mapping[str, Any]) -> None:
+    """Refuse options of which two name one file that is to be written.
+
+    Raises:
+        LogError: what another option reads or writes would be lost.
+    """
+    taken: dict[Path, str] = {}
+    for name, value in sorted(options.items(), key=lambda one: one[0] in WRITTEN):
+        written = isinstance(value, str) and value and name in WRITTEN
+        for place in _places({name: Path(value) if written else value}):
+            other = taken.setdefault(place, name)
+            if other != name and name in WRITTEN and not place.is_dir():
+                fate = "written twice" if other in WRITTEN else "read and then written over"
+                raise LogError(
+                    f"--{name} and {_option(other)} name one file, {place.name}, which would be "
+                    f"{fate}; give each a place of its own"
+                )
+
+
+def _option(name: str) -> str:
+    return f"--{name}" if name in WRITTEN else name.replace("_", "-")
 
 
 def _places(options: Mapping[str, Any]) -> list[Path]:

@@ -1,9 +1,9 @@
 """Computes many descriptors of one molecule at once: RDKit's values, with shared steps done once.
 
 QED counts the alerts that :mod:`molgen.filters.fast_filters` leaves, its acceptors in one pass, its
-aromatic rings by arithmetic, and takes from the other descriptors what it shares with them. logP is
-the sum of what equal atoms contributed before (:mod:`molgen.chem.fast_descriptors`). The SA and NP
-scores share one fingerprint; stereocentres are those that were found when the molecule was read.
+aromatic rings by arithmetic, and takes from the other descriptors what it shares with them. logP
+and molar refractivity are the sums of what equal atoms contributed before. The SA and NP scores
+share one fingerprint; stereocentres are those that were found when the molecule was read.
 The values are those of RDKit to the last digit, which the tests hold on odd and ordinary molecules.
 """
 
@@ -21,8 +21,10 @@ from molgen.chem.properties import compute, np_fragments, sa_fragments
 from molgen.chem.screens import Screen
 from molgen.chem.typed_molecules import TypedMol, count_rings
 
-#: Contributions of an atom and of each of its hydrogens, by its surroundings.
-_known: dict[Any, tuple[float, ...]] = {}
+#: Contributions of an atom and of each of its hydrogens to logP and molar refractivity, by its
+#: surroundings.
+_known: dict[Any, tuple[tuple[float, float], ...]] = {}
+_CRIPPEN = ("logp", "mr")
 
 _OXYGEN = Chem.MolFromSmarts("[#8]")
 
@@ -57,14 +59,15 @@ def describe_fast(
 
 
 def quick_values(molecule: TypedMol, names: Sequence[str]) -> dict[str, float]:
-    """The named descriptors as :func:`molgen.chem.properties.compute` gives them, logP faster."""
+    """The named descriptors as ``properties.compute`` gives them, logP and refractivity faster."""
     mol = molecule.mol
     # hydrogens that are atoms, and bonds that the types do not tell apart, are left to RDKit
-    if "logp" not in names or not molecule.is_plain or not _hydrogens_are_implicit(mol):
+    quick = [n for n in names if n in _CRIPPEN]
+    if not quick or not molecule.is_plain or not _hydrogens_are_implicit(mol):
         return compute(mol, names)
-    values = compute(mol, [n for n in names if n != "logp"])
-    values["logp"] = atom_logp(molecule)
-    return values
+    values = compute(mol, [n for n in names if n not in _CRIPPEN])
+    known = dict(zip(_CRIPPEN, atom_crippen(molecule)))
+    return values | {n: known[n] for n in quick}
 
 
 # --- QED ------------------------------------------------------------------------------------------
@@ -168,19 +171,23 @@ def np_score(molecule: TypedMol, bits: Iterable[int]) -> float:
     return score
 
 
-def atom_logp(molecule: TypedMol) -> float:
-    """logP of a molecule whose :attr:`TypedMol.is_plain` holds and whose hydrogens are no atoms."""
-    found = [_known.get(key) for key in _surroundings(molecule)]
+def atom_crippen(molecule: TypedMol) -> tuple[float, float]:
+    """logP and molar refractivity of a molecule whose :attr:`TypedMol.is_plain` holds and whose
+    hydrogens are no atoms."""
+    keys = _surroundings(molecule)
+    found = [_known.get(key) for key in keys]
     if None in found:
         _learn(molecule)
-        found = [_known[key] for key in _surroundings(molecule)]
-    total = 0.0
+        found = [_known[key] for key in keys]
+    logp = refractivity = 0.0
     for parts in found:
-        total += parts[0]  # type: ignore[index]
+        logp += parts[0][0]  # type: ignore[index]
+        refractivity += parts[0][1]  # type: ignore[index]
     for parts in found:  # AddHs puts the hydrogens behind, those of the first atom first
-        for value in parts[1:]:  # type: ignore[index]
-            total += value
-    return total
+        for one, other in parts[1:]:  # type: ignore[index]
+            logp += one
+            refractivity += other
+    return logp, refractivity
 
 
 def _surroundings(molecule: TypedMol) -> list[Any]:
@@ -197,7 +204,7 @@ def _surroundings(molecule: TypedMol) -> list[Any]:
 
 def _learn(molecule: TypedMol) -> None:
     whole = Chem.AddHs(molecule.mol)
-    values = [logp for logp, _ in rdMolDescriptors._CalcCrippenContribs(whole)]
+    values = rdMolDescriptors._CalcCrippenContribs(whole)
     after = len(molecule.atoms)
     for i, key in enumerate(_surroundings(molecule)):
         n_hydrogens = whole.GetAtomWithIdx(i).GetTotalNumHs(includeNeighbors=True)

@@ -280,7 +280,8 @@ def as_smiles_list(smiles: Any) -> list[str]:
 
     Raises:
         TypeError: it is none of these.
-        ValueError: a table without a column of structures, or the name of a file.
+        ValueError: a table without a column of structures, the name of a file, or an array of
+            another shape than a list.
     """
     if isinstance(smiles, Chem.Mol):
         return [canonical(smiles)]
@@ -294,8 +295,13 @@ def as_smiles_list(smiles: Any) -> list[str]:
         return [smiles]
     if hasattr(smiles, "columns") and hasattr(smiles, "iloc"):
         smiles = smiles[structure_column(smiles)]
+    if hasattr(smiles, "to_pylist"):  # columns of Arrow
+        smiles = smiles.to_pylist()
     if not isinstance(smiles, Iterable) or isinstance(smiles, Mapping | bytes):
         raise TypeError(f"Expected SMILES strings, received {type(smiles).__name__}.")
+    shape = getattr(smiles, "shape", (0,))
+    if len(shape) != 1:
+        raise ValueError(f"Expected a list of SMILES, received an array of {shape}.")
     return [canonical(s) if isinstance(s, Chem.Mol) else s for s in smiles]
 
 

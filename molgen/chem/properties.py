@@ -22,9 +22,6 @@ from rdkit import Chem, RDConfig
 from rdkit.Chem import Descriptors, rdMolDescriptors
 
 from molgen.base.arguments import unknown
-from molgen.base.parallel import map_chunks
-from molgen.base.user_warnings import warn_user
-from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,9 +91,9 @@ def molar_refractivity(mol: Chem.Mol) -> float:
     return float(rdMolDescriptors.CalcCrippenDescriptors(mol)[1])
 
 
-def _count_symbols(*symbols: str) -> Callable[[Chem.Mol], int]:
-    wanted = frozenset(symbols)
-    return lambda mol: sum(a.GetSymbol() in wanted for a in mol.GetAtoms())
+def _count_atoms(smarts: str) -> Callable[[Chem.Mol], int]:
+    query = Chem.MolFromSmarts(smarts)
+    return lambda mol: len(mol.GetSubstructMatches(query, maxMatches=100_000))
 
 
 def _largest_ring(mol: Chem.Mol) -> int:
@@ -104,8 +101,9 @@ def _largest_ring(mol: Chem.Mol) -> int:
 
 
 def _stereocenters(mol: Chem.Mol) -> int:
+    own = Chem.Mol(mol)  # RDKit's newer search leaves marks by which the SA score counts otherwise
     return len(
-        Chem.FindMolChiralCenters(mol, includeUnassigned=True, useLegacyImplementation=False)
+        Chem.FindMolChiralCenters(own, includeUnassigned=True, useLegacyImplementation=False)
     )
 
 
@@ -135,9 +133,9 @@ DESCRIPTORS: dict[str, Descriptor] = {
     "mr": Descriptor(molar_refractivity, "", "molar refractivity, Wildman and Crippen 1999"),
     "heavy_atoms": Descriptor(lambda m: m.GetNumHeavyAtoms(), "", "atoms except hydrogen"),
     "atoms": Descriptor(lambda m: rdMolDescriptors.CalcNumAtoms(m), "", "atoms with hydrogen"),
-    "carbons": Descriptor(_count_symbols("C"), "", "carbon atoms"),
+    "carbons": Descriptor(_count_atoms("[#6]"), "", "carbon atoms"),
     "heteroatoms": Descriptor(rdMolDescriptors.CalcNumHeteroatoms, "", "neither C nor H"),
-    "halogens": Descriptor(_count_symbols("F", "Cl", "Br", "I"), "", "halogen atoms"),
+    "halogens": Descriptor(_count_atoms("[F,Cl,Br,I]"), "", "halogen atoms"),
     "lipinski_hbd": Descriptor(
         rdMolDescriptors.CalcNumLipinskiHBD, "", "N-H and O-H bonds, as Lipinski counts donors"
     ),
@@ -201,73 +199,3 @@ def compute(mol: Chem.Mol, names: Sequence[str]) -> dict[str, float]:
         except (ValueError, RuntimeError, ZeroDivisionError):
             values[name] = math.nan
     return values
-
-
-def _describe_chunk(
-    chunk: Sequence[object], names: Sequence[str]
-) -> list[tuple[list[float] | None, str]]:
-    """For each text its descriptor values, or None and the reason why not."""
-    results: list[tuple[list[float] | None, str]] = []
-    for text in chunk:
-        try:
-            if not isinstance(text, str):
-                raise MoleculeError("Not a string.", f"not a string ({type(text).__name__})")
-            with quiet_rdkit():
-                results.append((list(compute(parse_whole(text), names).values()), ""))
-        except MoleculeError as error:
-            results.append((None, error.reason))
-    return results
-
-
-def describe(
-    smiles: str | Iterable[str],
-    *,
-    properties: Sequence[str] | None = None,
-    n_jobs: int = 1,
-    progress: bool = False,
-) -> pd.DataFrame:
-    """A table of descriptors, one row a molecule, in the order given.
-
-    Args:
-        smiles: one SMILES or many.
-        properties: names from :data:`DESCRIPTORS`; all by default.
-        n_jobs: processes, -1 for all cores. The table does not depend on it.
-        progress: show a progress bar on standard error.
-
-    Returns:
-        DataFrame with the column ``smiles`` (as given) and one column a descriptor; counts are
-        whole numbers. Rows that are not molecules are kept, with gaps, and listed in
-        ``table.attrs["rejected"]`` as dictionaries with ``line`` (from 1), ``smiles``,
-        ``reason``; a warning says how many there are.
-
-    >>> table = describe(["CCO", "c1ccccc1"], properties=["mw", "rings"])
-    >>> table["rings"].tolist()
-    [0, 1]
-    """
-    import pandas as pd
-
-    names = check_descriptors(DESCRIPTORS if properties is None else properties)
-    texts = as_smiles_list(smiles)
-    results = map_chunks(
-        _describe_chunk,
-        texts,
-        (names,),
-        n_jobs=n_jobs,
-        progress="describe" if progress else None,
-    )
-    blank = [math.nan] * len(names)
-    rows = [blank if values is None else values for values, _ in results]
-    table = whole_counts(pd.DataFrame(rows, columns=names, dtype=float))
-    table.insert(0, "smiles", pd.Series(texts, dtype=object))
-    table.attrs["rejected"] = rejected = [
-        {"line": line, "smiles": str(text), "reason": reason}
-        for line, (text, (values, reason)) in enumerate(zip(texts, results), start=1)
-        if values is None
-    ]
-    if rejected:
-        first = rejected[0]
-        warn_user(
-            f"{len(rejected):,} of {len(texts):,} rows are not molecules and have NaN; the first "
-            f"is row {first['line']}: {first['reason']}."
-        )
-    return table

@@ -26,6 +26,8 @@ SALT_METALS = frozenset({"Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Z
 #: Of these, the metals that are never the drug in a salt of a listed acid (lithium is).
 _PLAIN_METALS = frozenset({"Na", "K", "Mg", "Ca"})
 
+_C6F5 = "c1c(F)c(F)c(F)c(F)c1F"
+_XYLYL = "c1cc(C(F)(F)F)cc(C(F)(F)F)c1"
 #: What ChEMBL's list lacks, name and SMILES.
 _MORE_SALTS = (
     ("Borate", "OB(O)O"),
@@ -79,6 +81,16 @@ _MORE_SALTS = (
     ("Guanidine", "NC(=N)N"),
     ("Sucrosofate", "OCC1OC(OC2(CO)OC(CO)C(O)C2O)C(O)C(O)C1O"),
     ("Hydrogen", "[H][H]"),
+    ("Perchlorate", "OCl(=O)(=O)=O"),  # ChEMBL's is written with double bonds alone
+    ("Azide", "N=[N+]=[N-]"),
+    ("Tetraphenylborate", "[B-](c1ccccc1)(c1ccccc1)(c1ccccc1)c1ccccc1"),
+    ("Tetrakis(pentafluorophenyl)borate", f"[B-]({_C6F5})({_C6F5})({_C6F5}){_C6F5}"),
+    ("BArF", f"[B-]({_XYLYL})({_XYLYL})({_XYLYL}){_XYLYL}"),
+    ("Triflimide", "O=S(=O)(NS(=O)(=O)C(F)(F)F)C(F)(F)F"),
+    ("Fendizoate", "OC(=O)c1ccccc1C(=O)c1ccc(O)c(-c2ccccc2)c1"),
+    ("Procaine", "CCN(CC)CCOC(=O)c1ccc(N)cc1"),
+    ("Glucosamine", "NC1C(O)OC(CO)C(O)C1O"),
+    ("Teprosilate", "Cn1c(=O)c2c(ncn2CCCS(=O)(=O)O)n(C)c1=O"),
 )
 #: Names of ChEMBL's list that chemists would not look for.
 _USUAL_NAMES = {"DiMeglumine": "Meglumine", "Etiprate": "Hippurate", "Proton": "Hydrogen"}
@@ -115,9 +127,16 @@ _ALSO_DRUGS = frozenset(
         "NCCCCC(N)C(=O)O", "OCC(O)C1OC(=O)C(O)=C1O", "OC(=O)CN(CCN(CC(=O)O)CC(=O)O)CC(=O)O",
         "Nc1ccc(C(=O)O)c(O)c1", "OC(=O)CCCCC1CCSS1", "NC(CS)C(=O)O", "NC(Cc1c[nH]cn1)C(=O)O",
         "OC(=O)c1ccc(O)cc1O", "C[N+](C)(C)CC(=O)[O-]", "CC(=O)Nc1ccc(C(=O)O)cc1", "NC(N)=O",
-        "Cn1c(=O)c2c(ncn2CC(=O)O)n(C)c1=O", "OC(=O)CCCCCCCCC=C",
+        "Cn1c(=O)c2c(ncn2CC(=O)O)n(C)c1=O", "OC(=O)CCCCCCCCC=C", "CCN(CC)CCOC(=O)c1ccc(N)cc1",
+        "NC1C(O)OC(CO)C(O)C1O",
     )
 )  # fmt: skip
+#: Of the list, anions of strong acids: never the drug, however small the amine beside them.
+_NEVER_DRUGS = frozenset({
+    "Triflate", "Triflutate", "Triflimide", "Mesylate", "Esylate", "Tosylate", "Besylate",
+    "Napsylate", "Closylate", "Methosulfate", "Ethylsulfate", "Picrate", "Tetraphenylborate",
+    "Tetrakis(pentafluorophenyl)borate", "BArF",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -185,7 +204,7 @@ def _listed(smiles: str) -> _Listed | None:
     with_carbon = any(a.GetAtomicNum() == 6 for a in bare.GetAtoms())
     for name, solvent, query in _queries().get(_size(bare), ()):
         if bare.HasSubstructMatch(query):
-            rank = 0 if solvent or not with_carbon else 1
+            rank = 0 if solvent or not with_carbon or name in _NEVER_DRUGS else 1
             plain = canonical(_neutral(bare), stereo=False)
             return _Listed(name, 2 if plain in _ALSO_DRUGS and rank else rank)
     return None

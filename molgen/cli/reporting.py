@@ -10,8 +10,8 @@ import typer
 
 from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import write_atomically
+from molgen.chem.description import describe as describe_molecules
 from molgen.chem.properties import DESCRIPTORS
-from molgen.chem.properties import describe as describe_molecules
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,

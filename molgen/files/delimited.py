@@ -62,8 +62,22 @@ def find_delimiter(lines: Sequence[str], usual: str) -> str:
         return (known, held, alike, width, delimiter == usual)
 
     best = max(",;\t", key=worth)
-    # extensions of SMILES stand between bars, so that they are asked last
-    return "|" if worth(best)[3] < 2 and worth("|")[0] else best
+    if worth(best)[3] > 1:
+        return best
+    # extensions of SMILES stand between bars and behind blanks, so that these are asked last
+    if worth("|")[0]:
+        return "|"
+    return " " if _divided_by_blanks(lines[:_SAMPLE]) else best
+
+
+def _divided_by_blanks(lines: Sequence[str]) -> bool:
+    """Whether single blanks part a header with a SMILES column, and rows whose SMILES are there."""
+    rows = [_cells(line, " ") for line in lines]
+    names = [plain_name(name) for name in rows[0]] if rows else []
+    at = next((names.index(name) for name in SMILES_COLUMNS if name in names), -1)
+    body = [row for row in rows[1:] if len(row) == len(names)]
+    whole = len(names) > 1 and at >= 0 and len(body) == len(rows) - 1
+    return whole and any(parse_or_none(row[at]) is not None for row in body)
 
 
 def looks_like_table(lines: Sequence[str]) -> str | None:
@@ -80,6 +94,8 @@ def looks_like_table(lines: Sequence[str]) -> str | None:
     named = any(n in SMILES_COLUMNS or n.endswith("smiles") for n in header)
     if len(header) > 1 and named and divided:
         return delimiter
+    if len(header) < 2:
+        return None
     # SMILES with names, unless more lines hold a molecule in a column than at their beginning
     rows = [_cells(line, delimiter) for line in sample]
     first_words = sum(parse_or_none(line.split(None, 1)[0]) is not None for line in sample)
@@ -87,7 +103,7 @@ def looks_like_table(lines: Sequence[str]) -> str | None:
         sum(len(row) > at and parse_or_none(row[at]) is not None for row in rows)
         for at in _molecule_columns(rows)
     ]
-    return delimiter if len(header) > 1 and max(in_column, default=0) > first_words else None
+    return delimiter if max(in_column, default=0) > first_words else None
 
 
 def _molecule_columns(rows: Sequence[Sequence[str]]) -> list[int]:
@@ -156,19 +172,36 @@ class Table:
         self.at = self._choose(column, sample)
 
     def _below_titles(self, start: int, column: str | None) -> int:
-        """The line of the header where titles stand above it, as in a sheet's export."""
+        """The line of the header where titles stand above it, as in a sheet's export.
+
+        It is named like SMILES, or is the last line above the data: of three words or more, below
+        lines of one cell each.
+        """
+        above: list[tuple[int, list[str]]] = []
         for at in range(start, min(start + _TITLES, len(self.lines))):
-            cells = _cells(self.lines[at], self.delimiter)
+            cells = [cell.strip() for cell in _cells(self.lines[at], self.delimiter)]
             if column in cells or any(plain_name(c) in SMILES_COLUMNS for c in cells):
-                if at > start:
-                    self.notes.append(
-                        f"{self.source} has its header in line {at + 1}; what stands above it is "
-                        "left out"
-                    )
-                return at
-            if any(len(c) > 1 and parse_or_none(c.strip()) is not None for c in cells):
+                return self._header_at(at, start)
+            if any(len(c) > 1 and parse_or_none(c) is not None for c in cells):
                 break  # a row of data
+            if any(cells):
+                above.append((at, [cell for cell in cells if cell]))
+        else:
+            return start
+        if len(above) < 2:
+            return start
+        *titles, (at, named) = above
+        words = not any(re.fullmatch(r"[-+.,\deE]+", name) for name in named)
+        if words and len(named) >= 3 and all(len(cells) == 1 for _, cells in titles):
+            return self._header_at(at, start)
         return start
+
+    def _header_at(self, at: int, start: int) -> int:
+        if at > start:
+            self.notes.append(
+                f"{self.source} has its header in line {at + 1}; what stands above it is left out"
+            )
+        return at
 
     def _has_header(self, header: list[str], sample: list[list[str]], column: str | None) -> bool:
         names = [plain_name(name) for name in header]

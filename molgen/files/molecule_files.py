@@ -301,7 +301,11 @@ def _read_smi(text: str, rows: _Rows) -> None:
         if rest.startswith("|"):
             extension, rest = split_extension(rest)
             smiles = f"{smiles} {extension}" if extension else smiles
-        if not smiles.isascii() and broken(smiles):
+        if line.isascii():  # nothing to mend
+            rows.smiles.append(smiles)
+            rows.lines.append(number)
+            rows.names.append(rest)
+        elif broken(smiles):
             rows.reject(number, line.rstrip("\r\n"), "bytes that are not UTF-8", rest)
         else:
             rows.add(number, smiles, rest)

@@ -50,8 +50,14 @@ def refuses(chosen: Filter, molecule: TypedMol, values: Mapping[str, float]) -> 
     """Whether ``chosen`` refuses the molecule: the truth of ``chosen.refuse(mol, values)``."""
     if chosen.kind != "alerts":
         return bool(chosen.refuse(molecule, values))
-    name = chosen.options["alerts"]
-    screen = pains_screen() if name == "pains" else None
-    if screen is not None and not screen.any_match(molecule):
+    return not without_alerts(chosen, molecule) and alert_catalog(
+        chosen.options["alerts"]
+    ).any_match(molecule.mol)
+
+
+def without_alerts(chosen: Filter, molecule: TypedMol) -> bool:
+    """Whether ``chosen`` looks for alerts, and a screen shows that the molecule has none."""
+    if chosen.kind != "alerts" or chosen.options["alerts"] != "pains":
         return False
-    return alert_catalog(name).any_match(molecule.mol)
+    screen = pains_screen()
+    return screen is not None and not screen.any_match(molecule)

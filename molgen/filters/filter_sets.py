@@ -18,8 +18,11 @@ from rdkit import Chem
 from molgen.base.arguments import unknown
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, write_plain
+from molgen.chem.fast_descriptors import quick_values
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit
 from molgen.chem.properties import compute
+from molgen.chem.typed_molecules import TypedMol
+from molgen.filters.fast_filters import without_alerts
 from molgen.filters.one_filter import Filter, Reason, Reasons, filter_names, named_filter
 
 if TYPE_CHECKING:
@@ -188,10 +191,29 @@ def _filter_chunk(chunk: Sequence[object], filters: FilterSet) -> list[list[Reas
         try:
             if not isinstance(text, str):
                 raise MoleculeError("Not a string.", f"not a string ({type(text).__name__})")
-            results.append(filters.refuse(parse_whole(text)))
+            mol = parse_whole(text)
+            results.append(
+                _reasons(TypedMol(mol), filters) if len(chunk) >= MANY else filters.refuse(mol)
+            )
         except MoleculeError as error:
             results.append(error.reason)
     return results
+
+
+#: Molecules from which on the preparation of screens pays; the reasons are the same.
+MANY = 50
+
+
+def _reasons(molecule: TypedMol, filters: FilterSet) -> list[Reason]:
+    """What :meth:`FilterSet.refuse` finds, without looking for alerts that cannot be there."""
+    with quiet_rdkit():
+        values = quick_values(molecule, filters.descriptors)
+        return [
+            reason
+            for f in filters.filters
+            if not without_alerts(f, molecule)
+            for reason in f.refuse(molecule, values)
+        ]
 
 
 #: The name under which texts that are not molecules are refused.

@@ -152,11 +152,11 @@ def optimize(
             on_progress,
         )
         whole = outcome.reason not in ("failures", "interrupted")
-        if not whole and all(call.failed for call in oracle.history):
+        if all(call.failed for call in oracle.history) and (oracle.history or not whole):
             whole = True  # nothing that is worth keeping
             raise ValueError(
-                f"the score failed for each of the first {oracle.used} molecules, so the search "
-                f"was stopped; {oracle.history[0].smiles}: {oracle.history[0].error}"
+                f"the score failed for each of the {oracle.used} molecules that were asked, so "
+                f"there is no result; {oracle.history[0].smiles}: {oracle.history[0].error}"
                 if oracle.history
                 else "the search was interrupted before anything was scored"
             )

@@ -2,7 +2,7 @@
 
 verification    a saved file against its record, its rows made again
 repeating       the command that wrote a file, run again
-kit, cases      independent values beside what this installation computes
+kit, *cases     independent values beside what this installation computes
 qualification   runs the kit and writes the page to be signed
 """
 

@@ -16,10 +16,11 @@ from rdkit.Chem import rdFingerprintGenerator
 from rdkit.SimDivFilters import rdSimDivPickers
 
 from molgen.base.random_streams import seeded
+from molgen.chem.description import describe
 from molgen.chem.diversity import choose_maxmin
 from molgen.chem.fingerprints import fingerprints, tanimoto
 from molgen.chem.parsing import canonical
-from molgen.chem.properties import DESCRIPTORS, describe
+from molgen.chem.properties import DESCRIPTORS
 from molgen.chem.similarity import nearest, pack, similarity_moments
 from molgen.chem.standardization import standardize
 from molgen.evaluation.metrics import evaluate, fraction_unique, novelty

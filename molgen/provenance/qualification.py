@@ -11,7 +11,7 @@ from molgen import __version__
 from molgen.base.arguments import nearest_name
 from molgen.base.environment import commit, processor, system, versions
 from molgen.base.whole_files import write_atomically
-from molgen.provenance import whole_path
+from molgen.provenance import desk_cases, model_cases, whole_path
 from molgen.provenance.cases import cases
 from molgen.provenance.kit import Qualification, Requirement, print_pdf, run
 
@@ -40,8 +40,14 @@ REQUIREMENTS = tuple(
          "A better molecule is passed over."),
         ("series", "Contributions of groups are those of the model named.",
          "The next compound is made for a wrong reason."),
-        ("audit", "Copies of training molecules are counted.",
+        ("audit", "Copies, attacks and what privacy costs are counted as they are defined.",
          "A secret molecule is given away."),
+        ("models", "What is trained, saved, shared, sampled and counted is what was given.",
+         "A model is not the one that was trained, or is shared with what it learned from."),
+        ("qsar", "A learned model is that of its library, and the same when read again.",
+         "A compound is chosen for a prediction that nobody fitted."),
+        ("desk", "What is compared, drawn and looked up is what the molecules are.",
+         "A chemist decides by a wrong picture or figure."),
         ("verification", "A saved table agrees with its record, and a changed digit is found.",
          "A result that was altered passes for the one computed."),
     )
@@ -63,6 +69,8 @@ PEERS = {
     "CIAAW": r"CIAAW", "Ertl 2000": r"Ertl \(2000\)", "Ertl and Schuffenhauer": r"Schuffenhauer",
     "labels of drugs": r"labels", "Lipinski": r"Lipinski", "Baell and Holloway": r"Baell",
     "Random123": r"Random123", "counted by hand": r"counted by hand",
+    "scikit-learn": r"scikit-learn", "safetensors": r"safetensors", "closed forms": r"closed form",
+    "textbooks": r"textbooks",
 }  # fmt: skip
 
 
@@ -118,7 +126,7 @@ def qualify(
         >>> kit.matrix[0]["kind"] in ("class", "function")
         True
     """
-    every = (*cases(), *whole_path.cases())
+    every = (*cases(), *whole_path.cases(), *model_cases.cases(), *desk_cases.cases())
     chosen = every
     if only is not None:
         chosen = tuple(c for c in every if only in (c.name, c.requirement))

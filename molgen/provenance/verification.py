@@ -24,7 +24,8 @@ import numpy as np
 from molgen.base.run_log import check_log, is_log
 from molgen.base.whole_files import hash_file
 from molgen.batch.chunk import draw_again
-from molgen.chem.properties import DESCRIPTORS, describe
+from molgen.chem.description import describe
+from molgen.chem.properties import DESCRIPTORS
 from molgen.files.provenance_records import Provenance, canonical_text, record, row_digests
 from molgen.files.tables import load_table, record_beside, save_table, sidecar_path
 from molgen.filters.filter_sets import filter_molecules

@@ -130,6 +130,8 @@ def read_values(
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):  # a minus as word processors and papers write it
+        return value.replace("\u2212", "-")
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -18,8 +18,9 @@ import numpy as np
 from rdkit import Chem
 
 from molgen.base.whole_files import write_atomically
+from molgen.chem.description import describe
 from molgen.chem.parsing import as_smiles_list, parse_or_none
-from molgen.chem.properties import DESCRIPTORS, check_descriptors, describe
+from molgen.chem.properties import DESCRIPTORS, check_descriptors
 from molgen.files.datasets import load_dataset
 from molgen.files.provenance_records import Provenance, record, row_digests
 from molgen.filters.filter_sets import Reasons, filter_molecules

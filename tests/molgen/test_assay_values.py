@@ -20,12 +20,19 @@ UNDERSTOOD = [
     ("soluble", "insoluble"), ("stable", "unstable"), ("permeable", "impermeable"),
     ("BBB+", "BBB-"), ("Ames positive", "Ames negative"), (1, 0), (1.0, 0.0), ("1", "0"),
     ("1.0", "0.0"), (1, -1), (np.int64(1), np.int64(0)), ("high", "low"),
-    ("mutagenic", "non-mutagenic"),
+    ("mutagenic", "non-mutagenic"), ("responder", "non-responder"), ("confirmed", "unconfirmed"),
+    ("selective", "unselective"), ("hERG blocker", "hERG non-blocker"), ("p_np 1", "p_np 0"),
+    ("cytotoxic", "Non-Cytotoxic"), ("significant", "not significant"), ("event", "no event"),
+    ("aktiv", "inaktiv"), ("+", "\u2212"), ("hit", "inactive"), ("effective", "ineffective"),
+    ("ok", "not ok"),
 ]  # fmt: skip
 #: nothing says which of them is meant
 REFUSED = [
     (1, 2), ("1", "2"), (0, 2), ("A", "B"), ("class 1", "class 2"), ("agonist", "antagonist"),
-    ("red", "blue"), ("R", "S"), ("wt", "mutant"), (3.0, 7.0),
+    ("red", "blue"), ("R", "S"), ("wt", "mutant"), (3.0, 7.0), ("pass", "fail"), ("strong", "weak"),
+    ("approved", "withdrawn"), ("died", "alive"), ("above", "below"), ("ja", "nein"), ("P", "N"),
+    ("more active", "less active"), ("inhibits", "does not inhibit"), ("active", "active?"),
+    ("Most-Concern", "No-Concern"), ("inhibitor", "activator"),
 ]  # fmt: skip
 
 
@@ -64,6 +71,12 @@ def test_case_blanks_order_and_gaps_change_nothing(pair, case, blank, truth, gap
     assert read.values[: len(truth)].tolist() == [float(yes) for yes in truth]
     assert np.isnan(read.values[len(truth) :]).all()
     assert read.reasons[len(truth) :] == ("y is missing",) * len(gaps)
+
+
+def test_a_minus_of_a_word_processor_is_a_minus():
+    read = read_values(["\u22121.5", "-2", "\u2212 3", ">\u22124", "5e\u22123"] * 5)
+    assert read.values[[0, 1, 3, 4]].tolist() == [-1.5, -2.0, -4.0, 0.005]
+    assert read.relations[3] == ">"
 
 
 def test_what_is_said_of_classes_is_checked():

@@ -155,6 +155,7 @@ def test_extensions_of_smiles_are_read_or_refused():
 
 def test_no_fault_ends_in_silence():
     """One verb and format; ``python -m benchmarks faults`` tries nine verbs and three formats."""
+    assert len(faults.VERBS) * len(faults.FAULTS) * len(faults.FORMATS) == 162
     results = faults.table(("describe",), (".parquet",))
     assert len(results) == 6
     assert not [found for found in results.values() if found.startswith("SILENT")], results

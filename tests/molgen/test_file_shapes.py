@@ -67,15 +67,18 @@ def shapes(draw, measured: bool = False) -> Shape:
     ids = [f"{i}-{name}" for i, name in enumerate(draw(st.lists(NAMES, min_size=n, max_size=n)))]
     has_ids = draw(st.booleans()) or kind in ("csv", "tsv")
     pack = draw(st.sampled_from(["", "", ".gz", ".xz", ".bz2"]))
-    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"]))
+    encoding = draw(
+        st.sampled_from(
+            ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "cp1252"]
+        )
+    )
     if encoding == "cp1252":  # ßµ would be a letter of UTF-8, too
         ids = [name.replace("α", "a").replace("ßµ", "ß") for name in ids]
     end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     rows: list[tuple[int, str, str]] = []
     if kind == "parquet":
         rows = [(i, s, name) for i, (s, name) in enumerate(zip(smiles, ids), start=1)]
-        table = pd.DataFrame({"Compound ID": ids, "value": range(n), "Smiles": smiles})
-        content, encoding = table.to_parquet(index=False), "binary"
+        content, encoding = _parquet(draw, smiles, ids), "binary"
     elif kind == "sdf":
         content, rows = _sdf(draw, smiles, ids, end)
         encoding = "utf-8"
@@ -98,9 +101,25 @@ def shapes(draw, measured: bool = False) -> Shape:
     return Shape(packed(content), f".{kind}{pack}", rows, has_ids, what)
 
 
+def _parquet(draw, smiles, ids) -> bytes:
+    """A table of Parquet, with text and numbers of the kinds that pandas has for them."""
+    table = pd.DataFrame({"Compound ID": ids, "value": range(len(ids)), "Smiles": smiles})
+    text = draw(st.sampled_from(["object", "string", "category", "string[pyarrow]"]))
+    table = table.astype({"Smiles": text, "Compound ID": text})
+    number = draw(st.sampled_from(["int64", "Int32", "Float64", "float32", "uint8[pyarrow]"]))
+    table = table.astype({"value": number})
+    if number == "Int32" and len(ids) < 8:  # a gap, where no model is fitted to the column
+        table.loc[0, "value"] = pd.NA
+    indexed = draw(st.sampled_from([None, "Compound ID"]))
+    if indexed:
+        table = table.set_index(indexed)
+    return table.to_parquet(compression=draw(st.sampled_from(["snappy", "zstd", None])))
+
+
 def _sdf(draw, smiles, ids, end) -> tuple[bytes, list[tuple[int, str, str]]]:
     text, rows, line = "", [], 1
     gap = draw(st.sampled_from(["", " ", "\t "]))
+    write = draw(st.sampled_from([Chem.MolToMolBlock, Chem.MolToV3KMolBlock]))
     for i, (s, name) in enumerate(zip(smiles, ids)):
         mol = Chem.MolFromSmiles(s)
         rows.append((line, s, name))
@@ -108,10 +127,12 @@ def _sdf(draw, smiles, ids, end) -> tuple[bytes, list[tuple[int, str, str]]]:
             block = f"{name}\n\n\n  9  9  0  0  0  0            999 V2000\nnonsense\nM  END\n"
         else:
             mol.SetProp("_Name", name)
-            block = Chem.MolToMolBlock(mol)
+            block = write(mol)
         record = f"{block}>  <value>\n{i}\n\n>  <note>\ntwo\nlines\n\n$$$${gap}\n"
         text += record
         line += record.count("\n")
+    if draw(st.booleans()):  # the last record may have no end
+        text = text[: text.rindex("$$$$")]
     return text.replace("\n", end).encode(), rows
 
 
@@ -123,22 +144,31 @@ def _table(draw, kind, smiles, ids, end, encoding):
     extra = draw(st.sampled_from([[], ["pIC50"], ["mw", "note"]]))
     if len(ids) > 7:
         extra = ["pIC50"]
-    named = draw(st.sampled_from(["smiles", "SMILES", "Canonical Smiles", "isomeric_smiles"]))
+    words = ["smiles", "SMILES", "Canonical Smiles", "isomeric_smiles", "Structure"]
+    named = draw(st.sampled_from(words[: 5 if smiles[0] not in BAD else 4]))
     names = ["Molecule ChEMBL ID", *extra, named]
     columns = [ids, *[[f"5{i},{k}" for i in range(len(ids))] for k in range(len(extra))], smiles]
     order = draw(st.permutations(range(len(names))))
     out = io.StringIO()
-    if draw(st.booleans()) and header and kind == "csv":
+    above = draw(st.sampled_from(["", "", "sep", "titles", "blank"])) if header else ""
+    if above == "sep" and kind == "csv":
         out.write(f"sep={delimiter}{end}")
+    elif above == "blank":
+        out.write(end)
+    elif above == "titles" and (extra or named != "Structure"):
+        fill = delimiter * draw(st.sampled_from([0, len(names) - 1]))
+        out.write(f"Export of plate 7{fill}{end}{fill}{end}")
+    more = draw(st.integers(0, 2)) if header else 0  # empty columns at the right, as of a sheet
+    gaps = draw(st.booleans())
     writer = csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator=end)
     if header:
-        writer.writerow([names[k] for k in order])
+        writer.writerow([*[names[k] for k in order], *[""] * more])
     # a quote that is opened and never closed, at the start of a cell of its own
     spoilt = draw(st.sampled_from([None, None, len(ids) - 1, 0])) if header else None
     rows = []
     for i, (s, name) in enumerate(zip(smiles, ids)):
         rows.append((len(out.getvalue().split(end)), s, name))
-        cells = [columns[k][i] for k in order]
+        cells = [*[columns[k][i] for k in order], *[""] * more]
         if i == spoilt and quoting == csv.QUOTE_MINIMAL and extra:
             at = order.index(1)
             cells[at] = "MARK"
@@ -147,6 +177,8 @@ def _table(draw, kind, smiles, ids, end, encoding):
             out.write(plain.getvalue().replace("MARK", '"12" plate'))
         else:
             writer.writerow(cells)
+        if gaps and i == 0:
+            out.write(end)
     return out.getvalue().encode(encoding), rows, header or not extra
 
 
@@ -345,6 +377,16 @@ def test_evaluating_and_training_account_for_every_row(tmp_path, small_folder, s
             ("CCO", "CCN"),
             (4, 6),
         ),
+        (
+            "m.csv",
+            b"My export,,\n,,\nCompound,Structure,pIC50\n1,CCO,5\n2,CCN,6\n",
+            ("CCO", "CCN"),
+            (4, 5),
+        ),
+        ("m.csv", b"Run 7;;\nNo;Molecule;p (-)\n1;CCO;5\n2;CCN;6\n", ("CCO", "CCN"), (3, 4)),
+        ("m.csv", b"smiles id\nCCO 1\nCCN 2\n", ("CCO", "CCN"), (2, 3)),
+        ("m.csv", b"Canonical Smiles\nCCO\nCCN\n", ("CCO", "CCN"), (2, 3)),
+        ("m.csv", b"Canonical Smiles\nCCO |a| x\nCCN\n", ("CCO |a| x", "CCN"), (2, 3)),
         ("m.smi", b"C[C@H](O)CC |o1:1| mine\n", ("C[C@H](O)CC |o1:1|",), (1,)),
     ],
 )
@@ -356,6 +398,19 @@ def test_files_that_lost_rows(tmp_path, name, content, smiles, lines):
         read = read_molecules(path)
     assert read.smiles == smiles
     assert read.lines == lines
+
+
+def test_identifiers_below_titles_and_behind_blanks_are_kept(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("My export,,\n,,\nCompound,Structure,pIC50\n1,CCO,5\n2,CCN,6\n")
+    with pytest.warns(UserWarning, match="has its header in line 3; what stands above it is left"):
+        read = read_molecules(path)
+    assert read.names == ("1", "2") and read.columns["pIC50"] == ["5", "6"]
+    path.write_text("smiles id\nCCO 1\nCCN 2\n")
+    assert read_molecules(path).names == ("1", "2")
+    # a row that is no molecule below a header of few words is a row
+    path.write_text(",Structure,p\n0,n.d.,low\n1,CCO,5\n")
+    assert read_molecules(path).lines == (2, 3)
 
 
 def test_a_byte_that_is_not_utf8_in_a_name_costs_no_row(tmp_path):

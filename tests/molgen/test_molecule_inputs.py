@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from rdkit import Chem
 
@@ -17,6 +18,10 @@ FORMS = {
     "generator": (s for s in TWO),
     "Series": pd.Series(TWO, index=[7, 3]),
     "array": np.array(TWO),
+    "text with gaps": pd.Series(TWO, dtype="string"),
+    "categories": pd.Series(TWO, dtype="category"),
+    "Arrow": pa.array(TWO),
+    "Arrow in chunks": pa.chunked_array([TWO[:1], TWO[1:]]),
     "molecules": [Chem.MolFromSmiles(s) for s in TWO],
     "mixed": ["CCO", Chem.MolFromSmiles("c1ccccc1")],
     "table": pd.DataFrame({"id": [1, 2], "SMILES": TWO}),
@@ -29,6 +34,12 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_taken(form) -> None:
     assert as_smiles_list(FORMS[form]) == TWO
+
+
+@pytest.mark.parametrize("array", [np.array("CCO"), np.array([TWO])])
+def test_an_array_of_another_shape_is_refused(array) -> None:
+    with pytest.raises(ValueError, match="received an array of"):
+        molgen.describe(array)
 
 
 def test_one_molecule_is_a_list_of_one() -> None:

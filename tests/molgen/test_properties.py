@@ -12,7 +12,8 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen, Descriptors, Lipinski
 
-from molgen.chem.properties import DESCRIPTORS, describe, np_score, sa_score
+from molgen.chem.description import describe
+from molgen.chem.properties import DESCRIPTORS, np_score, sa_score
 
 DATA = Path(__file__).parents[1] / "data"
 

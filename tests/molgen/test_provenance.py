@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molgen.chem.properties import describe
+from molgen.chem.description import describe
 from molgen.files.provenance_records import PackedDigests
 from molgen.filters.filter_sets import filter_molecules
 from molgen.provenance import (

@@ -175,6 +175,7 @@ def called(function: Callable[..., Any], package: str, home: str) -> tuple[str, 
     It is read from the byte code, through functions of the room ``home``, so that the matrix of
     what is tested is not written by hand.
     """
+    root = import_module(package)
     found: set[str] = set()
     waiting: list[Any] = [function]
     seen: set[int] = set()
@@ -203,7 +204,8 @@ def called(function: Callable[..., Any], package: str, home: str) -> tuple[str, 
                 module = str(getattr(one, "__module__", None))
                 if module.split(".")[0] != package or not hasattr(one, "__qualname__"):
                     continue
-                if module.startswith(home):
+                # helpers of the kit are read on; what the package offers itself is called
+                if module.startswith(home) and getattr(root, one.__qualname__, None) is not one:
                     waiting.append(one)
                 else:
                     found.add(f"{module}.{one.__qualname__}")
