@@ -9,7 +9,7 @@
 ``references`` goes through every entry of the file: exact values at their tolerance, simulated ones
 within three Monte-Carlo errors of the difference; what is not built is named as such. ``error``
 stores every chunk (``results/adaptive_error.jsonl``) and goes on where it was stopped. ``rpact``
-runs the same multi-arm design in R (Debian: ``apt-get install r-base-core r-cran-rpact``).
+runs the same multi-arm design in R (Debian: r-base-core, r-cran-rpact, r-cran-mnormt).
 ``dropped`` counts patients who come to dropped arms, and events counted from them.
 """
 
@@ -783,6 +783,8 @@ def error_cases() -> list[tuple[str, Any, Any]]:
     double = {"control": 2, "a": 1, "b": 1, "c": 1}
     half = ts.ContinuousResponse(0.4)
     stratum = ts.BySubgroup("marker", {"S": half, "not S": half})
+    later = ts.WithDrift(half, per_month=0.03)
+    drifting_stratum = ts.BySubgroup("marker", {"S": later, "not S": later})
     grow = ts.Rule("n >= 0", ts.Resize(n=884))
     gs = ts.group_sequential((0.5, 1), efficacy="lan_demets_obrien_fleming")
     resized = sized(221, 442, gs, grow, "inverse_normal")
@@ -799,7 +801,7 @@ def error_cases() -> list[tuple[str, Any, Any]]:
         arms=double, n_patients=380, accrual=ts.Accrual(rate=20),
         looks=ts.EnrolmentLooks([190, 380]), test=("z_test", 15), boundaries=bounds,
     )  # fmt: skip
-    fisher = arms_trial("simes", BEST, boundaries=None).replace(
+    fisher = arms_trial("simes", BEST).replace(
         closed_test=ts.ClosedTest("fisher", "simes", stop="all")
     )
     return [
@@ -818,7 +820,7 @@ def error_cases() -> list[tuple[str, Any, Any]]:
         ("re-estimated size", resized, one),
         ("re-estimated size, 1:2, drift", lopsided, ts.WithDrift(one, per_month=0.3)),
         ("enrichment, spiessens_debois", enrichment("spiessens_debois"), stratum),
-        ("enrichment, simes, drift", enrichment("simes"), ts.WithDrift(stratum, per_month=0.03)),
+        ("enrichment, simes, drift", enrichment("simes"), drifting_stratum),
         ("allocation by Thompson, simes", arms_trial("simes", thompson), means),
         ("survival, best arm, delayed effects", survival_arms(), delayed),
         ("survival, best arm, delayed, 2:1:1:1", survival_arms(double), delayed),
@@ -929,7 +931,7 @@ cat(spent[["elapsed"]], spent[["user.self"]], found$rejectAtLeastOne[1], "\\n")
 def rpact(trials: int, r_trials: int) -> None:
     """The best of three arms by Dunnett's closed test, here and in R, each on one thread."""
     if shutil.which("Rscript") is None:
-        raise SystemExit("Rscript is missing: apt-get install r-base-core r-cran-rpact")
+        raise SystemExit("Rscript is missing: install r-base-core, r-cran-rpact, r-cran-mnormt")
     script = R_SCRIPT.replace("{n}", str(r_trials))
     made = subprocess.run(
         ["Rscript", "--vanilla", "-e", script], capture_output=True, text=True, check=False

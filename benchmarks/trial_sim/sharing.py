@@ -240,6 +240,8 @@ def audited_faults(
     started = time.perf_counter()
     for fault, size in (("none", 0.0), *FAULTS):
         for name in names:
+            if fault == "swapped arms" and largest_effect(ts.load_trial(name))[0] <= 3:
+                continue  # without an effect arms that are swapped are no fault
             for seed in range(splits):
                 key = f"{fault} {size:g} {name} {seed}"
                 if key not in held:
@@ -314,7 +316,8 @@ def planted(
         name = continuous[0]
         table[name] = (table[name] + size * table[name].std()).round(2)
     elif fault == "swapped arms" and real.arm is not None:
-        swap = dict(zip(real.arms, (real.arms[1], real.arms[0], *real.arms[2:])))
+        _, arm = largest_effect(real)
+        swap = {a: a for a in real.arms} | {real.arms[0]: arm, arm: real.arms[0]}
         table[real.arm] = table[real.arm].map(swap).astype(table[real.arm].dtype)
     elif fault == "effect removed" and real.arm is not None:
         table[real.arm] = rng.permutation(table[real.arm].to_numpy())
@@ -334,6 +337,17 @@ def z_of(trial: ts.Trial, name: str) -> float:
         estimate, error = log_hazard_ratio(time, event > 0, treated)
         found.append(abs(estimate) / error)
     return float(max(found))
+
+
+def largest_effect(trial: ts.Trial) -> tuple[float, Any]:
+    """Largest |z| of an arm against the control over all endpoints of times, and that arm."""
+    found = [(0.0, trial.arms[-1])]
+    for arm in trial.arms[1:] if trial.arm else ():
+        both = trial.patients[trial.patients[trial.arm].isin([trial.arms[0], arm])]
+        pair = replace(trial, patients=both, arms=(trial.arms[0], arm))
+        zs = [z_of(pair, name) for name in trial.endpoints]
+        found.append((max([z for z in zs if np.isfinite(z)], default=0.0), arm))
+    return max(found, key=lambda each: each[0])
 
 
 def without_effect(splits: int) -> list:

@@ -152,3 +152,12 @@ def test_rules_that_only_look_alike_are_taken() -> None:
         closed_test=ts.ClosedTest(intersection="simes"),
     )
     assert several.needs_engine  # of several arms a bound of z need not reject
+
+
+def test_an_adaptive_result_prints_on_a_screen() -> None:
+    design = ts.AdaptiveDesign.from_dict(
+        changed(("z < 1", GROW))["design"] | {"type": "AdaptiveDesign"}
+    )
+    result = ts.simulate(design, ts.PiecewiseExponential(12, hazard_ratio=0.7), 20, seed=1)
+    assert str(result).startswith("AdaptiveResult(20 trials: power")
+    assert "closed test: stages by inverse_normal" in str(result) and len(str(result)) < 400

@@ -304,7 +304,7 @@ def test_the_same_seed_gives_the_same_report(colon):
 
 def test_html_and_json_hold_figures_and_no_patient(honest, tmp_path):
     page = honest.to_html(tmp_path / "audit.html").read_text(encoding="utf-8")
-    assert page.count("<figure>") >= 5 and page.count("<svg") == page.count("<figure>")
+    assert page.count("<figure>") >= 5 and page.count("<svg") >= page.count("<figure>")
     for text in ("currentColor", "death: survival", "How to read it"):
         assert text in page
     assert honest.to_json(tmp_path / "audit.json").stat().st_size > 10_000

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AdaptiveResult(SimulationResult):
     """What :func:`trial_sim.simulate` returns for an adaptive design.
 
@@ -74,6 +74,15 @@ class AdaptiveResult(SimulationResult):
 
     adaptive: AdaptiveDesign = None  # type: ignore[assignment]
     decide: Decide | None = None
+
+    def _method_in_words(self) -> str:
+        test = self.adaptive.closed_test
+        if test is None:
+            return "no closed test"
+        if test.combine == "conventional" and test.graph is None:
+            return "the usual test of all patients so far, no closed test"
+        tested = "a graph" if test.graph is not None else f"intersections by {test.intersection}"
+        return f"closed test: stages by {test.combine}, {tested}"
 
     @property
     def declared(self) -> AdaptiveDesign:

@@ -386,14 +386,18 @@ class SimulationResult:
         """
         return save(self, folder)
 
+    def _method_in_words(self) -> str:
+        """How the error of several comparisons is held; empty for one comparison."""
+        return self.design.multiplicity_in_words
+
     def __repr__(self) -> str:
         power = share(self.success)
         several = len(self.design.arm_names) > 2
         kind = "disjunctive power" if several else "power"
-        method = f"; {self.design.multiplicity_in_words}" if several else ""
+        method = f"; {words}" if (words := self._method_in_words()) else ""
         note = f" of {self.n_requested} (interrupted)" if self.interrupted else ""
         return (
-            f"SimulationResult({self.n_trials} trials{note}: {kind} {power.estimate:.4f} "
+            f"{type(self).__name__}({self.n_trials} trials{note}: {kind} {power.estimate:.4f} "
             f"(MCSE {power.mcse:.4f}), expected events {self.expected_events:.1f}, patients "
             f"{self.expected_patients:.1f}, duration {self.expected_duration:.1f} months{method})"
         )

@@ -129,26 +129,28 @@ def associations(comparison: Comparison) -> list[Measure]:
 
 def associations_kept(comparison: Comparison) -> list[Measure]:
     """Are the associations as strong as they are, or shrunk?"""
-    found, pairs = resemblance.associations_kept(
-        comparison.schema,
-        comparison.thinned("real", 5000),
-        comparison.thinned("synthetic", 5000),
-        comparison.rng(13),
-    )
-    if not pairs:
-        return [
-            not_assessed("associations kept", "clear pairs", "no two columns clearly go together")
-        ]
-    return [
-        Measure(
-            "associations kept",
-            f"{pairs} clear pairs",
-            found,
-            "Slope of the synthetic rank correlations on the real ones, over the pairs of columns "
-            "that clearly go together; 1 is kept, .75 is shrunk by a quarter.",
-            control=1.0,
+    real, made = (comparison.thinned(which, 5000) for which in ("real", "synthetic"))
+    out = []
+    # outcomes go together by their meaning, so that all pairs can hide what covariates lost
+    for only, what in ((None, "clear pairs"), (comparison.covariates, "clear pairs of covariates")):
+        found, pairs = resemblance.associations_kept(
+            comparison.schema, real, made, comparison.rng(13), only=only
         )
-    ]
+        if not pairs:
+            why = "no two columns clearly go together"
+            out.append(not_assessed("associations kept", what, why))
+            continue
+        out.append(
+            Measure(
+                "associations kept",
+                f"{pairs} {what}",
+                found,
+                "Slope of the synthetic rank correlations on the real ones, over the pairs of "
+                "columns that clearly go together; 1 is kept, .75 is shrunk by a quarter.",
+                control=1.0,
+            )
+        )
+    return out
 
 
 def combinations(comparison: Comparison) -> list[Measure]:

@@ -7,6 +7,7 @@ an honest sample of any size keeps the lower end near zero.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -144,8 +145,10 @@ def associations_kept(
     synthetic: MixedTable,
     rng: np.random.Generator,
     draws: int = 60,
+    only: Sequence[str] | None = None,
 ) -> tuple[Interval, int]:
-    """Synthetic rank correlations over real ones, of the pairs that clearly go together.
+    """Synthetic rank correlations over real ones, of the pairs that clearly go together; of the
+    columns named in ``only``, where it is given.
 
     The slope through the origin of the synthetic on the real correlations of pairs whose real one
     is at least `CLEAR` and four standard errors; its interval by resampling patients of both.
@@ -161,6 +164,10 @@ def associations_kept(
     mine = _correlation(a)
     pairs = np.triu(owners[:, None] != owners[None, :], 1)
     pairs &= np.abs(mine) >= max(CLEAR, 4 / len(a) ** 0.5)
+    if only is not None:
+        columns = [*schema.numeric, *schema.categorical]
+        asked = np.isin(np.array(columns, dtype=object)[owners].astype(str), list(only))
+        pairs &= asked[:, None] & asked[None, :]
     if not pairs.any():
         return nothing, 0
 
