@@ -91,7 +91,8 @@ def looks_like_table(lines: Sequence[str]) -> str | None:
     header = [plain_name(name) for name in _cells(sample[0], delimiter)]
     body = sample[1:] or sample
     divided = 2 * sum(delimiter in line for line in body) >= len(body)
-    named = any(n in SMILES_COLUMNS or n.endswith("smiles") for n in header)
+    known = (*SMILES_COLUMNS, *SMI_HEADERS)
+    named = any(n in known or n.endswith("smiles") for n in header)
     if len(header) > 1 and named and divided:
         return delimiter
     if len(header) < 2:
@@ -118,6 +119,8 @@ def _molecule_columns(rows: Sequence[Sequence[str]]) -> list[int]:
     return found or some
 
 
+#: Words over the molecules of a SMILES file, which in a table may stand over names as well.
+SMI_HEADERS = ("structure", "molecule")
 #: Lines at the top among which the header is looked for.
 _TITLES = 10
 

@@ -24,6 +24,7 @@ from molgen.base.user_warnings import warn_user
 from molgen.chem.parsing import SMILES_COLUMNS, canonical, quiet_rdkit, split_extension
 from molgen.chem.refusals import Rejected
 from molgen.files.delimited import (
+    SMI_HEADERS,
     Table,
     choose_name,
     choose_smiles,
@@ -293,7 +294,7 @@ def _read_smi(text: str, rows: _Rows) -> None:
         parts = line.split(None, 1)
         if not parts or parts[0].startswith("#"):
             continue
-        if header_may_come and plain_name(parts[0]) in (*SMILES_COLUMNS, "structure", "molecule"):
+        if header_may_come and plain_name(parts[0]) in (*SMILES_COLUMNS, *SMI_HEADERS):
             header_may_come = False
             continue
         header_may_come = False

@@ -74,6 +74,11 @@ class Sampler:
         >>> trees = sampler.writer.write(latent, level, sampler.uniforms(2, rng))
         >>> len(sampler.finished(trees, latent, level, rng))
         2
+        >>> sampler.device
+        device(type='cpu')
+        >>> z = torch.from_numpy(sampler.encode(["CCOc1ccccc1"]))
+        >>> len(sampler.write_at(z, sampler.uniforms(1, rng), rng.random((1, 64))))
+        1
     """
 
     def __init__(

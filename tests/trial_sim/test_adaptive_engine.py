@@ -533,7 +533,7 @@ def test_a_study_file_runs_an_adaptive_trial(tmp_path):
     )
     assert told.exit_code == 0, told.output
     text = report.read_text()
-    assert "| if rank > 1: DropArm | a |" in text
+    assert "| if rank > 1: drop arm | a |" in text
     assert "inverse normal combination of the stages; closed test" in text
     assert "Held at 120 patients enrolled." in text
     told = runner.invoke(app, ["what-if", str(tmp_path / "study.yml"), "--no-progress"])

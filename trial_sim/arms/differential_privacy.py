@@ -242,7 +242,12 @@ def round_bounds(codes: np.ndarray, columns: Sequence[Column]) -> tuple[Column, 
     for k, column in enumerate(columns):
         seen = codes[~np.isnan(codes[:, k]), k]
         if not column.discrete and len(seen):
-            low, high = told_range(seen)
+            low, high = map(float, told_range(seen))
+            step = column.step
+            if step and column.lower is not None and column.upper is not None:
+                # the next points of the column's own grid, which all patients share
+                low = column.lower - step * np.ceil((column.lower - low) / step - 1e-9)
+                high = column.upper + step * np.ceil((high - column.upper) / step - 1e-9)
             column = replace(column, lower=float(low), upper=float(high))
         out.append(column)
     return tuple(out)
