@@ -27,7 +27,7 @@ from molgen.auditing.intervals import Interval
 from molgen.auditing.measures import SECTIONS, VERDICTS, Measure, as_table
 from molgen.base.whole_files import write_atomically
 from molgen.files.provenance_records import Provenance
-from molgen.report.page import moment
+from molgen.report.templating import environment, script_safe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,14 +199,7 @@ def _write(path: Path, text: str) -> None:
 
 def render(report: AuditReport) -> str:
     """The HTML page of a report."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("molgen.report"), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    environment.filters["moment"] = moment
-    template = environment.get_template("audit.html")
+    template = environment().get_template("audit.html")
     made = None if report.provenance is None else json.loads(report.provenance.to_json())
     text = "null" if made is None else json.dumps(made)
     return template.render(
@@ -228,7 +221,7 @@ def render(report: AuditReport) -> str:
             if any(m.section == name for m in report.measures)
         ],
         provenance=made,
-        provenance_json=_script_safe(text),
+        provenance_json=script_safe(text),
     )
 
 
@@ -270,13 +263,6 @@ def _folded(measures: list[Measure]) -> dict[str, Any]:
         "green": [_row(m) for m in measures if m.verdict == "pass"],
         "kinds": ", ".join(f"{kind} ({n})" if n > 1 else kind for kind, n in kinds.items()),
     }
-
-
-def _script_safe(text: str) -> Any:
-    """JSON that cannot close the script element that it stands in."""
-    from markupsafe import Markup
-
-    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))
 
 
 def _fact(value: Any) -> str:

@@ -18,7 +18,8 @@ from molgen.chem.typed_molecules import TypedMol
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Molecules from which on the preparation for shared steps pays; the values are the same.
+#: Molecules from which on the preparation for shared steps and screens pays; values and reasons
+#: are the same.
 MANY = 50
 
 

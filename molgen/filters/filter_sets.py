@@ -18,6 +18,7 @@ from rdkit import Chem
 from molgen.base.arguments import unknown
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, write_plain
+from molgen.chem.description import MANY
 from molgen.chem.fast_descriptors import quick_values
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit
 from molgen.chem.properties import compute
@@ -198,10 +199,6 @@ def _filter_chunk(chunk: Sequence[object], filters: FilterSet) -> list[list[Reas
         except MoleculeError as error:
             results.append(error.reason)
     return results
-
-
-#: Molecules from which on the preparation of screens pays; the reasons are the same.
-MANY = 50
 
 
 def _reasons(molecule: TypedMol, filters: FilterSet) -> list[Reason]:

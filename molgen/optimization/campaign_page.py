@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from molgen.files.provenance_records import record
 from molgen.report.drawing import draw_structure
-from molgen.report.page import moment
+from molgen.report.templating import environment, script_safe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,33 +21,28 @@ _DRAWN = 48
 
 def campaign_page(campaign: Campaign, rounds: Sequence[Sequence[dict[str, Any]]]) -> str:
     """The whole page as text."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("molgen.report"), autoescape=True,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["moment"] = moment
     names = [quantity.name for quantity in campaign.quantities]
     results = _records(campaign.results)
     pending = _records(campaign.pending)
     measured = {row["smiles"]: row for row in results}
     made = record("campaign", {"objective": [_wish(q) for q in campaign.quantities]})
-    return environment.get_template("campaign.html").render(
-        wishes=[_wish(q) for q in campaign.quantities],
-        names=names,
-        n_results=len(results),
-        left=campaign.left,
-        pending=[_card(row, names) for row in pending[:_DRAWN]],
-        n_pending=len(pending),
-        best=[_card(row, names) for row in _ranked(campaign, results)[:12]],
-        rounds=[_round(k, plate, measured, names) for k, plate in enumerate(rounds, start=1)],
-        foreseen=[_foreseen(name, rounds, measured) for name in names],
-        remarks=campaign.remarks,
-        provenance=made,
-        provenance_json=jinja2.filters.Markup(
-            json.dumps(json.loads(made.to_json()), sort_keys=True).replace("<", "\\u003c")
-        ),
+    return (
+        environment()
+        .get_template("campaign.html")
+        .render(
+            wishes=[_wish(q) for q in campaign.quantities],
+            names=names,
+            n_results=len(results),
+            left=campaign.left,
+            pending=[_card(row, names) for row in pending[:_DRAWN]],
+            n_pending=len(pending),
+            best=[_card(row, names) for row in _ranked(campaign, results)[:12]],
+            rounds=[_round(k, plate, measured, names) for k, plate in enumerate(rounds, start=1)],
+            foreseen=[_foreseen(name, rounds, measured) for name in names],
+            remarks=campaign.remarks,
+            provenance=made,
+            provenance_json=script_safe(json.dumps(json.loads(made.to_json()), sort_keys=True)),
+        )
     )
 
 

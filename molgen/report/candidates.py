@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +76,11 @@ class Known:
     links: tuple[str, ...] = ()
     public: bool = False
 
+    @cached_property
+    def packed(self) -> np.ndarray:
+        """Their fingerprints, which cards and rows are both compared with."""
+        return pack(fingerprints(self.smiles, _RADIUS, _N_BITS))
+
     def text(self, at: int) -> str:
         """The name of a molecule, or its SMILES."""
         return (self.names[at] if self.names else "") or self.smiles[at]
@@ -126,13 +132,13 @@ def nearest_known(smiles: Sequence[str], known: Known) -> list[tuple[int, float]
     rows = [i for i, s in enumerate(smiles) if parse_or_none(s) is not None]
     if rows and known.smiles:
         mine = pack(fingerprints([smiles[i] for i in rows], _RADIUS, _N_BITS))
-        similar, which = nearest(mine, pack(fingerprints(known.smiles, _RADIUS, _N_BITS)))
+        similar, which = nearest(mine, known.packed)
         for i, value, at in zip(rows, similar, which):
             out[i] = (int(at), float(value))
     return out
 
 
-def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list[Candidate]:
+def choose_candidates(table: pd.DataFrame, n: int, known: Known | Sequence[str]) -> list[Candidate]:
     """The ``n`` candidates that come first, with their nearest known molecules.
 
     Order: by ``score`` where the table has it (those marked ``diverse`` first), else as given;
@@ -142,7 +148,7 @@ def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list
     Args:
         table: with ``smiles``; ``score``, components as ``molgen.score`` writes them, ``passed``
             and ``diverse`` are used when there.
-        known: SMILES to look for the nearest among; may be empty.
+        known: molecules, or their SMILES, to look for the nearest among; may be empty.
     """
     rows = [i for i, s in enumerate(table["smiles"]) if parse_or_none(str(s)) is not None]
     scores = _column(table, "score")
@@ -161,14 +167,15 @@ def choose_candidates(table: pd.DataFrame, n: int, known: Sequence[str]) -> list
     bad = [r for r in distinct if passed is not None and not passed[r]]
     chosen = _unlike(table, good, n)
     chosen += _unlike(table, bad, n - len(chosen))
-    near = nearest_known([str(table["smiles"][r]) for r in chosen], Known(tuple(known)))
+    compared = known if isinstance(known, Known) else Known(tuple(known))
+    near = nearest_known([str(table["smiles"][r]) for r in chosen], compared)
     records = table.to_dict("records")
     return [
         Candidate(
             row=r,
             score=None if scores is None or not math.isfinite(scores[r]) else float(scores[r]),
             bars=tuple(_bars(records[r])),
-            known=None if near[i][0] < 0 else str(known[near[i][0]]),
+            known=None if near[i][0] < 0 else compared.smiles[near[i][0]],
             similarity=near[i][1],
         )
         for i, r in enumerate(chosen)

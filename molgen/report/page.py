@@ -34,6 +34,7 @@ from molgen.report.candidates import (
 )
 from molgen.report.charts import histogram_svg, space_svg, trajectory_svg
 from molgen.report.drawing import draw_structure
+from molgen.report.templating import environment, script_safe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +116,6 @@ def report(
     Raises:
         ValueError: no molecules, unknown property, or the file cannot be written.
     """
-    import jinja2
 
     names = check_descriptors(properties)
     table = _complete(molecules, names, filters, n_jobs, progress)
@@ -125,14 +125,7 @@ def report(
     made = provenance if provenance is not None else record("report", {"title": title})
     made_json = json.loads(made.to_json())
     made_json["row_digests"] = list(row_digests(shown))
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("molgen.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["moment"] = moment
-    template = environment.get_template("report.html")
+    template = environment().get_template("report.html")
     known = known_molecules(reference)
     reference = reference if known.public else known.smiles or None
     reference_name = "MOSES" if known.public else "reference"
@@ -150,7 +143,7 @@ def report(
             for c, w in zip(columns, words)
         ],
         names_css=_names_css(columns),
-        names_json=_script_safe(json.dumps(columns)),
+        names_json=script_safe(json.dumps(columns)),
         title_at=columns.index(str(title_column)) if str(title_column) in columns else -1,
         rows=rows,
         n_drawn=n_drawn,
@@ -159,9 +152,7 @@ def report(
         n_distinct=int(table["smiles"].nunique()),
         n_passed=int(table["passed"].astype(bool).sum()) if "passed" in table else None,
         histograms=_histograms(_measured(table, names), names, reference),
-        candidates=[
-            _card(c, table, known) for c in choose_candidates(table, max_cards, known.smiles)
-        ],
+        candidates=[_card(c, table, known) for c in choose_candidates(table, max_cards, known)],
         trajectory=_trajectory(table),
         space=_space(table, known.smiles),
         has_reference=reference is not None,
@@ -171,7 +162,7 @@ def report(
         funnel=_funnel_steps(table.attrs.get("funnel", [])),
         metrics=[(k, f"{v:.4g}") for k, v in (metrics or {}).items()],
         provenance=made,
-        provenance_json=_script_safe(json.dumps(made_json, sort_keys=True)),
+        provenance_json=script_safe(json.dumps(made_json, sort_keys=True)),
     )
     target = Path(path)
     try:
@@ -237,18 +228,6 @@ def _names_css(columns: Sequence[str]) -> Any:
         safe = "".join(c if c.isalnum() or c in " _.-()" else f"\\{ord(c):x} " for c in name)
         rules.append(f'#molecules td:nth-child({k}) {{ --name:"{safe} " }}')
     return jinja2.filters.Markup("\n  ".join(rules))
-
-
-def _script_safe(text: str) -> Any:
-    """JSON that cannot end the script element that it stands in."""
-    import jinja2
-
-    return jinja2.filters.Markup(text.replace("<", "\\u003c"))
-
-
-def moment(created: str) -> str:
-    """A record's time as it is read: 2026-01-31 12:00 UTC."""
-    return created.replace("T", " ")[:16] + " UTC" if "+00:00" in created else created
 
 
 def _rows(

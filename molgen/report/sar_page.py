@@ -15,7 +15,7 @@ from rdkit.Chem import rdDepictor
 from molgen.chem.parsing import canonical, parse_or_none, quiet_rdkit
 from molgen.report.analogues import match_pair
 from molgen.report.drawing import draw_mol, draw_structure
-from molgen.report.page import moment
+from molgen.report.templating import environment, script_safe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,15 +78,6 @@ def _with_places(smiles: str, width: int, height: int) -> str:
 
 def sar_page(desk: SarDesk) -> str:
     """The whole page as text."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("molgen.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["moment"] = moment
     draw = _Drawings()
     tables = desk.tables
     parts: dict[str, Any] = {
@@ -101,20 +92,22 @@ def sar_page(desk: SarDesk) -> str:
     core = None if desk.groups is None else draw.show(desk.groups.core, 220, 150)
     lead = None if desk.lead is None else draw.show(desk.lead, 220, 150)
     made = json.loads(desk.provenance.to_json())
-    return environment.get_template("sar.html").render(
-        desk=desk,
-        quantity=desk.quantity,
-        better="lower" if desk.lower_is_better else "higher",
-        n_limits=int(np.sum(~desk.series.exact)),
-        core=core,
-        lead=lead,
-        symbols=draw.symbols(),
-        n_shown=min(_COMPOUNDS, len(desk.series)),
-        provenance=desk.provenance,
-        provenance_json=jinja2.filters.Markup(
-            json.dumps(made, sort_keys=True).replace("<", "\\u003c")
-        ),
-        **parts,
+    return (
+        environment()
+        .get_template("sar.html")
+        .render(
+            desk=desk,
+            quantity=desk.quantity,
+            better="lower" if desk.lower_is_better else "higher",
+            n_limits=int(np.sum(~desk.series.exact)),
+            core=core,
+            lead=lead,
+            symbols=draw.symbols(),
+            n_shown=min(_COMPOUNDS, len(desk.series)),
+            provenance=desk.provenance,
+            provenance_json=script_safe(json.dumps(made, sort_keys=True)),
+            **parts,
+        )
     )
 
 

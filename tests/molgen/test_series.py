@@ -353,6 +353,8 @@ def test_the_command_writes_tables_and_a_page(table, tmp_path) -> None:
     assert (
         page.count("<symbol") > 20 and "http" not in page.split("</style>")[1].split("<script")[0]
     )
+    cliff = pd.read_csv(tmp_path / "out" / "cliffs.csv").iloc[0]
+    assert f"{cliff['name_1']}: {cliff['value_1']}" in page
     left = pd.read_csv(tmp_path / "out" / "left_out.csv")
     assert set(left["line"].astype(int)) == {31, 32}
     compounds = pd.read_csv(tmp_path / "out" / "compounds.csv")

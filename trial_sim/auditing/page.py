@@ -13,7 +13,7 @@ import pandas as pd
 
 from trial_sim.auditing import plots
 from trial_sim.auditing.compared.intervals import interval, number
-from trial_sim.auditing.compared.rules import words
+from trial_sim.auditing.compared.rules import limit_words
 
 if TYPE_CHECKING:
     from trial_sim.auditing.report import AuditReport
@@ -214,10 +214,7 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
                 "width": sort_key(row["upper"] - row["lower"]),
                 "control": number(row["control"]),
                 "control_key": sort_key(row["control"]),
-                # the page's key says once what makes a line red
-                "rule": words(row["better"], row["threshold"], row["red"]).removesuffix(
-                    "; red if the 99.9 % interval breaks this as a whole"
-                ),
+                "rule": limit_words(row["better"], row["threshold"], row["red"]),
                 "reading": row["reading"],
             }
         )

@@ -168,7 +168,7 @@ def _stops(rule: Rule, one_comparison: bool) -> bool:
         return one_comparison
     if isinstance(rule.action, Stop):
         return True
-    names = {q.name for one in rule.when.comparisons() for q in one.quantity.quantities}
+    names = {q.name for q in rule.quantities}
     anew = names & {"rank", "below_best", "best"}
     return isinstance(rule.action, DropArm) and rule.action.arm is None and not anew
 

@@ -63,7 +63,7 @@ def check_error(adaptive: AdaptiveDesign) -> None:
         for rule in milestone.rules:
             if test.combine == "conventional" or is_bound(rule):
                 continue
-            names = {q.name for one in rule.when.comparisons() for q in one.quantity.quantities}
+            names = {q.name for q in rule.quantities}
             if rule.action == Stop("efficacy") and "rejected" not in names:
                 raise ValueError(
                     f"milestone {milestone.name!r}: a stop for efficacy by "
@@ -146,8 +146,7 @@ def _check_other_endpoints(adaptive: AdaptiveDesign, test: ClosedTest) -> None:
         for rule in milestone.rules:
             others = {
                 q.endpoint
-                for one in rule.when.comparisons()
-                for q in one.quantity.quantities
+                for q in rule.quantities
                 if q.endpoint not in (None, adaptive.design.endpoint) and not q.blinded
             }
             if others and rule.action.unblinds:

@@ -221,8 +221,7 @@ def succeeds_by_rules(milestones: tuple[Milestone, ...]) -> bool:
     return any(
         rule.action == Stop("efficacy")
         and not is_bound(rule)
-        and "rejected"
-        not in {q.name for one in rule.when.comparisons() for q in one.quantity.quantities}
+        and "rejected" not in {q.name for q in rule.quantities}
         for milestone in milestones
         for rule in milestone.rules
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -285,9 +284,10 @@ def _adaptations(result: SimulationResult) -> dict[str, Any] | None:
     sections = []
     for milestone in adaptive.milestones:
         mine = result.adaptations.loc[result.adaptations["milestone"] == milestone.name]
+        plain = {rule.in_words: rule.plain for rule in milestone.rules}
         rows = [
             {
-                "rule": _rule_in_words(row["rule"]),
+                "rule": plain[row["rule"]],
                 "arm": row["arm"] or "all",
                 "fired": f"{row['estimate']:.4f}",
                 "95 % interval": f"{row['lower']:.4f} to {row['upper']:.4f}",
@@ -300,18 +300,6 @@ def _adaptations(result: SimulationResult) -> dict[str, Any] | None:
         "milestones": sections,
         "patients": result.patients_by_milestone().to_dict("records"),
     }
-
-
-def _rule_in_words(rule: str) -> str:
-    """A rule without the names of the code: "if rank > 1: drop arm (keep size no)"."""
-    condition, _, action = rule.partition(": ")
-    if not action:
-        return rule
-    name, _, given = action.removesuffix(")").partition("(")
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    for code, plain in (("=False", " no"), ("=True", " yes"), ("=", " "), ("_", " "), ("'", "")):
-        given = given.replace(code, plain)
-    return f"{condition}: {words}" + (f" ({given})" if given else "")
 
 
 def _render(template: str, context: Mapping[str, Any]) -> str:

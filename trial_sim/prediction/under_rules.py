@@ -36,7 +36,7 @@ _EXTRA_ARRIVALS = 1.5  # queues cannot be made longer later
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """Continued trials: what the rules did, and everybody as he was followed."""
+    """Continued trials: what the rules did, and how each patient was followed."""
 
     conducted: AdaptiveConducted
     batch: TrialBatch
@@ -157,11 +157,7 @@ def check_rules(adaptive: AdaptiveDesign, trial: OngoingTrial, closed: bool) -> 
             "does not go with rules that look at the size: give a design of that size"
         )
     if adaptive.tested_endpoints or any(
-        q.endpoint is not None
-        for m in adaptive.milestones
-        for r in m.rules
-        for one in r.when.comparisons()
-        for q in one.quantity.quantities
+        q.endpoint is not None for m in adaptive.milestones for r in m.rules for q in r.quantities
     ):
         raise NotSimulated("rules that look at another endpoint are not predicted")
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -45,15 +46,31 @@ class Action(Record):
         return False
 
     @property
-    def in_words(self) -> str:
-        """The action with what is not as by default."""
-        given = [
-            f"{item.name}={value!r}"
+    def _given(self) -> dict[str, Any]:
+        """The fields that are not as by default."""
+        return {
+            item.name: value
             for item in fields(self)
             if (value := getattr(self, item.name)) is not None
             and (value != item.default or item.name == "reason")
-        ]
-        return f"{type(self).__name__}({', '.join(given)})" if given else type(self).__name__
+        }
+
+    @property
+    def in_words(self) -> str:
+        """The action with what is not as by default, as it is written in Python."""
+        given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
+        return f"{type(self).__name__}({given})" if given else type(self).__name__
+
+    @property
+    def plain(self) -> str:
+        """The same without the names of the code: "drop arm (keep size no)"."""
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower()
+        said = {True: "yes", False: "no"}
+        given = ", ".join(
+            f"{field.replace('_', ' ')} {said[value] if isinstance(value, bool) else value}"
+            for field, value in self._given.items()
+        )
+        return f"{name} ({given})" if given else name
 
 
 @dataclass(frozen=True)

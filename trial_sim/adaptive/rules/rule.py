@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trial_sim.adaptive.rules.actions import Action
-from trial_sim.adaptive.rules.conditions import Condition
+from trial_sim.adaptive.rules.conditions import Condition, Quantity
 from trial_sim.adaptive.rules.text import Reader
 from trial_sim.base.records import Record
 
@@ -59,6 +59,16 @@ class Rule(Record):
         return all(one.quantity.blinded for one in self.when.comparisons())
 
     @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The quantities that its condition looks at, in order."""
+        return tuple(q for one in self.when.comparisons() for q in one.quantity.quantities)
+
+    @property
     def in_words(self) -> str:
-        """The rule as one would say it."""
+        """The rule with its action as it is written in Python."""
         return f"if {self.when.in_words}: {self.action.in_words}"
+
+    @property
+    def plain(self) -> str:
+        """The rule as a reader of a report who does not program has it."""
+        return f"if {self.when.in_words}: {self.action.plain}"

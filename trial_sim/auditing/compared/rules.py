@@ -15,6 +15,7 @@ WIDEN = 1.68  # 3.29 / 1.96: from a 95 % to a 99.9 % interval
 SIDES = {"low": "at most", "high": "at least", "zero": "within ±", "": ""}
 BEYOND = {"low": "above", "high": "below", "zero": "beyond ±"}
 RISK = 0.09  # the threshold that El Emam et al. (2020) and SynQP use for a normalised risk
+BY_INTERVAL = "red if the 99.9 % interval breaks this as a whole"
 BAND = "1.5 (1.9 in an arm of fewer than 60 patients)"
 
 
@@ -158,6 +159,12 @@ def judge(
     return "red" if broken else "amber"
 
 
+def limit_words(better: str, threshold: float | str, red: float | str | None) -> str:
+    """A rule in words as a line of a page has it, whose key says once what makes a line red."""
+    said = words(better, threshold, red)
+    return said.partition(";")[0] if said.endswith(BY_INTERVAL) else said
+
+
 def words(better: str, threshold: float | str, red: float | str | None) -> str:
     """A rule in words, "" for none."""
     if not better or (isinstance(threshold, float) and math.isnan(threshold)):
@@ -173,7 +180,7 @@ def words(better: str, threshold: float | str, red: float | str | None) -> str:
 
     limit = shown(SIDES[better], threshold)
     if red is None or (isinstance(red, float) and math.isnan(red)):
-        return f"{limit}; red if the 99.9 % interval breaks this as a whole"
+        return f"{limit}; {BY_INTERVAL}"
     if isinstance(red, float) and better == "high" and red < 0:
         return f"{limit}; never red by itself"
     return f"{limit}; red {shown(BEYOND[better], red)}"
