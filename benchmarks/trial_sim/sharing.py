@@ -191,24 +191,29 @@ class WithoutEffect:
         return planted(made, made, "effect removed", 1.0, np.random.default_rng(seed))
 
 
+def clear_effects(names: Sequence[str]) -> Iterator[tuple[str, str, Any, ts.Trial]]:
+    """(trial, endpoint, fit, real trial of that endpoint) where the real effect has z above 3."""
+    for name in names:
+        trial = ts.load_trial(name)
+        for endpoint in trial.endpoints:
+            if z_of(trial, endpoint) > 3:
+                fitted = ts.fit(trial, endpoint, model="cox", covariate_model="copula", seed=0)
+                real = replace(trial, endpoints={endpoint: trial.endpoint(endpoint)})
+                yield name, endpoint, fitted, real
+
+
 def with_model(names: Sequence[str]) -> None:
     """Audits with the model at hand of generators with and without the effect."""
     quick = {"n_folds": 2, "n_repeats": 1, "n_trials": 60, "n_null": 0}
     counts = {"kept": [0, 0], "removed": [0, 0]}
-    for name in names:
-        trial = ts.load_trial(name)
-        for endpoint in trial.endpoints:
-            if not z_of(trial, endpoint) > 3:
-                continue
-            fitted = ts.fit(trial, endpoint, model="cox", covariate_model="copula", seed=0)
-            real = replace(trial, endpoints={endpoint: trial.endpoint(endpoint)})
-            for what, model in (("kept", fitted), ("removed", WithoutEffect(fitted))):
-                report = ts.audit(real, model, endpoint=endpoint, seed=0, **quick)
-                table = report.effects
-                red = bool((table["verdict"] == "red").any())
-                counts[what][0] += red
-                counts[what][1] += 1
-                print(f"{name} {endpoint} z {z_of(trial, endpoint):.1f} effect {what}: red {red}")
+    for name, endpoint, fitted, real in clear_effects(names):
+        for what, model in (("kept", fitted), ("removed", WithoutEffect(fitted))):
+            report = ts.audit(real, model, endpoint=endpoint, seed=0, **quick)
+            table = report.effects
+            red = bool((table["verdict"] == "red").any())
+            counts[what][0] += red
+            counts[what][1] += 1
+            print(f"{name} {endpoint} z {z_of(real, endpoint):.1f} effect {what}: red {red}")
     for what, (red, whole) in counts.items():
         print(f"effect {what}: a line on effects is red in {red} of {whole}")
 
@@ -354,22 +359,16 @@ def without_effect(splits: int) -> list:
     """(trial, seed, report) of synthetic trials with permuted arms, of every built-in trial and
     endpoint whose effect has |z| > 3; beside each the trial as it was drawn."""
     out = []
-    for name in ts.list_trials()["name"]:
-        trial = ts.load_trial(name)
-        for endpoint in trial.endpoints:
-            if not z_of(trial, endpoint) > 3:
-                continue
-            fitted = ts.fit(trial, endpoint, model="cox", covariate_model="copula", seed=0)
-            real = replace(trial, endpoints={endpoint: trial.endpoint(endpoint)})
-            for seed in range(splits):
-                made = fitted.sample_trial(seed=seed, uncertainty=False)
-                cut = planted(real, made, "effect removed", 1.0, np.random.default_rng(seed))
-                for what, one in (("drawn", made), ("removed", cut)):
-                    report = ts.audit(real, one, endpoint=endpoint, seed=seed)
-                    out.append((f"{name} {endpoint} {what}", seed, report))
-                    failed = sorted(set(report.failures["measure"]))
-                    z = z_of(real, endpoint)
-                    print(f"{out[-1][0]} {seed} z {z:.1f} {report.verdict} {failed}", flush=True)
+    for name, endpoint, fitted, real in clear_effects(ts.list_trials()["name"]):
+        for seed in range(splits):
+            made = fitted.sample_trial(seed=seed, uncertainty=False)
+            cut = planted(real, made, "effect removed", 1.0, np.random.default_rng(seed))
+            for what, one in (("drawn", made), ("removed", cut)):
+                report = ts.audit(real, one, endpoint=endpoint, seed=seed)
+                out.append((f"{name} {endpoint} {what}", seed, report))
+                failed = sorted(set(report.failures["measure"]))
+                z = z_of(real, endpoint)
+                print(f"{out[-1][0]} {seed} z {z:.1f} {report.verdict} {failed}", flush=True)
     return out
 
 

@@ -22,14 +22,12 @@ from molgen.auditing.membership import Attack
 from molgen.auditing.sets import MoleculeSet
 from molgen.chem.parsing import quiet_rdkit
 from molgen.generation.generator import Generator
-from molgen.model.export import WARNING
+from molgen.model.export import SECRET_NAMES
 from molgen.motifs.atom_graphs import motif_numbers
 from molgen.motifs.tree_tables import build_table
 from molgen.precedent.files import NAME as PRECEDENT
 from molgen.precedent.files import PrecedentTable, load_precedent
 
-#: What a training run leaves in its folder, from which molecules are read or rebuilt.
-SECRET_NAMES = (WARNING, "trees", "note.json", "refused.csv", "state.json", "state-*.safetensors")
 _TEXT = re.compile(rb"[A-Za-z0-9@+\-\[\]()=#$%/\\.:*]{3,}")
 _CUT = Chem.MolFromSmarts("[!#1;!#0]-;!@[!#1;!#0]")
 _LARGEST = 16  # heavy atoms of a group that a table of precedent may hold

@@ -19,6 +19,8 @@ KEPT = (
 )  # of the card: no data, no paths
 FEWEST = 5  # occurrences that a motif needs in the secret set to stay in the vocabulary
 WARNING = "SECRET.txt"
+#: What a training run leaves in its folder, from which molecules are read or rebuilt.
+SECRET_NAMES = (WARNING, "trees", "note.json", "refused.csv", "state.json", "state-*.safetensors")
 SECRET = """This folder is as secret as the molecules that the model was trained on.
 
 It holds the motif trees, from which every training molecule is rebuilt, molecules that were

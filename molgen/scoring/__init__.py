@@ -1,15 +1,5 @@
 """From wishes to one number: desirability, kinds, components, values, objectives."""
 
-from typing import Any
+from molgen.base.fronts import front_of
 
-from molgen.base.fronts import find, names_of
-
-__all__ = names_of(__name__)
-
-
-def __getattr__(name: str) -> Any:
-    return find(__name__, name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __getattr__, __dir__ = front_of(__name__)

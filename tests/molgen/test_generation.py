@@ -1,9 +1,11 @@
 """Generation: valid by construction, the same for the same seed, and clear about bad input."""
 
+import copy
 import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,6 +37,13 @@ def test_the_same_seed_gives_the_same_list(small_model, small_folder) -> None:
     assert molgen.load_model(small_folder).sample(1_100, seed=3, n_jobs=2) == sample
     with pytest.warns(DeprecationWarning, match="n_workers is called n_jobs now"):
         assert molgen.load_model(small_folder).sample(5, seed=3, n_workers=1) == sample[:5]
+
+
+def test_a_models_own_temperature_multiplies_the_one_asked_for(small_model) -> None:
+    own = copy.copy(small_model)
+    own.settings = replace(small_model.settings, temperature=0.5)
+    assert own.sample(20, seed=1) == small_model.sample(20, seed=1, temperature=0.5)
+    assert own.sample(20, seed=1, temperature=2.0) == small_model.sample(20, seed=1)
 
 
 def test_temperature_zero_repeats_the_likeliest_choice(small_model) -> None:

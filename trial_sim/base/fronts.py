@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -34,3 +36,9 @@ def find(room: str, name: str) -> Any:
     if home == inside:  # the room itself, which has no such name after all
         raise AttributeError(f"module {room!r} has no attribute {name!r}")
     return getattr(import_module(f"{package}.{home}"), name)
+
+
+def front_of(room: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """``__all__``, ``__getattr__`` and ``__dir__`` of a room whose names are all found so."""
+    names = names_of(room)
+    return names, partial(find, room), names.copy

@@ -9,7 +9,6 @@ is normal (Laplace's method), and evidence weighs shapes and sizes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +17,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln, logsumexp
 
-from trial_sim.base.arguments import nearest
 from trial_sim.design.accrual import Accrual
+from trial_sim.prediction.models.choice import AVERAGE, chosen
 
 # Prior chance of each shape in an average, before the data speak: as likely as not, the rate has
 # changed in a way that the plan does not say.
 WEIGHTS = {
     "constant": 0.25, "plan": 0.25, "ramp": 0.15, "decay": 0.1, "step": 0.25, "sites": 0.25,
 }  # fmt: skip
-AVERAGE, CLOSED = "average", "closed"
+CLOSED = "closed"
 SHAPES = tuple(WEIGHTS)
 MODELS = (AVERAGE, *SHAPES, CLOSED)
 # Standard deviations of the wander after a month, and their prior chances.
@@ -149,15 +148,7 @@ def chosen_shapes(model: Any) -> tuple[str, ...]:
     Raises:
         ValueError, TypeError: for names that are not known.
     """
-    names = (model,) if isinstance(model, str) else model
-    if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) for n in names):
-        raise TypeError(f"enrolment must be a name or a list of names of {MODELS}, got {model!r}")
-    for name in names:
-        if name not in MODELS:
-            raise ValueError(
-                f"enrolment model {name!r} is unknown{nearest(name, MODELS)}; known: {MODELS}"
-            )
-    return SHAPES if AVERAGE in names else tuple(dict.fromkeys(names))
+    return chosen(model, "enrolment", "enrolment model", MODELS, SHAPES)
 
 
 def fit_enrolment(

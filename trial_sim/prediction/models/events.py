@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from trial_sim.base.arguments import nearest
 from trial_sim.base.records import as_breakpoints, as_floats
+from trial_sim.prediction.models.choice import AVERAGE, chosen
 from trial_sim.prediction.models.hazard_families import (
     FAMILIES,
     SHAPE_SD,
@@ -30,7 +30,6 @@ from trial_sim.prediction.models.hazard_families import (
 )
 from trial_sim.prediction.models.posterior import Posterior, sample_posterior
 
-AVERAGE = "average"
 MODELS = (AVERAGE, *FAMILIES)
 SHORTEST = 0.5 / 30.4375  # half a day: what a time of 0 means
 _PROPOSALS = 1200
@@ -222,13 +221,7 @@ def chosen_families(model: Any) -> tuple[str, ...]:
     Raises:
         ValueError, TypeError: for names that are not known.
     """
-    names = (model,) if isinstance(model, str) else model
-    if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) for n in names):
-        raise TypeError(f"model must be a name or a list of names of {MODELS}, got {model!r}")
-    for name in names:
-        if name not in MODELS:
-            raise ValueError(f"model {name!r} is unknown{nearest(name, MODELS)}; known: {MODELS}")
-    return FAMILIES if AVERAGE in names else tuple(dict.fromkeys(names))
+    return chosen(model, "model", "model", MODELS, FAMILIES)
 
 
 def fit_hazards(
