@@ -112,6 +112,8 @@ class DropArm(Action):
         >>> import trial_sim as ts
         >>> ts.Rule(ts.Quantity("rank") > 1, ts.DropArm()).in_words
         'if rank > 1: DropArm'
+        >>> ts.DropArm("high", keep_size=False).plain
+        'drop arm (arm high, keep size no)'
     """
 
     arm: str | None = None

@@ -28,6 +28,8 @@ class Rule(Record):
         >>> rule = ts.Rule(ts.Quantity("z") <= 0.0, ts.Stop("futility"))
         >>> rule.in_words
         "if z <= 0: Stop(reason='futility')"
+        >>> rule.plain, [quantity.name for quantity in rule.quantities]
+        ('if z <= 0: stop (reason futility)', ['z'])
         >>> rule.blinded
         False
         >>> ts.Rule.from_yaml(rule.to_yaml()) == rule
