@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molgen.base.output_places import replacing
 from molgen.base.parquet import read_parquet, write_parquet
-from molgen.base.whole_files import replacing
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,

@@ -18,7 +18,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from molgen.base.whole_files import hash_file, replacing, write_text
+from molgen.base.output_places import replacing
+from molgen.base.whole_files import hash_file, write_text
 from molgen.model.graph_vae import GraphVAE, ModelConfig
 from molgen.model.latent_prior import VelocityField
 from molgen.motifs.vocabulary import Vocabulary

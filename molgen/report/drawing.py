@@ -13,6 +13,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
+from molgen.base.whole_files import write_text
 from molgen.chem.parsing import as_smiles_list, parse_or_none, quiet_rdkit
 from molgen.filters.filter_sets import Reasons, filter_molecules
 
@@ -48,7 +49,7 @@ class Drawing(str):
             ValueError: the file cannot be written.
         """
         try:
-            Path(path).write_text(self, "utf-8")
+            write_text(Path(path), self)
         except OSError as error:
             raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
         return Path(path)

@@ -355,6 +355,10 @@ def fit(data: FitData, family: str) -> ParametricModel:
     acts_as[deaths == 0] = int(np.argmax(deaths))
     silent = np.zeros(a)
     tail, said = tail_of(data.tail, seen)
+    at_once = int(((recorded == 0) & (seen > 0)).sum())
+    if at_once:
+        place = f"{times[recorded == 0].min():.3g}"
+        said = [*said, f"{at_once} events at time 0 are taken at {place}: no such law has one at 0"]
     if family == "generalized_gamma" and theta[a + 1] == 1.0:
         said = [*said, "the patients tell no second shape of a generalised gamma: a Weibull law"]
     model = ParametricModel(
