@@ -226,6 +226,9 @@ def predict_command(
     last_seen: Annotated[
         str | None, typer.Option(help="Who was last seen before the cut: lost or followed.")
     ] = None,
+    covariates: Annotated[
+        str | None, typer.Option(help="Columns by which hazards differ, with commas between.")
+    ] = None,
     looks_held: Annotated[int | None, typer.Option(help="Looks that are over.")] = None,
     level: Annotated[float, typer.Option(help="Level of the bands.")] = 0.9,
     what_if: Annotated[
@@ -244,8 +247,9 @@ def predict_command(
     """Predict the looks and the success of an ongoing trial from its patients so far.
 
     Columns: enrolment (dates or months), dropout, arm, site, and the strata of a stratified test;
-    time or end, and event, or response (empty until known), or visit_1, visit_2, …; baseline where
-    adjusted for. The table of numbers by month is written with --output (CSV).
+    time or end, and event (competing, for events that end follow-up uncounted), or response (empty
+    until known), or visit_1, visit_2, …; baseline where adjusted for. The table of numbers by month
+    is written with --output (CSV).
 
     Example:
 
@@ -256,6 +260,7 @@ def predict_command(
     reading = _overrides(
         cutoff=_number_or_text(cutoff), opened=opened, time_unit=time_unit, lag=lag,
         last_seen=last_seen, columns=_pairs(columns, "columns") if columns else None,
+        covariates=None if covariates is None else [c.strip() for c in covariates.split(",")],
     )  # fmt: skip
     changes = {k: _factor(k, v) for k, v in _pairs(what_if, "what-if").items()}
     arguments: dict[str, Any] = {

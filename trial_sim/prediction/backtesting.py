@@ -74,7 +74,7 @@ def backtest(
         >>> table[["cut", "counted"]].drop_duplicates().to_numpy().tolist()
         [[6.0, 'patients'], [6.0, 'events']]
     """
-    reading = ("cutoff", "opened", "columns", "time_unit", "lag", "last_seen")
+    reading = ("cutoff", "opened", "columns", "time_unit", "lag", "last_seen", "covariates")
     how = {name: options.pop(name) for name in reading if name in options}
     whole = predict(
         trial_so_far, design, n_draws=2, seed=seed, model="exponential", enrolment="constant", **how
@@ -83,7 +83,7 @@ def backtest(
         raise TypeError("backtest is for times to an event, not for responses")
     past = _months(cuts, whole)
     came = {
-        "patients": whole.enrolment, "events": np.sort((whole.enrolment + whole.time)[whole.event]),
+        "patients": whole.enrolment, "events": whole.event_months,
     }  # fmt: skip
     rows = []
     from tqdm import tqdm
@@ -158,4 +158,6 @@ def as_of(trial: OngoingTrial, month: float) -> OngoingTrial:
         sites=sites,
         rows=None if trial.rows is None else trial.rows[there],
         notes=(),
+        competing=None if trial.competing is None else trial.competing[there] & ~over,
+        covariates={name: values[there] for name, values in trial.covariates.items()},
     )

@@ -19,7 +19,7 @@ _COLOURS = {"patients": "tab:blue", "events": "tab:red"}
 def chart(prediction: Any, ax: Any, earlier: SavedPrediction | None) -> Any:
     """The forecast fan on an Axes: seen, predicted with bands, looks, and last month's forecast."""
     trial, curve = prediction.trial, prediction.curve
-    seen = np.sort((trial.enrolment + trial.time)[trial.event])
+    seen = trial.event_months
     for name, past in (("patients", trial.enrolment), ("events", seen)):
         colour = _COLOURS[name]
         label = name if name == "patients" else prediction.counted
@@ -116,6 +116,15 @@ def prediction_page(prediction: Any, earlier: SavedPrediction | None, path: Any)
             for row in _rows(
                 prediction.models[["quantity", "model", "weight"]].query("weight > 0.005")
             )
+        ],
+        "ratios": [
+            {
+                "events": row["of"],
+                "of": row["column"],
+                "hazard ratio": f"{row['hazard_ratio']:.2f}",
+                "band": f"{row['lower']:.2f} to {row['upper']:.2f}",
+            }
+            for row in prediction.ratios.to_dict("records")
         ],
         "changes": [] if earlier is None else _changes(compared(earlier, prediction.saved())),
         "earlier": "" if earlier is None else f"month {earlier.cutoff:.2f}",

@@ -45,7 +45,7 @@ from trial_sim.prediction.under_rules import (
 )
 
 _KINDS = {
-    "time_to_event": tests_for("time_to_event"),
+    "time_to_event": (*tests_for("time_to_event"), "gray"),
     "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
     "continuous": ("t_test", "ancova"),
     "ordinal": ("wilcoxon",),
@@ -98,8 +98,8 @@ def predict(
         change: what is supposed to change at the cut-off, as ``Prediction.what_if`` takes it.
         n_draws: continued trials. level: of the bands. seed: of the random numbers.
         **data: how the table is read: ``cutoff``, ``opened``, ``columns``, ``time_unit``, ``lag``,
-            ``last_seen`` of :func:`read_ongoing`; ``visit_months`` for an MMRM (the months of the
-            planned outcomes if not given).
+            ``last_seen``, ``covariates`` of :func:`read_ongoing`; ``visit_months`` for an MMRM
+            (the months of the planned outcomes if not given).
 
     Returns:
         a :class:`Prediction`; success and conditional power only where the arms are known.
@@ -152,6 +152,8 @@ def predict(
         check_rules(adaptive, trial, enrolment == "closed")
     elif enrolment == "closed" and len(trial.time) != design.n_patients:
         design = _closed(design, trial)
+    if kind == "time_to_event":
+        kind = _kind_of_times(design, trial)
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x9ED1])))
     streams = Streams.span(seed, 0, n_draws)
     if isinstance(trial, OngoingResponses):
@@ -262,6 +264,28 @@ def _kind(design: Design) -> str:
     raise ValueError(
         f"prediction of test {design.test_name!r} is not known; it knows {', '.join(known)}"
     )
+
+
+def _kind_of_times(design: Design, trial: OngoingTrial) -> str:
+    """``time_to_event``, or ``competing_risks`` where the patients have competing events.
+
+    Raises:
+        ValueError: for a test that does not know competing events, or that needs them.
+    """
+    if trial.competing is None:
+        if design.test_name == "gray":
+            raise ValueError(
+                "Gray's test needs a column 'competing' (0/1), or a status 'competing', of events "
+                "that end follow-up"
+            )
+        return "time_to_event"
+    known = tests_for("competing_risks")
+    if design.test_name not in known:
+        raise ValueError(
+            f"test {design.test_name!r} with competing events is not predicted: use one of "
+            f"{', '.join(known)}, or count competing events as drop-out"
+        )
+    return "competing_risks"
 
 
 def _read(

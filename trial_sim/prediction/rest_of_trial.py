@@ -139,6 +139,15 @@ def all_factors(trial: OngoingTrial, design: Design, future: Future) -> dict[str
     }
 
 
+def all_covariates(trial: OngoingTrial, design: Design, future: Future) -> dict[str, np.ndarray]:
+    """Covariates that the test adjusts for, of everybody, taken over from patients so far."""
+    return {
+        name: values[future.donor]
+        for name, values in trial.covariates.items()
+        if name.split("[")[0] in design.adjust
+    }
+
+
 def not_before_the_cut(
     trial: OngoingTrial, event: np.ndarray, exit_: np.ndarray, calendar: np.ndarray
 ) -> None:
@@ -175,6 +184,9 @@ def followed(
     limit = np.inf if design.follow_up is None else float(design.follow_up)
     observe(latent, lost, limit, enrolment, time, event, exit_, calendar)
     not_before_the_cut(trial, event, exit_, calendar)
+    if outcome.cause is not None:
+        event &= outcome.cause == 1
+        calendar[event == 0] = np.inf
     if outcome.visits is not None:
         event &= np.isfinite(outcome.visits[:, :, -1])
         calendar[event == 0] = np.inf

@@ -21,7 +21,7 @@ from trial_sim.prediction.dates import (
 )
 
 _COLUMNS = (
-    "id", "arm", "site", "enrolment", "time", "end", "event", "dropout", "status",
+    "id", "arm", "site", "enrolment", "time", "end", "event", "dropout", "status", "competing",
 )  # fmt: skip
 _YES = {"1", "1.0", "yes", "y", "true", "event", "died", "dead", "death"}
 _NO = {"0", "0.0", "no", "n", "false", "censored", "alive", "none"}
@@ -186,29 +186,42 @@ def _times_to_end(
     return np.maximum(time, 0.0)
 
 
-def ends_of(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Events and drop-outs (n,) bool, and whether drop-outs were told."""
+def ends_of(
+    table: pd.DataFrame,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, bool]:
+    """Events, drop-outs and competing events (n,) bool, and whether drop-outs were told.
+
+    Competing events are None where the table does not know any.
+    """
     if "status" in table:
-        if "event" in table or "dropout" in table:
-            raise ValueError("patients have 'status' beside 'event' or 'dropout': give one of them")
+        beside = next((n for n in ("event", "dropout", "competing") if n in table), None)
+        if beside:
+            raise ValueError(f"patients have 'status' beside {beside!r}: give one of them")
         words = table["status"].astype(str).str.strip().str.lower()
-        known = ("event", "dropout", "ongoing")
+        known = ("event", "competing", "dropout", "ongoing")
         for word in words.unique():
             if word not in known:
                 raise ValueError(f"status must be one of {', '.join(known)}, got {word!r}")
-        return (words == "event").to_numpy(), (words == "dropout").to_numpy(), True
+        event, gone, rest = ((words == name).to_numpy() for name in ("event", "dropout", known[1]))
+        return event, gone, rest if rest.any() else None, True
     if "event" not in table:
         raise ValueError("patients need a column 'event' (0/1), or 'status'")
     event = indicator(table["event"], "event")
-    if "dropout" not in table:
-        return event, np.zeros_like(event), False
-    gone = indicator(table["dropout"], "dropout")
+    other = indicator(table["competing"], "competing") if "competing" in table else None
+    gone = np.zeros_like(event)
+    if "dropout" in table:
+        gone = indicator(table["dropout"], "dropout")
     if (event & gone).any():
         raise ValueError(
             "a patient cannot both have the event and drop out: "
             f"{first_of(table)(event & gone)} does"
         )
-    return event, gone, True
+    if other is not None and (other & (event | gone)).any():
+        raise ValueError(
+            "follow-up ends in the event, a competing one or drop-out, whichever is first: "
+            f"{first_of(table)(other & (event | gone))} has two of them"
+        )
+    return event, gone, other, "dropout" in table
 
 
 def arms_of(table: pd.DataFrame, design: Design) -> np.ndarray:

@@ -17,6 +17,7 @@ _ENDPOINTS = {
     "count": "Count",
     "longitudinal": "Longitudinal",
 }
+_EVENT, _COMPETING = "the first cause", "another cause"
 
 
 def from_trial(
@@ -35,7 +36,8 @@ def from_trial(
     """
     if not hasattr(trial, "patients") or not hasattr(trial, "endpoints"):
         raise TypeError(f"trial_so_far must be a DataFrame or a Trial, got {trial!r}")
-    found = {n: e for n, e in trial.endpoints.items() if type(e).__name__ == _ENDPOINTS[kind]}
+    known = {_ENDPOINTS[kind], *(("CompetingRisks",) if kind == "time_to_event" else ())}
+    found = {n: e for n, e in trial.endpoints.items() if type(e).__name__ in known}
     if not found:
         raise ValueError(f"the trial has no {kind.replace('_', '-')} endpoint to predict")
     if wanted is not None and wanted not in found:
@@ -58,7 +60,13 @@ def from_trial(
     if getattr(trial, "id", None) is not None:
         columns["id"] = trial.id
     if kind == "time_to_event":
-        columns |= {"time": endpoint.duration, "event": endpoint.event}
+        columns["time"] = endpoint.duration
+        if endpoint.kind == "competing_risks":
+            cause = patients[endpoint.cause]
+            patients = patients.assign(**{_EVENT: cause == 1, _COMPETING: cause > 1})
+            columns |= {"event": _EVENT, "competing": _COMPETING}
+        else:
+            columns["event"] = endpoint.event
         if endpoint.entry is not None:
             raise ValueError(
                 f"endpoint {name!r} has delayed entry ({endpoint.entry!r}), which a prediction "
