@@ -19,6 +19,7 @@ from molgen.cli.common import (
     show_progress,
     tell,
 )
+from molgen.model.config import DEFAULT_MODEL
 from molgen.provenance import record, write_beside
 from molgen.training.config import FINE_TUNING
 
@@ -29,7 +30,9 @@ def audit(
     non_members: Annotated[
         str, typer.Option(help="File of molecules of the same kind that it never saw.")
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="Shipped model or folder.")] = "moses",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Shipped model or folder.")
+    ] = DEFAULT_MODEL,
     generated: Annotated[
         str | None,
         typer.Option(help="Audit the molecules of this file, from any generator, not a model."),

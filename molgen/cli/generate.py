@@ -28,8 +28,7 @@ from molgen.cli.common import (
     write_out,
     write_rejects,
 )
-from molgen.model.checkpoints import DEFAULT_MODEL
-from molgen.model.config import SEARCH
+from molgen.model.config import DEFAULT_MODEL, SEARCH
 from molgen.provenance import record, save_table, write_beside
 from molgen.sampling.molecules import Molecules
 from molgen.training.config import usual_config

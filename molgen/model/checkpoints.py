@@ -36,10 +36,6 @@ def shipped_models() -> list[str]:
     return sorted(f.name for f in folder.iterdir() if f.is_dir() and (f / _CARD).is_file())
 
 
-#: The shipped model that is taken where none is named.
-DEFAULT_MODEL = "moses"
-
-
 def find_model(name: str | os.PathLike) -> Path:
     """The folder of a shipped model or of a path; raises FileNotFoundError naming both."""
     shipped = shipped_models()
