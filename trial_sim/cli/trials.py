@@ -229,6 +229,9 @@ def predict_command(
     covariates: Annotated[
         str | None, typer.Option(help="Columns by which hazards differ, with commas between.")
     ] = None,
+    recurrences: Annotated[
+        Path | None, typer.Option(help="Recurrent events (CSV): id, and time or date.")
+    ] = None,
     looks_held: Annotated[int | None, typer.Option(help="Looks that are over.")] = None,
     level: Annotated[float, typer.Option(help="Level of the bands.")] = 0.9,
     what_if: Annotated[
@@ -270,6 +273,8 @@ def predict_command(
         "seed": seed, **reading,
     }  # fmt: skip
     inputs = {**study_inputs(study), "patients": patients}
+    if recurrences is not None:
+        inputs["recurrences"] = recurrences
     prediction = predicted(arguments, inputs)
     typer.echo(repr(prediction))
     shown = prediction.milestones()

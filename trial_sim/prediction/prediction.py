@@ -162,7 +162,7 @@ class Prediction:
             if row["held"]:
                 share = "yes" if row["probability"] > 0.5 else "no"
             lines.append(f"  {row['milestone']}, {row['rule']}: {when}: {share}")
-        for what in ("events", "enrolment"):
+        for what in ("events", "rates", "enrolment"):
             mine = self.models[self.models["quantity"] == what]
             if len(mine):
                 top = ", ".join(
@@ -233,7 +233,7 @@ class Prediction:
         Args:
             events: total, those seen included. month: since the opening, or a date.
         """
-        by = month_of(month, self.trial.opened, "month")
+        by = self._within(month)
         return float((self._kth(self._events, events, "events") <= by).mean())
 
     def probability_of_patients(self, patients: int, month: Any) -> float:
@@ -243,11 +243,22 @@ class Prediction:
 
     def events_at(self, month: Any) -> dict[str, float]:
         """Number of events (or known responses) by a month or date: mean, median, lower, upper."""
-        return self._number(self._events, month)
+        return self._number(self._events, self._within(month))
 
     def patients_at(self, month: Any) -> dict[str, float]:
         """Number of patients by a month or date: mean, median, lower, upper."""
         return self._number(self._patients, month)
+
+    def _within(self, month: Any) -> float:
+        """A month, checked against that up to which recurrent events are drawn."""
+        by = month_of(month, self.trial.opened, "month")
+        last = self.fits.get("horizon", np.inf)
+        if by > last + 1e-9:
+            raise ValueError(
+                f"recurrent events are drawn up to month {last:.1f}, got {by:.1f}: a later look of "
+                "the design, or its max_duration, draws more"
+            )
+        return by
 
     def _number(self, ordered: np.ndarray, month: Any) -> dict[str, float]:
         by = month_of(month, self.trial.opened, "month")
@@ -326,7 +337,7 @@ class Prediction:
     def models(self) -> pd.DataFrame:
         """One row a model that was weighed: quantity, model, weight, log evidence, and more."""
         parts = []
-        for what in ("events", "competing", "dropout", "enrolment"):
+        for what in ("events", "rates", "competing", "dropout", "enrolment"):
             fit = self.fits.get(what)
             if fit is not None:
                 parts.append(fit.table.assign(quantity=what))

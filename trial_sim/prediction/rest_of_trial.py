@@ -19,7 +19,7 @@ from trial_sim.prediction.models.enrolment import EnrolmentFit, fit_enrolment
 from trial_sim.prediction.reading.ongoing import OngoingTrial
 from trial_sim.scenarios.protocol import OutcomeBatch
 
-_NEXT = 1e-6  # months after the cut-off at which what is late in the data comes to be known
+NEXT = 1e-6  # months after the cut-off at which what is late in the data comes to be known
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def not_before_the_cut(
     trial: OngoingTrial, event: np.ndarray, exit_: np.ndarray, calendar: np.ndarray
 ) -> None:
     """Date what is not known at the cut-off after it; what is known, not after it."""
-    late, open_ = trial.cutoff + _NEXT, trial.at_risk
+    late, open_ = trial.cutoff + NEXT, trial.at_risk
     # Who is followed to the cut-off has no event before it.
     behind = trial.enrolment + trial.time < trial.cutoff - 1e-9
     for i in np.flatnonzero(behind | ~open_):

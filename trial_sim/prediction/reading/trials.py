@@ -16,6 +16,7 @@ _ENDPOINTS = {
     "ordinal": "Ordinal",
     "count": "Count",
     "longitudinal": "Longitudinal",
+    "recurrent": "Recurrent",
 }
 _EVENT, _COMPETING = "the first cause", "another cause"
 
@@ -73,6 +74,8 @@ def from_trial(
                 "does not take: patients are under observation from enrolment"
             )
         data = {"time_unit": trial.time_unit, **data}
+    elif kind == "recurrent":
+        data = {"time_unit": trial.time_unit, **data, "endpoint": endpoint}
     elif kind == "longitudinal":
         columns["visits"] = list(endpoint.columns)
     else:
@@ -89,3 +92,35 @@ def from_trial(
     if getattr(endpoint, "baseline", None) is not None:
         columns["baseline"] = endpoint.baseline
     return patients, {**data, "columns": {**columns, **data.get("columns", {})}}
+
+
+def from_recurrent_trial(
+    trial: Any, data: dict[str, Any], wanted: str | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Patients of a ``Trial`` with recurrent events, one row each, and how they are read.
+
+    Args:
+        wanted: name of the endpoint; the only one of its kind if None.
+
+    Raises:
+        TypeError: for something else than a trial.
+        ValueError: if it has no such endpoint, or gaps in which patients are not at risk.
+    """
+    rows, read = from_trial(trial, {k: v for k, v in data.items() if k != "columns"}, "recurrent",
+                            wanted)  # fmt: skip
+    endpoint = read.pop("endpoint")
+    rows = rows.sort_values([endpoint.id, endpoint.start], kind="stable")
+    before = rows.groupby(endpoint.id)[endpoint.stop].shift().fillna(0.0)
+    gap = rows[endpoint.start] > before + 1e-9
+    if gap.any():
+        raise ValueError(
+            f"patient {rows[endpoint.id][gap].iloc[0]!r} is not at risk for some time, which a "
+            "prediction does not take: follow-up must have no gap"
+        )
+    last = rows.groupby(endpoint.id, sort=False).last().reset_index()
+    happened = rows[rows[endpoint.event].astype(float) == 1]
+    events = pd.DataFrame({"id": happened[endpoint.id], "time": happened[endpoint.stop]})
+    named = {v: k for k, v in {**read.pop("columns"), "time": endpoint.stop}.items()}
+    table = last.rename(columns={**named, endpoint.id: "id"}).drop(columns=endpoint.event)
+    columns = {} if "columns" not in data else {"columns": data["columns"]}
+    return table, {**read, "recurrences": events, **columns}
