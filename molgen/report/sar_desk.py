@@ -192,8 +192,10 @@ def sar(
         notes.append(f"the unit {unit} is that in the column's name; unit= says another")
     if series.rejected:
         first = series.rejected[0]
+        verb = "row is" if len(series.rejected) == 1 else "rows are"
         notes.append(
-            f"{len(series.rejected)} rows are left out; line {first['line']}: {first['reason']}"
+            f"{len(series.rejected)} {verb} left out; molecule {first['line']}, "
+            f"{first['smiles']}: {first['reason']}"
         )
     if series.conflicts:
         notes.append(
