@@ -201,7 +201,7 @@ def test_bad_calls():
     seen, _ = so_far(design, BINARY, 9.0)
     with pytest.raises(TypeError, match="scenario of binary responses"):
         ts.predict(seen, design, cutoff=9.0, outcomes=CountResponse(0.2, 0.7))
-    with pytest.raises(ValueError, match="'lwyy' is not known; it knows logrank"):
+    with pytest.raises(ValueError, match="'lwyy' is of recurrent events"):
         ts.predict(seen, design_for("lwyy"), cutoff=9.0)
     with pytest.raises(ValueError, match="no column 'respons' to map"):
         ts.predict(seen, design, cutoff=9.0, columns={"respons": "y"})

@@ -22,6 +22,7 @@ from trial_sim.prediction.reading.columns import (
     ends_of,
     enrolment_of,
     first_of,
+    opening_of_sites,
     other_unit,
     our_columns,
     times_of,
@@ -32,6 +33,7 @@ from trial_sim.prediction.reading.strata import read_factors
 from trial_sim.statistics.validation import merge_ties
 
 _SHORT = 0.5 / DAYS_PER_MONTH  # months: what a time of 0 days means, somewhere in that day
+_NO_CHANCE = 0.01  # of an arm without a patient
 _WORTH_SAYING = 0.5  # months between last contact and cut-off
 
 
@@ -148,8 +150,10 @@ def read_ongoing(
             opening); ``time`` on study or its ``end`` (a date, or a number since the opening);
             ``event``, ``dropout`` and ``competing`` (0/1, yes/no), or a ``status`` of event,
             competing, dropout or ongoing, where a competing event ends follow-up uncounted; ``arm``
-            (names of the design; absent: blinded); ``site``, ``id``; and one a stratification
-            factor of the design (needed for a stratified test).
+            (names of the design; absent: blinded); ``site`` and ``site_opened`` (a date, or a
+            number), ``id``; and one a stratification factor of the design (needed for a stratified
+            test). Who is followed to the end of the design's follow-up has completed it, also
+            where ``dropout`` says otherwise.
         design: the design.
         cutoff: date of the data cut, or its month since the opening; the last known moment if None.
         opened: date of month 0; the first enrolment's by default when enrolment is in dates.
@@ -202,12 +206,15 @@ def read_ongoing(
     arms = arms_of(table, design)
     last = float((enrolment + time).max(initial=0.0))
     cut = last if cutoff is None else month_of(cutoff, start, "cutoff")
+    if cutoff is not None and is_number(cutoff):
+        _check_unit_of_cutoff(float(cutoff), last, unit, time_unit)
     where = first_of(table)
     late = enrolment > cut + DAY_OF_GRACE
     if late.any():
         raise ValueError(
             f"{int(late.sum())} patients are enrolled after the cut-off {cut:.2f}: the first is "
-            f"{where(late)}, month {enrolment[late][0]:.2f}"
+            f"{where(late)}, month {enrolment[late][0]:.2f}. Of a later table, ts.backtest "
+            "predicts from past cut-offs"
         )
     enrolment = np.minimum(enrolment, cut)
     beyond = enrolment + time > cut + DAY_OF_GRACE
@@ -236,6 +243,10 @@ def read_ongoing(
                 "mends a wrong one"
             )
         short &= time < limit - DAY_OF_GRACE
+        # Who was followed to the end has completed, whatever the table calls it.
+        completed = gone & (time >= limit - DAY_OF_GRACE)
+        gone, ended = gone & ~completed, ended & ~completed
+        time = np.where(completed, limit, time)
         time = np.minimum(time, limit)
     if short.any() and last_seen is None and not told:
         raise ValueError(
@@ -264,6 +275,7 @@ def read_ongoing(
     # times from subtracted dates differ in their last digits where the days were the same
     (time,) = merge_ties(np.where(ended, settled, time))
     extra = read_covariates(patients, covariate_names(design, covariates), notes)
+    notes += _empty_arms(arms, design)
     for note in notes:
         warn_user(note)
     if len(table) > design.n_patients:
@@ -273,12 +285,37 @@ def read_ongoing(
         )
     order = np.argsort(enrolment, kind="stable")
     factors = {name: codes[order] for name, codes in read_factors(table, design).items()}
-    sites = None
-    if "site" in table:
-        first = pd.Series(enrolment).groupby(table["site"].astype(str).to_numpy()).min()
-        sites = np.sort(first.to_numpy(dtype=float))
+    sites = opening_of_sites(table, enrolment, start, unit)
     return OngoingTrial(
         enrolment[order], arms[order], time[order], event[order], gone[order], cut, start, factors,
         sites, order, tuple(notes), None if competing is None else competing[order],
         {name: values[order] for name, values in extra.items()},
     )  # fmt: skip
+
+
+def _check_unit_of_cutoff(cutoff: float, last: float, unit: float, time_unit: str) -> None:
+    """Raise ValueError for a cut-off that is a month only if the trial was idle for long.
+
+    Args:
+        last: the last known month.
+    """
+    meant = cutoff * unit
+    off = max(0.1 * last, 1.0)
+    if unit != 1.0 and abs(meant - last) <= off and abs(cutoff - last) > 2 * off:
+        raise ValueError(
+            f"cutoff is a month or a date, and the last patient is known until month {last:.2f}: "
+            f"is {cutoff:g} in {time_unit}? Then give cutoff={meant:.2f}"
+        )
+
+
+def _empty_arms(arms: np.ndarray, design: Design) -> list[str]:
+    """A note of an arm that no patient is in, where that is no chance."""
+    names = list(design.arm_names)
+    shares = np.array([design.arms[name] for name in names], dtype=float)
+    if (arms < 0).all():
+        return []
+    chance = (1.0 - shares / shares.sum()) ** len(arms)
+    empty = [
+        name for k, name in enumerate(names) if chance[k] < _NO_CHANCE and not (arms == k).any()
+    ]
+    return [f"none of the {len(arms)} patients is in arm {name!r}" for name in empty]
