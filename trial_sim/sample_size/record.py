@@ -110,7 +110,7 @@ class SampleSize(Written):
             >>> gs = ts.group_sequential((0.5, 1), efficacy="obrien_fleming")
             >>> size = ts.sample_size_means(2, sd=5, boundaries=gs)
             >>> size.summary(gs)[["patients", "efficacy_difference"]].round(1).to_numpy().tolist()
-            [[133.6, 2.5], [267.1, 1.2]]
+            [[133.3, 2.5], [266.5, 1.2]]
         """
         if scenario is not None:
             if self.events is None:
