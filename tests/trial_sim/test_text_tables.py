@@ -150,3 +150,18 @@ def test_a_command_warns_once_in_a_sentence(tmp_path, manner):
         assert entry["level"] == "warning" and entry["message"].startswith("t.csv is not UTF-8")
     else:
         assert lines[0] == "warning: t.csv is not UTF-8; it is read as Windows-1252"
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e-9, 1e5])
+def test_operating_characteristics_are_shown_in_any_unit(tmp_path, scale):
+    (tmp_path / "s.yaml").write_text(
+        "title: t\ndesign:\n  arms: {a: 1, b: 1}\n  n_patients: 60\n  accrual: {rate: 10}\n"
+        "  looks: {type: EnrolmentLooks, patients: [60]}\n  test: t_test\noutcomes:\n"
+        f"  type: ContinuousResponse\n  difference: {scale}\n"
+        f"  sd: {scale}\nsimulation: {{n_trials: 50, seed: 1}}\n"
+    )
+    done = CliRunner().invoke(app, ["simulate", str(tmp_path / "s.yaml")])
+    assert done.exit_code == 0, done.output
+    row = next(w for w in map(str.split, done.stdout.splitlines()) if w[:2] == ["mean", "mean"])
+    estimate, error = float(row[3]), float(row[4])
+    assert 0.5 * scale < estimate < 1.6 * scale and 0.01 * scale < error < 0.1 * scale

@@ -29,6 +29,11 @@ StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML) with design a
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")]
 
 
+def _four_digits(value: float) -> str:
+    """Four decimals; four digits of a small number, as an effect in other units may be."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.4g}"
+
+
 def _study(path: Path) -> Any:
     return read_study(path)
 
@@ -104,7 +109,9 @@ def simulate_command(
         _write_report(study, loaded, results, report, told, progress)
     for name, result in results.items():
         typer.echo(f"{name}: {result!r}")
-        typer.echo(result.operating_characteristics.to_string(index=False, float_format="%.4f"))
+        typer.echo(
+            result.operating_characteristics.to_string(index=False, float_format=_four_digits)
+        )
     if output is not None:
         with replacing(output) as made:
             write_table(characteristics(results), made)
@@ -175,7 +182,7 @@ def what_if_command(
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
     found = varied(loaded, options, progress=watched(progress))
-    typer.echo(short_table(found).to_string(index=False, float_format="%.4f"))
+    typer.echo(short_table(found).to_string(index=False, float_format=_four_digits))
     for note in sorted(set(found["note"]) - {""}):
         typer.echo(f"note: {note}")
     if power is not None or max_duration is not None:
