@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,3 +109,37 @@ def test_the_commands_leave_the_machine_its_streams(tmp_path: Path, command: lis
     assert os.path.islink("/dev/stdout") and os.readlink("/dev/stdout") == link
     said = target.read_text()
     assert ("ring closure" in said and "CCO" in said) or "n_patients: 100" in said
+
+
+@pytest.mark.parametrize("ending", [".png", ".pdf", ".PNG", ".docx", ".html", ".svg", "", ".v2"])
+@pytest.mark.parametrize(
+    ("command", "right"),
+    [
+        (["molgen", "draw", "{file}", "-o"], (".svg",)),
+        (["molgen", "report", "{file}", "-o"], (".html",)),
+        (["trial_sim", "audit", "gehan", "--synthetic", "{table}", "-o"], (".html",)),
+    ],
+    ids=["draw", "report", "audit"],
+)
+def test_no_file_has_the_name_of_another_kind(
+    tmp_path: Path, command: list[str], right: tuple[str, ...], ending: str, monkeypatch: Any
+) -> None:
+    from importlib import import_module
+
+    from typer.testing import CliRunner
+
+    (tmp_path / "a.smi").write_text("CCO a\nc1ccccc1 b\n")
+    (tmp_path / "t.csv").write_text("no\n")
+    target = tmp_path / f"out{ending}"
+    words = [w.format(file=tmp_path / "a.smi", table=tmp_path / "t.csv") for w in command[1:]]
+    program = import_module(f"{command[0]}.cli").app
+    done = CliRunner().invoke(program, [*words, str(target)])
+    promised = ending in ("", ".v2", *right)
+    refused = "is written as" in done.stderr
+    assert refused != promised, done.output
+    if refused:
+        assert done.exit_code == 2 and f"out{right[0]}" in done.stderr.replace("\n", "")
+        assert not target.exists()
+    elif command[0] == "molgen":
+        assert done.exit_code == 0, done.output
+        assert b"<svg" in target.read_bytes() or b"<!doctype html>" in target.read_bytes()

@@ -12,6 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _STREAM = re.compile(r"/dev/(stdin|stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
+_FORMATS = frozenset({
+    ".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".pdf", ".svg", ".html", ".htm", ".json",
+    ".csv", ".tsv", ".xls", ".xlsx", ".doc", ".docx", ".pptx", ".md", ".tex", ".txt", ".xml",
+    ".sdf", ".smi", ".yaml", ".yml", ".parquet", ".npz",
+})  # fmt: skip
 _NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
@@ -46,6 +51,24 @@ def try_place(path: str | Path | None, make_folder: bool = False) -> None:
             handle.write(b" ")
     except OSError as error:
         raise ValueError(f"{str(place)!r} cannot be written: {error.strerror or error}") from None
+
+
+def check_format(path: str | Path | None, ending: str, what: str) -> None:
+    """Raise where a name promises another kind of file than is written: a drawing ``x.png``.
+
+    Args:
+        path: the file to be; None for none. ending: of the kind that is written, such as ".svg".
+        what: is written, for the sentence.
+
+    Raises:
+        ValueError: the name ends as that of another kind.
+    """
+    if path is None or not is_ordinary(path):
+        return
+    found = Path(path).suffix.lower()
+    if found in _FORMATS and found.removesuffix("l") != ending.removesuffix("l"):
+        better = Path(path).with_suffix(ending)
+        raise ValueError(f"{what} is written as {ending}, not as {found}: name it {better}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from molgen.cli.common import (
     DropoutShare,
     Jobs,
     check_folder,
+    check_page_place,
     check_place,
     plain_errors,
     read_smiles,
@@ -38,7 +39,7 @@ def audit(
         typer.Option(help="Audit the molecules of this file, from any generator, not a model."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="HTML report.", callback=check_place)
+        Path | None, typer.Option("--output", "-o", help="HTML report.", callback=check_page_place)
     ] = None,
     json: Annotated[
         Path | None, typer.Option(help="The report as JSON.", callback=check_place)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
-from molgen.base.output_places import try_place
+from molgen.base.output_places import check_format, try_place
 from molgen.base.run_log import LogError, logged
 from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import write_atomically
@@ -65,6 +65,25 @@ def check_folder(path: Path | None) -> Path | None:
             pass
     except OSError as error:
         _fail(f"Cannot write into {path}: {error.strerror}.")
+    return path
+
+
+def check_drawing_place(path: Path | None) -> Path | None:
+    """Like :func:`check_place`, for a drawing, which is SVG."""
+    return _checked(path, ".svg", "a drawing")
+
+
+def check_page_place(path: Path | None) -> Path | None:
+    """Like :func:`check_place`, for a page, which is HTML and prints from a browser."""
+    return _checked(path, ".html", "a page")
+
+
+def _checked(path: Path | None, ending: str, what: str) -> Path | None:
+    check_place(path)
+    try:
+        check_format(path, ending, what)
+    except ValueError as error:
+        _fail(error)
     return path
 
 

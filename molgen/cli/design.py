@@ -14,7 +14,7 @@ from molgen.cli.common import (
     Input,
     Output,
     Rejects,
-    check_place,
+    check_drawing_place,
     plain_errors,
     read_input,
     show_progress,
@@ -37,7 +37,9 @@ Own = Annotated[
 ]
 Picture = Annotated[
     Path | None,
-    typer.Option(help="Draw them here (.svg), what is new highlighted.", callback=check_place),
+    typer.Option(
+        help="Draw them here (.svg), what is new highlighted.", callback=check_drawing_place
+    ),
 ]
 
 

@@ -18,6 +18,7 @@ from molgen.cli.common import (
     Jobs,
     Output,
     check_folder,
+    check_page_place,
     check_place,
     hash_input,
     plain_errors,
@@ -171,7 +172,7 @@ def suggest(
     seed: Annotated[int, typer.Option(help="The same seed, the same suggestions.")] = 0,
     output: Output = None,
     report: Annotated[
-        Path | None, typer.Option(help="An HTML page with drawings.", callback=check_place)
+        Path | None, typer.Option(help="An HTML page with drawings.", callback=check_page_place)
     ] = None,
 ) -> None:
     """Choose the compounds to test next, from what a table of measured ones says.

@@ -14,7 +14,7 @@ import pandas as pd
 from trial_sim.auditing import plots
 from trial_sim.auditing.compared.intervals import interval, number
 from trial_sim.auditing.compared.rules import limit_words
-from trial_sim.base.output_places import replacing
+from trial_sim.base.output_places import check_format, replacing
 
 if TYPE_CHECKING:
     from trial_sim.auditing.report import AuditReport
@@ -39,6 +39,7 @@ INTRODUCTIONS = {
 def write_html(report: AuditReport, path: str | Path) -> Path:
     """Write a report as one HTML file that needs no network, and return its path."""
     path = Path(path)
+    check_format(path, ".html", "the page")
     with replacing(path) as made:
         made.write_text(render(report), encoding="utf-8")
     return path

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trial_sim.base.output_places import replacing, try_place
+from trial_sim.base.output_places import check_format, replacing, try_place
 from trial_sim.base.provenance import write_record
 from trial_sim.cli.app import app, plain_errors, tell, watched
 from trial_sim.exploration.report import check_ending, look_rows, short_table
@@ -265,6 +265,7 @@ def predict_command(
 
       trial-sim predict study.yaml patients.csv --cutoff 18 --html page.html
     """
+    check_format(html, ".html", "the page")
     for place in (output, html, save):
         try_place(place)
     reading = _overrides(
