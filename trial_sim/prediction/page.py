@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.base.output_places import replacing
+from trial_sim.base.pages import page_environment
 from trial_sim.prediction.saved import SavedPrediction, compared
 
 _COLOURS = {"patients": "tab:blue", "events": "tab:red"}
@@ -205,13 +206,4 @@ def _image(figure: Any) -> str:
 
 
 def _render(context: dict[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=PackageLoader("trial_sim", "templates"),
-        autoescape=select_autoescape(["html.j2", "html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("prediction.html.j2").render(**context)
+    return page_environment().get_template("prediction.html.j2").render(**context)

@@ -15,6 +15,8 @@ import math
 import numpy as np
 from numba import njit
 
+from trial_sim.numerics.small_matrices import invert
+
 
 @njit(cache=True, nogil=True)
 def cox_derivatives(
@@ -124,33 +126,6 @@ def cox_derivatives(
         for b in range(a):
             information[b, a] = information[a, b]
     return loglik
-
-
-@njit(cache=True, nogil=True)
-def invert(matrix, inverse):
-    """Inverse of a small symmetric positive definite matrix; False where it is not.
-
-    Gauss–Jordan without pivoting on the Cholesky factor would be no faster at these sizes.
-    """
-    p = matrix.shape[0]
-    work = matrix.copy()
-    inverse[:, :] = 0.0
-    for a in range(p):
-        inverse[a, a] = 1.0
-    for a in range(p):
-        pivot = work[a, a]
-        if not pivot > 1e-11 * matrix[a, a] or matrix[a, a] <= 0.0:
-            return False
-        for b in range(p):
-            work[a, b] /= pivot
-            inverse[a, b] /= pivot
-        for c in range(p):
-            if c != a:
-                factor = work[c, a]
-                for b in range(p):
-                    work[c, b] -= factor * work[a, b]
-                    inverse[c, b] -= factor * inverse[a, b]
-    return True
 
 
 @njit(cache=True, nogil=True)
