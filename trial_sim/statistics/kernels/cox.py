@@ -4,10 +4,11 @@ Rows are in ascending order of (stratum, stop). With delayed entry or recurrent 
 an interval (start, stop], and ``by_start`` holds the row numbers in ascending order of
 (stratum, start); without, ``by_start`` is an empty integer array and ``start`` is not read.
 
-This is the general partial likelihood. Four special ones stand beside it, each several times as
-fast at what it can do: `cox_fast` (three covariates, no ties), ``engine.logrank_scan`` (two groups,
-from numbers at risk that a look has counted anyway), ``statistics.arm_differences`` (two groups of
-one data set, in NumPy) and ``outcomes.times.cox`` (case weights and a ridge, in NumPy).
+This is the general partial likelihood. Special ones stand apart because each is several times as
+fast at what it can do, and because other sums would change last digits: `cox_fast` (three
+covariates, no ties), ``engine.logrank_scan`` (two groups, from numbers at risk that a look has
+counted anyway), ``statistics.arm_differences`` (two groups of one data set, in NumPy). With a ridge
+and case weights, in NumPy: ``outcomes.times.cox``, which an audit has without late entry, too.
 """
 
 import math
