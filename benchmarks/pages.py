@@ -292,7 +292,10 @@ def search(page: Path) -> None:
     from molgen.report.page import report
 
     found = molgen.optimize(
-        molgen.Objective(["maximise qed", "minimise sa_score", "logp 2..4"]), n_calls=300, seed=0
+        molgen.Objective(["maximise qed", "minimise sa_score", "logp 2..4"]),
+        model="moses",
+        n_calls=300,
+        seed=0,
     )
     report(found.table if hasattr(found, "table") else found, page, title="A search of 300 calls")
 

@@ -55,7 +55,8 @@ def batch() -> str:
     import molgen
 
     with tempfile.TemporaryDirectory() as folder:
-        molgen.run_batch({"n": 5_000, "seed": 7, "filters": "default"}, f"{folder}/library")
+        plan = {"n": 5_000, "model": "moses", "seed": 7, "filters": "default"}
+        molgen.run_batch(plan, f"{folder}/library")
         return of_table(pd.read_parquet(f"{folder}/library/molecules.parquet"))
 
 

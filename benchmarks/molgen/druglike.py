@@ -5,6 +5,9 @@ python -m benchmarks druglike --model FOLDER --data FOLDER --n 3000 --reconstruc
 python -m benchmarks druglike --data FOLDER --temperatures 0.9 0.95 1.0 --n 6000
     which temperature makes samples most like training molecules: the card's sampling.temperature
 
+python -m benchmarks druglike --speed --model moses --n 2000
+    only how fast it draws beside RDKit's own reading and writing, in five rounds (no data)
+
 The folder holds druglike_train, druglike_test and druglike_test_scaffolds as .smi or .smi.xz.
 """
 
@@ -225,6 +228,28 @@ def measure(
     return rows
 
 
+def speed(model, n: int, jobs: int, rounds: int = 5) -> dict[str, float]:
+    """How fast ``n`` molecules are drawn, beside RDKit's reading and writing of the same ones in
+    one process: the median of ``rounds``, taken in turn."""
+    model.sample(10)  # what is worked out once
+    made, read_and_written = [], []
+    for seed in range(rounds):
+        started = time.perf_counter()
+        sample = model.sample(n, seed=seed, n_jobs=jobs)
+        made.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        for smiles in sample:
+            Chem.MolToSmiles(Chem.MolFromSmiles(smiles))
+        read_and_written.append(time.perf_counter() - started)
+    ratios = np.array(read_and_written) / np.array(made)
+    return {
+        "sampling / RDKit's reading and writing": float(np.median(ratios)),
+        "least of the rounds": float(ratios.min()),
+        "greatest of the rounds": float(ratios.max()),
+        "sampling, molecules a second": n / float(np.median(made)),
+    }
+
+
 def by_temperature(model, folder: Path, n: int, temperatures: list[float]) -> dict[str, float]:
     """FCD to 10,000 training molecules of ``n`` drawn at each temperature; no test molecules."""
     held = mean_and_covariance(activations(some(read(folder, "train"), 10_000, 3)))
@@ -242,18 +267,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--model", default="druglike")
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--n", type=int, default=30_000, help="molecules drawn")
     parser.add_argument("--reconstruct", type=int, default=2_000, help="molecules decoded")
     parser.add_argument("--jobs", type=int, default=1, help="processes that draw the sample")
     parser.add_argument("--drugs", type=Path, help="SMILES of approved drugs, for their scaffolds")
     parser.add_argument("--temperatures", type=float, nargs="+", help="only compare these")
+    parser.add_argument("--speed", action="store_true", help="only measure how fast it draws")
     parser.add_argument("--json", help="append the figures to this file, one line of JSON a run")
     arguments = parser.parse_args()
     RDLogger.DisableLog("rdApp.*")
     model = molgen.load_model(arguments.model)
     drugs = list(molgen.read_molecules(arguments.drugs).smiles) if arguments.drugs else []
-    if arguments.temperatures:
+    if arguments.data is None and not arguments.speed:
+        parser.error("--data is needed, but for --speed")
+    if arguments.speed:
+        rows = speed(model, arguments.n, arguments.jobs)
+    elif arguments.temperatures:
         rows = by_temperature(model, arguments.data, arguments.n, arguments.temperatures)
     else:
         rows = measure(

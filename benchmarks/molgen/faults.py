@@ -33,10 +33,10 @@ VERBS = {
     "filter": ["filter", "{m}", "-f", "veber", "--all"],
     "score": ["score", "{m}", "-g", "maximise qed"],
     "qsar predict": ["qsar", "predict", "{q}", "{m}"],
-    "sample": ["sample", "-n", "60"],
-    "near": ["near", "Cc1ccc(C(=O)NC2CC2)cc1Cl", "-n", "8"],
-    "scaffold": ["scaffold", "c1ccc(C(=O)N[*:1])cc1", "-n", "8"],
-    "interpolate": ["interpolate", "Cc1ccccc1O", "NCc1ccncc1", "-n", "4"],
+    "sample": ["sample", "-n", "60", "-m", "moses"],
+    "near": ["near", "Cc1ccc(C(=O)NC2CC2)cc1Cl", "-n", "8", "-m", "moses"],
+    "scaffold": ["scaffold", "c1ccc(C(=O)N[*:1])cc1", "-n", "8", "-m", "moses"],
+    "interpolate": ["interpolate", "Cc1ccccc1O", "NCc1ccncc1", "-n", "4", "-m", "moses"],
 }
 FAULTS = ("disk full", "closed pipe", "read-only folder", "killed", "missing folder", "unbuffered")
 FORMATS = (".csv", ".parquet", ".sdf")

@@ -2,6 +2,7 @@
 
     python -m benchmarks ongoing enrolment --n-trials 200    end of enrolment, by shape of the truth
     python -m benchmarks ongoing events --n-trials 200       200th and 300th event, by hazard
+    python -m benchmarks ongoing recurrent --n-trials 60     numbers of recurrent events a year on
     python -m benchmarks ongoing success --n-trials 5        success against brute force
     python -m benchmarks ongoing rules --n-trials 5          the same where rules resize the trial
     python -m benchmarks ongoing speed                       seconds a call
@@ -228,6 +229,64 @@ def events(run: str, n_trials: int, only: str | None, quick: bool, seed: int) ->
                 .to_string(header=len(rows) == 1),
                 flush=True,
             )
+    return pd.DataFrame(rows)
+
+
+# name: (dispersion, shape of the rate in time, hazard of death a month)
+RECURRENT = {
+    "recurrent, dispersion .5": (0.5, 1.0, 0.0),
+    "recurrent, no dispersion": (1e-3, 1.0, 0.0),
+    "recurrent, dispersion 2": (2.0, 1.0, 0.0),
+    "recurrent, rate that rises": (0.5, 1.3, 0.0),
+    "recurrent, deaths": (0.5, 1.0, 0.03),
+}
+
+
+def recurrent(run: str, n_trials: int, only: str | None, seed: int) -> pd.DataFrame:
+    """Numbers of events six and twelve months after a cut at month 10, 300 patients by month 15."""
+    rows = []
+    design = ts.Design(
+        arms={"control": 1, "treatment": 1}, n_patients=300, accrual=ts.Accrual(rate=20),
+        dropout=ts.Dropout(rate=0.005), looks=ts.CalendarLooks([24]), test="lwyy",
+    )  # fmt: skip
+    for name, (dispersion, shape, death) in RECURRENT.items():
+        if only and only not in name:
+            continue
+        found: dict[int, list] = {6: [], 12: []}
+        for i in range(n_trials):
+            random = np.random.default_rng([i, 29 + seed])
+            trial = simulated(random, 300, ts.Accrual(rate=20), exponential, 0.005)
+            died = random.exponential(1 / death, 300) if death else np.full(300, np.inf)
+            ends = np.minimum(trial["leaves"], died).to_numpy()
+            frailty = random.gamma(1 / dispersion, dispersion, 300)
+            rate = frailty * np.where(trial["code"] == 1, 0.12, 0.17)
+            spent = np.cumsum(random.exponential(1.0, (300, 120)), axis=1) / rate[:, None]
+            months = spent ** (1 / shape)
+            entered = trial["enrolment"].to_numpy()
+            calendar = np.where(months <= ends[:, None], entered[:, None] + months, np.inf)
+            there = np.flatnonzero(entered <= 10.0)
+            who, which = np.nonzero(calendar[there] <= 10.0)
+            last = np.minimum(ends, 10.0 - entered)[there]
+            patients = pd.DataFrame(
+                {"id": there, "enrolment": entered[there], "time": last,
+                 "dropout": (trial["leaves"].to_numpy()[there] <= last).astype(int),
+                 "competing": (died[there] <= last).astype(int),
+                 "arm": np.where(trial["code"].to_numpy()[there] == 1, "treatment", "control")}
+            )  # fmt: skip
+            if not death:
+                patients = patients.drop(columns="competing")
+            events = pd.DataFrame({"id": there[who], "time": months[there][who, which]})
+            forecast = ts.predict(patients, design, cutoff=10.0, recurrences=events, seed=i)
+            for ahead, list_ in found.items():
+                truth = float((calendar <= 10.0 + ahead).sum())
+                drawn = (forecast._events <= 10.0 + ahead).sum(axis=1).astype(float)
+                list_.append(judged(drawn, truth))
+        for ahead, list_ in found.items():
+            part = f"events {ahead} months on"
+            rows.append(summarised(list_, run=run, part=part, variant=name, quick=False, seed=seed))
+            stored.append("ongoing", rows[-1])
+            shown = pd.DataFrame(rows[-1:]).drop(columns="run").round(3)
+            print(shown.to_string(header=len(rows) == 1), flush=True)
     return pd.DataFrame(rows)
 
 
@@ -540,7 +599,9 @@ def tables(n_tables: int, seed: int = 0) -> bool:
     return not raw
 
 
-PARTS = ["enrolment", "events", "success", "rules", "speed", "fuzz", "tables", "crashes"]
+PARTS = [
+    "enrolment", "events", "recurrent", "success", "rules", "speed", "fuzz", "tables", "crashes",
+]  # fmt: skip
 
 
 def main() -> None:
@@ -559,6 +620,8 @@ def main() -> None:
         enrolment(*whole)
     elif given.part == "events":
         events(*whole)
+    elif given.part == "recurrent":
+        recurrent(given.run, given.n_trials, given.only, given.seed)
     elif given.part == "success":
         success(min(given.n_trials, 20))
     elif given.part == "rules":

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from molgen.auditing.intervals import Interval
 from molgen.auditing.measures import SECTIONS, VERDICTS, Measure, as_table
+from molgen.base.output_places import check_format
 from molgen.base.whole_files import write_atomically
 from molgen.files.provenance_records import Provenance
 from molgen.report.templating import environment, script_safe
@@ -179,6 +180,7 @@ class AuditReport:
     def to_html(self, path: str | Path | None = None) -> str:
         """The report as one HTML page that needs no network, also written to ``path`` if given."""
 
+        check_format(path, ".html", "the page")
         text = render(self)
         if path is not None:
             _write(Path(path), text)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from molgen.base.output_places import replacing
 
 
 def cache_folder() -> Path:
@@ -21,27 +20,6 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("digital-double")) / "molgen"
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A path to write to, whose file takes the place of ``path`` when the block ends well.
-
-    When it does not, nothing is left behind, and what stood at ``path`` before is still there.
-    """
-    place = Path(path)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=place.suffix, dir=place.parent)
-    os.close(handle)
-    made = Path(name)
-    try:
-        yield made
-        mask = os.umask(0)
-        os.umask(mask)
-        made.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner can read
-        made.replace(place)
-    except BaseException:
-        made.unlink(missing_ok=True)
-        raise
 
 
 def write_atomically(path: Path, content: bytes) -> None:

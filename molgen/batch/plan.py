@@ -16,7 +16,7 @@ from molgen.base.plain_yaml import read_plain
 from molgen.batch.starts import Starts, read_starts, resolved_path
 from molgen.chem.properties import check_descriptors
 from molgen.filters.filter_sets import as_filter_set
-from molgen.model.config import BLOCK
+from molgen.model.config import BLOCK, DEFAULT_MODEL
 from molgen.scoring.objectives import as_objective
 
 CLUSTERS: dict[str, tuple[str, ...]] = {
@@ -100,7 +100,7 @@ class RunPlan:
     """
 
     n: int
-    model: str = "moses"
+    model: str = DEFAULT_MODEL
     seed: int = 0
     chunk_size: int = 4096
     filters: Any = "default"

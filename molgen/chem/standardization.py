@@ -145,7 +145,8 @@ def standardize_mol(
     """One molecule made standard, and the names of the steps that changed it.
 
     The steps, in order: bonds of counter-ion metals are broken; the drug of a salt or solvate is
-    kept (:func:`molgen.chem.salts.choose_parent`); charges are neutralised where a proton can be
+    kept (:func:`molgen.chem.salts.choose_parent`); charges along a bond are joined (a sulfoxide
+    ``[S+][O-]`` is ``S=O``); charges are neutralised where a proton can be
     moved (RDKit's ``Uncharger``: quaternary nitrogen, nitro groups and inner salts that need their
     charge keep it, and so do carbon cations, which have no proton to lose); isotope labels are
     removed; the canonical tautomer is chosen, if asked for.
@@ -184,6 +185,11 @@ def _standard(
             if any(name.startswith(OTHER) for name in removed):
                 changes.append("another molecule removed")
         _refuse_unsuitable(mol)
+        if neutralize:
+            joined = _with_joined_charges(mol)
+            if joined is not mol:
+                changes.append("charges along a bond joined")
+                mol = joined
         charged = any(a.GetFormalCharge() for a in mol.GetAtoms())
         if neutralize and charged and not _has_carbocation(mol):
             neutral = uncharger.uncharge(mol)
@@ -204,6 +210,47 @@ def _standard(
     if mol.GetNumAtoms() < 5 and canonical(mol) in _INORGANIC:
         raise MoleculeError(f"Cannot standardise {canonical(mol)!r}: inorganic.", "inorganic")
     return mol, changes, removed
+
+
+def _with_joined_charges(mol: Chem.Mol) -> Chem.Mol:
+    """The molecule with ``[S+]-[O-]`` written as ``S=O``, and so of P, Se, As and of S, Se beneath
+    the oxygen; diazo and azide groups as ``C=[N+]=[N-]``, ``N=[N+]=[N-]``; itself if it has none.
+
+    Nitrogen's oxides, which can be written in no other way, stay; so does an aromatic ring.
+    """
+    pairs, diazo = _separated()
+    if not any(a.GetFormalCharge() > 0 for a in mol.GetAtoms()):
+        return mol
+    joined = Chem.RWMol(mol)
+    found = False
+    for plus, minus in mol.GetSubstructMatches(pairs):
+        atom, other = joined.GetAtomWithIdx(plus), joined.GetAtomWithIdx(minus)
+        if atom.GetFormalCharge() > 0:
+            joined.GetBondBetweenAtoms(plus, minus).SetBondType(Chem.BondType.DOUBLE)
+            atom.SetFormalCharge(atom.GetFormalCharge() - 1)
+            other.SetFormalCharge(0)
+            found = True
+    for first, middle, end in mol.GetSubstructMatches(diazo):
+        joined.GetBondBetweenAtoms(first, middle).SetBondType(Chem.BondType.DOUBLE)
+        joined.GetBondBetweenAtoms(middle, end).SetBondType(Chem.BondType.DOUBLE)
+        joined.GetAtomWithIdx(first).SetFormalCharge(0)
+        joined.GetAtomWithIdx(end).SetFormalCharge(-1)
+        found = True
+    if not found:
+        return mol
+    made = joined.GetMol()
+    try:
+        Chem.SanitizeMol(made)
+    except ValueError:
+        return mol
+    return made
+
+
+@lru_cache(maxsize=1)
+def _separated() -> tuple[Chem.Mol, Chem.Mol]:
+    """Patterns of charges along a bond: of two atoms, and of diazo and azide groups."""
+    pair = "[#15,#16,#33,#34;A;+,+2;H0]-[#8,#16,#34;A;-;D1]"
+    return Chem.MolFromSmarts(pair), Chem.MolFromSmarts("[#6,#7;A;-]-[#7;+]#[#7;+0;D1]")
 
 
 def _refuse_unsuitable(mol: Chem.Mol) -> None:

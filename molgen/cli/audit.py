@@ -12,6 +12,7 @@ from molgen.cli.common import (
     DropoutShare,
     Jobs,
     check_folder,
+    check_page_place,
     check_place,
     plain_errors,
     read_smiles,
@@ -19,6 +20,7 @@ from molgen.cli.common import (
     show_progress,
     tell,
 )
+from molgen.model.config import DEFAULT_MODEL
 from molgen.provenance import record, write_beside
 from molgen.training.config import FINE_TUNING
 
@@ -29,13 +31,15 @@ def audit(
     non_members: Annotated[
         str, typer.Option(help="File of molecules of the same kind that it never saw.")
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="Shipped model or folder.")] = "moses",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Shipped model or folder.")
+    ] = DEFAULT_MODEL,
     generated: Annotated[
         str | None,
         typer.Option(help="Audit the molecules of this file, from any generator, not a model."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="HTML report.", callback=check_place)
+        Path | None, typer.Option("--output", "-o", help="HTML report.", callback=check_page_place)
     ] = None,
     json: Annotated[
         Path | None, typer.Option(help="The report as JSON.", callback=check_place)

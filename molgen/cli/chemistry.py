@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molgen.base.whole_files import write_text
 from molgen.chem.description import describe as describe_molecules
 from molgen.chem.properties import whole_counts
 from molgen.chem.protonation import protonate as protonate_molecules
@@ -303,7 +304,7 @@ def _list_filters() -> None:
 def _write_funnel(steps: pd.DataFrame, path: Path) -> None:
     if path.suffix.lower() == ".csv":
         try:
-            steps.to_csv(path, index=False)
+            write_text(path, steps.to_csv(index=False))
         except OSError as error:
             raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
     else:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
+from molgen.base.output_places import check_format, try_place
 from molgen.base.run_log import LogError, logged
 from molgen.base.user_warnings import warn_user
 from molgen.base.whole_files import write_atomically
@@ -45,19 +46,10 @@ def check_place(path: Path | None) -> Path | None:
     """The path, after it was tried that a file can be written there; ``-`` is standard output."""
     if path is None or str(path) == "-":
         return path
-    if path.is_dir():
-        _fail(f"Cannot write {path}: it is a folder.")
-    folder = path.parent
-    if not folder.is_dir():
-        what = "it is no folder" if folder.exists() else "there is no such folder"
-        _fail(f"Cannot write {path}: {folder}: {what}.")
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        if path.exists() and not os.access(path, os.W_OK):
-            _fail(f"Cannot write {path}: it may not be written.")
-    except OSError as error:
-        _fail(f"Cannot write {path}: {error.strerror}.")
+        try_place(path)
+    except ValueError as error:
+        _fail(f"Cannot write: {error}.")
     return path
 
 
@@ -73,6 +65,25 @@ def check_folder(path: Path | None) -> Path | None:
             pass
     except OSError as error:
         _fail(f"Cannot write into {path}: {error.strerror}.")
+    return path
+
+
+def check_drawing_place(path: Path | None) -> Path | None:
+    """Like :func:`check_place`, for a drawing, which is SVG."""
+    return _checked(path, ".svg", "a drawing")
+
+
+def check_page_place(path: Path | None) -> Path | None:
+    """Like :func:`check_place`, for a page, which is HTML and prints from a browser."""
+    return _checked(path, ".html", "a page")
+
+
+def _checked(path: Path | None, ending: str, what: str) -> Path | None:
+    check_place(path)
+    try:
+        check_format(path, ending, what)
+    except ValueError as error:
+        _fail(error)
     return path
 
 

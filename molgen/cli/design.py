@@ -14,7 +14,7 @@ from molgen.cli.common import (
     Input,
     Output,
     Rejects,
-    check_place,
+    check_drawing_place,
     plain_errors,
     read_input,
     show_progress,
@@ -22,7 +22,7 @@ from molgen.cli.common import (
 )
 from molgen.cli.generate import Count, Model, Seed, Temperature, load_generator, write_molecules
 from molgen.cli.many_starts import read_starts, write_from_each
-from molgen.model.checkpoints import DEFAULT_MODEL
+from molgen.model.config import DEFAULT_MODEL
 from molgen.precedent.building import build_precedent
 from molgen.report.analogues import draw_pairs, draw_path
 from molgen.sampling.molecules import Molecules
@@ -37,7 +37,9 @@ Own = Annotated[
 ]
 Picture = Annotated[
     Path | None,
-    typer.Option(help="Draw them here (.svg), what is new highlighted.", callback=check_place),
+    typer.Option(
+        help="Draw them here (.svg), what is new highlighted.", callback=check_drawing_place
+    ),
 ]
 
 

@@ -18,6 +18,7 @@ from molgen.cli.common import (
     Jobs,
     Output,
     check_folder,
+    check_page_place,
     check_place,
     hash_input,
     plain_errors,
@@ -30,7 +31,7 @@ from molgen.cli.common import (
     write_table,
 )
 from molgen.cli.objectives import check_units, relation_column
-from molgen.files.delimited import find_column
+from molgen.files.delimited import find_column, names_identifiers
 from molgen.optimization.campaign import Campaign
 from molgen.optimization.campaign_record import read_quantities
 from molgen.provenance import record, write_beside
@@ -51,8 +52,6 @@ Unit = Annotated[
 ]
 LowerIsBetter = Annotated[bool, typer.Option("--lower-is-better", help="Low values are wanted.")]
 
-_IDENTIFIERS = ("id", "name", "compound", "compound_id", "cpd", "molecule", "row", "index", "batch")
-
 
 def find_target(read: Any, named: str | None) -> str:
     """The column of measured values: the one named, or the only one that holds numbers.
@@ -66,8 +65,7 @@ def find_target(read: Any, named: str | None) -> str:
     numeric = []
     for name, values in read.columns.items():
         texts = [str(v) for v in values if v is not None and str(v).strip()]
-        plain = str(name).strip().lower().replace(" ", "_")
-        if name == read.name_column or plain in _IDENTIFIERS or not texts:
+        if name == read.name_column or names_identifiers(str(name)) or not texts:
             continue
         if sum(looks_like_a_number(text) for text in texts) >= 0.5 * len(texts):
             numeric.append(str(name))
@@ -174,7 +172,7 @@ def suggest(
     seed: Annotated[int, typer.Option(help="The same seed, the same suggestions.")] = 0,
     output: Output = None,
     report: Annotated[
-        Path | None, typer.Option(help="An HTML page with drawings.", callback=check_place)
+        Path | None, typer.Option(help="An HTML page with drawings.", callback=check_page_place)
     ] = None,
 ) -> None:
     """Choose the compounds to test next, from what a table of measured ones says.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molgen.base.output_places import replacing
 from molgen.base.parquet import read_parquet, write_parquet
-from molgen.base.whole_files import replacing
 from molgen.cli.app import app
 from molgen.cli.common import (
     Column,
@@ -28,8 +28,7 @@ from molgen.cli.common import (
     write_out,
     write_rejects,
 )
-from molgen.model.checkpoints import DEFAULT_MODEL
-from molgen.model.config import SEARCH
+from molgen.model.config import DEFAULT_MODEL, SEARCH
 from molgen.provenance import record, save_table, write_beside
 from molgen.sampling.molecules import Molecules
 from molgen.training.config import usual_config

@@ -21,7 +21,7 @@ from molgen.cli.common import (
     write_table,
 )
 from molgen.cli.objectives import Goals, read_objective
-from molgen.model.checkpoints import DEFAULT_MODEL
+from molgen.model.config import DEFAULT_MODEL
 from molgen.optimization.curve_plot import plot_search
 from molgen.provenance import record, write_beside
 from molgen.report.page import report as write_report

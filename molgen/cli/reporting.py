@@ -19,6 +19,8 @@ from molgen.cli.common import (
     Input,
     Jobs,
     Rejects,
+    check_drawing_place,
+    check_page_place,
     check_place,
     hash_input,
     not_molecules,
@@ -109,7 +111,7 @@ def evaluate(
 def draw(
     molecules: Input,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The SVG file.", callback=check_place)
+        Path, typer.Option("--output", "-o", help="The SVG file.", callback=check_drawing_place)
     ],
     scores: Annotated[
         str | None, typer.Option("--scores", "-s", help="Properties to write beneath, by commas.")
@@ -193,7 +195,7 @@ def _tell_of_limit(shown: int, there: int) -> None:
 def report(
     molecules: Input,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The HTML file.", callback=check_place)
+        Path, typer.Option("--output", "-o", help="The HTML file.", callback=check_page_place)
     ],
     filters: Annotated[
         str | None, typer.Option("--filters", "-f", help="Apply these, and show the funnel.")

@@ -22,6 +22,15 @@ NAME_COLUMNS = (
     "cid", "cas", "cas_number", "sample_id", "code",
 )  # fmt: skip
 
+#: What identifies a row where nothing else does.
+_ROW_NAMES = ("molecule", "row", "index", "batch", "lot", "barcode", "inchikey")
+#: What a number, code or name may be of, to be an identifier.
+_THINGS = frozenset({
+    "compound", "cmpd", "cpd", "molecule", "mol", "sample", "substance", "batch", "lot", "catalog",
+    "catalogue", "cat", "registry", "reg", "cas", "chembl", "row", "entry", "structure", "ligand",
+    "vendor", "supplier", "item", "product", "corporate", "plate", "library",
+})  # fmt: skip
+
 _SAMPLE, _FEW = 50, 10
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*[\r\n]*\Z')
 
@@ -355,4 +364,23 @@ def choose_name(names: Sequence[str], at: int) -> int | None:
     for candidate in NAME_COLUMNS:
         if candidate in plain and plain.index(candidate) != at:
             return plain.index(candidate)
-    return None
+    named = [k for k, name in enumerate(names) if k != at and _says_identifier(name)]
+    return named[0] if named else None
+
+
+def names_identifiers(name: str) -> bool:
+    """Whether a column's name says that it identifies rows, as "Cmpd ID" and "Batch No." do.
+
+    >>> names_identifiers("Cmpd ID"), names_identifiers("IC50 (nM)"), names_identifiers("grid")
+    (True, False, False)
+    """
+    return plain_name(name) in (*NAME_COLUMNS, *_ROW_NAMES) or _says_identifier(name)
+
+
+def _says_identifier(name: str) -> bool:
+    words = plain_name(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)).split("_")
+    if words[-1] in ("id", "ids", "identifier", "cmpd", "cpd"):
+        return True
+    return words[-1] in ("no", "nr", "number", "code", "name", "key") and any(
+        word in _THINGS for word in words[:-1]
+    )

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molgen.base.output_places import is_ordinary
 from molgen.base.parquet import ParquetError, parquet_bytes, read_parquet
 from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import parse_or_none, quiet_rdkit
@@ -101,7 +102,7 @@ def save_table(
 
 def write_beside(path: str | Path, provenance: Provenance) -> None:
     """Write the record of a file that is no table beside it; of standard output there is none."""
-    if Path(path).is_file():
+    if Path(path).is_file() and is_ordinary(path):
         made = with_command(provenance, Path(path))
         write_atomically(sidecar_path(path), made.to_json().encode())
 

@@ -18,6 +18,7 @@ from rdkit import Chem
 from molgen.base.arguments import unknown
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, write_plain
+from molgen.base.whole_files import write_text
 from molgen.chem.description import MANY
 from molgen.chem.fast_descriptors import quick_values
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit
@@ -113,7 +114,7 @@ class FilterSet:
         """The set as YAML text, which is also written to ``path`` when one is given."""
         text = write_plain({"filters": self.to_list()})
         if path is not None:
-            Path(path).write_text(text, "utf-8")
+            write_text(Path(path), text)
         return text
 
     @classmethod

@@ -18,7 +18,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from molgen.base.whole_files import hash_file, replacing, write_text
+from molgen.base.output_places import replacing
+from molgen.base.whole_files import hash_file, write_text
 from molgen.model.graph_vae import GraphVAE, ModelConfig
 from molgen.model.latent_prior import VelocityField
 from molgen.motifs.vocabulary import Vocabulary
@@ -33,10 +34,6 @@ def shipped_models() -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(f.name for f in folder.iterdir() if f.is_dir() and (f / _CARD).is_file())
-
-
-#: The shipped model that is taken where none is named.
-DEFAULT_MODEL = "moses"
 
 
 def find_model(name: str | os.PathLike) -> Path:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 BLOCK = 512
 """Molecules that are drawn together, from one stream of random numbers."""
 
+DEFAULT_MODEL = "druglike"
+"""The shipped model that is taken where none is named."""
+
 SEARCH = 128
 """Molecules that ``decode`` draws and compares for a latent at most."""
 

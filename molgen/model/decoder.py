@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from molgen.model.cached_attention import Attention, CachedAttention, attend
 from molgen.model.config import ModelConfig, choices_at_once
 
 
@@ -30,30 +30,32 @@ class Block(nn.Module):
         gain_a, shift_a, gain_b, shift_b = self.condition(condition).unsqueeze(1).chunk(4, dim=-1)
         return 1 + gain_a, shift_a, 1 + gain_b, shift_b
 
+    def attention(self, n: int, device: torch.device) -> CachedAttention:
+        """What holds the keys and values of ``n`` rows that grow position by position."""
+        return CachedAttention(n, self.qkv.in_features, self.heads, device)
+
     def forward(
         self,
         x: Tensor,
         modulation: tuple[Tensor, ...],
         mask: Tensor | None,
-        remember: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        attention: Attention | None = None,
         gain: Tensor | None = None,
     ) -> Tensor:
         """x: (n, t, width); mask: (t, t_total) additive.
 
-        remember: given the keys and values of ``x``, returns those of all positions so far.
+        attention: what holds the keys and values of the positions before, by default none are.
         gain: (n, 2, width), what the two updates are multiplied by (dropout).
         """
         gain_a, shift_a, gain_b, shift_b = modulation
-        n, t, width = x.shape
-        h = torch.addcmul(shift_a, F.layer_norm(x, (width,)), gain_a)
-        q, k, v = self.qkv(h).view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        if remember is not None:
-            k, v = remember(k, v)
-        attention = (q @ k.transpose(-2, -1)) / math.sqrt(width / self.heads)
-        if mask is not None:
-            attention = attention + mask
-        attended = (attention.float().softmax(-1).to(v.dtype) @ v).transpose(1, 2)
-        update = self.project(attended.reshape(n, t, width))
+        width = x.shape[2]
+        qkv = self.qkv(torch.addcmul(shift_a, F.layer_norm(x, (width,)), gain_a))
+        if attention is None:
+            query, key, value = qkv.chunk(3, dim=2)
+            attended = attend(query, key, value, self.heads, mask)
+        else:
+            attended = attention(qkv, mask)
+        update = self.project(attended)
         x = x + (update if gain is None else update * gain[:, :1])
         h = torch.addcmul(shift_b, F.layer_norm(x, (width,)), gain_b)
         update = self.down(F.gelu(self.up(h), approximate="tanh"))

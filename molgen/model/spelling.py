@@ -6,7 +6,7 @@ A token is spelled as the SMILES of its motif, begun at the atom by which it att
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,24 +120,14 @@ class Speller(nn.Module):
         """
         condition = self.condition(state)
         modulations = [block.modulation(condition) for block in self.blocks]  # type: ignore[operator]
-        held: list[tuple[Tensor, Tensor]] = [(state.new_zeros(0), state.new_zeros(0))] * len(
-            modulations
-        )
-
-        def remember(layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-            if held[layer][0].numel():
-                keys = torch.cat([held[layer][0], keys], dim=2)
-                values = torch.cat([held[layer][1], values], dim=2)
-            held[layer] = keys, values
-            return held[layer]
-
+        attentions = [block.attention(len(state), state.device) for block in self.blocks]  # type: ignore[operator]
         letter = torch.full((len(state),), _ATTACHED if attached else _START, device=state.device)
         written: list[list[int]] = [[] for _ in state]
         ended = [False] * len(state)
         for place in range(MAX_LETTERS):
             x = (self.letter(letter) + self.position.weight[place]).unsqueeze(1)
             for layer, block in enumerate(self.blocks):
-                x = block(x, modulations[layer], None, partial(remember, layer))
+                x = block(x, modulations[layer], None, attentions[layer])
             letter = choose(self.next(self.norm(x))[:, 0].float())
             news = False
             for row, chosen in enumerate(letter.tolist()):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molgen.model.config import ModelConfig
+from molgen.model.decoder import Block
 from molgen.model.encoder import FEATURE_SIZES
 from molgen.motifs.atom_graphs import N_EDGE_CODES, AtomGraphs
 from molgen.motifs.stereo import N_STATES
@@ -59,7 +60,7 @@ class StereoDecoder(nn.Module):
         places = graphs.places
         assert places is not None
         device = rows.device
-        atoms, edges = _those_with_places(graphs)
+        atoms, edges = _near_places(graphs, len(self.networks))
         place_of = np.full(len(graphs.molecule), -1)
         place_of[atoms] = np.arange(len(atoms))
         feature = torch.from_numpy(graphs.feature[atoms]).to(device)
@@ -137,25 +138,40 @@ class StereoDecoder(nn.Module):
         kept = torch.ones_like(given, dtype=torch.bool)
         kept[at, number] = fixed.to(rows.device)
         count = torch.zeros_like(which).index_add_(0, at, torch.ones_like(at))
-        before = torch.full((len(padded), padded.shape[1] + 1), N_STATES, device=rows.device)
+        states = torch.full((len(padded), padded.shape[1] + 1), N_STATES, device=rows.device)
         here = torch.arange(len(padded), device=rows.device)  # those that have a place left
+        blocks = [block for block in self.blocks if isinstance(block, Block)]
+        attentions = [block.attention(len(here), rows.device) for block in blocks]
+        modulations = [block.modulation(condition[which]) for block in blocks]
         for step in range(padded.shape[1]):
-            here = here[count[here] > step]
-            logits = self.logits(
-                padded[here, : step + 1], before[here, : step + 1], condition[which[here]]
-            )[:, -1]
+            left = count[here] > step
+            if not left.all():
+                still = left.nonzero().squeeze(1)
+                here = here[still]
+                for attention in attentions:
+                    attention.take(still)
+                modulations = [tuple(part[still] for part in parts) for parts in modulations]
+            x = padded[here, step : step + 1] + self.before(states[here, step : step + 1])
+            for block, modulation, attention in zip(blocks, modulations, attentions):
+                x = block(x, modulation, None, attention)
+            logits = self.state(self.norm(x))[:, 0].float()
             chosen = choose(logits, which[here], step)
-            before[here, step + 1] = torch.where(kept[here, step], given[here, step], chosen)
-        return before[at, number + 1].cpu().numpy()
+            states[here, step + 1] = torch.where(kept[here, step], given[here, step], chosen)
+        return states[at, number + 1].cpu().numpy()
 
 
-def _those_with_places(graphs: AtomGraphs) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the atoms, and of the directed bonds, of molecules that have a place."""
-    assert graphs.places is not None
-    has = np.zeros(graphs.n, np.bool_)
-    has[graphs.places.molecule] = True
-    of_atom = has[graphs.molecule]
-    return np.flatnonzero(of_atom), np.flatnonzero(of_atom[graphs.edge_index[0]])
+def _near_places(graphs: AtomGraphs, n_bonds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the atoms at most ``n_bonds`` bonds from a place, which are all that as many
+    layers let it see; and of the directed bonds between these."""
+    places = graphs.places
+    assert places is not None
+    near = np.zeros(len(graphs.molecule), np.bool_)
+    near[places.atom[:, 0]] = True
+    near[places.atom[places.atom[:, 1] >= 0, 1]] = True
+    source, target = graphs.edge_index
+    for _ in range(n_bonds):
+        near[target[near[source]]] = True
+    return np.flatnonzero(near), np.flatnonzero(near[source] & near[target])
 
 
 def _in_rows(vectors: Tensor, graphs: AtomGraphs) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -168,6 +168,29 @@ def set_states(flat: Chem.Mol, places: Sequence[Place]) -> Chem.Mol:
     """``flat`` with the states of ``places``; those that turn out to be none are taken off."""
     if not any(place.state for place in places):
         return flat
+    # Rewriting settles which marks are real, as for any molecule read from a file.
+    return Chem.MolFromSmiles(Chem.MolToSmiles(_marked(flat, places)))
+
+
+def write_states(flat: Chem.Mol, places: Sequence[Place]) -> str:
+    """Canonical SMILES of ``flat`` with the states of ``places``."""
+    if not any(place.state for place in places):
+        return Chem.MolToSmiles(flat)
+    mol = _marked(flat, places)
+    text = Chem.MolToSmiles(mol)
+    # Where each centre has neighbours of different ranks its mark is real, and stays when the text
+    # is read again; a ring's centres depend on one another.
+    if all(
+        mol.GetAtomWithIdx(place.begin).HasProp("_CIPCode")
+        for place in places
+        if place.state and place.end < 0
+    ):
+        return text
+    return Chem.MolToSmiles(Chem.MolFromSmiles(text))
+
+
+def _marked(flat: Chem.Mol, places: Sequence[Place]) -> Chem.Mol:
+    """``flat`` with the marks of ``places``, of which at least one is stated."""
     editable = Chem.RWMol(flat)
     for begin, end, reference, state in places:
         if state == UNSPECIFIED:
@@ -185,5 +208,4 @@ def set_states(flat: Chem.Mol, places: Sequence[Place]) -> Chem.Mol:
     mol = editable.GetMol()
     Chem.SetDoubleBondNeighborDirections(mol)
     Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
-    # Rewriting settles which marks are real, as for any molecule read from a file.
-    return Chem.MolFromSmiles(Chem.MolToSmiles(mol))
+    return mol

@@ -31,7 +31,7 @@ from molgen.chem.properties import sa_score
 from molgen.files.datasets import load_dataset
 from molgen.filters.filter_sets import as_filter_set, filter_molecules
 from molgen.generation.generator import load_model
-from molgen.model.checkpoints import DEFAULT_MODEL
+from molgen.model.config import DEFAULT_MODEL
 from molgen.optimization.oracle import Call, Oracle
 from molgen.optimization.proposers import Proposer, default_proposers
 from molgen.optimization.search import SearchSettings, search

@@ -11,7 +11,7 @@ import numpy as np
 from rdkit import Chem
 from tqdm.auto import tqdm
 
-from molgen.base.whole_files import replacing
+from molgen.base.output_places import replacing
 from molgen.precedent.files import PrecedentTable, save_precedent
 from molgen.precedent.fragment_counts import Least, count_parts, cut_chunk
 from molgen.precedent.fragment_cuts import read_flat, without_stereo

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from molgen.base.whole_files import hash_file, replacing
+from molgen.base.output_places import replacing
+from molgen.base.whole_files import hash_file
 from molgen.precedent.fragment_counts import Contexts, Section
 from molgen.precedent.fragment_cuts import MOST_MARKS, RADII
 from molgen.precedent.tables import Lookup

@@ -29,6 +29,7 @@ from molgen.chem.properties import DESCRIPTORS
 from molgen.files.provenance_records import Provenance, canonical_text, record, row_digests
 from molgen.files.tables import load_table, record_beside, save_table, sidecar_path
 from molgen.filters.filter_sets import filter_molecules
+from molgen.model.config import DEFAULT_MODEL
 from molgen.provenance.repeating import (
     ELSEWHERE,
     CannotBeRepeated,
@@ -314,12 +315,20 @@ _REPLAYABLE = (
 )  # fmt: skip
 
 
+def _shipped(checkpoint: str) -> str:
+    """The shipped model whose checkpoint this is; the default one where none is."""
+    from molgen.model.checkpoints import read_card, shipped_models
+
+    fits = [name for name in shipped_models() if read_card(name)["sha256"] == checkpoint]
+    return fits[0] if fits else DEFAULT_MODEL
+
+
 def _sample_again(
     table: pd.DataFrame, provenance: Provenance, n_rows: int, model: Any
 ) -> tuple[str, list[Discrepancy]]:
     """Make the molecules again, where the record is of a model's method."""
     arguments = {k: v for k, v in provenance.arguments.items() if v is not None}
-    name = arguments.pop("model", "moses")
+    name = arguments.pop("model", None) or _shipped(provenance.checkpoint_sha256)
     of_batch = provenance.function.startswith("run_batch") and "draw" in table.columns
     replayable = of_batch or provenance.function in _REPLAYABLE
     if not replayable or "smiles" not in table.columns or not len(table):

@@ -51,6 +51,11 @@ _RARE = 0.1
 
 
 # ---- the model -----------------------------------------------------------------------------------
+def _three_digits(value: float) -> str:
+    """Three decimals; three digits of a small number, which an error in mol/l is."""
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.3g}"
+
+
 @dataclass(frozen=True)
 class QsarSettings:
     """How a model was fitted; see :func:`fit_qsar` for the meaning of each field."""
@@ -285,7 +290,7 @@ class QsarModel:
         )
         lines += remarks(t)
         lines += [
-            self.metrics.to_string(index=False, float_format=lambda v: f"{v:.3f}"),
+            self.metrics.to_string(index=False, float_format=_three_digits),
             f"domain: similarity to the training set of at least {self.domain_threshold:.2f}",
         ]
         if s.task == "regression":

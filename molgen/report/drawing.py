@@ -13,6 +13,8 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
+from molgen.base.output_places import check_format
+from molgen.base.whole_files import write_text
 from molgen.chem.parsing import as_smiles_list, parse_or_none, quiet_rdkit
 from molgen.filters.filter_sets import Reasons, filter_molecules
 
@@ -45,10 +47,11 @@ class Drawing(str):
         """Write the SVG to a file.
 
         Raises:
-            ValueError: the file cannot be written.
+            ValueError: the file cannot be written, or its name says that it is no SVG.
         """
+        check_format(path, ".svg", "a drawing")
         try:
-            Path(path).write_text(self, "utf-8")
+            write_text(Path(path), self)
         except OSError as error:
             raise ValueError(f"Cannot write {path}: {error.strerror}.") from error
         return Path(path)

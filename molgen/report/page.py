@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rdkit import Chem
 
+from molgen.base.output_places import check_format
 from molgen.base.whole_files import write_atomically
 from molgen.chem.description import describe
 from molgen.chem.parsing import as_smiles_list, parse_or_none
@@ -165,6 +166,7 @@ def report(
         provenance_json=script_safe(json.dumps(made_json, sort_keys=True)),
     )
     target = Path(path)
+    check_format(target, ".html", "a report")
     try:
         write_atomically(target, page.encode())
     except OSError as error:

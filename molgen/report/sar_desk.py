@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.base.output_places import check_format
 from molgen.base.whole_files import write_atomically
 from molgen.chem.parsing import canonical, structure_column
 from molgen.files.provenance_records import Provenance, record
@@ -105,6 +106,7 @@ class SarDesk:
             ValueError: The file cannot be written.
         """
         target = Path(path)
+        check_format(target, ".html", "the page")
         try:
             write_atomically(target, sar_page(self).encode())
         except OSError as error:
@@ -192,8 +194,10 @@ def sar(
         notes.append(f"the unit {unit} is that in the column's name; unit= says another")
     if series.rejected:
         first = series.rejected[0]
+        verb = "row is" if len(series.rejected) == 1 else "rows are"
         notes.append(
-            f"{len(series.rejected)} rows are left out; line {first['line']}: {first['reason']}"
+            f"{len(series.rejected)} {verb} left out; molecule {first['line']}, "
+            f"{first['smiles']}: {first['reason']}"
         )
     if series.conflicts:
         notes.append(

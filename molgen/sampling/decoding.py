@@ -9,15 +9,15 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from molgen.model.cached_attention import Closing
 from molgen.model.graph_vae import GraphVAE
 from molgen.model.spelling import MAX_LETTERS, read_spelling
 from molgen.motifs.trees import Edge, MotifTree
@@ -25,7 +25,8 @@ from molgen.motifs.vocabulary import Vocabulary, build_vocabulary
 from molgen.motifs.vocabulary_growth import append, token_number
 from molgen.motifs.writing_orders import ANY_ORDER, CANONICAL
 from molgen.sampling.choices import choose, in_groups
-from molgen.sampling.partial_molecules import Closing, PartialMolecules, alike
+from molgen.sampling.input_tables import FrequentVectors, InputTables, OpenTables, input_tables
+from molgen.sampling.partial_molecules import PartialMolecules, alike
 
 _SHARED = 0.85
 _ATTEMPTS = 4
@@ -49,121 +50,10 @@ class Prefix:
     fill: bool = True
 
 
-@dataclass(frozen=True, eq=False)
-class InputTables:
-    """What the decoder reads of each token and of each site of a vocabulary.
-
-    By token: token_input (tokens, width); its sites as numbers ``sites_of``, padded with 0, and
-    their ``capacity_of``, each (tokens, most sites); ``site_count``. By site: site_input
-    (sites, width); key_scale and key_shift (sites, site_dim); choose_site (sites, width), its part
-    in the choice of a token.
-    """
-
-    token_input: Tensor
-    sites_of: Tensor
-    capacity_of: Tensor
-    site_count: Tensor
-    site_input: Tensor
-    key_scale: Tensor
-    key_shift: Tensor
-    choose_site: Tensor
-
-
 def n_uniforms(network: GraphVAE) -> int:
     """How many numbers decide the choices of one molecule."""
     most = network.config.max_motifs
     return 2 * most + 1 + (most + 1 if network.has_rare else 0)
-
-
-TOKEN_TABLES = ("token_input", "sites_of", "capacity_of", "site_count")
-SITE_TABLES = ("site_input", "key_scale", "key_shift", "choose_site")
-
-
-class OpenTables:
-    """What :class:`InputTables` holds, computed for the tokens and sites asked for only.
-
-    For a vocabulary too large for tables. Each member takes an index, as a tensor would.
-    """
-
-    def __init__(self, network: GraphVAE, vocabulary: Vocabulary):
-        self._network, self._vocabulary = network, vocabulary
-        self._weight = network.decoder.choose.weight[:, 2 * network.config.width :]
-        self._device = network.device
-        count = np.diff(vocabulary.site_offset)
-        self.site_count = torch.from_numpy(count.astype(np.int64)).to(self._device)
-        self.sites_of = _Indexed(lambda token: self._sites(token)[0])
-        self.capacity_of = _Indexed(lambda token: self._sites(token)[1])
-        self.token_input = _Indexed(self._token_input)
-        decoder = network.decoder
-        self.site_input = _Indexed(lambda site: decoder.site(self._described(site)))
-        self.key_scale = _Indexed(lambda site: self._key(site)[0])
-        self.key_shift = _Indexed(lambda site: self._key(site)[1])
-        self.choose_site = _Indexed(
-            lambda site: self._described(site) @ self._weight.T + decoder.choose.bias
-        )
-
-    def _sites(self, token: np.ndarray) -> tuple[Tensor, Tensor]:
-        offset = self._vocabulary.site_offset.astype(np.int64)
-        first, count = offset[token][:, None], (offset[token + 1] - offset[token])[:, None]
-        slots = np.arange(count.max(initial=0))
-        held = slots < count
-        sites = np.where(held, first + slots, 0)
-        capacity = np.where(held, self._vocabulary.site_capacity[sites], 0)
-        held_sites, left = torch.from_numpy(sites), torch.from_numpy(capacity.astype(np.int64))
-        return held_sites.to(self._device), left.to(self._device)
-
-    def _token_input(self, token: np.ndarray) -> Tensor:
-        described = self._network.describe_tokens(self._vocabulary, token)
-        return self._network.decoder.token(described)
-
-    def _described(self, site: np.ndarray) -> Tensor:
-        return self._network.describe_rows(self._vocabulary.site_row[site])
-
-    def _key(self, site: np.ndarray) -> tuple[Tensor, ...]:
-        return self._network.decoder.site_key(self._described(site)).chunk(2, dim=1)
-
-
-class _Indexed:
-    """A function of numbers that is indexed as a table of its values would be."""
-
-    def __init__(self, function: Callable[[np.ndarray], Tensor]):
-        self._function = function
-
-    @torch.no_grad()
-    def __getitem__(self, index: Tensor) -> Tensor:
-        if not index.numel():  # the shape of a row is known from any
-            return self._function(np.zeros(1, np.int64))[torch.zeros_like(index)]
-        distinct, at = np.unique(index.cpu().numpy(), return_inverse=True)
-        return self._function(distinct)[torch.from_numpy(at.reshape(index.shape)).to(index.device)]
-
-
-@torch.no_grad()
-def input_tables(
-    network: GraphVAE, vocabulary: Vocabulary, most_sites: int | None = None
-) -> InputTables:
-    """The tables of ``vocabulary``; ``most_sites`` columns, by default as many as are needed."""
-    decoder = network.decoder
-    described = network.describe_rows(vocabulary.site_row)
-    scale, shift = decoder.site_key(described).chunk(2, dim=1)
-    weight = decoder.choose.weight[:, 2 * network.config.width :]
-    device = described.device
-    offset = torch.from_numpy(vocabulary.site_offset.astype(np.int64)).to(device)
-    capacity = torch.from_numpy(vocabulary.site_capacity.astype(np.int64)).to(device)
-    count = offset.diff()
-    most = int(count.max()) if most_sites is None else most_sites
-    slots = torch.arange(most, device=device)
-    held = slots < count.unsqueeze(1)
-    sites = torch.where(held, offset[:-1].unsqueeze(1) + slots, 0)
-    return InputTables(
-        token_input=decoder.token(network.describe_rows(vocabulary.token_row)),
-        sites_of=sites,
-        capacity_of=torch.where(held, capacity[sites], 0),
-        site_count=count,
-        site_input=decoder.site(described),
-        key_scale=scale,
-        key_shift=shift,
-        choose_site=described @ weight.T + decoder.choose.bias,
-    )
 
 
 class Writer:
@@ -183,6 +73,7 @@ class Writer:
             at_once = self._chosen_at_once(network.vocabulary)
             self.token_output = in_groups(at_once[0], decoder.token_bias)
             self.root_output = in_groups(at_once[1], decoder.root_bias)
+            self._rare_output = self._scored_later()
         else:
             tokens = network.describe_rows(self.vocabulary.token_row)
             roots = tokens[self.vocabulary.n_attached :][: network.vocabulary.n_motifs]
@@ -193,7 +84,8 @@ class Writer:
         self.choose_parent = weight[:, width : 2 * width].T.contiguous()
         self.tables: InputTables | OpenTables
         if self.open:
-            self.tables = OpenTables(network, self.vocabulary)
+            self._frequent = FrequentVectors(network)
+            self.tables = OpenTables(network, self.vocabulary, self._frequent)
         else:
             self.tables = input_tables(network, self.vocabulary)
 
@@ -201,7 +93,7 @@ class Writer:
         """A writer for a longer ``vocabulary``, of a model with an open one."""
         longer = copy.copy(self)
         longer.vocabulary = longer._listed = vocabulary
-        longer.tables = OpenTables(self.network, vocabulary)
+        longer.tables = OpenTables(self.network, vocabulary, self._frequent)
         return longer
 
     def _chosen_at_once(self, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
@@ -217,8 +109,7 @@ class Writer:
             held(first, len(decoder.root_bias), decoder.rare.weight[2:]),
         )
 
-    @cached_property
-    def _rare_output(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    def _scored_later(self) -> list[tuple[Tensor, Tensor]]:
         """For tokens and for motifs to start with: what scores the rarer ones."""
         own, decoder = self.network.vocabulary, self.decoder
         assert own.token_count is not None
@@ -227,15 +118,13 @@ class Writer:
             (len(decoder.token_bias) - 2, first),
             (first + len(decoder.root_bias) - 2, own.n_tokens),
         )
-        with torch.no_grad():
-            tables = [
-                in_groups(
-                    self.network.rare_table(among),
-                    torch.from_numpy(np.log(own.token_count[slice(*among)])).to(self.device),
-                )
-                for among in ends
-            ]
-        return tables[0], tables[1]
+        return [
+            in_groups(
+                self.network.rare_table(among),
+                torch.from_numpy(np.log(own.token_count[slice(*among)])).to(self.device),
+            )
+            for among in ends
+        ]
 
     @torch.no_grad()
     def write(
@@ -314,10 +203,10 @@ class Writer:
                 else:
                     slot, draws, molecule, at = (v[~finished] for v in (slot, draws, molecule, at))
             row, slot, at = alike(at, slot, state.site.shape[1], alone)
-            logits = self._token_logits(state, row, slot, hidden)
-            token = choose(logits, draws[:, 2 * state.placed], temperature, at)
+            joined = self._at_site(state, row, slot, hidden)
+            logits = self._token_logits(state, joined, temperature)
+            token = choose(logits, draws[:, 2 * state.placed], float(temperature > 0), at)
             if self.open:
-                joined = self._at_site(state, row, slot, hidden)
                 token = self._second_step(0, token, joined, draws, state.placed, temperature, at)
             pair, token, at = alike(at, token, self.vocabulary.n_tokens, alone)
             if not alone:
@@ -334,7 +223,7 @@ class Writer:
         if new > 1:
             mask = torch.full((new, past + new), -1e9, device=self.device).triu(past + 1)
         for layer, block in enumerate(self.decoder.layers):
-            x = block(x, state.modulations[layer], mask, partial(state.remember, layer))
+            x = block(x, state.modulations[layer], mask, state.attentions[layer])
         hidden = self.decoder.norm(x)
         state.hidden.append(hidden)
         self._key_sites(state, hidden, past)
@@ -370,21 +259,22 @@ class Writer:
         return torch.cat([start, inputs.expand(n, -1, -1)], dim=1)
 
     def _open_sites(self, state: PartialMolecules, token: Tensor, position: int) -> None:
-        sites, capacity = self.tables.sites_of[token], self.tables.capacity_of[token]
-        most = int(self.tables.site_count[token].max()) if len(token) else 0
-        state.site = torch.cat([state.site, sites[:, :most]], dim=1)
-        state.left = torch.cat([state.left, capacity[:, :most]], dim=1)
-        at = torch.full((len(token), most), position, device=self.device)
+        sites, capacity = self.tables.sites_with_capacity(token)
+        state.site = torch.cat([state.site, sites], dim=1)
+        state.left = torch.cat([state.left, capacity], dim=1)
+        at = torch.full_like(sites, position)
         state.site_position = torch.cat([state.site_position, at], dim=1)
 
     def _key_sites(self, state: PartialMolecules, hidden: Tensor, first: int) -> None:
         """Keys of the newest sites; their motifs' ``hidden`` stand at ``first`` and after."""
         new = slice(state.key.length, state.site.shape[1])
-        site, at = state.site[:, new], state.site_position[:, new] - first
-        tables, node_key = self.tables, self.decoder.node_key(hidden)
-        of_motif = node_key.gather(1, at.unsqueeze(-1).expand(-1, -1, node_key.shape[-1]))
-        scale, shift = tables.key_scale[site], tables.key_shift[site]
-        state.key.append(torch.addcmul(of_motif + shift, of_motif, scale))
+        row, slot = (state.left[:, new] > 0).nonzero(as_tuple=True)
+        site, at = state.site[:, new][row, slot], state.site_position[:, new][row, slot] - first
+        of_motif = self.decoder.node_key(hidden)[row, at]
+        scale, shift = self.tables.key_scale[site], self.tables.key_shift[site]
+        keys = state.key.make_room(new.stop - new.start)[:, new]
+        keys.zero_()
+        keys[row, slot] = torch.addcmul(of_motif + shift, of_motif, scale)
 
     def _choose_site(
         self,
@@ -416,18 +306,18 @@ class Writer:
         finished = choice == 0 if placed < limit else torch.ones_like(choice, dtype=torch.bool)
         return choice - 1, finished
 
-    def _token_logits(
-        self, state: PartialMolecules, row: Tensor, slot: Tensor, hidden: Tensor
-    ) -> Tensor:
-        """Logits of what may hang from the site ``slot`` of each ``row``, in memory used again."""
-        joined = self._at_site(state, row, slot, hidden)
+    def _token_logits(self, state: PartialMolecules, joined: Tensor, temperature: float) -> Tensor:
+        """Logits of what may hang from each chosen site, by what is known ``_at_site``; divided by
+        the temperature if there is one, in memory used again."""
         table, bias = self.token_output
-        logits = state.logits[: len(row)]
-        return torch.addmm(bias, self.decoder.write(joined), table, out=logits)
+        logits, share = state.logits[: len(joined)], 1 / (temperature or 1)
+        query = self.decoder.write(joined)
+        return torch.addmm(bias, query, table, beta=share, alpha=share, out=logits)
 
     def _at_site(
         self, state: PartialMolecules, row: Tensor, slot: Tensor, hidden: Tensor
     ) -> Tensor:
+        """(k, width) of the site ``slot`` of each ``row``, from which a token is chosen."""
         site, above = state.site[row, slot], state.site_position[row, slot]
         parent_hidden = state.hidden.values[row, above]
         joined = torch.addmm(self.tables.choose_site[site], hidden[row], self.choose_hidden)
@@ -535,7 +425,7 @@ class Writer:
             entered = [*attached, *((smiles, -1) for smiles in motifs)]
             known |= {token: own.n_tokens + i for i, token in enumerate(entered)}
             self.vocabulary = append(own, added)
-            self.tables = OpenTables(self.network, self.vocabulary)
+            self.tables = OpenTables(self.network, self.vocabulary, self._frequent)
         return [-1 if token is None else known[token] for token in tokens]
 
     def _place(

@@ -4,12 +4,14 @@ The encoder tells molecules apart that the decoder still confuses: a decoder tha
 molecule with probability .1 names it among 32 draws almost always, and only the right one is
 encoded to the latent that was given. So candidates are drawn from the decoder, encoded again and
 compared, until one has that latent or the draws are used up. Of the nearest one the other
-stereoisomers are compared, too.
+stereoisomers are compared, too; and where it is near enough to be the right one but for a part that
+hangs elsewhere, so are all molecules that differ by this, from the nearest to one nearer still.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,8 @@ from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers, StereoEnum
 from molgen.base.random_streams import seeded
 from molgen.chem.refusals import Refusal
 from molgen.model.config import BLOCK
-from molgen.motifs.stereo import flat_smiles
+from molgen.motifs.stereo import flat_of
+from molgen.sampling.rearranging import rearranged
 from molgen.sampling.stereo_writing import N_UNIFORMS
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ logger = logging.getLogger(__name__)
 _ROUND = 16  # draws of a latent before their latents are compared
 _SAME = 1e-4  # encoded twice, a molecule moves by 2e-6; its nearest neighbours are at .1 and more
 _MOST_ISOMERS = 16
+_LIKE = 0.22  # of the latents' radius; a molecule with one part elsewhere is at .1 mostly
+_MOST_STEPS = 4
+_MOST_REARRANGED = 600
+_MOST_COMPARED = 8  # of them with all stereoisomers
 
 
 def nearest_molecules(
@@ -68,6 +75,7 @@ def nearest_molecules(
             search.offer(rows, written)
         if sampler.network.has_stereo:
             search.offer_isomers()
+    search.offer_rearranged()
     return search.best
 
 
@@ -105,14 +113,46 @@ class _Search:
         """Compare the stereoisomers of the nearest molecules, once of each flat structure."""
         rows: list[int] = []
         molecules: list[str] = []
-        options = StereoEnumerationOptions(onlyUnassigned=False, maxIsomers=_MOST_ISOMERS)
         for row in self.unfinished().tolist():
-            flat = flat_smiles(Chem.MolFromSmiles(self.best[row]))
-            if flat in self.spread[row]:
-                continue
-            self.spread[row].add(flat)
-            isomers = EnumerateStereoisomers(Chem.MolFromSmiles(flat), options=options)
-            for isomer in isomers:
-                rows.append(row)
-                molecules.append(Chem.MolToSmiles(isomer))
+            flat = flat_of(self.best[row])
+            if flat not in self.spread[row]:
+                self._spread(row, flat, rows, molecules)
         self.offer(np.array(rows, dtype=np.int64), molecules)
+
+    def _spread(self, row: int, flat: str, rows: list[int], molecules: list[str]) -> None:
+        """Lengthen ``rows`` and ``molecules`` by the stereoisomers of ``flat``."""
+        self.spread[row].add(flat)
+        options = StereoEnumerationOptions(onlyUnassigned=False, maxIsomers=_MOST_ISOMERS)
+        isomers = EnumerateStereoisomers(Chem.MolFromSmiles(flat), options=options)
+        found = [Chem.MolToSmiles(isomer) for isomer in isomers]
+        molecules += found
+        rows += [row] * len(found)
+
+    def offer_rearranged(self) -> None:
+        """Compare what differs from the nearest molecules by where one part hangs, as long as that
+        brings nearer ones."""
+        like = _LIKE * math.sqrt(self.z.shape[1])
+        for row in self.unfinished().tolist():
+            met: set[str] = set()
+            for _ in range(_MOST_STEPS):
+                if not _SAME < self.distance[row] < like:
+                    break
+                before = self.distance[row]
+                some = [s for s in rearranged(self.best[row], _MOST_REARRANGED) if s not in met]
+                if not some:
+                    break
+                met.update(some)
+                nearest = self.best[row]
+                latents = self.sampler.encode_posterior([nearest, flat_of(nearest), *some])[0]
+                of_stereo = latents[0] - latents[1]  # about the same in those that are alike
+                distances = np.linalg.norm(latents[2:] + of_stereo - self.z[row], axis=1)
+                rows: list[int] = []
+                molecules: list[str] = []
+                for number in np.argsort(distances, kind="stable")[:_MOST_COMPARED].tolist():
+                    if self.sampler.network.has_stereo:
+                        self._spread(row, some[number], rows, molecules)
+                    rows.append(row)
+                    molecules.append(some[number])
+                self.offer(np.array(rows, dtype=np.int64), molecules)
+                if not self.distance[row] < before:
+                    break

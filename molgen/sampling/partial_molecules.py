@@ -11,59 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from molgen.model.cached_attention import CachedAttention, Closing, Rows
 from molgen.model.config import ModelConfig
-
-
-class Rows:
-    """A tensor (n, ..., m, width) that grows along its axis ``axis`` without being copied often."""
-
-    def __init__(self, shape: tuple[int, ...], axis: int, device: torch.device):
-        self.axis, self.length = axis, 0
-        self._held = torch.empty(*shape[:axis], 8, *shape[axis:], device=device)
-
-    @property
-    def values(self) -> Tensor:
-        """The values held, (n, ..., length, width)."""
-        return self._held.narrow(self.axis, 0, self.length)
-
-    def append(self, new: Tensor) -> Tensor:
-        """Returns all values, the new ones last."""
-        start, self.length = self.length, self.length + new.shape[self.axis]
-        if self.length > self._held.shape[self.axis]:
-            size = list(self._held.shape)
-            size[self.axis] = max(self.length, size[self.axis] * 3 // 2)
-            old = self._held.narrow(self.axis, 0, start)
-            self._held = torch.empty(size, device=old.device)
-            self._held.narrow(self.axis, 0, start).copy_(old)
-        self._held.narrow(self.axis, start, self.length - start).copy_(new)
-        return self.values
-
-    def take(self, rows: Tensor) -> None:
-        """Keep the rows named, in their order; a row may be named several times."""
-        size = min(self.length + 3, self._held.shape[self.axis])
-        self._held = self._held.narrow(self.axis, 0, size).index_select(0, rows)
-
-    def close(self, closing: Closing) -> None:
-        """Let the rows leave that ``closing`` lets leave."""
-        closing(self.values)
-        self._held = self._held[: closing.n]
-
-
-class Closing:
-    """Rows leave a batch: rows from its end take their places, so that few are moved.
-
-    ``n`` is the number of rows that stay.
-    """
-
-    def __init__(self, finished: Tensor):
-        self.n = len(finished) - int(finished.sum())
-        self._holes = finished[: self.n].nonzero().squeeze(1)
-        self._movers = (~finished[self.n :]).nonzero().squeeze(1) + self.n
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        rows[self._holes] = rows[self._movers]
-        return rows[: self.n]
-
 
 _BY_ROW = ("token", "parent", "parent_site", "site", "site_position", "left")
 
@@ -80,22 +29,18 @@ class PartialMolecules:
         self.site, self.site_position, self.left = (
             torch.zeros(n, 0, dtype=torch.long, device=device) for _ in range(3)
         )
-        self.key = Rows((n, config.site_dim), 1, device)
-        self.hidden = Rows((n, config.width), 1, device)
-        heads = (n, config.heads, config.width // config.heads)
-        self.keys = [Rows(heads, 2, device) for _ in range(config.layers)]
-        self.values = [Rows(heads, 2, device) for _ in range(config.layers)]
+        self.key = Rows(n, config.site_dim, device)
+        self.hidden = Rows(n, config.width, device)
+        self.attentions = [
+            CachedAttention(n, config.width, config.heads, device) for _ in range(config.layers)
+        ]
         self.logits = torch.empty(0, 0, device=device)
-
-    def remember(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """All keys and values of a layer so far, the new ones last."""
-        return self.keys[layer].append(keys), self.values[layer].append(values)
 
     def take(self, rows: Tensor) -> None:
         """Keep the rows named, in their order; a row may be named several times."""
         for name in _BY_ROW:
             setattr(self, name, getattr(self, name)[rows])
-        for held in (self.key, self.hidden, *self.keys, *self.values):
+        for held in (self.key, self.hidden, *self.attentions):
             held.take(rows)
         self._modulate(lambda part: part[rows])
 
@@ -103,7 +48,7 @@ class PartialMolecules:
         """Let molecules leave the batch that ``closing`` lets leave."""
         for name in _BY_ROW:
             setattr(self, name, closing(getattr(self, name)))
-        for held in (self.key, self.hidden, *self.keys, *self.values):
+        for held in (self.key, self.hidden, *self.attentions):
             held.close(closing)
         self._modulate(closing)
 

@@ -270,8 +270,9 @@ class Sampler:
         Args:
             seed, temperature: draws of the decoder, one a latent, where ``temperature`` is above 0.
             search: at temperature 0, how many molecules are drawn for a latent at most, until one
-                has this very latent; the nearest one is returned. 0 takes the likeliest choices,
-                which is faster, above all where latents are no molecule's own.
+                has this very latent; the nearest one is returned, or what is nearer still of the
+                molecules that have its motifs joined in another way. 0 takes the likeliest
+                choices, which is faster, above all where latents are no molecule's own.
 
         Raises ValueError for another shape or for values that are not finite.
         """

@@ -14,7 +14,7 @@ from molgen.chem.refusals import Refusal
 from molgen.model.graph_vae import GraphVAE
 from molgen.motifs.assembly import to_ordered_smiles
 from molgen.motifs.atom_graphs import atom_graphs, motif_numbers
-from molgen.motifs.stereo import find_places, set_states
+from molgen.motifs.stereo import find_places, write_states
 from molgen.motifs.tree_tables import StereoParts, atom_numbers, pack_trees, stereo_parts
 from molgen.motifs.trees import MotifTree, output_order
 from molgen.motifs.vocabulary_growth import with_motifs
@@ -135,8 +135,8 @@ def _stated(
     for parts in given:
         chosen = states[start : start + len(parts.places)].tolist()
         start += len(parts.places)
-        mol = set_states(parts.flat, [p._replace(state=s) for p, s in zip(parts.places, chosen)])
-        texts.append(Chem.MolToSmiles(mol))
+        stated = [p._replace(state=s) for p, s in zip(parts.places, chosen)]
+        texts.append(write_states(parts.flat, stated))
     return texts
 
 

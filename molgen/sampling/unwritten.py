@@ -15,6 +15,7 @@ import numpy as np
 
 from molgen.base.user_warnings import warn_user
 from molgen.chem.refusals import Refusal
+from molgen.model.spelling import spell
 from molgen.motifs.tree_tables import TreeTable
 from molgen.motifs.trees import motif
 from molgen.motifs.vocabulary import ELEMENTS, Vocabulary
@@ -34,9 +35,14 @@ def writes_stereo(card: Mapping[str, Any]) -> bool:
 
 
 class _Motifs:
-    """Which motifs a vocabulary lacks, and what it lacks in them."""
+    """Which motifs a vocabulary lacks, and what it lacks in them.
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    Args:
+        spells: whether the model also writes motifs that are not listed, letter by letter.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, spells: bool) -> None:
+        self.spells = spells
         self.known = set(vocabulary.motifs)
         present = np.unique(vocabulary.atom_feature[:, 0])
         self.elements = {ELEMENTS[i] for i in present if i < len(ELEMENTS)}
@@ -44,7 +50,7 @@ class _Motifs:
 
     def lacking(self, text: str) -> frozenset[str]:
         """What of a motif cannot be written; nothing of one that is known."""
-        if text in self.known:
+        if text in self.known or (self.spells and spell(text, -1)):
             return frozenset()
         if text not in self.found:
             atoms = list(motif(text).mol.GetAtoms())
@@ -66,7 +72,7 @@ def table_note(
         flattened: the rows whose stereo the table leaves out.
         consequence: what becomes of it, for example ``"it is left out"``.
     """
-    motifs = _Motifs(model.network.vocabulary)
+    motifs = _Motifs(model.network.vocabulary, model.network.has_rare)
     lacking = [motifs.lacking(m) for m in table.motifs]
     flat = {r.row for r in flattened} if not writes_stereo(model.card) else set()
     unknown = np.array([bool(kinds) for kinds in lacking], dtype=bool)

@@ -27,6 +27,7 @@ from molgen.base.arguments import nearest_name
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, read_plain_json, write_plain
 from molgen.base.user_warnings import warn_user
+from molgen.base.whole_files import write_text
 from molgen.chem.parsing import (
     as_smiles_list,
     canonical,
@@ -243,7 +244,7 @@ class Objective:
             text = write_plain(self.to_dict())
         else:
             text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
 
     @classmethod
     def load(cls, path: str | Path) -> Objective:

@@ -216,7 +216,7 @@ def test_optimize_resumes_and_its_table_makes_a_report(model, tmp_path) -> None:
     page = tmp_path / "best.html"
     run("report", output, "-o", page, "-r", "none")
     text = page.read_text()
-    assert text.count('<article class="candidate">') == 12 and "mean of the ten best" in text
+    assert text.count('<article class="candidate"') == 12 and "mean of the ten best" in text
     other = tmp_path / "other.yaml"
     other.write_text("components:\n- minimise mw\n")
     outcome = run("optimize", other, "-n", 30, *model, "--log", log, code=2)

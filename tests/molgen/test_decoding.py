@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import molgen
 from molgen.generation.scaffolds.prefixes import prepare_prefix
+from molgen.model.cached_attention import Closing
 from molgen.sampling.choices import choose, in_groups
-from molgen.sampling.partial_molecules import Closing
 
 LAST = float(np.nextafter(np.float32(1), np.float32(0)))
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rdkit import Chem
 
 import molgen
+from molgen.batch.plan import RunPlan
+from molgen.files.tables import save_table
 from molgen.motifs.stereo import has_marks
+from molgen.motifs.trees import decompose
+from molgen.provenance import record, verify
 
 STEROID = "C[C@]12CC[C@H]3[C@@H](CC[C@@H]4CC(=O)CC[C@@]34C)[C@@H]1CC[C@@H]2O"
 NICOTINIUM = "C[N+]1(C)CCC[C@H]1c1cccnc1"
@@ -29,6 +35,26 @@ def sample(model):
 def test_it_is_small_enough_to_ship(model) -> None:
     assert sum(p.stat().st_size for p in Path(model.folder).iterdir()) <= 40e6
     assert model.network.has_stereo and model.network.has_rare
+
+
+def test_it_is_taken_where_no_model_is_named(model, tmp_path) -> None:
+    assert molgen.load_model().card["sha256"] == model.card["sha256"]
+    assert RunPlan.from_dict({"n": 5}).model == "druglike"
+    for name in ("moses", "druglike"):  # a record that names none: by its checkpoint
+        held = molgen.load_model(name)
+        made = record("sample", {"n": 3}, seed=1, checkpoint_sha256=held.card["sha256"])
+        table = pd.DataFrame({"smiles": list(held.sample(3, seed=1))})
+        verdict = verify(save_table(table, tmp_path / f"{name}.csv", made))
+        assert verdict.passed and any("made again" in line for line in verdict.checks), verdict
+
+
+def test_what_it_spells_is_not_called_unwritten(model, sample) -> None:
+    listed = set(model.network.vocabulary.motifs)
+    strange = "OC1(CC1)C1CCC2(CC1)C1CC3CC(C1)CC2C3"
+    assert not set(decompose(Chem.MolFromSmiles(strange)).motifs) <= listed
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.encode([*sample, strange])
 
 
 def test_samples_are_valid_with_stereo_and_sizes_of_drugs(model, sample) -> None:

@@ -1,10 +1,16 @@
 """Decoding by search gives back what the latent tells, and never what is farther than before."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from rdkit import Chem
 
 import molgen
+from molgen.motifs.stereo import flat_of
+from molgen.motifs.trees import decompose
+from molgen.sampling import latent_search
+from molgen.sampling.rearranging import rearranged
 from tests.molgen.stereo_molecules import DRUGS
 from tests.molgen.test_motifs import read
 
@@ -44,6 +50,39 @@ def test_both_mirror_images_come_back(lead: str) -> None:
     both = [Chem.CanonSmiles(lead), Chem.CanonSmiles(other)]
     assert both[0] != both[1]
     assert model.decode(model.encode(both)) == both
+
+
+@pytest.mark.parametrize(
+    "smiles", ["Cc1ccc(F)cc1O", "CCOC(=O)C1CC1", "OCCNC(=O)c1ccncc1", "C[C@H](O)c1ccccc1F"]
+)
+def test_rearranged_molecules_have_the_same_motifs_and_lead_back(smiles: str) -> None:
+    flat = flat_of(Chem.CanonSmiles(smiles))
+    parts = Counter(decompose(Chem.MolFromSmiles(flat)).motifs)
+    others = rearranged(smiles, 10_000)
+    assert others and flat not in others and len(set(others)) == len(others)
+    for other in others:
+        assert Counter(decompose(Chem.MolFromSmiles(other)).motifs) == parts
+        assert flat in rearranged(other, 10_000)
+    assert rearranged(smiles, 3) == others[:3]
+
+
+def test_one_part_elsewhere_and_two_in_each_others_place_are_rearranged() -> None:
+    on_the_ring = {"Oc1cccc(F)c1", "Oc1ccccc1F"}
+    assert set(rearranged("Oc1ccc(F)cc1", 100)) == on_the_ring | {"FOc1ccccc1"}
+    here, there = "O=C(NCc1ccncc1)c1ccccc1", "O=C(NCc1ccccc1)c1ccncc1"
+    assert Chem.CanonSmiles(there) in rearranged(here, 1_000)
+    assert rearranged("c1ccccc1", 5) == []
+
+
+def test_what_is_rearranged_brings_nothing_farther(stereo_model, monkeypatch) -> None:
+    z = stereo_model.encode(list(DRUGS.values())[:4])
+    monkeypatch.setattr(latent_search, "_LIKE", 0.0)
+    plain = distances(stereo_model, z, stereo_model.decode(z, search=8))
+    monkeypatch.setattr(latent_search, "_LIKE", 100.0)
+    monkeypatch.setattr(latent_search, "_MOST_REARRANGED", 40)
+    monkeypatch.setattr(latent_search, "_MOST_STEPS", 1)
+    further = distances(stereo_model, z, stereo_model.decode(z, search=8))
+    assert (further <= plain + 1e-5).all() and (further < plain - 1e-3).any()
 
 
 def test_a_search_is_a_whole_number(small_model) -> None:

@@ -479,3 +479,15 @@ def test_bad_files_say_which(tmp_path):
     (tmp_path / "model.json").write_text(json.dumps({"format": "molgen-qsar", "version": 99}))
     with pytest.raises(QsarError, match="format 99"):
         load_qsar(tmp_path)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3, 1e-9, 1e6])
+def test_the_print_out_shows_errors_in_any_unit(forest, unit, monkeypatch):
+    errors = forest.metrics.assign(
+        **{c: forest.metrics[c] * unit for c in ("estimate", "lower", "upper")}
+    )
+    monkeypatch.setattr(type(forest), "metrics", property(lambda model: errors))
+    shown = str(forest)
+    row = next(line.split() for line in shown.splitlines() if line.split()[:1] == ["rmse"])
+    wanted = errors.set_index("metric").loc["rmse", ["estimate", "lower", "upper"]]
+    assert np.allclose([float(v) for v in row[1:]], wanted.astype(float), rtol=6e-3)

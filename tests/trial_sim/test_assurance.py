@@ -9,7 +9,6 @@ from trial_sim.sample_size.assurance import (
     BetaMixture,
     assurance,
     borrowing_power,
-    probability_greater,
     probability_of_success,
     sample_size_prognostic,
 )
@@ -70,14 +69,6 @@ def test_uniform_control_prior():
     np.testing.assert_allclose(null, [0.0181, 0.0240, 0.0234, 0.0232, 0.0268, 0.0272], atol=1e-3)
     effect = borrowing_power(RATES + 0.3, RATES, 40, 38, UNIFORM, UNIFORM)
     np.testing.assert_allclose(effect, [0.8891, 0.7979, 0.7727, 0.7860, 0.8118, 0.8842], atol=1e-3)
-
-
-def test_probability_greater():
-    treatment = BetaMixture([1], [0.5], [1]).posterior(14, 23)
-    control = BetaMixture([1], [11], [32]).posterior(1, 6)
-    assert probability_greater(treatment, control) == pytest.approx(0.998322, abs=1e-6)
-    assert probability_greater(UNIFORM, UNIFORM) == pytest.approx(0.5, abs=1e-12)
-    assert probability_greater(UNIFORM, UNIFORM, 0.5) == pytest.approx(0.125, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from statsmodels.miscmodels.ordinal_model import OrderedModel
 import trial_sim as ts
 from trial_sim.auditing.compared import curves
 from trial_sim.auditing.compared.paired_outcomes import effects, read_outcome
-from trial_sim.auditing.utility.train_synthetic_test_real import ridge_cox
+from trial_sim.outcomes.times.cox import ridge_cox
 from trial_sim.statistics import arm_differences as contrasts
 
 

@@ -344,3 +344,134 @@ def test_every_call_answers_or_says_why_not(cells, arguments):
             assert len(str(error)) > 15
         else:
             assert found.looks["month_median"].notna().all()
+
+
+# -- what strangers bring --------------------------------------------------------------------------
+
+
+def weeks_table(n=60, seed=3):
+    random = np.random.default_rng(seed)
+    entered = np.sort(random.uniform(0, 52, n)).round(1)
+    latent = random.exponential(60, n)
+    return pd.DataFrame(
+        {"enrolment": entered, "time": np.minimum(latent, 52 - entered).round(1),
+         "event": (latent < 52 - entered).astype(int), "dropout": 0,
+         "arm": np.array(["control", "treatment"])[np.arange(n) % 2]}
+    )  # fmt: skip
+
+
+def plain_design(n=100, **changes):
+    return ts.Design(
+        arms={"control": 1, "treatment": 1}, n_patients=n, accrual=ts.Accrual(rate=6),
+        looks=ts.EventLooks([20, 40]), **changes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("weeks", 1.0), ("days", 7.0), ("years", 7 / 365.25), ("months", None)]
+)
+def test_a_cut_off_in_the_unit_of_the_times_is_asked_about(unit, factor):
+    factor = 7 / 30.4375 if factor is None else factor
+    table = weeks_table()
+    table[["enrolment", "time"]] *= factor
+    month = 52 * 7 / 30.4375
+    read = ts.read_ongoing(table, plain_design(), cutoff=month, time_unit=unit)
+    assert read.cutoff == pytest.approx(month)
+    later = ts.read_ongoing(table, plain_design(), cutoff=month + 0.5, time_unit=unit)
+    assert later.cutoff == pytest.approx(month + 0.5)
+    if unit == "months":
+        return
+    with pytest.raises(ValueError, match=rf"in {unit}\? Then give cutoff={month:.2f}"):
+        ts.read_ongoing(table, plain_design(), cutoff=52 * factor, time_unit=unit)
+
+
+@pytest.mark.parametrize("origin", ["1899-12-30", "1960-01-01"])
+@pytest.mark.parametrize("unit", ["months", "days"])
+def test_dates_as_excel_and_sas_write_them_are_no_months(origin, unit):
+    table = weeks_table()
+    opened = (pd.Timestamp("2026-01-05") - pd.Timestamp(origin)).days
+    table["enrolment"] = opened + (table["enrolment"] * 7).round()
+    with pytest.raises(ValueError, match="as Excel or SAS write them"):
+        ts.read_ongoing(table, plain_design(), time_unit=unit)
+
+
+def test_dates_in_words_and_with_other_marks():
+    days = pd.Timestamp("2026-01-05") + pd.to_timedelta(np.arange(0, 360, 6), unit="D")
+    table = weeks_table().assign(time=0.5, enrolment=days)
+    want = ts.read_ongoing(table, plain_design(), cutoff="2027-02-28").enrolment
+    for form in (
+        "%Y/%m/%d",
+        "%Y.%m.%d",
+        "%d %b %Y",
+        "%d-%B-%Y",
+        "%d%b%Y:%H:%M:%S",
+        "%Y/%m/%d %H:%M",
+    ):
+        text = table.assign(enrolment=days.strftime(form))
+        found = ts.read_ongoing(text, plain_design(), cutoff="28 February 2027").enrolment
+        np.testing.assert_allclose(found, want, atol=1e-9)
+    for form in ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%b-%y", "%b %d, %Y"):
+        with pytest.raises(ValueError, match="which part is the day"):
+            ts.read_ongoing(table.assign(enrolment=days.strftime(form)), plain_design())
+    for word in ("05Marraskuu2026", "05Mrz2026", "05 Juni 2026", "05Ma2026", "32JAN2026"):
+        with pytest.raises(ValueError, match="must be a date"):
+            ts.read_ongoing(table.assign(enrolment=word), plain_design())
+
+
+def test_openings_of_sites_are_taken_from_the_table():
+    table = weeks_table().assign(site=[f"S{i % 5}" for i in range(60)])
+    first = table.groupby("site")["enrolment"].min()
+    opened = table["site"].map(first - 0.5).clip(lower=0.0)
+    how = {"cutoff": 12.0, "time_unit": "weeks"}
+    read = ts.read_ongoing(table.assign(site_opened=opened), plain_design(), **how)
+    expected = np.sort((first - 0.5).clip(lower=0.0).to_numpy()) * 7 / 30.4375
+    np.testing.assert_allclose(read.sites, expected)
+    plain = ts.read_ongoing(table, plain_design(), **how)
+    np.testing.assert_allclose(plain.sites, np.sort(first.to_numpy()) * 7 / 30.4375)
+    wrong = [
+        (table.assign(site_opened=np.arange(60.0)), "two dates of opening"),
+        (table.assign(site_opened=50.0), "before it opened"),
+        (table.drop(columns="site").assign(site_opened=0.0), "no 'site'"),
+        (table.assign(site_opened="2026-01-05"), "holds dates"),
+    ]
+    for one, said in wrong:
+        with pytest.raises(ValueError, match=said):
+            ts.read_ongoing(one, plain_design(), **how)
+
+
+def test_who_completes_the_follow_up_has_not_dropped_out():
+    """Completers who are called censored at their last visit teach no drop-out."""
+    entered = np.linspace(0, 10, 60)
+    over = entered < 14 - 6.3
+    table = pd.DataFrame(
+        {"enrolment": entered, "time": np.where(over, 6.2, 14 - entered), "event": 0,
+         "dropout": over.astype(int)}
+    )  # fmt: skip
+    table.loc[[1, 5], ["time", "dropout"]] = [2.0, 1]
+    read = ts.read_ongoing(table, plain_design(follow_up=6.0), cutoff=14.0)
+    assert read.dropout.sum() == 2 and read.time[over].max() == 6.0
+    without = ts.read_ongoing(table, plain_design(), cutoff=14.0)
+    assert without.dropout.sum() == over.sum()
+
+
+def test_an_arm_without_patients_is_said():
+    table = weeks_table().assign(arm="control")
+    with pytest.warns(UserWarning, match="none of the 60 patients is in arm 'treatment'"):
+        ts.read_ongoing(table, plain_design(), cutoff=12.0, time_unit="weeks")
+
+
+@pytest.mark.parametrize("events", [0, 1])
+def test_twelve_patients_and_hardly_an_event(events):
+    entered = np.linspace(0, 5, 12)
+    table = pd.DataFrame(
+        {"enrolment": entered, "time": 6 - entered, "event": 0, "dropout": 0,
+         "arm": ["control", "treatment"] * 6, "age": np.linspace(40, 80, 12)}
+    )  # fmt: skip
+    table.loc[2, ["time", "event"]] = [1.0, events]
+    table.loc[2, "time"] = 1.0 if events else table.loc[2, "time"]
+    table.loc[2, "dropout"] = 0 if events else 1
+    found = ts.predict(table, plain_design(), cutoff=6.0, covariates=["age"], n_draws=200, seed=1)
+    months = found.month_of_events(20)
+    assert months["lower"] > 6.0 and months["lower"] < months["median"]
+    assert np.isfinite(found.ratios["hazard_ratio"]).all()
+    assert "20 events" in found.to_html()

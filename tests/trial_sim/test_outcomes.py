@@ -25,7 +25,7 @@ from trial_sim.outcomes.responses.visits import wishart
 from trial_sim.outcomes.responses.visits_copula import binary_pair
 from trial_sim.outcomes.times.cause_hazards import shared_shape
 from trial_sim.outcomes.times.cox import fit_cox
-from trial_sim.outcomes.times.parametric import maximise
+from trial_sim.outcomes.times.parametric_likelihood import maximise
 from trial_sim.outcomes.times.recurrent import spaced
 
 
@@ -173,7 +173,7 @@ def test_parametric_families_match_lifelines(family):
 
 
 def test_generalized_gamma_holds_weibull_and_lognormal():
-    from trial_sim.outcomes.times.parametric import cumulative
+    from trial_sim.outcomes.times.survival_families import cumulative
 
     log_t, eta, arm = np.linspace(-2, 2, 9), np.zeros(9), np.zeros(9, dtype=int)
     knots = np.zeros(5)

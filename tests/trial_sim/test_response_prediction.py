@@ -201,7 +201,30 @@ def test_bad_calls():
     seen, _ = so_far(design, BINARY, 9.0)
     with pytest.raises(TypeError, match="scenario of binary responses"):
         ts.predict(seen, design, cutoff=9.0, outcomes=CountResponse(0.2, 0.7))
-    with pytest.raises(ValueError, match="'lwyy' is not known; it knows logrank"):
+    with pytest.raises(ValueError, match="'lwyy' is of recurrent events"):
         ts.predict(seen, design_for("lwyy"), cutoff=9.0)
     with pytest.raises(ValueError, match="no column 'respons' to map"):
         ts.predict(seen, design, cutoff=9.0, columns={"respons": "y"})
+
+
+@pytest.mark.parametrize("test", ["welch", ("z_test", 10.0)])
+def test_other_tests_of_means_are_predicted_as_the_t_test(test):
+    random = np.random.default_rng(0)
+    entered = np.sort(random.uniform(0, 10, 100))
+    arm = np.arange(100) % 2
+    known = entered <= 7.0
+    table = pd.DataFrame(
+        {"enrolment": entered, "arm": np.array(["control", "treatment"])[arm],
+         "response": np.where(known, random.normal(3.0 * arm, 10.0), np.nan)}
+    )  # fmt: skip
+    design = ts.Design(
+        arms={"control": 1, "treatment": 1}, n_patients=150, accrual=ts.Accrual(rate=10),
+        looks=ts.EventLooks([150]), test="t_test", readout=3.0,
+    )  # fmt: skip
+    plain = ts.predict(table, design, cutoff=10.0, n_draws=500, seed=1)
+    other = ts.predict(table, design.replace(test=test), cutoff=10.0, n_draws=500, seed=1)
+    assert other.probability_of_success.estimate == pytest.approx(
+        plain.probability_of_success.estimate, abs=0.03
+    )
+    with pytest.raises(TypeError, match="covariates are for times to an event"):
+        ts.predict(table, design, cutoff=10.0, covariates=["age"], n_draws=5)

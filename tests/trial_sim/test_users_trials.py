@@ -9,7 +9,7 @@ import pytest
 
 import trial_sim as ts
 from trial_sim.outcomes.times.cox import fit_cox
-from trial_sim.outcomes.times.parametric import FAMILIES
+from trial_sim.outcomes.times.survival_families import FAMILIES
 
 
 def stratified_trial(n=600):

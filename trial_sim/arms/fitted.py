@@ -29,6 +29,7 @@ from trial_sim.data.schema import Column, TrialSchema
 from trial_sim.data.trial import Trial
 from trial_sim.numerics.random_streams import stream
 from trial_sim.outcomes.combine import ASSUMPTION, combined
+from trial_sim.outcomes.effects import checked_effect
 from trial_sim.outcomes.risk_gaps import RiskGaps
 
 STRATA_DRAWS = 20_000  # patients that tell the shares of levels
@@ -419,10 +420,18 @@ class FittedTrial:
     def _effect(self, told: Any) -> Any:
         """A number, or of several endpoints a mapping."""
         if not isinstance(told, Mapping):
-            return float(told)
+            if self.endpoint.kind == "joint":
+                return told  # which the model accepts where it says no effect
+            return checked_effect(self.endpoint, told, self.endpoint_names[0])
         if self.endpoint.kind != "joint":
             raise ValueError(f"the effect on one endpoint is a number, received {told!r}")
-        return dict(told)
+        endpoints = self.trial_schema.endpoints
+        return {
+            name: size
+            if size is None or name not in endpoints
+            else checked_effect(endpoints[name], size, name)
+            for name, size in told.items()
+        }
 
     def _check_override(self, index: int) -> None:
         if index == 0:

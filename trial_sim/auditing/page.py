@@ -14,6 +14,8 @@ import pandas as pd
 from trial_sim.auditing import plots
 from trial_sim.auditing.compared.intervals import interval, number
 from trial_sim.auditing.compared.rules import limit_words
+from trial_sim.base.output_places import check_format, replacing
+from trial_sim.base.pages import page_environment
 
 if TYPE_CHECKING:
     from trial_sim.auditing.report import AuditReport
@@ -38,21 +40,15 @@ INTRODUCTIONS = {
 def write_html(report: AuditReport, path: str | Path) -> Path:
     """Write a report as one HTML file that needs no network, and return its path."""
     path = Path(path)
-    path.write_text(render(report), encoding="utf-8")
+    check_format(path, ".html", "the page")
+    with replacing(path) as made:
+        made.write_text(render(report), encoding="utf-8")
     return path
 
 
 def render(report: AuditReport) -> str:
     """The HTML page of a report."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=PackageLoader("trial_sim", "templates"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     return environment.get_template("audit.html").render(
         passed=report.passed,
         verdict=report.verdict,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trial_sim.base.environment import DISTRIBUTION, commit, processor, system, versions
-from trial_sim.base.output_places import replacing
+from trial_sim.base.output_places import is_ordinary, replacing
 from trial_sim.base.plain_yaml import read_plain_json
 
 GENERATORS = "Philox4x32-10 and NumPy's Philox4x64-10, by counters"
@@ -52,7 +52,7 @@ def write_record(
         function: what made it. arguments: plain values, seed among them, enough to call it again.
         inputs: name of an argument → the file read.
     """
-    if not Path(path).is_file():
+    if not (Path(path).is_file() and is_ordinary(path)):
         return
     made = {
         "function": function,

@@ -104,13 +104,14 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
     def guarded(*args: Any, quiet: bool, verbose: bool, log_json: bool, **kwargs: Any) -> None:
         _STATE.update(quiet=quiet, log_json=log_json)
-        plain = warnings.showwarning
+        plain, said = warnings.showwarning, set()
 
         def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
-            if log_json:
-                say("warning", message)
-            else:
+            if not log_json and not issubclass(category, UserWarning):
                 plain(message, category, *where, **more)
+            elif str(message) not in said:  # a file that is read twice warns once
+                said.add(str(message))
+                say("warning", message, "" if log_json else "warning: ")
 
         warnings.showwarning = show
         if verbose:

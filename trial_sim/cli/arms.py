@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from trial_sim.arms.fitting import load_fitted
-from trial_sim.base.output_places import replacing, try_place
+from trial_sim.base.output_places import check_format, replacing, try_place
 from trial_sim.base.provenance import write_record
 from trial_sim.cli.app import app, plain_errors, tell
 from trial_sim.qualification.making import (
@@ -167,6 +167,7 @@ def audit(
       trial-sim audit colon --model colon.model -o audit.html
     """
     try_place(output)
+    check_format(output, ".html", "the page")
     if (model is None) == (synthetic is None):
         raise ValueError("give either --model (a fitted model) or --synthetic (a table)")
     inputs = trial_inputs(trial, spec)

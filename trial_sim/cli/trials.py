@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trial_sim.base.output_places import replacing, try_place
+from trial_sim.base.output_places import check_format, replacing, try_place
 from trial_sim.base.provenance import write_record
 from trial_sim.cli.app import app, plain_errors, tell, watched
 from trial_sim.exploration.report import check_ending, look_rows, short_table
@@ -27,6 +27,11 @@ from trial_sim.qualification.making import (
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML) with design and outcomes.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")]
+
+
+def _four_digits(value: float) -> str:
+    """Four decimals; four digits of a small number, as an effect in other units may be."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.4g}"
 
 
 def _study(path: Path) -> Any:
@@ -104,7 +109,9 @@ def simulate_command(
         _write_report(study, loaded, results, report, told, progress)
     for name, result in results.items():
         typer.echo(f"{name}: {result!r}")
-        typer.echo(result.operating_characteristics.to_string(index=False, float_format="%.4f"))
+        typer.echo(
+            result.operating_characteristics.to_string(index=False, float_format=_four_digits)
+        )
     if output is not None:
         with replacing(output) as made:
             write_table(characteristics(results), made)
@@ -175,7 +182,7 @@ def what_if_command(
     loaded = _study(study)
     options = _overrides(n_trials=n_trials, seed=seed, n_jobs=n_jobs)
     found = varied(loaded, options, progress=watched(progress))
-    typer.echo(short_table(found).to_string(index=False, float_format="%.4f"))
+    typer.echo(short_table(found).to_string(index=False, float_format=_four_digits))
     for note in sorted(set(found["note"]) - {""}):
         typer.echo(f"note: {note}")
     if power is not None or max_duration is not None:
@@ -226,6 +233,12 @@ def predict_command(
     last_seen: Annotated[
         str | None, typer.Option(help="Who was last seen before the cut: lost or followed.")
     ] = None,
+    covariates: Annotated[
+        str | None, typer.Option(help="Columns by which hazards differ, with commas between.")
+    ] = None,
+    recurrences: Annotated[
+        Path | None, typer.Option(help="Recurrent events (CSV): id, and time or date.")
+    ] = None,
     looks_held: Annotated[int | None, typer.Option(help="Looks that are over.")] = None,
     level: Annotated[float, typer.Option(help="Level of the bands.")] = 0.9,
     what_if: Annotated[
@@ -244,18 +257,21 @@ def predict_command(
     """Predict the looks and the success of an ongoing trial from its patients so far.
 
     Columns: enrolment (dates or months), dropout, arm, site, and the strata of a stratified test;
-    time or end, and event, or response (empty until known), or visit_1, visit_2, …; baseline where
-    adjusted for. The table of numbers by month is written with --output (CSV).
+    time or end, and event (competing, for events that end follow-up uncounted), or response (empty
+    until known), or visit_1, visit_2, …; baseline where adjusted for. The table of numbers by month
+    is written with --output (CSV).
 
     Example:
 
       trial-sim predict study.yaml patients.csv --cutoff 18 --html page.html
     """
+    check_format(html, ".html", "the page")
     for place in (output, html, save):
         try_place(place)
     reading = _overrides(
         cutoff=_number_or_text(cutoff), opened=opened, time_unit=time_unit, lag=lag,
         last_seen=last_seen, columns=_pairs(columns, "columns") if columns else None,
+        covariates=None if covariates is None else [c.strip() for c in covariates.split(",")],
     )  # fmt: skip
     changes = {k: _factor(k, v) for k, v in _pairs(what_if, "what-if").items()}
     arguments: dict[str, Any] = {
@@ -265,6 +281,8 @@ def predict_command(
         "seed": seed, **reading,
     }  # fmt: skip
     inputs = {**study_inputs(study), "patients": patients}
+    if recurrences is not None:
+        inputs["recurrences"] = recurrences
     prediction = predicted(arguments, inputs)
     typer.echo(repr(prediction))
     shown = prediction.milestones()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,7 +98,37 @@ def as_dtype(values: pd.Series, column: Column) -> pd.Series:
         return there.astype(dtype)
     if isinstance(dtype, np.dtype) and dtype.kind in "iub" and values.isna().any():
         return values.astype(float)
-    return values.astype(dtype)
+    return values.astype(holding(dtype, values))
+
+
+def holding(dtype: Any, values: pd.Series) -> Any:
+    """The type, or the widest of its kind where the values are beyond what it can hold.
+
+    The models know no bounds of a type: a count of 140 does not fit into ``int8``, nor -1 into
+    ``uint16``, and a cast would wrap it around.
+
+    >>> holding(np.dtype("int8"), pd.Series([3.0, 127.0])), holding("Int8", pd.Series([128.0]))
+    (dtype('int8'), Int64Dtype())
+    """
+    dtype = pd.api.types.pandas_dtype(dtype)
+    there = values.dropna()
+    if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
+        return dtype
+    if not len(there) or not pd.api.types.is_numeric_dtype(there.dtype):
+        return dtype
+    plain = getattr(dtype, "numpy_dtype", dtype)
+    if not isinstance(plain, np.dtype) or plain.kind not in "iuf":
+        return dtype
+    low, high = float(there.min()), float(there.max())
+    bounds = np.finfo(plain) if plain.kind == "f" else np.iinfo(plain)
+    if float(bounds.min) <= low and high <= float(bounds.max):
+        return dtype
+    wide = "float64" if plain.kind == "f" else "int64" if low < 0 or plain.kind == "i" else "uint64"
+    if isinstance(dtype, np.dtype):
+        return np.dtype(wide)
+    if "pyarrow" in str(dtype):
+        return pd.api.types.pandas_dtype(f"{'double' if wide == 'float64' else wide}[pyarrow]")
+    return pd.api.types.pandas_dtype(wide.replace("ui", "UI").replace("i", "I").replace("fl", "Fl"))
 
 
 def blur_rare(

@@ -25,6 +25,7 @@ from trial_sim.data.endpoints import (
     Ordinal,
     TimeToEvent,
 )
+from trial_sim.data.texts import find_arm
 from trial_sim.statistics.validation import visit_order
 
 SUBJECT, TIME, CENSOR, PARAMETER = "USUBJID", "AVAL", "CNSR", "PARAMCD"
@@ -178,8 +179,7 @@ def arm_order(adsl: pd.DataFrame, arm: str, control: Any, notes: list[str]) -> l
     if code not in adsl.columns:
         present = sorted(present, key=str)
     if control is not None:
-        if control not in present:
-            raise ValueError(f"control {control!r} is no arm{nearest(control, present)}")
+        control = find_arm(control, present)
     else:
         named = [a for a in present if CONTROL_WORDS.search(str(a))]
         control = named[0] if len(named) == 1 else present[0]

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from trial_sim.base.parquet import read_parquet
 from trial_sim.base.plain_yaml import read_plain
 from trial_sim.data import cdisc
 from trial_sim.data.endpoints import Endpoint, endpoint_from_dict
+from trial_sim.data.texts import as_dates, find_arm, read_text_table
 from trial_sim.data.trial import Trial
 
 # CDISC (ADSL/ADTTE) names that are taken without being spelt out.
@@ -57,11 +57,6 @@ SPEC_FIELDS = (
 @lru_cache(maxsize=1)
 def _catalogue() -> dict[str, dict[str, Any]]:
     return json.loads((files("trial_sim") / "data" / "trials.json").read_text())
-
-
-def _read_csv(source: Any, separator: str = ",") -> pd.DataFrame:
-    # Only an empty field is a gap: "None" and "NA" are levels in real trials.
-    return pd.read_csv(source, sep=separator, keep_default_na=False, na_values=[""])
 
 
 def list_trials() -> pd.DataFrame:
@@ -112,7 +107,7 @@ def load_trial(name: str) -> Trial:
         raise ValueError(f"no built-in trial {name!r}{nearest(name, list(catalogue))}")
     entry = catalogue[name]
     with (files("trial_sim") / "data" / f"{name}.csv").open(encoding="utf-8") as handle:
-        table = _read_csv(handle)
+        table = pd.read_csv(handle, keep_default_na=False, na_values=[""])
     return Trial(
         patients=table,
         arm=entry["arm"],
@@ -156,7 +151,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     try:
         if suffix in (".parquet", ".pq"):
             return read_parquet(path, MOST_CELLS)
-        return _read_csv(io.BytesIO(_text_of(path)), "\t" if suffix == ".tsv" else ",")
+        usual = "\t" if suffix == ".tsv" else ","
+        return read_text_table(_text_of(path), usual, path.name)
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{str(path)!r} cannot be read as a table: {error}") from error
 
@@ -288,11 +284,8 @@ def trial_from_table(table: pd.DataFrame, fields: Mapping[str, Any]) -> Trial:
             table[record["event"]] = (~cdisc.censored(table, flag)).astype(int)
         records[name] = endpoint_from_dict(record)
     control = fields.pop("control", None)
-    if control is not None and "arms" not in fields:
-        found = sorted(table[fields["arm"]].dropna().unique().tolist(), key=str)
-        if control not in found:
-            raise ValueError(f"control {control!r} is no arm{nearest(control, found)}")
-        fields["arms"] = [control, *[a for a in found if a != control]]
+    if control is not None or "arms" in fields:
+        fields["arms"] = _arms_in_order(table, fields, control)
     dates = [name for name, kind in fields.get("kinds", {}).items() if kind == "date"]
     entry = fields.get("entry")
     if entry in table.columns and table[entry].dtype == object:
@@ -303,17 +296,29 @@ def trial_from_table(table: pd.DataFrame, fields: Mapping[str, Any]) -> Trial:
     return Trial(patients=table, endpoints=records, **fields)
 
 
-def as_dates(values: pd.Series) -> pd.Series:
-    """A column of dates, or a ValueError that names the first value that is none."""
-    parsed = pd.to_datetime(values, errors="coerce", format="mixed")
-    wrong = parsed.isna() & values.notna()
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        raise ValueError(
-            f"column {values.name!r} must hold dates such as 2024-03-31; row {row} holds "
-            f"{values.iloc[row]!r}"
-        )
-    return parsed
+def _arms_in_order(table: pd.DataFrame, fields: Mapping[str, Any], control: Any) -> list[Any]:
+    """The arms as the table holds them, in the order of the description, or its control first."""
+    column = fields.get("arm")
+    if column not in table.columns:
+        if column is None:
+            raise ValueError("the description needs 'arm', the column of the arms")
+        raise ValueError(f"no column {column!r}{nearest(column, list(table.columns))}")
+    found = sorted(table[column].dropna().unique().tolist(), key=str)
+    named = fields.get("arms")
+    if named is not None:
+        if isinstance(named, str) or not isinstance(named, Sequence):
+            raise ValueError(f"'arms' must be a list, control first, got {named!r}")
+        return [_known(arm, found) for arm in named]
+    control = find_arm(control, found)
+    return [control, *[a for a in found if a is not control]]
+
+
+def _known(arm: Any, found: list[Any]) -> Any:
+    """The arm as the table holds it; one that no patient has as it is written."""
+    try:
+        return find_arm(arm, found)
+    except ValueError:
+        return arm
 
 
 def trial_from_cdisc(

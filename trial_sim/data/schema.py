@@ -186,9 +186,16 @@ def decimals(values: np.ndarray, most: int = 6) -> int:
     spread = float(np.ptp(values)) or largest
     last = most - int(np.floor(np.log10(spread)))
     for digits in range(-int(np.floor(np.log10(largest))), last):
-        if np.abs(values - np.round(values, digits)).max() <= 1e-9 * largest:
+        if np.abs(values - np.round(values, digits)).max() <= _rounding(values):
             return digits
     return last
+
+
+def _rounding(values: np.ndarray) -> float:
+    """How far values may be from a grid by the computer's rounding: a billionth of their spread
+    (of themselves where all are one), and their own last digits."""
+    largest = float(np.abs(values).max())
+    return 1e-9 * (float(np.ptp(values)) or largest) + 8 * float(np.finfo(float).eps) * largest
 
 
 def grid_step(values: np.ndarray, known: float) -> float | None:
@@ -198,7 +205,9 @@ def grid_step(values: np.ndarray, known: float) -> float | None:
     if len(distinct) < FEWEST_ON_GRID:
         return None
     gaps = np.diff(distinct)
-    gaps = gaps[gaps > 1e-9 * np.abs(distinct).max()]  # the rest is rounding of the computer
+    gaps = gaps[gaps > _rounding(distinct)]
+    if not len(gaps):
+        return None
     for part in range(1, 11):
         step = float(gaps.min()) / part
         steps = (distinct - distinct[0]) / step

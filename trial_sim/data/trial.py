@@ -185,6 +185,11 @@ class Trial:
         for endpoint in self.endpoints.values():
             needed += [*endpoint.columns, *endpoint.inputs]
         for name in [*needed, *self.kinds, *self.levels]:
+            if not isinstance(name, str):
+                raise ValueError(
+                    f"columns must be named by text, got {name!r}; rename it, as by "
+                    f"patients.rename(columns=str)"
+                )
             if name not in table.columns:
                 raise ValueError(
                     f"patients has no column {name!r}{nearest(name, list(table.columns))}"

@@ -75,12 +75,15 @@ def _cut(batch: TrialBatch, closed: np.ndarray) -> TrialBatch:
     """The batch with the follow-up of stopped arms ended."""
     limit = until_closed(closed, batch.arm, batch.enrolment)
     over = batch.time > limit
+    late = over
+    if batch.outcome.recurrences is not None:
+        late = (batch.outcome.recurrences > limit[:, :, None]).reshape(len(limit), -1)
     return replace(
         batch,
         time=np.where(over, limit, batch.time),
         event=np.where(over, np.int8(0), batch.event),
         exit=np.where(over, batch.enrolment + limit, batch.exit),
-        calendar_event=np.where(over, np.inf, batch.calendar_event),
+        calendar_event=np.where(late, np.inf, batch.calendar_event),
         closed=closed,
     )
 

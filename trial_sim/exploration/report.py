@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.base.output_places import replacing
+from trial_sim.base.pages import page_environment
 from trial_sim.base.records import to_plain
 from trial_sim.exploration.report_documents import (
     latex_document,
@@ -303,17 +304,9 @@ def _adaptations(result: SimulationResult) -> dict[str, Any] | None:
 
 
 def _render(template: str, context: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=PackageLoader("trial_sim", "templates"),
-        autoescape=select_autoescape(["html.j2", "html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["narrowed"] = narrowed
-    return environment.get_template(template).render(**context)
+    pages = page_environment()
+    pages.filters["narrowed"] = narrowed
+    return pages.get_template(template).render(**context)
 
 
 def _write(text: str, path: str | Path | None) -> str:

@@ -6,6 +6,7 @@ means more of the outcome in the treated arm.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,30 @@ from trial_sim.data.endpoints import (
 )
 from trial_sim.statistics import arm_differences as c
 from trial_sim.statistics.arm_differences import Contrast
+
+
+def no_effect(endpoint: Any) -> float:
+    """The effect that is none: 0 where effects are differences of means, 1 where ratios.
+
+    >>> no_effect(Continuous("score")), no_effect(Count("falls"))
+    (0.0, 1.0)
+    """
+    means = endpoint.kind == "continuous" or getattr(endpoint, "family", "") == "gaussian"
+    return 0.0 if means else 1.0
+
+
+def checked_effect(endpoint: Any, effect: Any, name: str) -> float:
+    """The effect as a number that a model of the endpoint can take.
+
+    Raises:
+        ValueError: it is no finite number, or a ratio that is not above 0.
+    """
+    ratio = no_effect(endpoint) == 1.0
+    what = "a ratio (of hazards, odds or rates), a number above 0" if ratio else "a finite number"
+    numeric = isinstance(effect, numbers.Real) and not isinstance(effect, bool | np.bool_)
+    if not numeric or not np.isfinite(float(effect)) or (ratio and float(effect) <= 0):
+        raise ValueError(f"the effect on {name!r} must be {what}, got {effect!r}")
+    return float(effect)
 
 
 def contrast(

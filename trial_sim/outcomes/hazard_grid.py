@@ -55,8 +55,15 @@ def recorded_up(times: np.ndarray, unit: float) -> np.ndarray:
 
 
 def midpoints(times: np.ndarray, unit: float) -> np.ndarray:
-    """Times recorded by rounding up to ``unit``, put in the middle of their unit."""
-    return np.maximum(times - unit / 2, unit / 4 if unit else 1e-9 * (times.max() or 1.0))
+    """Times recorded by rounding up to ``unit``, put in the middle of their unit.
+
+    Times of 0, as of a death on the day of randomisation, are put at a quarter of the unit; of a
+    continuum at half of the shortest time above 0, where a parametric law can bear them.
+    """
+    if unit:
+        return np.maximum(times - unit / 2, unit / 4)
+    above = times[times > 0]
+    return np.maximum(times, above.min() / 2 if len(above) else 1e-9)
 
 
 def choose_knots(

@@ -13,6 +13,7 @@ from trial_sim.design.design import Design
 from trial_sim.prediction.dates import month_of
 from trial_sim.prediction.predicting import predict
 from trial_sim.prediction.reading.ongoing import OngoingTrial
+from trial_sim.prediction.reading.recurrences import OngoingRecurrences
 from trial_sim.prediction.reading.responses import OngoingResponses
 
 _FEWEST = 5  # patients, below which no cut is predicted
@@ -74,16 +75,16 @@ def backtest(
         >>> table[["cut", "counted"]].drop_duplicates().to_numpy().tolist()
         [[6.0, 'patients'], [6.0, 'events']]
     """
-    reading = ("cutoff", "opened", "columns", "time_unit", "lag", "last_seen")
+    reading = (
+        "cutoff", "opened", "columns", "time_unit", "lag", "last_seen", "covariates", "recurrences",
+    )  # fmt: skip
     how = {name: options.pop(name) for name in reading if name in options}
-    whole = predict(
-        trial_so_far, design, n_draws=2, seed=seed, model="exponential", enrolment="constant", **how
-    ).trial
+    whole = predict(trial_so_far, design, n_draws=2, seed=seed, enrolment="constant", **how).trial
     if isinstance(whole, OngoingResponses):
         raise TypeError("backtest is for times to an event, not for responses")
     past = _months(cuts, whole)
     came = {
-        "patients": whole.enrolment, "events": np.sort((whole.enrolment + whole.time)[whole.event]),
+        "patients": whole.enrolment, "events": whole.event_months,
     }  # fmt: skip
     rows = []
     from tqdm import tqdm
@@ -146,8 +147,13 @@ def as_of(trial: OngoingTrial, month: float) -> OngoingTrial:
     time = trial.time[there]
     over = time > followed
     sites = None if trial.sites is None else trial.sites[trial.sites <= month]
+    own: dict[str, Any] = {}
+    if isinstance(trial, OngoingRecurrences):
+        known = trial.enrolment[trial.who] + trial.when <= month
+        own = {"who": trial.who[known], "when": trial.when[known]}
     return replace(
         trial,
+        **own,
         enrolment=trial.enrolment[there],
         arm=trial.arm[there],
         time=np.minimum(time, followed),
@@ -158,4 +164,6 @@ def as_of(trial: OngoingTrial, month: float) -> OngoingTrial:
         sites=sites,
         rows=None if trial.rows is None else trial.rows[there],
         notes=(),
+        competing=None if trial.competing is None else trial.competing[there] & ~over,
+        covariates={name: values[there] for name, values in trial.covariates.items()},
     )

@@ -10,37 +10,46 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.data.column_checks import plain
+
 DAYS_PER_MONTH = 30.4375
 UNIT_MONTHS = {
     "days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0,
 }  # fmt: skip
 # Days are counted inclusively (ADTTE: end - start + 1), and a date may stand for any hour of it.
 DAY_OF_GRACE = 2.01 / DAYS_PER_MONTH
-_MOST_MONTHS = 1200.0  # a number beyond is a date written as a number, not a month
+MOST_MONTHS = 1200.0  # a number beyond is a date written as a number, not a month
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
-_ISO = re.compile(r"\s*\d{4}-\d{1,2}-\d{1,2}.*")
-_DATE9 = re.compile(r"\s*\d{1,2}-?[A-Za-z]{3}-?\d{4}\s*")
+_ISO = re.compile(r"\s*\d{4}([-/.])\d{1,2}\1\d{1,2}.*")
+# 31JAN2026, 31-Jan-2026, 31 January 2026, 31JAN2026:08:30:00
+_DATE9 = re.compile(r"\s*(\d{1,2})[- ]?([A-Za-z]{3,9})\.?[- ]?(\d{4})(:\d{2}:\d{2}(:\d{2})?)?\s*")
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
+)  # fmt: skip
 
 
 def as_timestamp(value: Any, what: str) -> pd.Timestamp:
     """One date without a time zone (its own clock is kept), from text, a date or a timestamp.
 
     Raises:
-        ValueError, TypeError: for something that is no date; for text other than 2026-01-31 or
-            31JAN2026, whose day and month nobody could tell apart.
+        ValueError, TypeError: for something that is no date; for text other than 2026-01-31,
+            2026/01/31 or 31JAN2026, whose day and month nobody could tell apart.
     """
     if value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
         raise ValueError(f"{what} is missing: expected a date")
     if isinstance(value, str):
-        if not (_ISO.fullmatch(value) or _DATE9.fullmatch(value)):
+        named = _DATE9.fullmatch(value)
+        if not (_ISO.fullmatch(value) or named):
             raise ValueError(
-                f"{what} must be a date such as 2026-01-31 or 31JAN2026, got {value!r}"
+                f"{what} must be a date such as 2026-01-31 or 31JAN2026, got {value!r}: "
+                "pd.to_datetime with dayfirst= or format= says which part is the day"
             )
-        text = value.strip()
         try:
-            if _DATE9.fullmatch(value):
-                return pd.Timestamp(dt.datetime.strptime(text.replace("-", ""), "%d%b%Y"))
-            found = pd.Timestamp(text)
+            if named:
+                return _named_date(*named.groups()[:4])
+            day, *rest = re.split(r"(?=[T ])", value.strip(), maxsplit=1)
+            found = pd.Timestamp("".join([re.sub(r"[/.]", "-", day), *rest]))
         except (ValueError, OverflowError) as error:
             raise ValueError(f"{what} must be a date, got {value!r}") from error
     elif isinstance(value, dt.date | np.datetime64 | pd.Timestamp):
@@ -53,6 +62,19 @@ def as_timestamp(value: Any, what: str) -> pd.Timestamp:
     if found is pd.NaT or pd.isna(found):
         raise ValueError(f"{what} is missing: expected a date")
     return found.tz_localize(None) if found.tzinfo is not None else found
+
+
+def _named_date(day: str, month: str, year: str, clock: str | None) -> pd.Timestamp:
+    """A date whose month is an English name, or the first three letters or more of it.
+
+    Raises:
+        ValueError: for another name (Marraskuu is November).
+    """
+    found = [k for k, name in enumerate(_MONTHS, 1) if name.startswith(month.lower())]
+    if len(found) != 1:
+        raise ValueError(f"{month!r} is no month")
+    number = found[0]
+    return pd.Timestamp(f"{year}-{number:02}-{int(day):02}{' ' + clock[1:] if clock else ''}")
 
 
 def is_number(value: Any) -> bool:
@@ -109,8 +131,9 @@ def _check_months(months: np.ndarray, values: pd.Series, what: str) -> None:
     if far.any():
         row = int(np.flatnonzero(far)[0])
         raise ValueError(
-            f"{what} must be months or dates, got {months[row]!r} (row {values.index[row]!r}); "
-            "dates written as numbers, give as text such as 2026-01-31"
+            f"{what} must be months or dates, got {months[row]:.10g} (row "
+            f"{plain(values.index[row])!r}); dates written as numbers, give as text such as "
+            "2026-01-31"
         )
 
 
@@ -135,9 +158,9 @@ def month_of(value: Any, opened: pd.Timestamp | None, what: str) -> float:
     """
     if is_number(value):
         month = float(value)
-        if not np.isfinite(month) or abs(month) > _MOST_MONTHS:
+        if not np.isfinite(month) or abs(month) > MOST_MONTHS:
             raise ValueError(
-                f"{what} must be months since the opening (up to {_MOST_MONTHS:g}) or a date, got "
+                f"{what} must be months since the opening (up to {MOST_MONTHS:g}) or a date, got "
                 f"{value!r}"
             )
         return month

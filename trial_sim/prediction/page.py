@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.base.output_places import replacing
+from trial_sim.base.pages import page_environment
 from trial_sim.prediction.saved import SavedPrediction, compared
 
 _COLOURS = {"patients": "tab:blue", "events": "tab:red"}
@@ -19,7 +20,7 @@ _COLOURS = {"patients": "tab:blue", "events": "tab:red"}
 def chart(prediction: Any, ax: Any, earlier: SavedPrediction | None) -> Any:
     """The forecast fan on an Axes: seen, predicted with bands, looks, and last month's forecast."""
     trial, curve = prediction.trial, prediction.curve
-    seen = np.sort((trial.enrolment + trial.time)[trial.event])
+    seen = trial.event_months
     for name, past in (("patients", trial.enrolment), ("events", seen)):
         colour = _COLOURS[name]
         label = name if name == "patients" else prediction.counted
@@ -117,6 +118,15 @@ def prediction_page(prediction: Any, earlier: SavedPrediction | None, path: Any)
                 prediction.models[["quantity", "model", "weight"]].query("weight > 0.005")
             )
         ],
+        "ratios": [
+            {
+                "events": row["of"],
+                "of": row["column"],
+                "hazard ratio": f"{row['hazard_ratio']:.2f}",
+                "band": f"{row['lower']:.2f} to {row['upper']:.2f}",
+            }
+            for row in prediction.ratios.to_dict("records")
+        ],
         "changes": [] if earlier is None else _changes(compared(earlier, prediction.saved())),
         "earlier": "" if earlier is None else f"month {earlier.cutoff:.2f}",
         "band": band,
@@ -196,13 +206,4 @@ def _image(figure: Any) -> str:
 
 
 def _render(context: dict[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=PackageLoader("trial_sim", "templates"),
-        autoescape=select_autoescape(["html.j2", "html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("prediction.html.j2").render(**context)
+    return page_environment().get_template("prediction.html.j2").render(**context)

@@ -31,8 +31,10 @@ from trial_sim.prediction.event_prediction import rest_of_events
 from trial_sim.prediction.prediction import Prediction, no_rules
 from trial_sim.prediction.prediction_tables import curve, look_table, summary
 from trial_sim.prediction.reading.ongoing import OngoingTrial, read_ongoing
+from trial_sim.prediction.reading.recurrences import OngoingRecurrences, read_recurrences
 from trial_sim.prediction.reading.responses import OngoingResponses, read_responses, read_visits
-from trial_sim.prediction.reading.trials import from_trial
+from trial_sim.prediction.reading.trials import from_recurrent_trial, from_trial
+from trial_sim.prediction.recurrence_forecast import rest_of_recurrences
 from trial_sim.prediction.response_forecast import rest_of_responses
 from trial_sim.prediction.under_rules import (
     Carried,
@@ -45,13 +47,23 @@ from trial_sim.prediction.under_rules import (
 )
 
 _KINDS = {
-    "time_to_event": tests_for("time_to_event"),
+    "time_to_event": (*tests_for("time_to_event"), "gray"),
     "binary": ("chi_square", "fisher", "farrington_manning", "cmh"),
-    "continuous": ("t_test", "ancova"),
+    "continuous": ("t_test", "welch", "z_test", "ancova"),
     "ordinal": ("wilcoxon",),
     "count": ("negative_binomial",),
     "longitudinal": ("mmrm",),
+    "recurrent": ("lwyy",),
 }
+
+# kind of outcomes → what its patients are read as, and by; responses for all others
+_READERS: dict[str, tuple[type[OngoingTrial], Callable[..., OngoingTrial]]] = {
+    "time_to_event": (OngoingTrial, read_ongoing),
+    "recurrent": (OngoingRecurrences, read_recurrences),
+    "longitudinal": (OngoingResponses, read_visits),
+}
+
+_OF_SOME = {"covariates": "times to an event", "recurrences": "recurrent events"}
 
 
 def predict(
@@ -71,7 +83,7 @@ def predict(
     seed: int = 0,
     **data: Any,
 ) -> Prediction:
-    """Predict the rest of an ongoing trial: times to an event, responses, repeated measurements.
+    """Predict the rest of an ongoing trial: times to an event, recurrent events, responses.
 
     Args:
         trial_so_far: a table of the patients so far, as :func:`read_ongoing` (times),
@@ -98,8 +110,9 @@ def predict(
         change: what is supposed to change at the cut-off, as ``Prediction.what_if`` takes it.
         n_draws: continued trials. level: of the bands. seed: of the random numbers.
         **data: how the table is read: ``cutoff``, ``opened``, ``columns``, ``time_unit``, ``lag``,
-            ``last_seen`` of :func:`read_ongoing`; ``visit_months`` for an MMRM (the months of the
-            planned outcomes if not given).
+            ``last_seen``, ``covariates`` of :func:`read_ongoing`; ``visit_months`` for an MMRM
+            (the months of the planned outcomes if not given); ``recurrences``, the table of events
+            of :func:`trial_sim.prediction.reading.recurrences.read_recurrences`, for ``lwyy``.
 
     Returns:
         a :class:`Prediction`; success and conditional power only where the arms are known.
@@ -152,9 +165,13 @@ def predict(
         check_rules(adaptive, trial, enrolment == "closed")
     elif enrolment == "closed" and len(trial.time) != design.n_patients:
         design = _closed(design, trial)
+    if kind == "time_to_event":
+        kind = _kind_of_times(design, trial)
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x9ED1])))
     streams = Streams.span(seed, 0, n_draws)
-    if isinstance(trial, OngoingResponses):
+    if isinstance(trial, OngoingRecurrences):
+        rest = rest_of_recurrences(trial, design, outcomes, settings, random, streams)
+    elif isinstance(trial, OngoingResponses):
         rest = rest_of_responses(trial, design, kind, outcomes, settings, random, streams)
     elif adaptive is not None:
         wide = design.replace(n_patients=max(queue_length(adaptive), len(trial.time)))
@@ -264,6 +281,28 @@ def _kind(design: Design) -> str:
     )
 
 
+def _kind_of_times(design: Design, trial: OngoingTrial) -> str:
+    """``time_to_event``, or ``competing_risks`` where the patients have competing events.
+
+    Raises:
+        ValueError: for a test that does not know competing events, or that needs them.
+    """
+    if trial.competing is None:
+        if design.test_name == "gray":
+            raise ValueError(
+                "Gray's test needs a column 'competing' (0/1), or a status 'competing', of events "
+                "that end follow-up"
+            )
+        return "time_to_event"
+    known = tests_for("competing_risks")
+    if design.test_name not in known:
+        raise ValueError(
+            f"test {design.test_name!r} with competing events is not predicted: use one of "
+            f"{', '.join(known)}, or count competing events as drop-out"
+        )
+    return "competing_risks"
+
+
 def _read(
     trial_so_far: Any,
     design: Design,
@@ -273,19 +312,23 @@ def _read(
     closed: bool,
 ) -> OngoingTrial:
     """The data checked, whatever form they come in."""
-    wanted = OngoingTrial if kind == "time_to_event" else OngoingResponses
-    reader: Callable[..., OngoingTrial] = read_ongoing
-    if kind != "time_to_event":
-        reader = read_visits if kind == "longitudinal" else read_responses
+    wanted, reader = _READERS.get(kind, (OngoingResponses, read_responses))
     known = [
         n for n in inspect.signature(reader).parameters if n not in ("patients", "design", "kind")
     ]
     for name in data:
+        if name in _OF_SOME and name not in known:
+            raise TypeError(
+                f"{name} are for {_OF_SOME[name]}, which test {design.test_name!r} is not of"
+            )
         if name not in known:
             raise TypeError(f"predict does not know {name!r}{nearest(name, known)}")
     if isinstance(trial_so_far, OngoingTrial):
-        if not isinstance(trial_so_far, wanted):
-            raise TypeError(f"test {design.test_name!r} needs patients with responses, got times")
+        if type(trial_so_far) is not wanted:
+            raise TypeError(
+                f"test {design.test_name!r} needs patients of kind {wanted.__name__}, got "
+                f"{type(trial_so_far).__name__}"
+            )
         if data:
             raise TypeError(
                 f"{', '.join(data)} say how a table is read, and these patients have been read: "
@@ -300,11 +343,14 @@ def _read(
     if kind == "longitudinal":
         data = {"visit_months": getattr(outcomes, "months", None), **data}
     if not isinstance(trial_so_far, pd.DataFrame):
-        trial_so_far, data = from_trial(trial_so_far, data, kind, design.endpoint)
+        if kind == "recurrent":
+            trial_so_far, data = from_recurrent_trial(trial_so_far, data, design.endpoint)
+        else:
+            trial_so_far, data = from_trial(trial_so_far, data, kind, design.endpoint)
     if closed and len(trial_so_far) > design.n_patients:
         design = design.replace(n_patients=len(trial_so_far))
-    if kind == "time_to_event":
-        return read_ongoing(trial_so_far, design, **data)
+    if kind in ("time_to_event", "recurrent"):
+        return reader(trial_so_far, design, **data)  # type: ignore[operator, no-any-return]
     if kind != "longitudinal":
         return read_responses(trial_so_far, design, kind, **data)
     if data["visit_months"] is None:

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from trial_sim.base.records import as_whole
 from trial_sim.design.design import Design
 from trial_sim.design.look_rules import EventLooks
-from trial_sim.design.tests import is_on_times
 from trial_sim.numerics.monte_carlo import Estimate
 from trial_sim.prediction.assumptions import Change, Settings, changes_of
 from trial_sim.prediction.dates import date_of, month_of
 from trial_sim.prediction.page import chart, prediction_page
 from trial_sim.prediction.prediction_tables import band, counts_by, quantile_of, summary
 from trial_sim.prediction.reading.ongoing import OngoingTrial
+from trial_sim.prediction.reading.responses import OngoingResponses
 from trial_sim.prediction.saved import SavedPrediction, as_saved, compared
 from trial_sim.statistics.survival_curves import kaplan_meier
 
@@ -97,8 +98,8 @@ class Prediction:
         [1.0, 2.0]
         >>> sorted(expected.models["quantity"].unique())
         ['dropout', 'enrolment', 'events']
-        >>> expected.fit["group"].unique().tolist()
-        ['control', 'treatment']
+        >>> expected.fit["group"].unique().tolist(), len(expected.ratios)
+        (['control', 'treatment'], 0)
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
@@ -130,7 +131,7 @@ class Prediction:
         """Looks, enrolment and chances of success in a screenful; nobody's arm."""
         lines = [
             f"Prediction at {self._at(self.trial.cutoff)}: {len(self.trial.time)} of "
-            f"{self.design.n_patients} patients, {int(self.trial.event.sum())} {self.counted}"
+            f"{self.design.n_patients} patients, {self.trial.n_events} {self.counted}"
             + (", blinded" if self.trial.blinded else "")
         ]
         if self.settings.change.in_words:
@@ -161,7 +162,7 @@ class Prediction:
             if row["held"]:
                 share = "yes" if row["probability"] > 0.5 else "no"
             lines.append(f"  {row['milestone']}, {row['rule']}: {when}: {share}")
-        for what in ("events", "enrolment"):
+        for what in ("events", "rates", "enrolment"):
             mine = self.models[self.models["quantity"] == what]
             if len(mine):
                 top = ", ".join(
@@ -175,7 +176,7 @@ class Prediction:
     @property
     def counted(self) -> str:
         """What is counted: ``events``, or ``known responses``."""
-        return "events" if is_on_times(self.design.test_name) else "known responses"
+        return "known responses" if isinstance(self.trial, OngoingResponses) else "events"
 
     def _at(self, month: float) -> str:
         date = self.date(month)
@@ -232,7 +233,7 @@ class Prediction:
         Args:
             events: total, those seen included. month: since the opening, or a date.
         """
-        by = month_of(month, self.trial.opened, "month")
+        by = self._within(month)
         return float((self._kth(self._events, events, "events") <= by).mean())
 
     def probability_of_patients(self, patients: int, month: Any) -> float:
@@ -242,11 +243,22 @@ class Prediction:
 
     def events_at(self, month: Any) -> dict[str, float]:
         """Number of events (or known responses) by a month or date: mean, median, lower, upper."""
-        return self._number(self._events, month)
+        return self._number(self._events, self._within(month))
 
     def patients_at(self, month: Any) -> dict[str, float]:
         """Number of patients by a month or date: mean, median, lower, upper."""
         return self._number(self._patients, month)
+
+    def _within(self, month: Any) -> float:
+        """A month, checked against that up to which recurrent events are drawn."""
+        by = month_of(month, self.trial.opened, "month")
+        last = self.fits.get("horizon", np.inf)
+        if by > last + 1e-9:
+            raise ValueError(
+                f"recurrent events are drawn up to month {last:.1f}, got {by:.1f}: a later look of "
+                "the design, or its max_duration, draws more"
+            )
+        return by
 
     def _number(self, ordered: np.ndarray, month: Any) -> dict[str, float]:
         by = month_of(month, self.trial.opened, "month")
@@ -268,7 +280,7 @@ class Prediction:
         for what, number in wanted:
             ordered = self._patients if what == "patients" else self._events
             months = self._kth(ordered, number, what)
-            seen = len(self.trial.time) if what == "patients" else int(self.trial.event.sum())
+            seen = len(self.trial.time) if what == "patients" else self.trial.n_events
             words = self.counted if what == "events" else what
             rows.append(
                 {
@@ -325,13 +337,29 @@ class Prediction:
     def models(self) -> pd.DataFrame:
         """One row a model that was weighed: quantity, model, weight, log evidence, and more."""
         parts = []
-        for what in ("events", "dropout", "enrolment"):
+        for what in ("events", "rates", "competing", "dropout", "enrolment"):
             fit = self.fits.get(what)
             if fit is not None:
                 parts.append(fit.table.assign(quantity=what))
         table = pd.concat(parts, ignore_index=True)
         first = ["quantity", "model", "weight", "log_evidence"]
         return table[[*first, *(c for c in table if c not in first)]]
+
+    @property
+    def ratios(self) -> pd.DataFrame:
+        """One row a stratum or covariate: kind of event, column, hazard ratio and its band.
+
+        Of a covariate that is a number, the ratio is that of one unit more; of an indicator, that
+        of a patient who has it; of a stratum, over the middle of the strata.
+        """
+        rows = []
+        for of, found in self.fits.get("ratios", {}).items():
+            errors = np.sqrt(np.diag(found.covariance)) / found.scale
+            width = ndtri((1 + self.level) / 2) * errors
+            logs = found.estimate / found.scale
+            for name, *ratio in zip(found.names, *np.exp([logs, logs - width, logs + width])):
+                rows.append((of, name, *ratio))
+        return pd.DataFrame(rows, columns=["of", "column", "hazard_ratio", "lower", "upper"])
 
     @property
     def fit(self) -> pd.DataFrame:
@@ -343,7 +371,10 @@ class Prediction:
         fitted = self.fits.get("events")
         if fitted is None:
             return pd.DataFrame(columns=names)
-        hazards = fitted.estimate()
+        hazards, ratios = fitted.estimate(), self.fits["ratios"].get("events")
+        relative = np.ones(len(self.trial.time))
+        if ratios is not None:
+            relative = ratios.of_patients(ratios.estimate)
         rows = []
         for g, group in enumerate(fitted.groups):
             mine = np.ones(len(self.trial.arm), bool) if self.trial.blinded else self.trial.arm == g
@@ -357,7 +388,8 @@ class Prediction:
                 values = (1.0, 1.0, 1.0)
                 if k >= 0:
                     values = (seen.survival[k], seen.lower[k], seen.upper[k])
-                survival = float(np.exp(-hazards.at(np.array([month]))[0, g, 0]))
+                cumulative = hazards.at(np.array([month]))[0, g, 0]
+                survival = np.exp(-cumulative * relative[mine]).mean()
                 rows.append((group, month, *map(float, values), survival))
         return pd.DataFrame(rows, columns=names)
 
@@ -369,7 +401,7 @@ class Prediction:
             opened=None if self.trial.opened is None else str(self.trial.opened),
             level=self.level,
             patients=len(self.trial.time),
-            events=int(self.trial.event.sum()),
+            events=self.trial.n_events,
             milestones=self.milestones(),
             curve=self.curve.drop(columns="date", errors="ignore"),
             models=self.models[["quantity", "model", "weight", "log_evidence"]],

@@ -19,7 +19,7 @@ from trial_sim.prediction.models.enrolment import EnrolmentFit, fit_enrolment
 from trial_sim.prediction.reading.ongoing import OngoingTrial
 from trial_sim.scenarios.protocol import OutcomeBatch
 
-_NEXT = 1e-6  # months after the cut-off at which what is late in the data comes to be known
+NEXT = 1e-6  # months after the cut-off at which what is late in the data comes to be known
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +139,20 @@ def all_factors(trial: OngoingTrial, design: Design, future: Future) -> dict[str
     }
 
 
+def all_covariates(trial: OngoingTrial, design: Design, future: Future) -> dict[str, np.ndarray]:
+    """Covariates that the test adjusts for, of everybody, taken over from patients so far."""
+    return {
+        name: values[future.donor]
+        for name, values in trial.covariates.items()
+        if name.split("[")[0] in design.adjust
+    }
+
+
 def not_before_the_cut(
     trial: OngoingTrial, event: np.ndarray, exit_: np.ndarray, calendar: np.ndarray
 ) -> None:
     """Date what is not known at the cut-off after it; what is known, not after it."""
-    late, open_ = trial.cutoff + _NEXT, trial.at_risk
+    late, open_ = trial.cutoff + NEXT, trial.at_risk
     # Who is followed to the cut-off has no event before it.
     behind = trial.enrolment + trial.time < trial.cutoff - 1e-9
     for i in np.flatnonzero(behind | ~open_):
@@ -175,6 +184,9 @@ def followed(
     limit = np.inf if design.follow_up is None else float(design.follow_up)
     observe(latent, lost, limit, enrolment, time, event, exit_, calendar)
     not_before_the_cut(trial, event, exit_, calendar)
+    if outcome.cause is not None:
+        event &= outcome.cause == 1
+        calendar[event == 0] = np.inf
     if outcome.visits is not None:
         event &= np.isfinite(outcome.visits[:, :, -1])
         calendar[event == 0] = np.inf

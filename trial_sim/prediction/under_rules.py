@@ -28,7 +28,13 @@ from trial_sim.numerics.monte_carlo import Estimate, share
 from trial_sim.numerics.random_streams import Streams
 from trial_sim.prediction.models.events import DrawnHazards, residual_times
 from trial_sim.prediction.reading.ongoing import OngoingTrial
-from trial_sim.prediction.rest_of_trial import Future, all_arms, all_factors, not_before_the_cut
+from trial_sim.prediction.rest_of_trial import (
+    Future,
+    all_arms,
+    all_covariates,
+    all_factors,
+    not_before_the_cut,
+)
 from trial_sim.scenarios.protocol import OutcomeBatch
 
 _EXTRA_ARRIVALS = 1.5  # queues cannot be made longer later
@@ -67,6 +73,7 @@ class PatientsSoFar(Patients):
         n = self.old + future.enrolment.shape[1]
         self.now = np.concatenate([trial.time, np.zeros(n - self.old)])
         self.settled = np.flatnonzero(~trial.at_risk)
+        self.covariates = all_covariates(trial, adaptive.whole_design, future)
         shape = (streams.n_trials, n)
         self.to_come = np.array(streams.exponential("event", n))
         if relative is not None:
@@ -120,7 +127,8 @@ class PatientsSoFar(Patients):
         )  # fmt: skip
         seen = self.trial.event[self.settled]
         latent[:, self.settled] = np.where(seen, self.trial.time[self.settled], np.inf)
-        return OutcomeBatch(time=latent)
+        adjusted = {name: values[rows] for name, values in self.covariates.items()}
+        return OutcomeBatch(time=latent, covariates=adjusted)
 
     def _follow(
         self, rows: np.ndarray, outcome: OutcomeBatch, design: Design | None = None
@@ -151,6 +159,9 @@ def check_rules(adaptive: AdaptiveDesign, trial: OngoingTrial, closed: bool) -> 
             "the rules of the design look at arms, and the patients are blinded: predict the plain "
             "design (adaptive.design) for dates, or give the arms"
         )
+    if trial.competing is not None:
+        raise NotSimulated("competing events are not predicted under rules: predict the plain "
+                           "design (adaptive.design)")  # fmt: skip
     if closed and len(trial.time) < adaptive.design.n_patients:
         raise ValueError(
             f"enrolment='closed' with {len(trial.time)} of {adaptive.design.n_patients} patients "

@@ -121,9 +121,12 @@ def predicted(arguments: Mapping[str, Any], inputs: Inputs) -> Any:
     study = read_study(inputs["study"])
     outcomes = study.outcomes
     usable = hasattr(outcomes, "hazards") or getattr(outcomes, "kind", "") != "time_to_event"
+    more: dict[str, Any] = {}
+    if "recurrences" in inputs:
+        more["recurrences"] = pd.read_csv(inputs["recurrences"])
     return predict(
         pd.read_csv(inputs["patients"]), study.design, outcomes=outcomes if usable else None,
-        **arguments,
+        **arguments, **more,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 import trial_sim.statistics as stats
 from trial_sim.data.datasets import load_trial
 from trial_sim.outcomes.glm import fit_glm
-from trial_sim.outcomes.times.parametric import maximise
+from trial_sim.outcomes.times.parametric_likelihood import maximise
 from trial_sim.qualification.reference import FOLDER, Inputs, reference_cases
 
 TwoArms = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -193,16 +193,6 @@ def _quadrature() -> tuple[FloatArray, FloatArray]:
     return 0.25 * np.pi * (nodes + 1.0), 0.25 * np.pi * weights
 
 
-def probability_greater(
-    treatment: BetaMixture, control: BetaMixture, difference: float = 0.0
-) -> float:
-    """P(treatment proportion - control proportion > difference), independent mixtures."""
-    angle, weight = _quadrature()
-    p = np.sin(angle) ** 2
-    density = _angle_density(control.a, control.b, angle) @ control.weights
-    return float((weight * density) @ (1.0 - treatment.cdf(p + difference)))
-
-
 def _angle_density(a: FloatArray, b: FloatArray, angle: FloatArray) -> FloatArray:
     """Density of the angle (n_angles, n) when sin(angle)**2 is beta(a, b)."""
     log_sin, log_cos = np.log(np.sin(angle))[:, None], np.log(np.cos(angle))[:, None]

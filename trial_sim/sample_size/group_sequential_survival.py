@@ -93,6 +93,11 @@ class SurvivalExpectations:
             np.zeros(len(self.times)),
             gs.sided,
         )
+        # Futility that may be overruled does not give back any error.
+        kept = gs.futility_bounds if gs.binding else np.full(len(self.times), -np.inf)
+        spent = exit_probabilities(
+            self.information, gs.efficacy_bounds, kept, np.zeros(len(self.times)), gs.sided
+        )
         columns: dict[str, FloatArray] = {
             "information": self.information,
             "month": self.times,
@@ -106,7 +111,7 @@ class SurvivalExpectations:
             columns[f"{name}_z"] = z
             columns[f"{name}_p"] = ndtr(-z)
             columns[f"{name}_hazard_ratio"] = np.exp(-z / np.sqrt(variance))
-        columns["cumulative_alpha"] = np.cumsum(none.rejection)
+        columns["cumulative_alpha"] = np.cumsum(spent.rejection)
         columns["cumulative_power"] = np.cumsum(self.probabilities.rejection)
         for name in bounds:
             crossed = "rejection" if name == "efficacy" else "futility"

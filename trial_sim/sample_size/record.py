@@ -14,6 +14,9 @@ from trial_sim.base.written import Written
 from trial_sim.sequential.boundaries import drift_for_power
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from trial_sim.sample_size.average_hazard import SurvivalScenario
     from trial_sim.sequential.design import GroupSequential
 
 
@@ -81,6 +84,43 @@ class SampleSize(Written):
         events = None if self.events is None else float(ceil(self.events - 1e-9))
         ratio = treatment / control if self.n_arms == 2 else self.allocation
         return replace(self, n_per_arm=float(control), allocation=ratio, events=events)
+
+    def summary(
+        self, boundaries: GroupSequential, scenario: SurvivalScenario | None = None
+    ) -> pd.DataFrame:
+        """The group-sequential design look by look, as a protocol shows it.
+
+        Args:
+            boundaries: those that the size was found with.
+            scenario: of a survival trial (`survival_scenario`), to add months and patients.
+
+        Columns: information; patients, or events (of a scenario both, and months); each bound as
+        z, as one-sided p and as the effect observed there (``_other``: on the other side, of a
+        two-sided test); cumulative alpha and power; the chance to cross each bound at the look
+        under no effect (``_h0``) and under the planned one (``_h1``). Bounds on the effect: of
+        means by sd and t (or normal) quantile, of proportions by the pooled test at ``p2``, of
+        survival by Schoenfeld's variance, else (and for other null values) in proportion to the
+        planned effect.
+
+        Raises:
+            ValueError: for boundaries of another error.
+
+        Examples:
+            >>> import trial_sim as ts
+            >>> gs = ts.group_sequential((0.5, 1), efficacy="obrien_fleming")
+            >>> size = ts.sample_size_means(2, sd=5, boundaries=gs)
+            >>> size.summary(gs)[["patients", "efficacy_difference"]].round(1).to_numpy().tolist()
+            [[133.3, 2.5], [266.5, 1.2]]
+        """
+        if scenario is not None:
+            if self.events is None:
+                raise ValueError(f"a scenario is of survival trials, this is {self.method!r}")
+            from trial_sim.sample_size.group_sequential_survival import survival_expectations
+
+            return survival_expectations(scenario, boundaries, events=self.events).summary()
+        from trial_sim.sample_size.design_summary import summary_of
+
+        return summary_of(self, boundaries)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and names; `from_dict` reads them back."""

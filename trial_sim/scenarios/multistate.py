@@ -152,6 +152,20 @@ class CompetingEvents(Record):
         """``"competing_risks"``."""
         return "competing_risks"
 
+    def hazards_by_cause(self, arms: tuple[str, ...]) -> np.ndarray:
+        """Hazard per month of each cause in each arm, (n_causes, n_arms).
+
+        Examples:
+            >>> import trial_sim as ts
+            >>> outcomes = ts.CompetingEvents([0.05, 0.02], [0.5, 1.0])
+            >>> outcomes.hazards_by_cause(("control", "treatment")).tolist()
+            [[0.05, 0.025], [0.02, 0.02]]
+        """
+        effects = [effects_by_arm(ratio, arms, "hazard_ratios") for ratio in self.hazard_ratios]
+        return np.array(
+            [[h * e[0] for e in each] for h, each in zip(self.control_hazards, effects)], float
+        )
+
     def sample(self, batch: PatientBatch) -> OutcomeBatch:
         """Latent time of the first of the causes, and which it is."""
         times = []

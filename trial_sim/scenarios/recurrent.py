@@ -61,6 +61,17 @@ class RecurrentEvents(Record):
         """``"recurrent"``."""
         return "recurrent"
 
+    def rates(self, arms: tuple[str, ...]) -> np.ndarray:
+        """Events per month of each arm at frailty 1, (n_arms,).
+
+        Examples:
+            >>> import trial_sim as ts
+            >>> outcomes = ts.RecurrentEvents(0.1, 0.7, horizon=24)
+            >>> outcomes.rates(("control", "treatment")).round(3).tolist()
+            [0.1, 0.07]
+        """
+        return self.control_rate * values_by_arm(1.0, self.rate_ratio, arms, "rate_ratio")
+
     def sample(self, batch: PatientBatch) -> OutcomeBatch:
         """Event times, padded with inf, and the time of the terminal event.
 
@@ -70,8 +81,7 @@ class RecurrentEvents(Record):
         from scipy.special import gammaincinv
 
         n = batch.n_patients
-        ratio = values_by_arm(1.0, self.rate_ratio, batch.arms, "rate_ratio")
-        rate = self.control_rate * ratio[batch.arm]
+        rate = self.rates(batch.arms)[batch.arm]
         if self.dispersion:
             shape = 1 / self.dispersion
             rate = rate * gammaincinv(shape, batch.streams.uniform("frailty", n)) / shape

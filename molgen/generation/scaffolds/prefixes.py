@@ -24,14 +24,8 @@ from molgen.motifs.assembly import branch_to_smiles
 from molgen.motifs.trees import MotifTree, motif
 from molgen.motifs.vocabulary import Vocabulary, attachments, build_vocabulary
 from molgen.motifs.vocabulary_growth import append, extend
-from molgen.sampling.decoding import (
-    SITE_TABLES,
-    TOKEN_TABLES,
-    InputTables,
-    Prefix,
-    Writer,
-    input_tables,
-)
+from molgen.sampling.decoding import Prefix, Writer
+from molgen.sampling.input_tables import SITE_TABLES, TOKEN_TABLES, InputTables, input_tables
 
 if TYPE_CHECKING:
     from molgen.generation.generator import Generator

@@ -102,7 +102,8 @@ def find_core(smiles: Sequence[str]) -> str:
         query = Chem.MolFromSmiles(text)
         if query is None or not query.GetRingInfo().NumRings():
             continue
-        n = sum(mol.HasSubstructMatch(query) for mol in mols)
+        strict = Chem.AdjustQueryProperties(query, _chains_to_chains())
+        n = sum(mol.HasSubstructMatch(strict) for mol in mols)
         common = n >= _COMMON * len(mols)
         size = query.GetNumHeavyAtoms()
         key = (common, float(size if common else size * n), text)
@@ -117,6 +118,16 @@ def find_core(smiles: Sequence[str]) -> str:
         "the compounds have no core in common that could be found: give one (core=), such as "
         "'c1ccc2[nH]ccc2c1'"
     )
+
+
+@lru_cache(maxsize=1)
+def _chains_to_chains() -> Any:
+    """That an atom of a chain stands for atoms of chains alone: ``CNC=O`` is not in acetanilide's
+    ``c1ccccc1NC=O``, which RDKit would find there."""
+    adjust: Any = Chem.AdjustQueryParameters.NoAdjustments()
+    adjust.adjustRingChain = True
+    adjust.adjustRingChainFlags = Chem.AdjustQueryWhichFlags.ADJUST_IGNORENONE
+    return adjust
 
 
 def _shared_part(mols: Sequence[Chem.Mol], threshold: float) -> str | None:
@@ -223,7 +234,13 @@ def decompose(smiles: Sequence[str], core: str | None = None) -> RGroups:
     sites = sorted({k for row in rows for k in row if k not in ("Core", "Mol")}, key=_number)
     good: list[tuple[int, tuple[str, ...], str]] = []
     for i, row in zip(kept, rows, strict=True):
-        own, parts = _taken_apart(row)
+        with quiet_rdkit():
+            taken = _taken_apart(row)
+        if taken is None:
+            reason = "an atom of the core is in an aromatic ring there that the core does not have"
+            unmatched.append({"row": i, "smiles": smiles[i], "reason": reason})
+            continue
+        own, parts = taken
         groups = tuple(parts.get(site, f"[H][*:{_number(site)}]") for site in sites)
         reason = _fault(smiles[i], own, groups)
         if reason:
@@ -325,8 +342,9 @@ def _relabelled(core: str, labels: Sequence[int], order: Sequence[int]) -> str:
     return _relabelled_cached(core, tuple(labels), tuple(order))
 
 
-def _taken_apart(row: dict[str, Chem.Mol]) -> tuple[str, dict[str, str]]:
-    """Core and groups of one compound, cut out of the compound itself.
+def _taken_apart(row: dict[str, Chem.Mol]) -> tuple[str, dict[str, str]] | None:
+    """Core and groups of one compound, cut out of the compound itself; None where the cut would go
+    through an aromatic ring.
 
     RDKit says which atoms belong to which site; the parts that it writes have lost the
     configuration of the core's atoms.
@@ -342,6 +360,8 @@ def _taken_apart(row: dict[str, Chem.Mol]) -> tuple[str, dict[str, str]]:
     for bond in mol.GetBonds():
         a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         if (a in home) != (b in home):
+            if bond.GetIsAromatic():
+                return None
             bonds.append(bond.GetIdx())
             labels.append((_number(home[a if a in home else b]),) * 2)
     if not bonds:

@@ -112,8 +112,24 @@ def _possible(case: list[Comparison]) -> bool:
     return True
 
 
+class Comparable:
+    """Base of what is compared with a number by ``>=``, ``>``, ``<=`` or ``<``."""
+
+    def __ge__(self: Any, value: float) -> Comparison:
+        return Comparison(self, ">=", value)
+
+    def __gt__(self: Any, value: float) -> Comparison:
+        return Comparison(self, ">", value)
+
+    def __le__(self: Any, value: float) -> Comparison:
+        return Comparison(self, "<=", value)
+
+    def __lt__(self: Any, value: float) -> Comparison:
+        return Comparison(self, "<", value)
+
+
 @dataclass(frozen=True)
-class Quantity(Record):
+class Quantity(Comparable, Record):
     """A number that is computed at a milestone, compared by ``>=``, ``>``, ``<=`` or ``<``.
 
     Attributes:
@@ -197,24 +213,12 @@ class Quantity(Record):
         """Whether it can be known without knowing who is in which arm."""
         return self.name in BLINDED
 
-    def __ge__(self, value: float) -> Comparison:
-        return Comparison(self, ">=", value)
-
-    def __gt__(self, value: float) -> Comparison:
-        return Comparison(self, ">", value)
-
-    def __le__(self, value: float) -> Comparison:
-        return Comparison(self, "<=", value)
-
-    def __lt__(self, value: float) -> Comparison:
-        return Comparison(self, "<", value)
-
     def __sub__(self, other: Quantity) -> Difference:
         return Difference(self, other)
 
 
 @dataclass(frozen=True)
-class Difference(Record):
+class Difference(Comparable, Record):
     """One quantity minus another, such as the estimate in a stratum minus that in all patients.
 
     Examples:
@@ -252,18 +256,6 @@ class Difference(Record):
     def blinded(self) -> bool:
         """Whether both can be known without knowing who is in which arm."""
         return self.first.blinded and self.second.blinded
-
-    def __ge__(self, value: float) -> Comparison:
-        return Comparison(self, ">=", value)
-
-    def __gt__(self, value: float) -> Comparison:
-        return Comparison(self, ">", value)
-
-    def __le__(self, value: float) -> Comparison:
-        return Comparison(self, "<=", value)
-
-    def __lt__(self, value: float) -> Comparison:
-        return Comparison(self, "<", value)
 
 
 _OPPOSITE = {">=": "<", ">": "<=", "<=": ">", "<": ">="}

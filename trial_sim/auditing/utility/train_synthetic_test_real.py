@@ -25,7 +25,7 @@ from trial_sim.data.trial import (
     Recurrent,
     TimeToEvent,
 )
-from trial_sim.outcomes.times.cox import fit_cox
+from trial_sim.outcomes.times.cox import fit_cox, ridge_cox
 
 RIDGE = 1.0
 FEWEST = 10  # events, or patients of either response, for a calibration slope
@@ -40,70 +40,6 @@ class Split(NamedTuple):
     test: tuple[MixedTable, Outcome]
 
 
-def ridge_cox(
-    x: np.ndarray, duration: np.ndarray, event: np.ndarray, penalty: float = RIDGE
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cox regression with Breslow's ties and a ridge penalty, by Newton's method.
-
-    ``outcomes.times.cox`` fits the same without the quick sum over risk sets, which needs that
-    nobody enters late; an audit trains hundreds of such models.
-
-    Args:
-        x: (n, p) covariates.
-        duration: (n,) times.
-        event: (n,) boolean.
-        penalty: multiplies half the squared length of the coefficients.
-
-    Returns:
-        (p,) coefficients and (p, p) inverse of the penalised information.
-    """
-    order = np.argsort(-duration, kind="stable")
-    x, t, d = x[order], duration[order], event[order].astype(bool)
-    # the risk set of a time ends at the last row with that time (rows run from late to early)
-    last = np.searchsorted(-t, -t, side="right") - 1
-    p = x.shape[1]
-    beta, inverse = np.zeros(p), np.eye(p) / max(penalty, 1e-9)
-    at = last[d]
-
-    def likelihood(b: np.ndarray) -> float:
-        score = x @ b
-        top = score.max()
-        risk = np.log(np.cumsum(np.exp(score - top))[at]) + top
-        return float(score[d].sum() - risk.sum() - penalty * (b @ b) / 2)
-
-    if not d.any():
-        return beta, inverse
-    current = likelihood(beta)
-    for _ in range(30):
-        score = x @ beta
-        w = np.exp(score - score.max())
-        s0 = np.cumsum(w)[at]
-        s1 = np.cumsum(w[:, None] * x, axis=0)[at]
-        mean = s1 / s0[:, None]
-        # sum over deaths of E[x x'] = sum over rows of w x x' times the 1/s0 of its risk sets
-        share = np.zeros(len(t))
-        np.add.at(share, at, 1 / s0)
-        hazard = np.cumsum(share[::-1])[::-1]
-        second = (x * (w * hazard)[:, None]).T @ x
-        information = second - mean.T @ mean + penalty * np.eye(p)
-        gradient = x[d].sum(axis=0) - mean.sum(axis=0) - penalty * beta
-        try:
-            inverse = np.linalg.inv(information)
-        except np.linalg.LinAlgError:
-            return beta, np.full((p, p), np.inf)
-        step = inverse @ gradient
-        for _ in range(10):
-            value = likelihood(beta + step)
-            if value >= current - 1e-12:
-                break
-            step = step / 2
-        beta = beta + step
-        if abs(value - current) < 1e-7:
-            break
-        current = value
-    return beta, inverse
-
-
 def _design(schema: Schema, covariates: tuple[str, ...], arm: str | None) -> Schema:
     return schema.select(covariates + ((arm,) if arm else ()))
 
@@ -115,7 +51,7 @@ def _matrix(schema: Schema, part: Schema, table: MixedTable) -> np.ndarray:
 def survival_predictor(x: np.ndarray, outcome: Outcome, event: np.ndarray) -> np.ndarray:
     """(p,) coefficients of the ridge Cox regression, with delayed entry where there is one."""
     if "entry" not in outcome.data:
-        return ridge_cox(x, outcome.data["duration"], event)[0]
+        return ridge_cox(x, outcome.data["duration"], event, RIDGE)[0]
     times = outcome.data["duration"], event.astype(float)
     return fit_cox(*times, x, ridge=RIDGE, entry=outcome.data["entry"]).coefficients
 

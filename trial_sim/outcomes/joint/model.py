@@ -11,6 +11,7 @@ from scipy.special import log_ndtr, ndtr
 
 from trial_sim.base.arguments import nearest
 from trial_sim.base.storage import storable
+from trial_sim.outcomes.effects import no_effect
 from trial_sim.outcomes.gaps import with_gaps
 from trial_sim.outcomes.hazard_grid import recorded_up
 from trial_sim.outcomes.joint.record import Joint
@@ -20,8 +21,6 @@ from trial_sim.outcomes.responses.ordinal import OrdinalModel
 from trial_sim.outcomes.times.cause_hazards import HazardModel
 from trial_sim.outcomes.times.follow_up import FollowUp
 from trial_sim.outcomes.times.multistate import MultistateModel
-
-NONE = {"continuous": 0.0}  # effect that is none, if not 1
 
 
 class JointParameters(NamedTuple):
@@ -102,9 +101,7 @@ class JointModel:
                 mine = {n: told[n] for n in names if n in told}
                 if not mine:
                     continue
-                none = NONE.get(self.record.parts[k].kind, 1.0)
-                if getattr(self.record.parts[k], "family", "") == "gaussian":
-                    none = 0.0
+                none = no_effect(self.record.parts[k])
                 size = [none if v is None else float(v) for v in mine.values()]
                 if isinstance(model, MultistateModel):
                     by_stage = dict(zip((names.index(n) for n in mine), size))

@@ -37,6 +37,11 @@ def candidates(data: FitData) -> tuple[str, ...]:
     return MODELS
 
 
+def _cuts(theta: np.ndarray, n_levels: int) -> np.ndarray:
+    """Ascending cut points (L - 1,) from the first of them and the logarithms of their steps."""
+    return np.r_[theta[0], theta[0] + np.cumsum(np.exp(theta[1 : n_levels - 1]))]
+
+
 def fit_proportional_odds(
     codes: np.ndarray, x: np.ndarray, n_levels: int, ridge: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -61,11 +66,8 @@ def fit_proportional_odds(
     start = np.log(share / (1 - share))
     first = np.r_[start[0], np.log(np.maximum(np.diff(start), 1e-3)), np.zeros(p)]
 
-    def cuts_of(theta: np.ndarray) -> np.ndarray:
-        return np.r_[theta[0], theta[0] + np.cumsum(np.exp(theta[1 : n_levels - 1]))]
-
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        cuts, beta = cuts_of(theta), theta[n_levels - 1 :]
+        cuts, beta = _cuts(theta, n_levels), theta[n_levels - 1 :]
         edges = np.r_[-np.inf, cuts, np.inf]
         eta = x @ beta
         upper, lower = expit(edges[codes + 1] - eta), expit(edges[codes] - eta)
@@ -92,7 +94,7 @@ def fit_proportional_odds(
         ]
     )
     covariance = np.linalg.pinv((hessian + hessian.T) / 2)
-    return cuts_of(theta), theta[n_levels - 1 :], covariance[n_levels - 1 :, n_levels - 1 :]
+    return _cuts(theta, n_levels), theta[n_levels - 1 :], covariance[n_levels - 1 :, n_levels - 1 :]
 
 
 class OrdinalParameters(NamedTuple):
@@ -205,7 +207,7 @@ def margins(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     start = np.log(share / (1 - share))
 
     def loss(theta: np.ndarray) -> float:
-        cuts = np.r_[theta[0], theta[0] + np.cumsum(np.exp(theta[1 : n_levels - 1]))]
+        cuts = _cuts(theta, n_levels)
         shifts = np.r_[0.0, theta[n_levels - 1 :]]
         cumulative = expit(cuts - shifts[:, None])
         edges = np.column_stack([np.zeros(n_arms), cumulative, np.ones(n_arms)])
@@ -213,8 +215,7 @@ def margins(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     first = np.r_[start[0], np.log(np.maximum(np.diff(start), 1e-2)), np.zeros(n_arms - 1)]
     theta = minimize(loss, first, method="BFGS").x
-    cuts = np.r_[theta[0], theta[0] + np.cumsum(np.exp(theta[1 : n_levels - 1]))]
-    return cuts, np.r_[0.0, theta[n_levels - 1 :]]
+    return _cuts(theta, n_levels), np.r_[0.0, theta[n_levels - 1 :]]
 
 
 def small_sample_bias(counts: np.ndarray) -> np.ndarray:

@@ -127,3 +127,67 @@ def _sums(x, at, beta, case):
     if (at == 0).any():
         two = np.where((at == 0)[:, None, None], 0.0, two)
     return zero[at], one[at], two
+
+
+def ridge_cox(
+    x: np.ndarray, duration: np.ndarray, event: np.ndarray, penalty: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cox regression with Breslow's ties and a ridge penalty, by Newton's method.
+
+    `fit_cox` without strata, weights and late entry, whose quick sum over risk sets needs that
+    nobody enters late: an audit trains hundreds of such models.
+
+    Args:
+        x: (n, p) covariates.
+        duration: (n,) times.
+        event: (n,) boolean.
+        penalty: multiplies half the squared length of the coefficients.
+
+    Returns:
+        (p,) coefficients and (p, p) inverse of the penalised information.
+    """
+    order = np.argsort(-duration, kind="stable")
+    x, t, d = x[order], duration[order], event[order].astype(bool)
+    # the risk set of a time ends at the last row with that time (rows run from late to early)
+    last = np.searchsorted(-t, -t, side="right") - 1
+    p = x.shape[1]
+    beta, inverse = np.zeros(p), np.eye(p) / max(penalty, 1e-9)
+    at = last[d]
+
+    def likelihood(b: np.ndarray) -> float:
+        score = x @ b
+        top = score.max()
+        risk = np.log(np.cumsum(np.exp(score - top))[at]) + top
+        return float(score[d].sum() - risk.sum() - penalty * (b @ b) / 2)
+
+    if not d.any():
+        return beta, inverse
+    current = likelihood(beta)
+    for _ in range(30):
+        score = x @ beta
+        w = np.exp(score - score.max())
+        s0 = np.cumsum(w)[at]
+        s1 = np.cumsum(w[:, None] * x, axis=0)[at]
+        mean = s1 / s0[:, None]
+        # sum over deaths of E[x x'] = sum over rows of w x x' times the 1/s0 of its risk sets
+        share = np.zeros(len(t))
+        np.add.at(share, at, 1 / s0)
+        hazard = np.cumsum(share[::-1])[::-1]
+        second = (x * (w * hazard)[:, None]).T @ x
+        information = second - mean.T @ mean + penalty * np.eye(p)
+        gradient = x[d].sum(axis=0) - mean.sum(axis=0) - penalty * beta
+        try:
+            inverse = np.linalg.inv(information)
+        except np.linalg.LinAlgError:
+            return beta, np.full((p, p), np.inf)
+        step = inverse @ gradient
+        for _ in range(10):
+            value = likelihood(beta + step)
+            if value >= current - 1e-12:
+                break
+            step = step / 2
+        beta = beta + step
+        if abs(value - current) < 1e-7:
+            break
+        current = value
+    return beta, inverse

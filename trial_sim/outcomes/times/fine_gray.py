@@ -53,7 +53,8 @@ def fine_gray_rows(
     events = np.unique(time[cause == 1])
     before = np.concatenate([[0.0], events[:-1]]) if len(events) else events
     g_events = censoring_survival(time, cause, events)
-    who, entry, stop, weight = [np.arange(n)], [np.zeros(n)], [time], [np.ones(n)]
+    # from before time 0, at which an event may be
+    who, entry, stop, weight = [np.arange(n)], [np.full(n, -np.inf)], [time], [np.ones(n)]
     own = censoring_survival(time, cause, time)
     for i in np.flatnonzero(cause > 1):
         later = events > time[i]

@@ -101,7 +101,8 @@ class FollowUp:
         knots = refined(knots, times, lost, unit, entry)
         grid = HazardGrid.build(times, lost.astype(int), data.arm, data.n_arms, 1, knots, entry)
         stopped = np.zeros((data.n_arms, len(ends), 2))
-        start = np.zeros(len(recorded)) if entry is None else entry
+        # without delayed entries everybody is there at time 0, at which an end may be
+        start = np.full(len(recorded), -np.inf) if entry is None else entry
         for j, end in enumerate(ends):
             here = near(recorded, ends[j : j + 1])
             reached = ((recorded > end) | here) & ~(here & (event > 0)) & (start < end)
@@ -245,8 +246,9 @@ def later_than(times: np.ndarray, start: np.ndarray | None) -> np.ndarray:
 
 
 def followed_times(recorded: np.ndarray, unit: float, at_end: np.ndarray) -> np.ndarray:
-    """Times (n,) in the middle of their recorded unit; administrative ends (mask) in full."""
-    return np.where(at_end, recorded, midpoints(recorded, unit))
+    """Times (n,) in the middle of their recorded unit; administrative ends (mask) in full, but for
+    one at 0, whose patients were followed for no time that has a logarithm."""
+    return np.where(at_end & (recorded > 0), recorded, midpoints(recorded, unit))
 
 
 def near(times: np.ndarray, ends: np.ndarray) -> np.ndarray:

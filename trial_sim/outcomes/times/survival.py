@@ -8,9 +8,10 @@ from trial_sim.data.endpoints import Endpoint
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.times import parametric
 from trial_sim.outcomes.times.cause_hazards import HazardModel
+from trial_sim.outcomes.times.survival_families import FAMILIES
 
 COX = ("cox_by_arm", "cox", "piecewise_exponential")
-MODELS = (*COX, *parametric.FAMILIES)
+MODELS = (*COX, *FAMILIES)
 COMPARED = ("cox_by_arm", "cox", "weibull")
 
 

@@ -18,12 +18,12 @@ from scipy.special import expit, log_ndtr, ndtri
 # Prior chance of each family in an average, before the data speak.
 WEIGHTS = {
     "exponential": 0.05,
-    "weibull": 0.5,
+    "weibull": 0.43,
     "log_logistic": 0.06,
     "log_normal": 0.03,
-    "piecewise_exponential": 0.13,
+    "piecewise_exponential": 0.12,
     "spline": 0.1,
-    "cure": 0.13,
+    "cure": 0.21,
 }
 FAMILIES = tuple(WEIGHTS)
 SHAPE_SD = 0.5  # of the log of a Weibull shape: .6 and 1.65 lie one standard deviation from 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from trial_sim.base.arguments import nearest
 from trial_sim.data.cdisc import censored, plain_values, read_sas, rows_of, subjects, time_unit_of
 from trial_sim.design.design import Design
 from trial_sim.prediction.dates import UNIT_MONTHS
+from trial_sim.prediction.reading.covariates import covariate_names
 from trial_sim.prediction.reading.ongoing import OngoingTrial, read_ongoing
 
+_TEXTS = ("CNSDTDSC", "EVNTDESC")
 _LOST_WORDS = (
     "lost", "withdr", "drop", "discontinu", "consent", "non-compl", "noncompl", "moved",
 )  # fmt: skip
@@ -39,6 +41,8 @@ def ongoing_from_adam(
     dropout: Any = None,
     lag: float = 0.0,
     last_seen: str | None = None,
+    competing: Any = None,
+    covariates: Sequence[str] = (),
 ) -> OngoingTrial:
     """Read an ongoing trial from ADSL and ADTTE.
 
@@ -54,6 +58,9 @@ def ongoing_from_adam(
         strata: factor of the design → column of ADSL; columns of the same name by default.
         dropout: descriptions (CNSDTDSC or EVNTDESC) of those who left; found by words such as
             "lost to follow-up" or "withdrew" if None.
+        competing: descriptions (CNSDTDSC or EVNTDESC) of competing events, which end follow-up
+            uncounted, such as ``["DEATH WITHOUT RELAPSE"]``, whatever their CNSR.
+        covariates: columns of ADSL by which hazards differ.
         lag, last_seen: as in :func:`trial_sim.read_ongoing`.
 
     A subject without a date of enrolment is not randomised: left out, and said in ``notes``. So is
@@ -125,7 +132,8 @@ def ongoing_from_adam(
             "set"
         )
     rows = part.set_index("USUBJID").loc[people["USUBJID"]].reset_index()
-    event = ~censored(rows)
+    other = _described(rows, competing)
+    event = ~censored(rows) & ~other
     table = pd.DataFrame(
         {
             "id": people["USUBJID"].to_numpy(),
@@ -134,7 +142,9 @@ def ongoing_from_adam(
             "event": event.astype(int),
         }
     )
-    gone = _lost(rows, event, dropout, notes)
+    if competing is not None:
+        table["competing"] = other.astype(int)
+    gone = _lost(rows, event | other, dropout, notes)
     if gone is not None:
         table["dropout"] = gone.astype(int)
     if arm is not None:
@@ -151,7 +161,14 @@ def ongoing_from_adam(
             table[factor] = people[column].to_numpy()
         elif strata and factor in strata:
             raise ValueError(f"adsl has no column {column!r} for stratum {factor!r}")
-    trial = read_ongoing(table, design, cutoff=cutoff, opened=opened, lag=lag, last_seen=last_seen)
+    for name in covariate_names(design, covariates):
+        if name not in people:
+            raise ValueError(f"adsl has no covariate {name!r}{nearest(name, people)}")
+        table[name] = people[name].to_numpy()
+    trial = read_ongoing(
+        table, design, cutoff=cutoff, opened=opened, lag=lag, last_seen=last_seen,
+        covariates=covariates,
+    )  # fmt: skip
     changed = {f: getattr(trial, f) for f in trial.__dataclass_fields__}
     return OngoingTrial(**{**changed, "notes": (*notes, *trial.notes)})
 
@@ -190,13 +207,35 @@ def _dates(values: pd.Series, name: str) -> pd.Series:
     return values
 
 
+def _described(rows: pd.DataFrame, names: Any) -> np.ndarray:
+    """Whose event or censoring has one of these descriptions, (n,) bool.
+
+    Raises:
+        ValueError: for a description that no row has.
+    """
+    found = np.zeros(len(rows), bool)
+    if names is None:
+        return found
+    texts = {c: rows[c].fillna("").astype(str).str.strip() for c in _TEXTS if c in rows}
+    seen = sorted({text for column in texts.values() for text in column} - {""})
+    for name in [names] if isinstance(names, str) else list(names):
+        if name not in seen:
+            raise ValueError(
+                f"no row is described as {name!r}{nearest(name, seen)}: {' and '.join(_TEXTS)} "
+                f"have {seen}"
+            )
+        for column in texts.values():
+            found |= (column == name).to_numpy()
+    return found
+
+
 def _lost(rows: pd.DataFrame, event: np.ndarray, given: Any, notes: list[str]) -> np.ndarray | None:
     """Who left, from the descriptions of censoring; None where there are none.
 
     Raises:
         ValueError: for a description that says neither.
     """
-    column = next((c for c in ("CNSDTDSC", "EVNTDESC") if c in rows), None)
+    column = next((c for c in _TEXTS if c in rows), None)
     if column is None:
         return None
     texts = rows[column].fillna("").astype(str).str.strip()
@@ -215,7 +254,8 @@ def _lost(rows: pd.DataFrame, event: np.ndarray, given: Any, notes: list[str]) -
         if unclear:
             raise ValueError(
                 f"{column} does not tell whether {unclear[0]!r} means that a subject has left: "
-                "give dropout= the descriptions of those who have"
+                "give dropout= the descriptions of those who have, or competing= those of "
+                "competing events"
             )
         if left:
             notes.append(f"taken as drop-out by {column}: {', '.join(sorted(left))}")

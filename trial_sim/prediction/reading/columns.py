@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from trial_sim.base.arguments import nearest
+from trial_sim.data.column_checks import plain
 from trial_sim.design.design import Design
 from trial_sim.prediction.dates import (
     DAY_OF_GRACE,
     DAYS_PER_MONTH,
+    MOST_MONTHS,
     UNIT_MONTHS,
     as_timestamp,
     months_between,
@@ -21,8 +23,10 @@ from trial_sim.prediction.dates import (
 )
 
 _COLUMNS = (
-    "id", "arm", "site", "enrolment", "time", "end", "event", "dropout", "status",
+    "id", "arm", "site", "site_opened", "enrolment", "time", "end", "event", "dropout", "status",
+    "competing",
 )  # fmt: skip
+_LONG_AFTER = 360.0  # months after the opening, at which no trial enrols its first patient
 _YES = {"1", "1.0", "yes", "y", "true", "event", "died", "dead", "death"}
 _NO = {"0", "0.0", "no", "n", "false", "censored", "alive", "none"}
 _LIKE_DROPOUT = {"dropout", "dropouts", "droppedout", "lost", "ltfu", "discontinued", "withdrawn"}
@@ -131,6 +135,7 @@ def enrolment_of(
         values = months_between(start, values)
     else:
         values = values * unit
+        _check_no_serials(values, table["enrolment"])
     early = values < 0
     if early.any():
         what = f" {start:%Y-%m-%d}" if start is not None else ""
@@ -139,6 +144,48 @@ def enrolment_of(
             f"opening{what}, the first is {first_of(table)(early)}"
         )
     return values.astype(float), start
+
+
+def _check_no_serials(months: np.ndarray, given: pd.Series) -> None:
+    """Raise ValueError where numbers are days since some day long ago, as Excel and SAS write."""
+    if not len(months) or (months.min() <= _LONG_AFTER and months.max() <= MOST_MONTHS):
+        return
+    first = float(pd.to_numeric(given).min())
+    raise ValueError(
+        f"enrolment starts {months.min():,.0f} months after the opening (its least number is "
+        f"{first:.10g}): are these dates, as Excel or SAS write them? pd.to_datetime(column, "
+        "unit='D', origin='1899-12-30' or '1960-01-01') reads them"
+    )
+
+
+def opening_of_sites(
+    table: pd.DataFrame, enrolment: np.ndarray, start: pd.Timestamp | None, unit: float
+) -> np.ndarray | None:
+    """Months in which sites opened, ascending; that of the first patient where it is not told.
+
+    Raises:
+        ValueError: for a site with two openings, or with patients before it.
+    """
+    if "site" not in table:
+        if "site_opened" in table:
+            raise ValueError("patients have 'site_opened' but no 'site': give both")
+        return None
+    names = table["site"].astype(str).to_numpy()
+    first = pd.Series(enrolment).groupby(names).min()
+    if "site_opened" not in table:
+        return np.sort(first.to_numpy(dtype=float))
+    values, dated = read_moments(table["site_opened"], "site_opened")
+    if dated and start is None:
+        raise ValueError("'site_opened' holds dates: give enrolment in dates, or the date opened")
+    given = values * unit if start is None or not dated else months_between(start, values)
+    months = pd.Series(given).groupby(names)
+    twice = months.nunique() > 1
+    if twice.any():
+        raise ValueError(f"site {twice.idxmax()!r} has two dates of opening in 'site_opened'")
+    late = months.min() > first + DAY_OF_GRACE
+    if late.any():
+        raise ValueError(f"site {late.idxmax()!r} enrolled a patient before it opened")
+    return np.sort(np.maximum(months.min().to_numpy(dtype=float), 0.0))
 
 
 def times_of(
@@ -186,29 +233,42 @@ def _times_to_end(
     return np.maximum(time, 0.0)
 
 
-def ends_of(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Events and drop-outs (n,) bool, and whether drop-outs were told."""
+def ends_of(
+    table: pd.DataFrame,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, bool]:
+    """Events, drop-outs and competing events (n,) bool, and whether drop-outs were told.
+
+    Competing events are None where the table does not know any.
+    """
     if "status" in table:
-        if "event" in table or "dropout" in table:
-            raise ValueError("patients have 'status' beside 'event' or 'dropout': give one of them")
+        beside = next((n for n in ("event", "dropout", "competing") if n in table), None)
+        if beside:
+            raise ValueError(f"patients have 'status' beside {beside!r}: give one of them")
         words = table["status"].astype(str).str.strip().str.lower()
-        known = ("event", "dropout", "ongoing")
+        known = ("event", "competing", "dropout", "ongoing")
         for word in words.unique():
             if word not in known:
                 raise ValueError(f"status must be one of {', '.join(known)}, got {word!r}")
-        return (words == "event").to_numpy(), (words == "dropout").to_numpy(), True
+        event, gone, rest = ((words == name).to_numpy() for name in ("event", "dropout", known[1]))
+        return event, gone, rest if rest.any() else None, True
     if "event" not in table:
         raise ValueError("patients need a column 'event' (0/1), or 'status'")
     event = indicator(table["event"], "event")
-    if "dropout" not in table:
-        return event, np.zeros_like(event), False
-    gone = indicator(table["dropout"], "dropout")
+    other = indicator(table["competing"], "competing") if "competing" in table else None
+    gone = np.zeros_like(event)
+    if "dropout" in table:
+        gone = indicator(table["dropout"], "dropout")
     if (event & gone).any():
         raise ValueError(
             "a patient cannot both have the event and drop out: "
             f"{first_of(table)(event & gone)} does"
         )
-    return event, gone, True
+    if other is not None and (other & (event | gone)).any():
+        raise ValueError(
+            "follow-up ends in the event, a competing one or drop-out, whichever is first: "
+            f"{first_of(table)(other & (event | gone))} has two of them"
+        )
+    return event, gone, other, "dropout" in table
 
 
 def arms_of(table: pd.DataFrame, design: Design) -> np.ndarray:
@@ -258,7 +318,7 @@ def indicator(values: pd.Series, name: str) -> np.ndarray:
     if not (yes | no).all():
         wrong = values[~(yes | no)]
         raise ValueError(
-            f"{name} must be 0 or 1 (or yes, no) for every patient, got {wrong.iloc[0]!r} in row "
-            f"{wrong.index[0]!r}"
+            f"{name} must be 0 or 1 (or yes, no) for every patient, got "
+            f"{plain(wrong.iloc[0])!r} in row {plain(wrong.index[0])!r}"
         )
     return yes

@@ -26,9 +26,11 @@ def read_factors(table: pd.DataFrame, design: Design) -> dict[str, np.ndarray]:
         ValueError: if a stratified test lacks a factor, or a patient has an unknown level.
     """
     missing = [name for name in design.strata if name not in table]
-    if missing and "arm" in table and stratified_test(design):
+    adjusted = [name for name in missing if name in design.adjust]
+    if missing and "arm" in table and (stratified_test(design) or adjusted):
+        does = "is stratified" if stratified_test(design) else f"adjusts for {adjusted[0]!r}"
         raise ValueError(
-            f"the test is stratified: patients need a column {missing[0]!r} with the levels "
+            f"the test {does}: patients need a column {missing[0]!r} with the levels "
             f"{list(design.strata[missing[0]])}"
         )
     if missing:

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from trial_sim.statistics.kernels.cox import invert
+from trial_sim.numerics.small_matrices import invert
 
 
 @njit(cache=True, nogil=True)

@@ -35,6 +35,52 @@ def reach_sorted(duration, event, group):
 
 
 @njit(cache=True, nogil=True)
+def _until(duration, event, group, arm, tau):
+    """Kaplan–Meier curve of one arm until tau, and the sums of Greenwood's formula.
+
+    Returns:
+        (survival at tau, area under the curve, Σh, Σh a, Σh a², number of events), where
+        h = d / n(n − d) and a is the area until the event time.
+    """
+    n = duration.shape[0]
+    at_risk = 0
+    for i in range(n):
+        if group[i] == arm:
+            at_risk += 1
+    survival = 1.0
+    area = 0.0
+    before = 0.0
+    sum_h = 0.0
+    sum_ha = 0.0
+    sum_haa = 0.0
+    total = 0
+    i = 0
+    while i < n and duration[i] <= tau:
+        time = duration[i]
+        deaths = 0
+        leaving = 0
+        while i < n and duration[i] == time:
+            if group[i] == arm:
+                leaving += 1
+                if event[i]:
+                    deaths += 1
+            i += 1
+        total += deaths
+        if deaths > 0:
+            area += survival * (time - before)
+            before = time
+            if deaths < at_risk:
+                h = deaths / (at_risk * (at_risk - float(deaths)))
+                sum_h += h
+                sum_ha += h * area
+                sum_haa += h * area * area
+            survival *= 1.0 - deaths / at_risk
+        at_risk -= leaving
+    area += survival * (tau - before)
+    return survival, area, sum_h, sum_ha, sum_haa, total
+
+
+@njit(cache=True, nogil=True)
 def rmst_sorted(duration, event, group, tau, corrected):
     """Restricted mean survival time to tau of each arm.
 
@@ -47,47 +93,13 @@ def rmst_sorted(duration, event, group, tau, corrected):
         (mean of group 0, its variance, mean of group 1, its variance).
     """
     out = np.empty(4)
-    n = duration.shape[0]
     for arm in range(2):
-        at_risk = 0
-        for i in range(n):
-            if group[i] == arm:
-                at_risk += 1
-        survival = 1.0
-        area = 0.0
-        before = 0.0
-        # Var = Σ h (A − a)², a the area until the event time, A the whole area, h = d / n(n − d)
-        sum_h = 0.0
-        sum_ha = 0.0
-        sum_haa = 0.0
-        total = 0
-        i = 0
-        while i < n and duration[i] <= tau:
-            time = duration[i]
-            deaths = 0
-            leaving = 0
-            while i < n and duration[i] == time:
-                if group[i] == arm:
-                    leaving += 1
-                    if event[i]:
-                        deaths += 1
-                i += 1
-            total += deaths
-            if deaths > 0:
-                area += survival * (time - before)
-                before = time
-                if deaths < at_risk:
-                    h = deaths / (at_risk * (at_risk - float(deaths)))
-                    sum_h += h
-                    sum_ha += h * area
-                    sum_haa += h * area * area
-                survival *= 1.0 - deaths / at_risk
-            at_risk -= leaving
-        area += survival * (tau - before)
-        out[2 * arm] = area
+        _, area, sum_h, sum_ha, sum_haa, total = _until(duration, event, group, arm, tau)
+        # Var = Σ h (A − a)², A the whole area
         variance = area * area * sum_h - 2.0 * area * sum_ha + sum_haa
         if corrected and total > 1:
             variance *= total / (total - 1.0)
+        out[2 * arm] = area
         out[2 * arm + 1] = max(variance, 0.0)
     return out[0], out[1], out[2], out[3]
 
@@ -101,31 +113,6 @@ def milestone_sorted(duration, event, group, tau):
     Returns:
         (S₀, g₀, S₁, g₁), where Var(S) = S² g.
     """
-    out = np.empty(4)
-    n = duration.shape[0]
-    for arm in range(2):
-        at_risk = 0
-        for i in range(n):
-            if group[i] == arm:
-                at_risk += 1
-        survival = 1.0
-        greenwood = 0.0
-        i = 0
-        while i < n and duration[i] <= tau:
-            time = duration[i]
-            deaths = 0
-            leaving = 0
-            while i < n and duration[i] == time:
-                if group[i] == arm:
-                    leaving += 1
-                    if event[i]:
-                        deaths += 1
-                i += 1
-            if deaths > 0:
-                if deaths < at_risk:
-                    greenwood += deaths / (at_risk * (at_risk - float(deaths)))
-                survival *= 1.0 - deaths / at_risk
-            at_risk -= leaving
-        out[2 * arm] = survival
-        out[2 * arm + 1] = greenwood
-    return out[0], out[1], out[2], out[3]
+    survival, _, greenwood, _, _, _ = _until(duration, event, group, 0, tau)
+    other, _, other_greenwood, _, _, _ = _until(duration, event, group, 1, tau)
+    return survival, greenwood, other, other_greenwood

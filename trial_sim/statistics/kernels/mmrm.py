@@ -11,31 +11,9 @@ import math
 import numpy as np
 from numba import njit
 
+from trial_sim.numerics.small_matrices import invert_block
 
-@njit(cache=True, nogil=True)
-def _invert(matrix, size, inverse):
-    """Inverse of the leading block, by Gauss–Jordan; log determinant, or NaN if not positive."""
-    work = matrix[:size, :size].copy()
-    for a in range(size):
-        for b in range(size):
-            inverse[a, b] = 1.0 if a == b else 0.0
-    log_determinant = 0.0
-    for a in range(size):
-        pivot = work[a, a]
-        if not pivot > 1e-12 * matrix[a, a] or pivot <= 0.0:
-            return np.nan
-        log_determinant += math.log(pivot)
-        for b in range(size):
-            work[a, b] /= pivot
-            inverse[a, b] /= pivot
-        for c in range(size):
-            if c != a:
-                factor = work[c, a]
-                if factor != 0.0:
-                    for b in range(size):
-                        work[c, b] -= factor * work[a, b]
-                        inverse[c, b] -= factor * inverse[a, b]
-    return log_determinant
+_LEAST_PIVOT = 1e-12  # over the diagonal
 
 
 @njit(cache=True, nogil=True)
@@ -107,7 +85,7 @@ def _evaluate(sigma, kinds, counts, xx, yx, yy, gradient, beta, phi, inverses):
         for a in range(m):
             for b in range(m):
                 block[a, b] = sigma[index[a], index[b]]
-        log_determinant = _invert(block, m, inverse)
+        log_determinant = invert_block(block, m, inverse, _LEAST_PIVOT)
         if np.isnan(log_determinant):
             return np.nan
         deviance += counts[k] * log_determinant
@@ -121,7 +99,7 @@ def _evaluate(sigma, kinds, counts, xx, yx, yy, gradient, beta, phi, inverses):
                     right[t * q + c] += v * yx[k, s, c]
                     for d in range(q):
                         information[t * q + c, s * q + d] += v * xx[k, c, d]
-    log_determinant = _invert(information, size, phi)
+    log_determinant = invert_block(information, size, phi, _LEAST_PIVOT)
     if np.isnan(log_determinant):
         return np.nan
     deviance += log_determinant
@@ -277,7 +255,7 @@ def mmrm_unstructured(outcome, design, column, visit):
             return np.nan, np.inf, np.nan, False
         _vech(root, gradient, slope)
         _curvature(counts, root, inverses, curvature)
-        if np.isnan(_invert(curvature, size, inverse)):
+        if np.isnan(invert_block(curvature, size, inverse, _LEAST_PIVOT)):
             return np.nan, np.inf, np.nan, False
         step = -(inverse @ slope)
         gain = -(step @ slope)
@@ -322,7 +300,7 @@ def mmrm_unstructured(outcome, design, column, visit):
         for b in range(a):
             curvature[a, b] = 0.5 * (curvature[a, b] + curvature[b, a])
             curvature[b, a] = curvature[a, b]
-    if np.isnan(_invert(curvature, size, inverse)):
+    if np.isnan(invert_block(curvature, size, inverse, _LEAST_PIVOT)):
         return np.nan, np.inf, np.nan, False
     chosen = visit * q + column
     variance = phi[chosen, chosen]

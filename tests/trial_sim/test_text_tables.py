@@ -1,0 +1,167 @@
+"""One table of patients, written in the ways of spreadsheets and programs, is one trial."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import trial_sim as ts
+from trial_sim.cli import app
+from trial_sim.data.texts import as_dates, find_arm, read_text_table
+
+FIELDS = {
+    "arm": "arm",
+    "covariates": ["age", "site", "Größe (cm)"],
+    "endpoints": {"death": {"kind": "time_to_event", "duration": "time", "event": "dead"}},
+}
+
+
+def _patients(n: int = 40) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "arm": np.where(np.arange(n) % 2, "2", "1"),
+            "time": rng.exponential(12, n).round(2) + 0.01,
+            "dead": rng.integers(0, 2, n),
+            "age": np.where(rng.random(n) < 0.1, np.nan, rng.normal(60, 9, n).round(1)),
+            "site": rng.choice(["01", "07", "12"], n),
+            "Größe (cm)": rng.normal(170, 8, n).round(1),
+        }
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+    st.booleans(),
+    st.sampled_from(["", "NA", ".", "NaN"]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_the_same_patients_whatever_wrote_the_file(delimiter, encoding, comma, gap, end, told):
+    made = _patients()
+    decimal = "," if comma and delimiter != "," else "."
+    text = made.to_csv(index=False, sep=delimiter, decimal=decimal, na_rep=gap, lineterminator=end)
+    if told:
+        text = f"sep={delimiter}{end}{text}"
+    usual = "\t" if delimiter == "\t" else ","
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        read = read_text_table(text.encode(encoding), usual, "mine.csv")
+    expected = made.assign(arm=made.arm.astype(int))
+    pd.testing.assert_frame_equal(read, expected)
+    words = " ".join(str(w.message) for w in said)
+    assert ("Windows-1252" in words) == (encoding == "cp1252")
+    assert ("missing number" in words) == bool(gap)
+
+
+@pytest.mark.parametrize("written", ['"1"', "1", "'1'"])
+@pytest.mark.parametrize("way", ["control", "arms"])
+def test_an_arm_is_named_as_text_or_number(tmp_path, written, way):
+    _patients().to_csv(tmp_path / "trial.csv", index=False)
+    order = f"control: {written}" if way == "control" else f"arms: [{written}, 2]"
+    (tmp_path / "trial.yaml").write_text(
+        f"data: trial.csv\narm: arm\n{order}\ncovariates: [age, site]\nendpoints:\n"
+        "  death: {kind: time_to_event, duration: time, event: dead}\n"
+    )
+    trial = ts.read_trial(tmp_path / "trial.yaml")
+    assert trial.arms == (1, 2)
+    assert set(trial.patients["site"]) == {"01", "07", "12"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "taken"),
+    [("1", [1, 2], 1), (1, ["1", "2"], "1"), ("2", [1.0, 2.0], None), ("False", [False, True],
+     False), (False, [False, True], False), (1, [False, True], None), ("true", [False, True], True),
+     ("a", ["a", "A"], "a"), ("B", ["a", "b"], None)],
+)  # fmt: skip
+def test_the_arm_found_is_the_one_in_the_table(wanted, found, taken):
+    if taken is None:
+        with pytest.raises(ValueError, match="is no arm") as told:
+            find_arm(wanted, found)
+        assert all(repr(a) in str(told.value) for a in found)
+    else:
+        got = find_arm(wanted, found)
+        assert got == taken and type(got) is type(taken)
+
+
+@pytest.mark.parametrize("change", [{"arm": "Arm"}, {"arm": None}, {"arms": "1, 2"}])
+def test_a_description_that_does_not_fit_is_told(tmp_path, change):
+    _patients().to_csv(tmp_path / "t.csv", index=False)
+    fields = {k: v for k, v in {**FIELDS, "control": 1, **change}.items() if v is not None}
+    with pytest.raises(ValueError, match=r"no column 'Arm'|needs 'arm'|'arms' must be a list"):
+        ts.read_trial(tmp_path / "t.csv", fields)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.dates(pd.Timestamp("1901-01-01").date(), pd.Timestamp("2099-12-31").date()),
+             min_size=1, max_size=12),
+    st.sampled_from(["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y-%m-%d", "%d%b%Y", "%Y/%m/%d"]),
+)  # fmt: skip
+def test_dates_are_the_right_ones_or_refused(dates, form):
+    texts = pd.Series([d.strftime(form) for d in dates], name="enrolled")
+    try:
+        read = as_dates(texts)
+    except ValueError as error:
+        assert "day or the month first" in str(error) and form[1] in "dm" and "%b" not in form
+        assert all(d.day <= 12 for d in dates)
+        return
+    if all(d.day == d.month for d in dates) or form[1] not in "dm" or "%b" in form:
+        pass
+    else:
+        assert any(d.day > 12 for d in dates)
+    assert [d.date() for d in read] == dates
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["31/01/62", "02/05/63"], ["31JAN62"], ["31/01/1962", "01/31/1962"], ["soon", "1962-01-01"]],
+)
+def test_dates_that_could_be_others_are_refused(texts):
+    with pytest.raises(ValueError, match="column 'born'"):
+        as_dates(pd.Series(texts, name="born"))
+
+
+@pytest.mark.parametrize("manner", [[], ["--log-json"], ["-q"]])
+def test_a_command_warns_once_in_a_sentence(tmp_path, manner):
+    made = _patients(60)
+    made["town"] = np.where(np.arange(60) % 3, "Köln", "Bonn")
+    (tmp_path / "t.csv").write_bytes(made.to_csv(index=False).encode("cp1252"))
+    (tmp_path / "t.yaml").write_text(
+        "data: t.csv\narm: arm\ncontrol: 1\ncovariates: [age, town]\nendpoints:\n"
+        "  death: {kind: time_to_event, duration: time, event: dead}\n"
+    )
+    words = ["fit", str(tmp_path / "t.yaml"), "-o", str(tmp_path / "t.npz"), *manner]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    lines = [line for line in done.stderr.splitlines() if "Windows-1252" in line]
+    assert len(lines) == 1 and "UserWarning" not in done.stderr
+    if "--log-json" in manner:
+        entry = json.loads(lines[0])
+        assert entry["level"] == "warning" and entry["message"].startswith("t.csv is not UTF-8")
+    else:
+        assert lines[0] == "warning: t.csv is not UTF-8; it is read as Windows-1252"
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e-9, 1e5])
+def test_operating_characteristics_are_shown_in_any_unit(tmp_path, scale):
+    (tmp_path / "s.yaml").write_text(
+        "title: t\ndesign:\n  arms: {a: 1, b: 1}\n  n_patients: 60\n  accrual: {rate: 10}\n"
+        "  looks: {type: EnrolmentLooks, patients: [60]}\n  test: t_test\noutcomes:\n"
+        f"  type: ContinuousResponse\n  difference: {scale}\n"
+        f"  sd: {scale}\nsimulation: {{n_trials: 50, seed: 1}}\n"
+    )
+    done = CliRunner().invoke(app, ["simulate", str(tmp_path / "s.yaml")])
+    assert done.exit_code == 0, done.output
+    row = next(w for w in map(str.split, done.stdout.splitlines()) if w[:2] == ["mean", "mean"])
+    estimate, error = float(row[3]), float(row[4])
+    assert 0.5 * scale < estimate < 1.6 * scale and 0.01 * scale < error < 0.1 * scale
