@@ -31,7 +31,7 @@ from molgen.chem.parsing import as_smiles_list
 from molgen.files.datasets import hash_smiles
 from molgen.files.provenance_records import record
 from molgen.generation.generator import load_model
-from molgen.model.checkpoints import find_model, shipped_models
+from molgen.model.cards import find_model, shipped_models
 from molgen.sampling.model_processes import SideBySide
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ from molgen.batch.seen import SeenStore
 from molgen.batch.shards import MARGIN, Shard
 from molgen.batch.workers import InProcess, WorkerPool
 from molgen.files.provenance_records import record, row_digests
+from molgen.model.cards import read_card
 from molgen.sampling.unwritten import writes_stereo
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ class Run:
         progress: bool,
         shard: Shard | None = None,
     ) -> None:
-        from molgen.model.checkpoints import read_card
-
         self._shard = shard or Shard()
         self._plan, self._task, self._folder, self._progress = plan, task, folder, progress
         self._hashes = hashes

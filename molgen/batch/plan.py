@@ -16,6 +16,7 @@ from molgen.base.plain_yaml import read_plain
 from molgen.batch.starts import Starts, read_starts, resolved_path
 from molgen.chem.properties import check_descriptors
 from molgen.filters.filter_sets import as_filter_set
+from molgen.model.cards import find_model, read_card
 from molgen.model.config import BLOCK, DEFAULT_MODEL
 from molgen.scoring.objectives import as_objective
 
@@ -307,11 +308,9 @@ def resolve(plan: RunPlan) -> Task:
     Raises:
         BatchError: one of them is missing or wrong.
     """
-    from molgen.model.checkpoints import find_model
-
     try:
         folder = find_model(plan.model)
-        card = json.loads((folder / "model.json").read_text("utf-8"))
+        card = read_card(folder)
         filters = None if plan.filters is None else as_filter_set(plan.filters).to_list()
         objective = None if plan.objective is None else as_objective(plan.objective).to_dict()
         json.dumps([filters, objective])

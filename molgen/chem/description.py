@@ -28,15 +28,15 @@ def _describe_chunk(
 ) -> list[tuple[list[float] | None, str]]:
     """For each text its descriptor values, or None and the reason why not."""
     results: list[tuple[list[float] | None, str]] = []
-    for text in chunk:
-        try:
-            if not isinstance(text, str):
-                raise MoleculeError("Not a string.", f"not a string ({type(text).__name__})")
-            mol = parse_whole(text)
-            with quiet_rdkit():
-                results.append((_values(mol, names, len(chunk) >= MANY), ""))
-        except MoleculeError as error:
-            results.append((None, error.reason))
+    fast = len(chunk) >= MANY
+    with quiet_rdkit():
+        for text in chunk:
+            try:
+                if not isinstance(text, str):
+                    raise MoleculeError("Not a string.", f"not a string ({type(text).__name__})")
+                results.append((_values(parse_whole(text), names, fast), ""))
+            except MoleculeError as error:
+                results.append((None, error.reason))
     return results
 
 

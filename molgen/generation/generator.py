@@ -19,7 +19,7 @@ from molgen.chem.refusals import Refusal
 from molgen.generation.leads import near, paths
 from molgen.generation.scaffolds import cores, growing
 from molgen.generation.windows import sample_where
-from molgen.model.checkpoints import find_model
+from molgen.model.cards import find_model
 from molgen.model.config import BLOCK, DEFAULT_MODEL, SEARCH
 from molgen.motifs.stereo import flat_of, flat_smiles
 from molgen.precedent.files import NAME, PrecedentTable, load_precedent, shipped_precedent

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +19,13 @@ from safetensors.torch import load_file, save_file
 
 from molgen.base.output_places import replacing
 from molgen.base.whole_files import hash_file, write_text
-from molgen.model.graph_vae import GraphVAE, ModelConfig
+from molgen.model.cards import CARD, WEIGHTS, find_model, read_card
+from molgen.model.config import ModelConfig
+from molgen.model.graph_vae import GraphVAE
 from molgen.model.latent_prior import VelocityField
 from molgen.motifs.vocabulary import Vocabulary
 
 FORMAT = 1
-_WEIGHTS, _CARD = "model.safetensors", "model.json"
-
-
-def shipped_models() -> list[str]:
-    """Names of the checkpoints inside the package."""
-    folder = files("molgen") / "models"
-    if not folder.is_dir():
-        return []
-    return sorted(f.name for f in folder.iterdir() if f.is_dir() and (f / _CARD).is_file())
-
-
-def find_model(name: str | os.PathLike) -> Path:
-    """The folder of a shipped model or of a path; raises FileNotFoundError naming both."""
-    shipped = shipped_models()
-    if str(name) in shipped:
-        return Path(str(files("molgen") / "models" / str(name)))
-    folder = Path(name)
-    if not (folder / _CARD).is_file():
-        raise FileNotFoundError(
-            f"no model at {str(name)!r}: expected one of the shipped models ({', '.join(shipped)}) "
-            f"or a folder with {_CARD} and {_WEIGHTS}"
-        )
-    return folder
 
 
 def save_model(
@@ -70,15 +48,15 @@ def save_model(
             tensors[prefix + name] = value.half() if half else value.clone()
     for name, array in network.vocabulary.to_arrays().items():
         tensors["vocabulary." + name] = torch.from_numpy(np.array(array))
-    write_tensors(folder / _WEIGHTS, tensors)
+    write_tensors(folder / WEIGHTS, tensors)
     record = {
         "format": FORMAT,
         "config": asdict(network.config),
         "prior": None if prior is None else {"width": prior.width, "blocks": len(prior.blocks)},
-        "sha256": hash_file(folder / _WEIGHTS),
+        "sha256": hash_file(folder / WEIGHTS),
         **(card or {}),
     }
-    write_text(folder / _CARD, json.dumps(record, indent=2))
+    write_text(folder / CARD, json.dumps(record, indent=2))
     return folder
 
 
@@ -91,7 +69,7 @@ def read_model(name: str | os.PathLike) -> tuple[GraphVAE, VelocityField | None,
         raise ValueError(
             f"{folder} has model format {card.get('format')!r}; this version reads {FORMAT}"
         )
-    tensors = read_tensors(folder / _WEIGHTS)
+    tensors = read_tensors(folder / WEIGHTS)
     groups: dict[str, dict[str, torch.Tensor]] = {"network": {}, "prior": {}, "vocabulary": {}}
     for key, value in tensors.items():
         group, _, rest = key.partition(".")
@@ -108,24 +86,8 @@ def read_model(name: str | os.PathLike) -> tuple[GraphVAE, VelocityField | None,
             prior.eval()
     except RuntimeError as error:
         first = str(error).splitlines()[0]
-        raise ValueError(f"{folder / _WEIGHTS} does not fit its card: {first}") from None
+        raise ValueError(f"{folder / WEIGHTS} does not fit its card: {first}") from None
     return network.eval(), prior, card
-
-
-def read_card(name: str | os.PathLike) -> dict[str, Any]:
-    """A model's card alone; raises ValueError if it is not one."""
-    path = find_model(name) / _CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        ModelConfig(**card["config"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a model card of molgen: {error}") from None
-    return card
-
-
-def read_config(name: str | os.PathLike) -> ModelConfig:
-    """The sizes of a model, from its card."""
-    return ModelConfig(**read_card(name)["config"])
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

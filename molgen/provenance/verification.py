@@ -29,6 +29,7 @@ from molgen.chem.properties import DESCRIPTORS
 from molgen.files.provenance_records import Provenance, canonical_text, record, row_digests
 from molgen.files.tables import load_table, record_beside, save_table, sidecar_path
 from molgen.filters.filter_sets import filter_molecules
+from molgen.model.cards import read_card, shipped_models
 from molgen.model.config import DEFAULT_MODEL
 from molgen.provenance.repeating import (
     ELSEWHERE,
@@ -317,8 +318,6 @@ _REPLAYABLE = (
 
 def _shipped(checkpoint: str) -> str:
     """The shipped model whose checkpoint this is; the default one where none is."""
-    from molgen.model.checkpoints import read_card, shipped_models
-
     fits = [name for name in shipped_models() if read_card(name)["sha256"] == checkpoint]
     return fits[0] if fits else DEFAULT_MODEL
 

@@ -66,7 +66,7 @@ class Sampler:
     Examples:
         >>> import numpy as np
         >>> import torch
-        >>> from molgen.model.checkpoints import find_model
+        >>> from molgen.model.cards import find_model
         >>> from molgen.sampling.sampler import Sampler
         >>> sampler = Sampler.load(find_model("moses"))
         >>> rng = np.random.default_rng(0)

@@ -26,7 +26,8 @@ from molgen.base.parallel import count_workers
 from molgen.base.whole_files import hash_file, write_text
 from molgen.chem.refusals import Refusal
 from molgen.files.datasets import read_molecules
-from molgen.model.checkpoints import read_config, read_model, save_model
+from molgen.model.cards import read_config
+from molgen.model.checkpoints import read_model, save_model
 from molgen.model.export import mark_secret
 from molgen.model.graph_vae import GraphVAE, ModelConfig
 from molgen.model.latent_prior import VelocityField, fit_prior

@@ -42,6 +42,7 @@ class MultiArmChances:
 
     @property
     def expected_n(self) -> float:
+        """Expected patients of all arms together."""
         return float(sum(self.patients))
 
 

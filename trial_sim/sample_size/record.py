@@ -11,6 +11,8 @@ from scipy.special import ndtr, ndtri
 
 from trial_sim.base.arguments import between, nearest
 from trial_sim.base.written import Written
+from trial_sim.sample_size.design_summary import summary_of
+from trial_sim.sample_size.group_sequential_survival import survival_expectations
 from trial_sim.sequential.boundaries import drift_for_power
 
 if TYPE_CHECKING:
@@ -115,11 +117,7 @@ class SampleSize(Written):
         if scenario is not None:
             if self.events is None:
                 raise ValueError(f"a scenario is of survival trials, this is {self.method!r}")
-            from trial_sim.sample_size.group_sequential_survival import survival_expectations
-
             return survival_expectations(scenario, boundaries, events=self.events).summary()
-        from trial_sim.sample_size.design_summary import summary_of
-
         return summary_of(self, boundaries)
 
     def to_dict(self) -> dict[str, Any]:
