@@ -265,7 +265,11 @@ def logrank_looks(
             beta[t], se[t] = cox_newton_two_groups(risk, n_events, n_treated, -u / v)
 
 
-def standardised(score: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Score over the root of its variance; 0 where there is no information."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(variance > 0.0, score / np.sqrt(variance), 0.0)
+@nb.njit(nogil=True, cache=True, error_model="numpy")
+def standardised(score, variance):
+    """Score over the root of its variance, (n_trials,); 0 where there is no information."""
+    z = np.zeros(score.shape[0])
+    for t in range(score.shape[0]):
+        if variance[t] > 0.0:
+            z[t] = score[t] / np.sqrt(variance[t])
+    return z
