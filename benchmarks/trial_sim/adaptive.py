@@ -605,7 +605,7 @@ def multi_arm_bounds(entry: dict, n: int) -> Found:
         effects = [given["delta"] / given["sd"], given["delta0"] / given["sd"]]
     else:
         effects = [root2 * stats.norm.ppf(given[k]) for k in ("p", "p0")]
-    found = row("u", bounds.efficacy_bounds, want["u"], 1e-3 * max(want["u"]))
+    found = row("u", bounds.efficacy_bounds, want["u"], 1e-3 * np.max(want["u"]))
     if "l" in want:
         found += row("l", bounds.futility_bounds, want["l"], 1e-3)
     size = bounds.sample_size(*effects, power=given["power"])
