@@ -165,3 +165,22 @@ def test_operating_characteristics_are_shown_in_any_unit(tmp_path, scale):
     row = next(w for w in map(str.split, done.stdout.splitlines()) if w[:2] == ["mean", "mean"])
     estimate, error = float(row[3]), float(row[4])
     assert 0.5 * scale < estimate < 1.6 * scale and 0.01 * scale < error < 0.1 * scale
+
+
+@pytest.mark.parametrize("kind", ["object", "category", "string"])
+@pytest.mark.parametrize("column", ["arm", "sex"])
+@pytest.mark.parametrize("odd", ["{} ", " {}", "{upper}", "{}\u00a0"])
+def test_levels_that_look_alike_are_told_and_kept(kind, column, odd):
+    levels = {"arm": ["drug x", "control"], "sex": ["male", "female"]}
+    table = pd.DataFrame({name: values * 12 for name, values in levels.items()})
+    table["y"] = np.arange(24.0)
+    first = levels[column][0]
+    table.loc[[0, 2], column] = odd.format(first, upper=first.upper())
+    table = table.astype({"arm": kind, "sex": kind})
+    design = {"arm": "arm", "endpoints": {"y": ts.Continuous("y")}, "covariates": ["sex"]}
+    with pytest.warns(UserWarning, match=f"column '{column}'.*differ only in blanks or letter"):
+        trial = ts.Trial(table, **design)
+    assert trial.patients[column].nunique() == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ts.Trial(table[~table.index.isin([0, 2])], **design)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trial_sim.base.user_warnings import warn_user
+
 
 def first_row(mask: pd.Series | np.ndarray) -> int:
     """Position (0-based) of the first true entry."""
@@ -180,3 +182,20 @@ def check_counts(table: pd.DataFrame, column: str) -> None:
         raise ValueError(
             f"column {column!r} must hold counts 0, 1, 2, ...; row {row} holds {values.iloc[row]:g}"
         )
+
+
+def warn_of_alike(values: pd.Series) -> None:
+    """Warn, once a column, of texts that differ only in blanks or letter case ("Drug ", "drug"):
+    they count as two levels, which is seldom meant."""
+    levels = values.dropna().unique()
+    seen: dict[str, str] = {}
+    for text in levels:
+        if not isinstance(text, str):
+            return
+        other = seen.setdefault(" ".join(text.split()).casefold(), text)
+        if other != text:
+            warn_user(
+                f"column {values.name!r}: {other!r} and {text!r} differ only in blanks or letter "
+                "case, and count as two; make them one in the table if they are"
+            )
+            return

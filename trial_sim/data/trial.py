@@ -22,6 +22,7 @@ from trial_sim.data.column_checks import (
     first_row,
     plain,
     plain_table,
+    warn_of_alike,
 )
 from trial_sim.data.constraints import constraint_columns, holds
 from trial_sim.data.endpoints import (
@@ -161,6 +162,9 @@ class Trial:
                 check_one_type(table[column])
                 check_finite(table[column])
         self._check_arm(table)
+        for column in (self.arm, *self.baseline_columns):
+            if column is not None:
+                warn_of_alike(table[column])
         self._check_ids(table)
         self._check_categories()
         self._check_constraints(table)
