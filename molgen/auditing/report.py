@@ -179,7 +179,6 @@ class AuditReport:
 
     def to_html(self, path: str | Path | None = None) -> str:
         """The report as one HTML page that needs no network, also written to ``path`` if given."""
-
         check_format(path, ".html", "the page")
         text = render(self)
         if path is not None:

@@ -29,12 +29,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         made.write_bytes(content)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the whole of it or none."""
-    with replacing(path) as made:
-        made.write_text(text, encoding="utf-8", newline="\n")
-
-
 def hash_file(path: str | Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with open(path, "rb") as handle:

@@ -197,8 +197,8 @@ def parse_whole(smiles: str | Chem.Mol) -> Chem.Mol:
 molecule is needed.
     """
     mol = smiles if isinstance(smiles, Chem.Mol) else parse(smiles)
-    if isinstance(smiles, str) and "*" not in smiles and "#0" not in smiles:
-        return mol  # no other text is read as an open mark
+    if isinstance(smiles, str) and not any(sign in smiles for sign in ("*", "#0", "|")):
+        return mol  # no other text is read as an open mark; an extension may make one
     if mol.HasSubstructMatch(_OPEN):  # 20 times as fast as a loop over atoms in Python
         at = next(atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0)
         text = smiles if isinstance(smiles, str) else Chem.MolToSmiles(mol)

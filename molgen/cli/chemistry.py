@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molgen.base.whole_files import write_text
+from molgen.base.output_places import write_text
 from molgen.chem.description import describe as describe_molecules
 from molgen.chem.properties import whole_counts
 from molgen.chem.protonation import protonate as protonate_molecules

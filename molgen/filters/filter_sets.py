@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from rdkit import Chem
 
 from molgen.base.arguments import unknown
+from molgen.base.output_places import write_text
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, write_plain
-from molgen.base.whole_files import write_text
 from molgen.chem.description import MANY
 from molgen.chem.fast_descriptors import quick_values
 from molgen.chem.parsing import MoleculeError, as_smiles_list, parse_whole, quiet_rdkit

@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from molgen.base.output_places import replacing
-from molgen.base.whole_files import hash_file, write_text
+from molgen.base.output_places import replacing, write_text
+from molgen.base.whole_files import hash_file
 from molgen.model.cards import CARD, WEIGHTS, find_model, read_card
 from molgen.model.config import ModelConfig
 from molgen.model.graph_vae import GraphVAE

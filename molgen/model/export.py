@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from molgen.base.whole_files import write_text
+from molgen.base.output_places import write_text
 from molgen.model.checkpoints import read_model, save_model
 
 KEPT = (

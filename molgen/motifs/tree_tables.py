@@ -18,8 +18,7 @@ import numpy as np
 from rdkit import Chem, RDLogger
 from tqdm.auto import tqdm
 
-from molgen.base.output_places import replacing
-from molgen.base.whole_files import write_text
+from molgen.base.output_places import replacing, write_text
 from molgen.chem.parsing import MoleculeError, parse
 from molgen.chem.refusals import Refusal
 from molgen.motifs.stereo import Place, dropped_stereo, find_places, flatten, has_marks, read_states

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
+from molgen.base.output_places import write_text
 from molgen.base.user_warnings import warn_user
-from molgen.base.whole_files import write_text
 from molgen.chem.parsing import parse_or_none, quiet_rdkit
 from molgen.scoring.guarded_calls import UserFunction
 

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from molgen.base.output_places import write_text
 from molgen.base.user_warnings import warn_user
-from molgen.base.whole_files import write_text
 from molgen.chem.parsing import MoleculeError, as_smiles_list, canonical, parse
 from molgen.qsar.calibration import PROBABILITY_GRID, conformal_factor, metric_table, venn_abers
 from molgen.qsar.data import QsarError, TrainingSet, clean_training_set, parent

@@ -13,8 +13,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from molgen.base.output_places import check_format
-from molgen.base.whole_files import write_text
+from molgen.base.output_places import check_format, write_text
 from molgen.chem.parsing import as_smiles_list, parse_or_none, quiet_rdkit
 from molgen.filters.filter_sets import Reasons, filter_molecules
 

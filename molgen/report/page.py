@@ -118,6 +118,8 @@ def report(
         ValueError: no molecules, unknown property, or the file cannot be written.
     """
 
+    target = Path(path)
+    check_format(target, ".html", "a report")
     names = check_descriptors(properties)
     table = _complete(molecules, names, filters, n_jobs, progress)
     if not len(table):
@@ -165,8 +167,6 @@ def report(
         provenance=made,
         provenance_json=script_safe(json.dumps(made_json, sort_keys=True)),
     )
-    target = Path(path)
-    check_format(target, ".html", "a report")
     try:
         write_atomically(target, page.encode())
     except OSError as error:

@@ -15,14 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molgen.model.decoder import MotifDecoder
 from molgen.model.graph_vae import GraphVAE
 from molgen.motifs.vocabulary import Vocabulary
 
 _FREQUENT_TOKENS = 2_000  # of druglike 98 % of those that are written; 11,000 sites, 30 MB
 _FREQUENT_ROOTS = 300
 
+#: What is read of a site, from the decoder and the descriptions (s, row_dim) of sites.
+_OF_SITES: dict[str, Callable[[MotifDecoder, Tensor], Tensor]] = {
+    "site_input": lambda decoder, sites: decoder.site(sites),
+    "key_scale": lambda decoder, sites: decoder.site_key(sites).chunk(2, dim=1)[0].contiguous(),
+    "key_shift": lambda decoder, sites: decoder.site_key(sites).chunk(2, dim=1)[1].contiguous(),
+    "choose_site": lambda decoder, sites: (
+        sites @ decoder.choose.weight[:, 2 * decoder.choose.out_features :].T + decoder.choose.bias
+    ),
+}
 TOKEN_TABLES = ("token_input", "sites_of", "capacity_of", "site_count")
-SITE_TABLES = ("site_input", "key_scale", "key_shift", "choose_site")
+SITE_TABLES = tuple(_OF_SITES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +142,9 @@ class OpenTables:
 
     def sites_with_capacity(self, token: Tensor) -> tuple[Tensor, Tensor]:
         """The sites of tokens (k,) and their capacities, each (k, most sites), padded with 0."""
-        first, count = self._offset[token].unsqueeze(1), self.site_count[token].unsqueeze(1)
-        slots = torch.arange(int(count.max()) if len(token) else 0, device=token.device)
-        held = slots < count
-        sites = torch.where(held, first + slots, 0)
-        return sites, torch.where(held, self._capacity[sites].long(), 0)
+        count = self.site_count[token]
+        most = int(count.max()) if len(token) else 0
+        return _sites_in_columns(self._offset[token], count, self._capacity, most)
 
 
 def _token_input(network: GraphVAE, vocabulary: Vocabulary, tokens: np.ndarray) -> Tensor:
@@ -147,15 +155,18 @@ def _site_vectors(
     network: GraphVAE, vocabulary: Vocabulary, name: str, sites: np.ndarray
 ) -> Tensor:
     """One of ``SITE_TABLES`` for some sites."""
-    decoder = network.decoder
-    described = network.describe_rows(vocabulary.site_row[sites])
-    if name == "site_input":
-        return decoder.site(described)
-    if name == "choose_site":
-        weight = decoder.choose.weight[:, 2 * network.config.width :]
-        return described @ weight.T + decoder.choose.bias
-    scale, shift = decoder.site_key(described).chunk(2, dim=1)
-    return (scale if name == "key_scale" else shift).contiguous()
+    return _OF_SITES[name](network.decoder, network.describe_rows(vocabulary.site_row[sites]))
+
+
+def _sites_in_columns(
+    first: Tensor, count: Tensor, capacity: Tensor, most: int
+) -> tuple[Tensor, Tensor]:
+    """Numbers of the sites of tokens, from the ``first`` (k,) on as many as ``count``, and their
+    capacities, each (k, most), padded with 0."""
+    slots = torch.arange(most, device=first.device)
+    held = slots < count.unsqueeze(1)
+    sites = torch.where(held, first.unsqueeze(1) + slots, 0)
+    return sites, torch.where(held, capacity[sites].long(), 0)
 
 
 @torch.no_grad()
@@ -165,23 +176,15 @@ def input_tables(
     """The tables of ``vocabulary``; ``most_sites`` columns, by default as many as are needed."""
     decoder = network.decoder
     described = network.describe_rows(vocabulary.site_row)
-    scale, shift = decoder.site_key(described).chunk(2, dim=1)
-    weight = decoder.choose.weight[:, 2 * network.config.width :]
-    device = described.device
-    offset = torch.from_numpy(vocabulary.site_offset.astype(np.int64)).to(device)
-    capacity = torch.from_numpy(vocabulary.site_capacity.astype(np.int64)).to(device)
+    offset = torch.from_numpy(vocabulary.site_offset.astype(np.int64)).to(described.device)
+    capacity = torch.from_numpy(vocabulary.site_capacity.astype(np.int64)).to(described.device)
     count = offset.diff()
     most = int(count.max()) if most_sites is None else most_sites
-    slots = torch.arange(most, device=device)
-    held = slots < count.unsqueeze(1)
-    sites = torch.where(held, offset[:-1].unsqueeze(1) + slots, 0)
+    sites_of, capacity_of = _sites_in_columns(offset[:-1], count, capacity, most)
     return InputTables(
         token_input=decoder.token(network.describe_rows(vocabulary.token_row)),
-        sites_of=sites,
-        capacity_of=torch.where(held, capacity[sites], 0),
+        sites_of=sites_of,
+        capacity_of=capacity_of,
         site_count=count,
-        site_input=decoder.site(described),
-        key_scale=scale,
-        key_shift=shift,
-        choose_site=described @ weight.T + decoder.choose.bias,
+        **{name: vectors(decoder, described) for name, vectors in _OF_SITES.items()},
     )

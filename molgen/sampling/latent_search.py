@@ -114,19 +114,19 @@ class _Search:
         rows: list[int] = []
         molecules: list[str] = []
         for row in self.unfinished().tolist():
-            flat = flat_of(self.best[row])
-            if flat not in self.spread[row]:
-                self._spread(row, flat, rows, molecules)
+            found = self._isomers(row, flat_of(self.best[row]))
+            molecules += found
+            rows += [row] * len(found)
         self.offer(np.array(rows, dtype=np.int64), molecules)
 
-    def _spread(self, row: int, flat: str, rows: list[int], molecules: list[str]) -> None:
-        """Lengthen ``rows`` and ``molecules`` by the stereoisomers of ``flat``."""
+    def _isomers(self, row: int, flat: str) -> list[str]:
+        """Stereoisomers of ``flat``; none the second time that they are asked for."""
+        if flat in self.spread[row]:
+            return []
         self.spread[row].add(flat)
         options = StereoEnumerationOptions(onlyUnassigned=False, maxIsomers=_MOST_ISOMERS)
         isomers = EnumerateStereoisomers(Chem.MolFromSmiles(flat), options=options)
-        found = [Chem.MolToSmiles(isomer) for isomer in isomers]
-        molecules += found
-        rows += [row] * len(found)
+        return [Chem.MolToSmiles(isomer) for isomer in isomers]
 
     def offer_rearranged(self) -> None:
         """Compare what differs from the nearest molecules by where one part hangs, as long as that
@@ -146,13 +146,11 @@ class _Search:
                 latents = self.sampler.encode_posterior([nearest, flat_of(nearest), *some])[0]
                 of_stereo = latents[0] - latents[1]  # about the same in those that are alike
                 distances = np.linalg.norm(latents[2:] + of_stereo - self.z[row], axis=1)
-                rows: list[int] = []
                 molecules: list[str] = []
                 for number in np.argsort(distances, kind="stable")[:_MOST_COMPARED].tolist():
                     if self.sampler.network.has_stereo:
-                        self._spread(row, some[number], rows, molecules)
-                    rows.append(row)
+                        molecules += self._isomers(row, some[number])
                     molecules.append(some[number])
-                self.offer(np.array(rows, dtype=np.int64), molecules)
+                self.offer(np.full(len(molecules), row), molecules)
                 if not self.distance[row] < before:
                     break

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molgen.base.arguments import nearest_name
+from molgen.base.output_places import write_text
 from molgen.base.parallel import map_chunks
 from molgen.base.plain_yaml import read_plain, read_plain_json, write_plain
 from molgen.base.user_warnings import warn_user
-from molgen.base.whole_files import write_text
 from molgen.chem.parsing import (
     as_smiles_list,
     canonical,

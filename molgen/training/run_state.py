@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molgen.base.whole_files import write_text
+from molgen.base.output_places import write_text
 from molgen.model.checkpoints import read_model, read_tensors, write_tensors
 from molgen.model.graph_vae import GraphVAE
 from molgen.model.precision import Muon, half_is_faster

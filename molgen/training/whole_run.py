@@ -22,8 +22,9 @@ from tqdm.auto import tqdm
 
 import molgen
 from molgen.base.arguments import renamed
+from molgen.base.output_places import write_text
 from molgen.base.parallel import count_workers
-from molgen.base.whole_files import hash_file, write_text
+from molgen.base.whole_files import hash_file
 from molgen.chem.refusals import Refusal
 from molgen.files.datasets import read_molecules
 from molgen.model.cards import read_config

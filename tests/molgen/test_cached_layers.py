@@ -9,7 +9,7 @@ from rdkit import Chem
 from torch.nn import functional as F
 
 from molgen.model.cached_attention import CachedAttention, Closing, attend
-from molgen.motifs.stereo import write_states
+from molgen.motifs.stereo import set_states, write_states
 from molgen.motifs.tree_tables import stereo_parts
 from molgen.motifs.vocabulary_growth import extend
 from molgen.sampling import input_tables
@@ -84,6 +84,8 @@ def test_states_are_written_as_rdkit_writes_them_after_reading(name, seed) -> No
     drawn = np.random.default_rng(seed).integers(0, 3, len(parts.places)).tolist()
     text = write_states(parts.flat, [p._replace(state=s) for p, s in zip(parts.places, drawn)])
     assert Chem.CanonSmiles(text) == text
+    states = [p._replace(state=s) for p, s in zip(parts.places, drawn)]
+    assert text == Chem.MolToSmiles(set_states(parts.flat, states))
     bare = Chem.MolFromSmiles(text)
     Chem.RemoveStereochemistry(bare)
     assert Chem.MolToSmiles(bare) == Chem.MolToSmiles(parts.flat)

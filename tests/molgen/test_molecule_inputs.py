@@ -92,6 +92,9 @@ REASONS = {
     "C*": "atom 1 is an open mark; a whole molecule is needed",
     "[1*]CC": "atom 0 is an open mark; a whole molecule is needed",
     "CC[*:1]": "atom 2 is an open mark; a whole molecule is needed",
+    "CC[#0]": "atom 2 is an open mark; a whole molecule is needed",
+    "CC |$;star_e$|": "atom 1 is an open mark; a whole molecule is needed",
+    "CCO |$Q_e;;$|": "atom 0 is an open mark; a whole molecule is needed",
     "C" * 6_000: "6,000 characters, at most 5,000 are read",
     "C(C)(C)(C)(C)C": "explicit valence for atom # 0 C, 5, is greater than permitted",
 }

@@ -281,3 +281,14 @@ def test_the_page_shows_ratios_and_both_kinds_of_events():
     assert found.ratios["of"].tolist() == ["events", "competing"]
     page = found.to_html()
     assert "hazard ratio" in page and "competing" in page and ">age<" in page
+
+
+@pytest.mark.parametrize("early", [0.0, 1.0, 2.0, -7.5])
+def test_a_covariate_may_be_one_for_all_at_a_past_cut(early):
+    table = with_covariates(n=200, seed=4)
+    table["grade"] = np.where(table["enrolment"] < 6.0, early, early + 1.5)
+    back = ts.backtest(
+        table, design_of(n=200, events=(80, 120)), [5.5], cutoff=10.0, covariates=["grade"],
+        n_draws=60, model="exponential",
+    )  # fmt: skip
+    assert back[["lower", "upper"]].notna().all().all()

@@ -280,3 +280,14 @@ def test_the_command_reads_the_table_of_events(tmp_path):
     assert len(pd.read_csv(tmp_path / "table.csv")) > 10
     again = CliRunner().invoke(app, ["verify", str(tmp_path / "table.csv")])
     assert again.exit_code == 0, again.output
+
+
+@pytest.mark.parametrize("n_events", [0, 5, 60])
+def test_a_trial_at_its_end_keeps_what_there_is(n_events):
+    """Nobody is followed any more, so that no event is to come."""
+    patients, events = so_far(n=40, cut=6.0, seed=4)
+    events = events.iloc[:n_events].sample(frac=1.0, random_state=0)  # in any order
+    done = patients.assign(dropout=1)
+    found = ts.predict(done, design_of(n=40), cutoff=6.0, recurrences=events, n_draws=20, seed=1)
+    assert found.events_at(24.0)["mean"] == len(events)
+    assert np.isfinite(found._events).sum(axis=1).tolist() == [len(events)] * 20

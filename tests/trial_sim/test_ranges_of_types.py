@@ -61,6 +61,13 @@ def test_a_cast_to_the_held_type_changes_no_number(dtype, numbers, near):
         assert min(numbers) < info.min or max(numbers) > info.max
 
 
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "Int64", "UInt64", "int64[pyarrow]"])
+def test_what_no_whole_type_holds_becomes_floats(dtype):
+    for values in ([1e19, 3.0], [-3.0, 1e19], [2e19, 5.0]):
+        made = pd.Series(values)
+        assert made.astype(holding(dtype, made)).astype(float).tolist() == values
+
+
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e6, 1e9, -1e11])
 @pytest.mark.parametrize("digits", [0, 1, 2, 3])
 def test_digits_are_told_whatever_is_added(offset, digits):

@@ -184,3 +184,46 @@ def test_levels_that_look_alike_are_told_and_kept(kind, column, odd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ts.Trial(table[~table.index.isin([0, 2])], **design)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64", "Int64", "int64[pyarrow]"])
+@pytest.mark.parametrize("gap", [False, True])
+def test_dates_of_eight_digits_are_dates_and_other_numbers_are_refused(dtype, gap):
+    days = pd.to_datetime(["2024-01-31", "1962-02-01", "2024-12-24"])
+    numbers = [int(d) for d in days.strftime("%Y%m%d")]
+    if gap and dtype == "int64":
+        return
+    values = pd.Series([*numbers, *([None] if gap else [])], name="born").astype(dtype)
+    read = as_dates(values)
+    assert read.dropna().tolist() == list(days) and read.isna().sum() == gap
+    for wrong in ([45_321, 45_400, 45_401], [1, 2, 3], [20_240_131, 45_321, 45_400]):
+        with pytest.raises(ValueError, match="column 'born' must hold dates, got numbers"):
+            as_dates(pd.Series(wrong, name="born").astype(dtype))
+    with pytest.raises(ValueError, match="column 'born' must hold dates such as"):
+        as_dates(pd.Series([20_241_331, 20_240_131], name="born").astype(dtype))
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["numbers", "%Y-%m-%d", "%d/%m/%Y", "%Y%m%d", "objects", "timestamps", "days since 1899"],
+)
+def test_a_column_declared_a_date_is_one_or_is_refused(form):
+    """Numbers had been nanoseconds since 1970, so that all synthetic dates were one."""
+    n = 60
+    days = pd.Series(pd.to_datetime("2024-01-01") + pd.to_timedelta(np.arange(n), unit="D"))
+    written = {
+        "numbers": days.dt.strftime("%Y%m%d").astype(int), "objects": days.dt.date,
+        "timestamps": days, "days since 1899": 45_292 + np.arange(n),
+    }  # fmt: skip
+    column = written[form] if form in written else days.dt.strftime(form)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"arm": ["a", "b"] * (n // 2), "day": column, "y": rng.normal(size=n)})
+    design = {"arm": "arm", "endpoints": {"y": ts.Continuous("y")}, "covariates": ["day"]}
+    if form == "days since 1899":
+        with pytest.raises(ValueError, match="origin='1899-12-30'"):
+            ts.Trial(table, **design, kinds={"day": "date"})
+        return
+    trial = ts.Trial(table, **design, kinds={"day": "date"})
+    assert trial.patients["day"].tolist() == days.tolist()
+    drawn = ts.fit(trial, "y", seed=0).sample_arm("a", 40, seed=0)["day"]
+    assert drawn.nunique() > 5 and drawn.between("2023-12-01", "2024-03-31").all()

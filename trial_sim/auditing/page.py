@@ -14,7 +14,7 @@ import pandas as pd
 from trial_sim.auditing import plots
 from trial_sim.auditing.compared.intervals import interval, number
 from trial_sim.auditing.compared.rules import limit_words
-from trial_sim.base.output_places import check_format, replacing
+from trial_sim.base.output_places import check_format, write_text
 from trial_sim.base.pages import page_environment
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def write_html(report: AuditReport, path: str | Path) -> Path:
     """Write a report as one HTML file that needs no network, and return its path."""
     path = Path(path)
     check_format(path, ".html", "the page")
-    with replacing(path) as made:
-        made.write_text(render(report), encoding="utf-8")
+    write_text(path, render(report))
     return path
 
 

@@ -19,7 +19,7 @@ from trial_sim.auditing.compared.measure import (
     as_table,
 )
 from trial_sim.auditing.compared.rules import words
-from trial_sim.base.output_places import replacing
+from trial_sim.base.output_places import write_text
 from trial_sim.base.provenance import environment
 
 
@@ -172,8 +172,7 @@ class AuditReport:
         """Write the report as JSON and return the path."""
         path = Path(path)
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, default=_scalar)
-        with replacing(path) as made:
-            made.write_text(text, encoding="utf-8")
+        write_text(path, text)
         return path
 
     def to_html(self, path: str | Path) -> Path:

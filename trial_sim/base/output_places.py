@@ -104,6 +104,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file so that a reader sees the whole of it or none."""
+    with replacing(path) as made:
+        made.write_text(text, encoding="utf-8", newline="\n")
+
+
 def is_ordinary(path: str | Path) -> bool:
     """Whether a file stands or may stand at ``path``: no stream, device or named pipe."""
     place = Path(path)

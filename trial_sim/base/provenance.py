@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trial_sim.base.environment import DISTRIBUTION, commit, processor, system, versions
-from trial_sim.base.output_places import is_ordinary, replacing
+from trial_sim.base.output_places import is_ordinary, write_text
 from trial_sim.base.plain_yaml import read_plain_json
 
 GENERATORS = "Philox4x32-10 and NumPy's Philox4x64-10, by counters"
@@ -65,8 +65,7 @@ def write_record(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **environment(),
     }
-    with replacing(beside(path)) as temporary:
-        temporary.write_text(json.dumps(made, indent=1, default=repr), encoding="utf-8")
+    write_text(beside(path), json.dumps(made, indent=1, default=repr))
 
 
 def read_record(path: str | Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
-from trial_sim.base.output_places import replacing
+from trial_sim.base.output_places import write_text
 from trial_sim.base.plain_yaml import read_plain, read_plain_json, write_plain
 
 
@@ -29,8 +29,7 @@ class Written:
         """The record as JSON text, also written to `path` when given."""
         text = json.dumps(self.to_dict(), indent=2)
         if path is not None:
-            with replacing(path) as made:
-                made.write_text(text + "\n", encoding="utf-8", newline="\n")
+            write_text(path, text + "\n")
         return text
 
     @classmethod
@@ -46,8 +45,7 @@ class Written:
         """The record as YAML text, also written to `path` when given."""
         text = write_plain(self.to_dict())
         if path is not None:
-            with replacing(path) as made:
-                made.write_text(text, encoding="utf-8", newline="\n")
+            write_text(path, text)
         return text
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trial_sim.base.output_places import check_format, replacing, try_place
+from trial_sim.base.output_places import check_format, replacing, try_place, write_text
 from trial_sim.base.provenance import write_record
 from trial_sim.cli.app import app, plain_errors, tell, watched
 from trial_sim.exploration.report import check_ending, look_rows, short_table
@@ -70,8 +70,7 @@ def design_command(study: StudyFile, output: Output = None) -> None:
     typer.echo(f"test {design.test}; enrolled by month {enrolled:.1f}")
     typer.echo(pd.DataFrame(look_rows(quick)).to_string(index=False))
     if output is not None:
-        with replacing(output) as made:
-            made.write_text(loaded.design.to_yaml(), encoding="utf-8")
+        write_text(output, loaded.design.to_yaml())
         write_record(output, "design", {}, {"study": study})
         tell(f"wrote {output}")
 

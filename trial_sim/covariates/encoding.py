@@ -119,16 +119,29 @@ def holding(dtype: Any, values: pd.Series) -> Any:
     plain = getattr(dtype, "numpy_dtype", dtype)
     if not isinstance(plain, np.dtype) or plain.kind not in "iuf":
         return dtype
-    low, high = float(there.min()), float(there.max())
-    bounds = np.finfo(plain) if plain.kind == "f" else np.iinfo(plain)
-    if float(bounds.min) <= low and high <= float(bounds.max):
+    if _holds(plain, there):
         return dtype
-    wide = "float64" if plain.kind == "f" else "int64" if low < 0 or plain.kind == "i" else "uint64"
+    wide = next(
+        (w for w in ("int64", "uint64") if plain.kind != "f" and _holds(w, there)), "float64"
+    )
     if isinstance(dtype, np.dtype):
         return np.dtype(wide)
-    if "pyarrow" in str(dtype):
-        return pd.api.types.pandas_dtype(f"{'double' if wide == 'float64' else wide}[pyarrow]")
-    return pd.api.types.pandas_dtype(wide.replace("ui", "UI").replace("i", "I").replace("fl", "Fl"))
+    of_arrow, of_pandas = _WIDE[wide]
+    return pd.api.types.pandas_dtype(of_arrow if "pyarrow" in str(dtype) else of_pandas)
+
+
+#: Names of the wide types in Arrow and among the nullable ones of pandas.
+_WIDE = {
+    "int64": ("int64[pyarrow]", "Int64"),
+    "uint64": ("uint64[pyarrow]", "UInt64"),
+    "float64": ("double[pyarrow]", "Float64"),
+}
+
+
+def _holds(dtype: Any, values: pd.Series) -> bool:
+    """Whether a type of numpy has room for the least and the greatest value."""
+    bounds = np.finfo(dtype) if np.dtype(dtype).kind == "f" else np.iinfo(dtype)
+    return float(bounds.min) <= float(values.min()) and float(values.max()) <= float(bounds.max)
 
 
 def blur_rare(

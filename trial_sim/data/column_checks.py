@@ -187,9 +187,10 @@ def check_counts(table: pd.DataFrame, column: str) -> None:
 def warn_of_alike(values: pd.Series) -> None:
     """Warn, once a column, of texts that differ only in blanks or letter case ("Drug ", "drug"):
     they count as two levels, which is seldom meant."""
-    levels = values.dropna().unique()
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
+        return
     seen: dict[str, str] = {}
-    for text in levels:
+    for text in values.dropna().unique():
         if not isinstance(text, str):
             return
         other = seen.setdefault(" ".join(text.split()).casefold(), text)

@@ -286,13 +286,9 @@ def trial_from_table(table: pd.DataFrame, fields: Mapping[str, Any]) -> Trial:
     control = fields.pop("control", None)
     if control is not None or "arms" in fields:
         fields["arms"] = _arms_in_order(table, fields, control)
-    dates = [name for name, kind in fields.get("kinds", {}).items() if kind == "date"]
     entry = fields.get("entry")
     if entry in table.columns and table[entry].dtype == object:
-        dates.append(entry)
-    for name in dates:
-        if name in table.columns:
-            table[name] = as_dates(table[name])
+        table[entry] = as_dates(table[entry])
     return Trial(patients=table, endpoints=records, **fields)
 
 

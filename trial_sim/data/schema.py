@@ -185,8 +185,9 @@ def decimals(values: np.ndarray, most: int = 6) -> int:
         return 0
     spread = float(np.ptp(values)) or largest
     last = most - int(np.floor(np.log10(spread)))
+    rounding = _rounding(values)
     for digits in range(-int(np.floor(np.log10(largest))), last):
-        if np.abs(values - np.round(values, digits)).max() <= _rounding(values):
+        if np.abs(values - np.round(values, digits)).max() <= rounding:
             return digits
     return last
 

@@ -144,7 +144,9 @@ def as_dates(values: pd.Series) -> pd.Series:
         >>> as_dates(pd.Series(["05/01/1962", "31/01/1962"])).dt.strftime("%Y-%m-%d").tolist()
         ['1962-01-05', '1962-01-31']
     """
-    if values.dtype != object and not pd.api.types.is_string_dtype(values):
+    if pd.api.types.is_numeric_dtype(values):
+        values = _eight_digits(values)
+    elif values.dtype != object and not pd.api.types.is_string_dtype(values):
         return pd.to_datetime(values, errors="coerce")
     texts = values.dropna().astype(str)
     found = texts.map(_NUMERIC_DATE.fullmatch).dropna()
@@ -180,6 +182,24 @@ def as_dates(values: pd.Series) -> pd.Series:
             f"{values.iloc[row]!r}"
         )
     return parsed
+
+
+def _eight_digits(values: pd.Series) -> pd.Series:
+    """The texts of numbers such as 20240131.
+
+    Raises:
+        ValueError: for other numbers, which pandas would take for nanoseconds since 1970.
+    """
+    numbers = values.dropna()
+    dated = numbers.between(10_000_000, 99_999_999) & (numbers == numbers.round())
+    if pd.api.types.is_bool_dtype(values) or not dated.all():
+        raise ValueError(
+            f"column {values.name!r} must hold dates, got numbers such as "
+            f"{numbers[~dated].iloc[0] if not dated.all() else numbers.iloc[0]!r}; days as Excel "
+            "or SAS count them are read by pandas.to_datetime(column, unit='D', "
+            "origin='1899-12-30') or '1960-01-01'"
+        )
+    return numbers.astype("int64").astype(str).reindex(values.index)
 
 
 def find_arm(wanted: Any, found: Sequence[Any], what: str = "control") -> Any:

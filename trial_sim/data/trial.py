@@ -37,6 +37,7 @@ from trial_sim.data.endpoints import (
     TimeToEvent,
 )
 from trial_sim.data.schema import Column, TrialSchema, describe_column
+from trial_sim.data.texts import as_dates
 from trial_sim.statistics.validation import merge_ties
 
 __all__ = [
@@ -148,6 +149,9 @@ class Trial:
                 f"time_unit must be one of {', '.join(TIME_UNITS)}, received {self.time_unit!r}"
             )
         self._check_names(table)
+        for name, kind in self.kinds.items():
+            if kind == "date":
+                table[name] = as_dates(table[name])
         records = {}
         for name, record in self.endpoints.items():
             record.check(table)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.output_places import replacing
+from trial_sim.base.output_places import replacing, write_text
 from trial_sim.base.pages import page_environment
 from trial_sim.base.records import to_plain
 from trial_sim.exploration.report_documents import (
@@ -311,8 +311,7 @@ def _render(template: str, context: Mapping[str, Any]) -> str:
 
 def _write(text: str, path: str | Path | None) -> str:
     if path is not None:
-        with replacing(path) as made:
-            made.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return text
 
 

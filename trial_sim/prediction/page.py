@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.output_places import replacing
+from trial_sim.base.output_places import write_text
 from trial_sim.base.pages import page_environment
 from trial_sim.prediction.saved import SavedPrediction, compared
 
@@ -135,8 +134,7 @@ def prediction_page(prediction: Any, earlier: SavedPrediction | None, path: Any)
     }
     text = _render(context)
     if path is not None:
-        with replacing(Path(path)) as made:
-            made.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return text
 
 

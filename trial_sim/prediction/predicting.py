@@ -319,7 +319,7 @@ def _read(
     for name in data:
         if name in _OF_SOME and name not in known:
             raise TypeError(
-                f"{name} are for {_OF_SOME[name]}, which test {design.test_name!r} is not of"
+                f"{name} are for {_OF_SOME[name]}; test {design.test_name!r} is of another kind"
             )
         if name not in known:
             raise TypeError(f"predict does not know {name!r}{nearest(name, known)}")

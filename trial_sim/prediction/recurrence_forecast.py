@@ -239,7 +239,7 @@ def continue_recurrences(
     def of_patients(values: np.ndarray) -> np.ndarray:
         return np.take_along_axis(values, group, axis=1)
 
-    counts = np.concatenate([np.bincount(trial.who, minlength=old), np.zeros(n - old)])
+    counts = np.bincount(trial.who, minlength=n)
     size = 1.0 / of_patients(assumed.past.dispersion)
     with np.errstate(divide="ignore"):
         logs = np.log(now)
@@ -247,18 +247,12 @@ def continue_recurrences(
     frailty = gammaincinv(size + counts, streams.uniform("frailty", n)) / (size + spent)
     level, shape = of_patients(assumed.rates.level), of_patients(assumed.rates.shape)
     layers = _drawn_times(streams, now, frailty, level, shape, seen)
-    recurrences = _with_past(trial, layers, n)
-    if recurrences.size > _MOST_TIMES:
-        raise ValueError(
-            f"{n_draws} draws of {n} patients with up to {recurrences.shape[2]} events each do not "
-            "fit into memory: give fewer n_draws"
-        )
+    recurrences = _with_past(trial, counts, layers, arm.shape)
     calendar = np.where(
         recurrences <= seen[:, :, None], enrolment[:, :, None] + recurrences, np.inf
     )
     # What is late in the data comes to be known after the cut-off; what is known, is known.
-    known = np.zeros(recurrences.shape[1:], bool)
-    _past_places(trial, known)
+    known = np.arange(recurrences.shape[2]) < counts[:, None]
     calendar = np.where(known, calendar, np.maximum(calendar, trial.cutoff + NEXT))
     batch = TrialBatch(
         design, streams, enrolment, arm, all_factors(trial, design, future),
@@ -301,25 +295,29 @@ def _drawn_times(
             )
 
 
-def _past_places(trial: OngoingRecurrences, out: np.ndarray) -> None:
-    """Mark the places (n, width) of the events so far."""
-    counts = np.bincount(trial.who, minlength=len(trial.enrolment))
-    for i in np.flatnonzero(counts):
-        out[i, : counts[i]] = True
+def _with_past(
+    trial: OngoingRecurrences, counts: np.ndarray, layers: list[np.ndarray], shape: tuple[int, int]
+) -> np.ndarray:
+    """Events so far and those to come, (n_draws, n, width), ascending, padded with inf.
 
-
-def _with_past(trial: OngoingRecurrences, layers: list[np.ndarray], n: int) -> np.ndarray:
-    """Events so far and those to come, (n_draws, n, width), ascending, padded with inf."""
-    old, n_draws = len(trial.enrolment), (layers[0].shape[0] if layers else 0)
-    counts = np.bincount(trial.who, minlength=old)
-    to_come = np.array([np.isfinite(layer).any(axis=0) for layer in layers], bool)
-    more = to_come.sum(axis=0) if len(layers) else np.zeros(n, int)
-    width = max(int((more + np.concatenate([counts, np.zeros(n - old, int)])).max()), 1)
+    counts: (n,) events so far of each patient. layers: as by `_drawn_times`.
+    """
+    n_draws, n = shape
+    to_come = [np.flatnonzero(np.isfinite(layer).any(axis=0)) for layer in layers]
+    more = np.zeros(n, int)
+    for patients in to_come:
+        more[patients] += 1
+    width = max(int((counts + more).max()), 1)
+    if n_draws * n * width > _MOST_TIMES:
+        raise ValueError(
+            f"{n_draws} draws of {n} patients with up to {width} events each do not fit into "
+            "memory: give fewer n_draws"
+        )
     out = np.full((n_draws, n, width), np.inf)
-    for k, layer in enumerate(layers):
-        out[:, :, k] = np.where(k < width, layer, np.inf)
-    for i in np.flatnonzero(counts):
-        after = out[:, i, : width - counts[i]].copy()
-        out[:, i, : counts[i]] = trial.when[trial.who == i]
-        out[:, i, counts[i] :] = after
+    first = np.cumsum(counts) - counts
+    order = np.lexsort((trial.when, trial.who))
+    who = trial.who[order]
+    out[:, who, np.arange(len(who)) - first[who]] = trial.when[order]
+    for k, (layer, patients) in enumerate(zip(layers, to_come)):
+        out[:, patients, counts[patients] + k] = layer[:, patients]
     return out

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trial_sim.base.output_places import replacing
+from trial_sim.base.output_places import write_text
 from trial_sim.base.plain_yaml import read_plain_json
 from trial_sim.base.provenance import environment
 from trial_sim.prediction.dates import date_of, months_between
@@ -71,8 +71,7 @@ class SavedPrediction:
         values["made"] = environment()
         text = json.dumps(values, indent=1)
         if path is not None:
-            with replacing(path) as made:
-                made.write_text(text + "\n", encoding="utf-8", newline="\n")
+            write_text(path, text + "\n")
         return text
 
     @classmethod

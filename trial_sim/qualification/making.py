@@ -123,9 +123,9 @@ def predicted(arguments: Mapping[str, Any], inputs: Inputs) -> Any:
     usable = hasattr(outcomes, "hazards") or getattr(outcomes, "kind", "") != "time_to_event"
     more: dict[str, Any] = {}
     if "recurrences" in inputs:
-        more["recurrences"] = pd.read_csv(inputs["recurrences"])
+        more["recurrences"] = read_table(inputs["recurrences"])
     return predict(
-        pd.read_csv(inputs["patients"]), study.design, outcomes=outcomes if usable else None,
+        read_table(inputs["patients"]), study.design, outcomes=outcomes if usable else None,
         **arguments, **more,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 from trial_sim import __version__
 from trial_sim.base.arguments import nearest
 from trial_sim.base.environment import commit, processor, system, versions
-from trial_sim.base.output_places import replacing
+from trial_sim.base.output_places import write_text
 from trial_sim.numerics.random_streams import Streams, stream
 from trial_sim.qualification import (
     adaptive,
@@ -221,8 +221,7 @@ def qualify(
     if folder is not None:
         page = Path(folder) / "qualification.html"
         for path, text in ((page, made.to_html()), (page.with_suffix(".json"), made.to_json())):
-            with replacing(path) as place:
-                place.write_text(text, encoding="utf-8")
+            write_text(path, text)
         if pdf:
             made = replace(made, printed=print_pdf(page, page.with_suffix(".pdf")))
     return made

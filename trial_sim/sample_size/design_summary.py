@@ -9,19 +9,23 @@ from scipy.special import ndtr
 from scipy.stats import t as student
 
 from trial_sim.numerics.roots import find_root
+from trial_sim.sample_size.group_sequential_survival import survival_expectations
 from trial_sim.sequential.boundaries import drift_for_power
 from trial_sim.sequential.integration import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from trial_sim.sample_size.average_hazard import SurvivalScenario
     from trial_sim.sample_size.record import SampleSize
     from trial_sim.sequential.design import GroupSequential
 
 _RATIOS = ("ratio", "rate_ratio", "odds_ratio", "hazard_ratio", "average_hazard_ratio")
 
 
-def summary_of(size: SampleSize, boundaries: GroupSequential) -> pd.DataFrame:
+def summary_of(
+    size: SampleSize, boundaries: GroupSequential, scenario: SurvivalScenario | None
+) -> pd.DataFrame:
     """See `SampleSize.summary`."""
     import pandas as pd
 
@@ -31,6 +35,10 @@ def summary_of(size: SampleSize, boundaries: GroupSequential) -> pd.DataFrame:
             f"the boundaries are of {gs.sided}-sided alpha {gs.alpha:g}, the size is of "
             f"{size.sided}-sided {size.alpha:g}: give those that the size was found with"
         )
+    if scenario is not None:
+        if size.events is None:
+            raise ValueError(f"a scenario is of survival trials, this is {size.method!r}")
+        return survival_expectations(scenario, boundaries, events=size.events).summary()
     drift = gs.drift
     if abs(size.power - gs.power) > 1e-9:
         drift = drift_for_power(

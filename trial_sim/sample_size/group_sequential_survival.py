@@ -86,18 +86,16 @@ class SurvivalExpectations:
         gs, variance = self.boundaries, self.variance
         if gs is None or variance is None:
             raise ValueError("these expectations hold no boundaries; use survival_expectations")
-        none = exit_probabilities(
-            self.information,
-            gs.efficacy_bounds,
-            gs.futility_bounds,
-            np.zeros(len(self.times)),
-            gs.sided,
-        )
+        no_drift = np.zeros(len(self.times))
+
+        def under_none(futility: FloatArray) -> StageProbabilities:
+            return exit_probabilities(
+                self.information, gs.efficacy_bounds, futility, no_drift, gs.sided
+            )
+
+        none = under_none(gs.futility_bounds)
         # Futility that may be overruled does not give back any error.
-        kept = gs.futility_bounds if gs.binding else np.full(len(self.times), -np.inf)
-        spent = exit_probabilities(
-            self.information, gs.efficacy_bounds, kept, np.zeros(len(self.times)), gs.sided
-        )
+        spent = none if gs.binding else under_none(no_drift - np.inf)
         columns: dict[str, FloatArray] = {
             "information": self.information,
             "month": self.times,

@@ -12,7 +12,6 @@ from scipy.special import ndtr, ndtri
 from trial_sim.base.arguments import between, nearest
 from trial_sim.base.written import Written
 from trial_sim.sample_size.design_summary import summary_of
-from trial_sim.sample_size.group_sequential_survival import survival_expectations
 from trial_sim.sequential.boundaries import drift_for_power
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class SampleSize(Written):
         planned effect.
 
         Raises:
-            ValueError: for boundaries of another error.
+            ValueError: for boundaries of another error; a scenario of what is no survival trial.
 
         Examples:
             >>> import trial_sim as ts
@@ -114,11 +113,7 @@ class SampleSize(Written):
             >>> size.summary(gs)[["patients", "efficacy_difference"]].round(1).to_numpy().tolist()
             [[133.3, 2.5], [266.5, 1.2]]
         """
-        if scenario is not None:
-            if self.events is None:
-                raise ValueError(f"a scenario is of survival trials, this is {self.method!r}")
-            return survival_expectations(scenario, boundaries, events=self.events).summary()
-        return summary_of(self, boundaries)
+        return summary_of(self, boundaries, scenario)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and names; `from_dict` reads them back."""

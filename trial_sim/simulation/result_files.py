@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trial_sim.base.output_places import write_text
 from trial_sim.base.parquet import write_parquet
 from trial_sim.base.provenance import digest, environment
 from trial_sim.base.records import plain_hash, to_plain
@@ -44,5 +45,5 @@ def save(result: SimulationResult, folder: str | Path) -> Path:
             for name in ("trials.parquet", "operating_characteristics.csv")
         },
     }
-    (target / "run.json").write_text(json.dumps(run, indent=2, default=str))
+    write_text(target / "run.json", json.dumps(run, indent=2, default=str))
     return target

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trial_sim.base.arguments import nearest
-from trial_sim.data.cdisc import censored, plain_values, read_sas, rows_of, subjects, time_unit_of
+from trial_sim.data.cdisc import censored, plain_values, rows_of, subjects, time_unit_of
+from trial_sim.data.datasets import read_table
 from trial_sim.design.design import Design
 from trial_sim.prediction.dates import UNIT_MONTHS
 from trial_sim.prediction.reading.covariates import covariate_names
@@ -175,12 +175,7 @@ def ongoing_from_adam(
 
 def _table(value: Any) -> pd.DataFrame:
     """A table in memory, or read from a file."""
-    if isinstance(value, pd.DataFrame):
-        return plain_values(value)
-    path = Path(value)
-    if path.suffix.lower() == ".csv":
-        return plain_values(pd.read_csv(path))
-    return plain_values(read_sas(path))
+    return plain_values(value if isinstance(value, pd.DataFrame) else read_table(value))
 
 
 def _parameter(times: pd.DataFrame, given: str | None, design: Design) -> str:

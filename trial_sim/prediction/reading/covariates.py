@@ -94,8 +94,12 @@ def columns_of(
     names = tuple(covariates)
     if not names:
         return (), np.empty((0, 0)), np.empty(0)
+    # of a subset of the patients, as at a past cut, a column may be the same for all
     scale = np.array(
-        [1.0 if set(np.unique(v)) <= {0.0, 1.0} else float(v.std()) for v in covariates.values()]
+        [
+            1.0 if set(np.unique(v)) <= {0.0, 1.0} else float(v.std()) or 1.0
+            for v in covariates.values()
+        ]
     )
     values = np.column_stack(list(covariates.values())) / scale
     return names, values - values.mean(axis=0), scale
