@@ -18,6 +18,7 @@ from typing import Any
 from rdkit import Chem, rdBase
 
 from molgen.base.errors import MolgenError
+from molgen.base.workbooks import SUFFIXES as WORKBOOK_SUFFIXES
 
 #: RDKit's SMILES writer recurses over the molecule and exhausts the stack (the process dies)
 #: somewhere between 10,000 and 20,000 atoms in a row; nothing this package is for comes near.
@@ -269,7 +270,9 @@ def has_enhanced_stereo(mol: Chem.Mol) -> bool:
 #: Names of columns that hold SMILES, best first, in any case; and of columns that may.
 SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "cxsmiles", "smi")
 STRUCTURE_COLUMNS = ("structure", "molecule", "mol", "compound", "ligand", "structures")
-_FILE_SUFFIXES = (".smi", ".smiles", ".csv", ".tsv", ".sdf", ".parquet", ".gz")
+_FILE_SUFFIXES = (
+    ".smi", ".smiles", ".csv", ".tsv", ".sdf", ".parquet", ".gz", *WORKBOOK_SUFFIXES,
+)  # fmt: skip
 
 
 def as_smiles_list(smiles: Any) -> list[str]:

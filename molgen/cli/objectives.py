@@ -159,7 +159,7 @@ def qsar_fit(
 
       molgen qsar fit assay.csv --target pIC50 -o model/
 
-      molgen qsar fit assay.xlsx.csv --target outcome --positive active -o model/
+      molgen qsar fit assay.xlsx --target outcome --positive active -o model/
     """
     with plain_errors():
         read = read_input(str(data), smiles)

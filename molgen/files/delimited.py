@@ -146,7 +146,10 @@ class Table:
     """
 
     def __init__(self, text: str, column: str | None, usual: str, source: str) -> None:
-        self.lines = split_lines(text)
+        self._begin(split_lines(text), column, usual, source)
+
+    def _begin(self, lines: list[str], column: str | None, usual: str, source: str) -> None:
+        self.lines = lines
         self.notes: list[str] = []
         self.source = source
         start = 0
@@ -169,12 +172,12 @@ class Table:
                 raise ValueError(f"{source}: the header cannot be read: {problem}.")
             header, self.first = [c.strip() for c in cells], line - 1 + n_lines
             break
-        sample = [_cells(s, self.delimiter) for s in self.lines[self.first : self.first + _SAMPLE]]
+        sample = [self._cells_of(k) for k in range(len(self.lines))[self.first :][:_SAMPLE]]
         self.has_header = self._has_header(header, sample, column)
         if not self.has_header:
             self.first = start
             header = [f"column {i + 1}" for i in range(len(header))]
-            sample.append(_cells(self.lines[start], self.delimiter))
+            sample.append(self._cells_of(start))
             self.notes.append(
                 f"{source} has no header: its first row was taken for data, and its columns are "
                 f"called {header[0]} and so on"
@@ -182,6 +185,10 @@ class Table:
         self.width = len(header)
         self.names = _each_once(header)
         self.at = self._choose(column, sample)
+
+    def _cells_of(self, index: int) -> list[str]:
+        """The cells of one line, read by itself."""
+        return _cells(self.lines[index], self.delimiter)
 
     def _below_titles(self, start: int, column: str | None) -> int:
         """The line of the header where titles stand above it, as in a sheet's export.
@@ -191,7 +198,7 @@ class Table:
         """
         above: list[tuple[int, list[str]]] = []
         for at in range(start, min(start + _TITLES, len(self.lines))):
-            cells = [cell.strip() for cell in _cells(self.lines[at], self.delimiter)]
+            cells = [cell.strip() for cell in self._cells_of(at)]
             if column in cells or any(plain_name(c) in SMILES_COLUMNS for c in cells):
                 return self._header_at(at, start)
             if any(len(c) > 1 and parse_or_none(c) is not None for c in cells):
@@ -292,6 +299,24 @@ class Table:
         if self.width and len(cells) == self.width:
             return index + 1, 1, cells, ""
         return index + 1, 1, [text], "a quote that is opened and never closed"
+
+
+class SheetTable(Table):
+    """The table in a sheet of a workbook, whose rows are known: no delimiter, no open quote.
+
+    sheet: rows of cells, each of the same number; lines are its rows.
+    """
+
+    def __init__(self, sheet: Sequence[list[str]], column: str | None, source: str) -> None:
+        self._sheet = sheet
+        self._begin(["\t".join(row) for row in sheet], column, "\t", source)
+
+    def _cells_of(self, index: int) -> list[str]:
+        return self._sheet[index]
+
+    def _records(self, start: int) -> Iterator[tuple[int, int, list[str], str]]:
+        for index in range(start, len(self._sheet)):
+            yield index + 1, 1, self._sheet[index], ""
 
 
 def _each_once(header: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 Files are known by their content first and by their name second: a gzip that is called ``.smi``, an
 SDF that comes through a pipe and a table that a spreadsheet saved as UTF-16 are read for what they
-are; what cannot be read (a workbook, a picture) is refused by its name.
+are; what cannot be read (a picture, a database) is refused by its name.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import zlib
 from typing import Any
 
 from molgen.base.errors import MolgenError
+from molgen.base.workbooks import is_workbook
 
 #: Bytes of an unpacked file, at most: a few kilobytes of gzip can hold terabytes.
 LARGEST = 2 * 1024**3
 
 #: The kinds that :func:`molgen.read_molecules` reads.
-KINDS = ("smi", "csv", "tsv", "sdf", "parquet")
+KINDS = ("smi", "csv", "tsv", "sdf", "parquet", "xlsx")
 
 _PACKED = {
     b"\x1f\x8b": "gzip",
@@ -43,6 +44,7 @@ _FOREIGN = {
     b"VjCD": "a ChemDraw file",
 }
 _SDF = re.compile(r"^M  END[ \t]*$|^\$\$\$\$[ \t]*$|^.{34}V[23]000[ \t]*$", re.MULTILINE)
+_HTML = re.compile(r"\s*<(?:!doctype html|html|table|\?xml|head|meta)\b", re.IGNORECASE)
 _JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\"])")
 
 
@@ -88,17 +90,17 @@ def _opened(content: bytes, kind: str) -> Any:
 
 
 def recognise(content: bytes) -> str | None:
-    """``"parquet"``, or None for what must be text.
+    """``"parquet"``, ``"xlsx"`` for a workbook of any program, or None for what must be text.
 
     Raises:
         ContentError: it is of a known kind that holds no molecules that could be read here.
     """
     if content[:4] == b"PAR1":
         return "parquet"
+    if is_workbook(content):
+        return "xlsx"
     for magic, name in _FOREIGN.items():
         if content.startswith(magic):
-            if magic == b"PK\x03\x04" and b"xl/" in content[:8192]:
-                name = "an Excel workbook; save the sheet as CSV (UTF-8)"
             raise ContentError(f"is {name}, which is not read")
     return None
 
@@ -175,3 +177,8 @@ def holds_sdf(text: str) -> bool:
 def holds_json(text: str) -> bool:
     """Whether the text begins as JSON does."""
     return _JSON.match(text) is not None
+
+
+def holds_html(text: str) -> bool:
+    """Whether the text begins as a web page does, which some programs save with the ending .xls."""
+    return _HTML.match(text) is not None

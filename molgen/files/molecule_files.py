@@ -1,4 +1,4 @@
-"""Reading molecules from the user's files: .smi, .csv, .tsv, .sdf, .parquet, plain or packed.
+"""Reading molecules from the user's files: SMILES, tables, SDF, Parquet, workbooks; also packed.
 
 A row that cannot be read (a missing cell, a broken SDF record, a quote that is never closed) is set
 aside with its line number, its identifier and the user's own text; the rest of the file survives.
@@ -21,10 +21,13 @@ from rdkit import Chem
 from molgen.base.arguments import nearest_name
 from molgen.base.parquet import ParquetError, read_parquet
 from molgen.base.user_warnings import warn_user
+from molgen.base.workbooks import MAGIC, read_sheet
+from molgen.base.workbooks import SUFFIXES as WORKBOOK_SUFFIXES
 from molgen.chem.parsing import SMILES_COLUMNS, canonical, quiet_rdkit, split_extension
 from molgen.chem.refusals import Rejected
 from molgen.files.delimited import (
     SMI_HEADERS,
+    SheetTable,
     Table,
     choose_name,
     choose_smiles,
@@ -38,6 +41,7 @@ from molgen.files.file_content import (
     ContentError,
     broken,
     decode,
+    holds_html,
     holds_json,
     holds_sdf,
     mend,
@@ -52,7 +56,7 @@ if TYPE_CHECKING:
 _KIND_OF_SUFFIX = {
     ".smi": "smi", ".smiles": "smi", ".ism": "smi", ".cxsmi": "smi", ".txt": "smi",
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".sdf": "sdf", ".sd": "sdf", ".mol": "sdf",
-    ".parquet": "parquet", ".pq": "parquet",
+    ".parquet": "parquet", ".pq": "parquet", **dict.fromkeys(WORKBOOK_SUFFIXES, "xlsx"),
 }  # fmt: skip
 _PACKED = (".gz", ".xz", ".bz2", ".zst")
 #: Data fields with which molgen signs its own SDF records; they say nothing of the molecule.
@@ -66,7 +70,7 @@ class MoleculeFile(Sequence[str]):
     Attributes:
         smiles: the texts as written in the file.
         lines: where each was, counted from 1: the line of a text file, the first line of an SDF
-            record, the row of a Parquet file.
+            record, the row of a Parquet file or a sheet.
         names: the identifier beside each, or an empty string.
         rejected: rows that could not be read, with line, identifier, text and reason.
         source: the file's path.
@@ -159,13 +163,14 @@ def read_molecules(
     read as Windows-1252 in a name, with a warning, and set the row aside in a SMILES.
 
     Args:
-        path: a ``.smi``, ``.csv``, ``.tsv``, ``.sdf`` or ``.parquet`` file, plain or packed;
+        path: a ``.smi``, ``.csv``, ``.tsv``, ``.sdf`` or ``.parquet`` file, or a workbook
+            (``.xlsx``, ``.xls``, ``.ods``; its first sheet that holds anything), plain or packed;
             ``"-"`` reads any of them from standard input.
         column: the column (of an SDF: the data field) that holds SMILES. By default one named
             ``smiles`` or alike is found, or the one that holds molecules; an SDF's structures are
             read.
-        format: ``"smi"``, ``"csv"``, ``"tsv"``, ``"sdf"`` or ``"parquet"``, where neither the
-            content nor the name of the file tells it.
+        format: ``"smi"``, ``"csv"``, ``"tsv"``, ``"sdf"``, ``"parquet"`` or ``"xlsx"``, where
+            neither the content nor the name of the file tells it.
 
     Raises:
         ValueError: no such file, unknown kind of file, no such column, damaged file, or nothing
@@ -189,17 +194,20 @@ def read_molecules(
         by_name = None if source == "-" else _kind_of_name(Path(source), format is not None)
         if not content.strip():
             raise ValueError(f"{_named(source)} is empty: expected at least one molecule.")
-        kind = recognise(content)
-        text = "" if kind == "parquet" or by_name == "parquet" else decode(content)
+        packed_book = by_name == "xlsx" and content.startswith(MAGIC)
+        kind = "xlsx" if packed_book else recognise(content)
+        if kind is None and by_name == "parquet":
+            kind = "parquet"  # damaged, which its reader tells
+        text = decode(content) if kind is None else ""
     except ContentError as error:
         raise ValueError(f"{_named(source)} {error}.") from error
-    if not text:
-        kind = "parquet"
-    else:
+    if kind is None:
         kind = format or _kind_of_text(text, by_name, column is not None, source)
     rows = _Rows()
     if kind == "parquet":
         _read_parquet(content, rows, column, source)
+    elif kind == "xlsx":
+        _read_workbook(content, rows, column, source)
     elif kind == "sdf":
         _read_sdf(text, rows, column)
     elif kind == "smi":
@@ -210,7 +218,8 @@ def read_molecules(
             )
         _read_smi(text, rows)
     else:
-        _read_table(text, rows, column, source, kind)
+        usual = "\t" if kind == "tsv" else ","
+        _take_table(Table(text, column, usual, _named(source)), rows)
     if not rows.smiles and not rows.rejected:
         raise ValueError(f"{_named(source)} holds no molecules: only blank lines or a header.")
     if rows.n_mended:
@@ -277,9 +286,10 @@ def _kind_of_text(text: str, by_name: str | None, has_column: bool, source: str)
         return "sdf"
     if by_name in ("csv", "tsv"):
         return by_name
-    if holds_json(text):
+    foreign = "JSON" if holds_json(text) else "a web page (HTML)" if holds_html(text) else ""
+    if foreign:
         raise ValueError(
-            f"{_named(source)} is JSON, which is not read; expected {', '.join(KINDS)}."
+            f"{_named(source)} is {foreign}, which is not read; expected {', '.join(KINDS)}."
         )
     delimiter = looks_like_table(split_lines(text[:100_000]))
     if delimiter is None and not (has_column and source == "-"):
@@ -289,31 +299,41 @@ def _kind_of_text(text: str, by_name: str | None, has_column: bool, source: str)
 
 def _read_smi(text: str, rows: _Rows) -> None:
     header_may_come = True
+    smiles_of, lines, names = rows.smiles.append, rows.lines.append, rows.names.append
     # not splitlines: it also splits at form feeds and at separators that no editor counts
-    for number, line in enumerate(split_lines(text), start=1):
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         parts = line.split(None, 1)
         if not parts or parts[0].startswith("#"):
             continue
-        if header_may_come and plain_name(parts[0]) in (*SMILES_COLUMNS, *SMI_HEADERS):
+        if header_may_come:
             header_may_come = False
-            continue
-        header_may_come = False
+            if plain_name(parts[0]) in (*SMILES_COLUMNS, *SMI_HEADERS):
+                continue
         smiles, rest = parts[0], parts[1].strip() if len(parts) > 1 else ""
         if rest.startswith("|"):
             extension, rest = split_extension(rest)
             smiles = f"{smiles} {extension}" if extension else smiles
         if line.isascii():  # nothing to mend
-            rows.smiles.append(smiles)
-            rows.lines.append(number)
-            rows.names.append(rest)
+            smiles_of(smiles)
+            lines(number)
+            names(rest)
         elif broken(smiles):
-            rows.reject(number, line.rstrip("\r\n"), "bytes that are not UTF-8", rest)
+            rows.reject(number, line, "bytes that are not UTF-8", rest)
         else:
             rows.add(number, smiles, rest)
 
 
-def _read_table(text: str, rows: _Rows, column: str | None, source: str, kind: str) -> None:
-    table = Table(text, column, "\t" if kind == "tsv" else ",", _named(source))
+def _read_workbook(content: bytes, rows: _Rows, column: str | None, source: str) -> None:
+    try:
+        cells, note = read_sheet(content)
+    except ValueError as error:
+        raise ValueError(f"{_named(source)}: {error}.") from error
+    if note:
+        warn_user(f"{_named(source)}: {note}.")
+    _take_table(SheetTable(cells, column, _named(source)), rows)
+
+
+def _take_table(table: Table, rows: _Rows) -> None:
     names, at = table.names, table.at
     name_at = choose_name(names, at)
     if name_at is None and not table.has_header and len(names) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import csv
+import datetime
 import gzip
 import io
 import lzma
@@ -14,6 +15,7 @@ import warnings
 from dataclasses import dataclass
 from html import unescape
 
+import openpyxl
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -55,17 +57,19 @@ class Shape:
 @st.composite
 def shapes(draw, measured: bool = False) -> Shape:
     """A file; ``measured``: with thirty further molecules and a column of numbers."""
-    kinds = ["smi", "csv", "csv", "tsv", "sdf", "parquet"]
+    kinds = ["smi", "csv", "csv", "tsv", "sdf", "parquet", "xlsx"]
     kind = draw(st.sampled_from(kinds[measured:]))
     n = draw(st.integers(1, 7))
     smiles = draw(st.lists(st.sampled_from(GOOD + BAD), min_size=n, max_size=n))
     if measured:
         smiles = draw(st.permutations(smiles + MEASURED))
         n = len(smiles)
-    if kind in ("csv", "tsv") and smiles[0] in BAD:  # without a header nothing tells what it holds
+    if (
+        kind in ("csv", "tsv", "xlsx") and smiles[0] in BAD
+    ):  # without a header nothing tells what it holds
         smiles[0] = "CCO"
     ids = [f"{i}-{name}" for i, name in enumerate(draw(st.lists(NAMES, min_size=n, max_size=n)))]
-    has_ids = draw(st.booleans()) or kind in ("csv", "tsv")
+    has_ids = draw(st.booleans()) or kind in ("csv", "tsv", "xlsx")
     pack = draw(st.sampled_from(["", "", ".gz", ".xz", ".bz2"]))
     encoding = draw(
         st.sampled_from(
@@ -79,6 +83,9 @@ def shapes(draw, measured: bool = False) -> Shape:
     if kind == "parquet":
         rows = [(i, s, name) for i, (s, name) in enumerate(zip(smiles, ids), start=1)]
         content, encoding = _parquet(draw, smiles, ids), "binary"
+    elif kind == "xlsx":
+        content, rows = _workbook(draw, smiles, ids)
+        encoding = "binary"
     elif kind == "sdf":
         content, rows = _sdf(draw, smiles, ids, end)
         encoding = "utf-8"
@@ -114,6 +121,35 @@ def _parquet(draw, smiles, ids) -> bytes:
     if indexed:
         table = table.set_index(indexed)
     return table.to_parquet(compression=draw(st.sampled_from(["snappy", "zstd", None])))
+
+
+def _workbook(draw, smiles, ids) -> tuple[bytes, list[tuple[int, str, str]]]:
+    """A sheet with numbers, dates, empty rows, a title above, and cells of several lines."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    if draw(st.booleans()):
+        sheet.append(["Export of plate 7"])
+        sheet.append([])
+    names = draw(st.permutations(["Compound ID", "Smiles", "value", "note", "made"]))
+    sheet.append(names)
+    gaps = draw(st.booleans())
+    rows = []
+    for i, (s, name) in enumerate(zip(smiles, ids)):
+        if gaps and i == 1:
+            sheet.append([])
+        values = {
+            "Compound ID": name, "Smiles": s, "value": draw(st.sampled_from([i, i + 0.5])),
+            "note": draw(st.sampled_from([None, "two\nlines", 'with "quotes"'])),
+            "made": datetime.date(2024, 1, 1 + i % 28),
+        }  # fmt: skip
+        sheet.append([values[n] for n in names])
+        rows.append((sheet.max_row, s, name))
+    if draw(st.booleans()):
+        book.create_sheet("legend")["A1"] = "what the colours mean"
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue(), rows
 
 
 def _sdf(draw, smiles, ids, end) -> tuple[bytes, list[tuple[int, str, str]]]:
@@ -461,7 +497,8 @@ def test_streams_of_every_kind(monkeypatch, pack):
     ("content", "message"),
     [
         (b"\x28\xb5\x2f\xfd\x00", "packed with zstandard|damaged"),
-        (b"PK\x03\x04....xl/workbook.xml", "an Excel workbook; save the sheet as CSV"),
+        (b"PK\x03\x04....xl/workbook.xml", "damaged or cut off"),
+        (b"PK\x03\x04....word/document.xml", "a zip archive"),
         (b"%PDF-1.7", "is a PDF"),
         (b'{"provenance": {}, "rows": []}', "is JSON"),
         (b'[{"smiles": "C"}]', "is JSON"),

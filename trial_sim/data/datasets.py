@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -17,9 +19,11 @@ from typing import Any
 
 import pandas as pd
 
+from trial_sim.base import workbooks
 from trial_sim.base.arguments import nearest
 from trial_sim.base.parquet import read_parquet
 from trial_sim.base.plain_yaml import read_plain
+from trial_sim.base.user_warnings import warn_user
 from trial_sim.data import cdisc
 from trial_sim.data.endpoints import Endpoint, endpoint_from_dict
 from trial_sim.data.texts import as_dates, find_arm, read_text_table
@@ -30,7 +34,9 @@ CDISC_ARM = "TRT01P"
 #: Bytes of a table's text, at most: a few kilobytes of gzip can hold terabytes.
 LARGEST = 512 * 1024**2
 MOST_CELLS = 100_000_000  # values of a Parquet table, at most, for the same reason
-TABLE_SUFFIXES = (".csv", ".txt", ".tsv", ".parquet", ".pq", *cdisc.SAS_SUFFIXES)
+TABLE_SUFFIXES = (
+    ".csv", ".txt", ".tsv", ".parquet", ".pq", *workbooks.SUFFIXES, *cdisc.SAS_SUFFIXES,
+)  # fmt: skip
 SPEC_FIELDS = (
     "data",
     "arm",
@@ -128,7 +134,9 @@ def load_trial(name: str) -> Trial:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """A CSV or TSV (each plain or with gzip), Parquet or SAS file as a DataFrame.
+    """A CSV or TSV (each plain or with gzip), workbook, Parquet or SAS file as a DataFrame.
+
+    Of a workbook (.xlsx, .xls, .ods) the first visible sheet that holds anything is read.
 
     Raises:
         ValueError: no such file, another ending, a file that cannot be parsed, or one that holds
@@ -144,21 +152,38 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if suffix not in TABLE_SUFFIXES:
         raise ValueError(
             f"{str(path)!r} must end in .csv, .txt or .tsv (each with or without .gz), "
-            ".parquet, .xpt or .sas7bdat"
+            f"{', '.join(workbooks.SUFFIXES)}, .parquet, .xpt or .sas7bdat"
         )
     if suffix in cdisc.SAS_SUFFIXES:
         return cdisc.read_sas(path)
     try:
         if suffix in (".parquet", ".pq"):
             return read_parquet(path, MOST_CELLS)
+        if suffix in workbooks.SUFFIXES:
+            return _read_workbook(_bytes_of(path), path.name)
         usual = "\t" if suffix == ".tsv" else ","
-        return read_text_table(_text_of(path), usual, path.name)
+        return read_text_table(_bytes_of(path), usual, path.name)
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{str(path)!r} cannot be read as a table: {error}") from error
 
 
-def _text_of(path: Path) -> bytes:
-    """The bytes of a text file, decompressed when it is gzip, `LARGEST` of them at most."""
+def _read_workbook(content: bytes, name: str) -> pd.DataFrame:
+    rows, note = workbooks.read_sheet(content)
+    if note:
+        warn_user(f"{name}: {note}")
+    filled = [sum(map(bool, row)) for row in rows]
+    header = next((k for k, n in enumerate(filled) if n > 1), filled.index(max(filled)))
+    if any(filled[:header]):
+        warn_user(f"{name} has its header in row {header + 1}; what stands above it is left out")
+    rows = [row for row, n in zip(rows[header:], filled[header:]) if n]
+    # behind a semicolon, so that numbers typed as text may have decimal commas
+    text = io.StringIO()
+    csv.writer(text, delimiter=";").writerows([["sep=", ""], *rows])
+    return read_text_table(text.getvalue().encode(), ";", name)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """The bytes of a file, decompressed when it is gzip, `LARGEST` of them at most."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
