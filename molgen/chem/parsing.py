@@ -1,7 +1,8 @@
 """The border with RDKit: reading, canonical SMILES, stereoisomers, scaffolds, ring systems.
 
 Everything that enters the package as text passes through :func:`parse`, which either returns a
-sanitised molecule or raises :class:`MoleculeError` with one sentence that says what is wrong.
+sanitised molecule or raises :class:`MoleculeError` with one sentence that says what is wrong. Files
+and lists turn InChI and mol blocks into SMILES at their border (:func:`as_smiles`).
 RDKit writes its own complaints to the process's standard error; they are silenced only while a
 call of ours runs (:func:`quiet_rdkit`), never for the whole process.
 """
@@ -48,6 +49,9 @@ def abbreviate(text: str, width: int = 60) -> str:
     return repr(text) if len(text) <= width else repr(text[: width - 3]) + "..."
 
 
+#: The longest mol block that is read: some 100 characters an atom and its bonds.
+_MAX_BLOCK_LENGTH = 100 * MAX_SMILES_LENGTH
+_INCHI_KEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
 #: R, R1, [R], [R1], [R#]: how groups are written in papers and drawing programs.
 _R_GROUP = re.compile(r"\[R\d*#?\]|R\d*(?![a-z])")
 #: What only SMARTS has: logic inside brackets, recursive patterns, any bond.
@@ -56,6 +60,8 @@ _SMARTS = re.compile(r"\[[^\]]*[!;&,$][^\]]*\]|~|!@")
 
 def _syntax_reason(smiles: str) -> str:
     """The likeliest reason why RDKit's SMILES grammar refused ``smiles``, in a few words."""
+    if _INCHI_KEY.fullmatch(smiles):
+        return "it is an InChIKey, from which no molecule can be made"
     if _SMARTS.search(smiles):
         return "it is a SMARTS pattern; expected the SMILES of a molecule"
     group = _R_GROUP.search(smiles)
@@ -121,7 +127,8 @@ def parse(smiles: str) -> Chem.Mol:
     """The sanitised RDKit molecule that ``smiles`` describes.
 
     A CXSMILES extension may follow it: ``C[C@H](O)CC |o1:1|`` is one of two enantiomers, it is not
-    known which, ``|&1:1|`` both.
+    known which, ``|&1:1|`` both. An InChI (``InChI=1S/...``) and a mol block are read in place of
+    a SMILES.
 
     Raises:
         TypeError: ``smiles`` is not a string.
@@ -140,6 +147,8 @@ def parse(smiles: str) -> Chem.Mol:
     text = smiles.strip()
     if not text:
         raise MoleculeError("Cannot read SMILES: the string is empty.", "empty")
+    if _other_notation(text):
+        return _parse_other(smiles)
     if len(text) > MAX_SMILES_LENGTH:
         raise MoleculeError(
             f"Cannot read SMILES {abbreviate(text)}: {len(text):,} characters, "
@@ -171,6 +180,60 @@ def parse(smiles: str) -> Chem.Mol:
     if mol.GetNumAtoms() == 0:
         raise MoleculeError(f"Cannot read SMILES {abbreviate(text)}: no atoms.", "no atoms")
     return mol
+
+
+def _other_notation(text: str) -> str:
+    """``"InChI"`` or ``"mol block"`` where a text is one; else empty."""
+    if text.startswith("InChI="):
+        return "InChI"
+    return "mol block" if "\n" in text and "M  END" in text else ""
+
+
+def _parse_other(text: str) -> Chem.Mol:
+    """The molecule of an InChI or a mol block.
+
+    Raises:
+        MoleculeError: it cannot be read.
+    """
+    kind = _other_notation(text.strip())
+    most = MAX_SMILES_LENGTH if kind == "InChI" else _MAX_BLOCK_LENGTH
+    mol, reason = None, f"{len(text):,} characters, at most {most:,} are read"
+    if len(text) <= most:
+        with quiet_rdkit():
+            if kind == "InChI":
+                mol = Chem.MolFromInchi(text.strip())
+            else:
+                mol = Chem.MolFromMolBlock(aligned_block(text))
+        reason = f"RDKit cannot read this {kind}" if mol is None else "no atoms"
+    if mol is None or mol.GetNumAtoms() == 0:
+        raise MoleculeError(f"Cannot read {kind} {abbreviate(text.strip())}: {reason}.", reason)
+    return mol
+
+
+_COUNTS = re.compile(r"V[23]000[ \t]*$")
+
+
+def aligned_block(text: str) -> str:
+    """A mol block with its counts on the fourth line: blank lines above it may be short or many."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    at = next((i for i, line in enumerate(lines[:12]) if _COUNTS.search(line)), 3)
+    if at < 3:
+        return "\n".join([*[""] * (3 - at), *lines])
+    extra = at - 3
+    return "\n".join(lines if any(s.strip() for s in lines[:extra]) else lines[extra:])
+
+
+def as_smiles(text: str) -> str:
+    """The canonical SMILES of an InChI or a mol block; any other text as it is, and one that
+    cannot be read.
+
+    >>> as_smiles("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"), as_smiles("OCC")
+    ('CCO', 'OCC')
+    """
+    if not _other_notation(text):
+        return text
+    mol = parse_or_none(text)
+    return text if mol is None else canonical(mol)
 
 
 def parse_or_none(smiles: object) -> Chem.Mol | None:
@@ -267,8 +330,18 @@ def has_enhanced_stereo(mol: Chem.Mol) -> bool:
     return any(g.GetGroupType() != absolute for g in mol.GetStereoGroups())
 
 
-#: Names of columns that hold SMILES, best first, in any case; and of columns that may.
+#: Names of columns that hold SMILES, InChI or mol blocks, best first, in any case; and of columns
+#: that may.
 SMILES_COLUMNS = ("smiles", "canonical_smiles", "isomeric_smiles", "cxsmiles", "smi")
+NOTATION_COLUMNS = (
+    "inchi",
+    "standard_inchi",
+    "molblock",
+    "mol_block",
+    "molfile",
+    "mol_file",
+    "ctab",
+)
 STRUCTURE_COLUMNS = ("structure", "molecule", "mol", "compound", "ligand", "structures")
 _FILE_SUFFIXES = (
     ".smi", ".smiles", ".csv", ".tsv", ".sdf", ".parquet", ".gz", *WORKBOOK_SUFFIXES,
@@ -279,8 +352,8 @@ def as_smiles_list(smiles: Any) -> list[str]:
     """Molecules in any of the usual forms as a list of SMILES.
 
     Args:
-        smiles: one SMILES or RDKit molecule, many of them (list, Series, array, what
-            ``read_molecules`` gives), or a table, of which the column of structures is taken.
+        smiles: one SMILES, InChI, mol block or RDKit molecule, many of them (list, Series, array,
+            what ``read_molecules`` gives), or a table, of which the column of structures is taken.
             Members that are neither are left as they are: whoever reads them refuses them by row.
 
     Raises:
@@ -297,7 +370,7 @@ def as_smiles_list(smiles: Any) -> list[str]:
             f"{str(smiles)!r} names a file; pass molgen.read_molecules({str(smiles)!r})."
         )
     if isinstance(smiles, str):
-        return [smiles]
+        return [as_smiles(smiles)]
     if hasattr(smiles, "columns") and hasattr(smiles, "iloc"):
         smiles = smiles[structure_column(smiles)]
     if hasattr(smiles, "to_pylist"):  # columns of Arrow
@@ -307,7 +380,10 @@ def as_smiles_list(smiles: Any) -> list[str]:
     shape = getattr(smiles, "shape", (0,))
     if len(shape) != 1:
         raise ValueError(f"Expected a list of SMILES, received an array of {shape}.")
-    return [canonical(s) if isinstance(s, Chem.Mol) else s for s in smiles]
+    return [
+        canonical(s) if isinstance(s, Chem.Mol) else as_smiles(s) if isinstance(s, str) else s
+        for s in smiles
+    ]
 
 
 def structure_column(table: Any) -> str:
@@ -320,7 +396,7 @@ def structure_column(table: Any) -> str:
     names: dict[str, str] = {}
     for name in table.columns:
         names.setdefault(str(name).strip().lower(), name)
-    for candidate in (*SMILES_COLUMNS, *STRUCTURE_COLUMNS):
+    for candidate in (*SMILES_COLUMNS, *NOTATION_COLUMNS, *STRUCTURE_COLUMNS):
         if candidate not in names:
             continue
         held = [v for v in table[names[candidate]].head(200) if isinstance(v, str | Chem.Mol)][:20]

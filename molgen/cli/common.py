@@ -403,7 +403,7 @@ def write_table(
     if carried:
         arguments = {**arguments, "carried": carried}
     save_table(table, output, record(function, arguments, data_sha256=data, seed=seed))
-    tell(f"{len(table):,} rows written to {output}")
+    tell(f"{len(table):,} row{'s' * (len(table) != 1)} written to {output}")
 
 
 def write_lines(table: pd.DataFrame) -> None:

@@ -12,7 +12,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from molgen.base.arguments import nearest_name
-from molgen.chem.parsing import SMILES_COLUMNS, STRUCTURE_COLUMNS, parse_or_none
+from molgen.chem.parsing import (
+    NOTATION_COLUMNS,
+    SMILES_COLUMNS,
+    STRUCTURE_COLUMNS,
+    parse_or_none,
+)
 
 #: Column names that are taken for identifiers, in this order, in any case.
 NAME_COLUMNS = (
@@ -31,6 +36,8 @@ _THINGS = frozenset({
     "vendor", "supplier", "item", "product", "corporate", "plate", "library",
 })  # fmt: skip
 
+#: Names of columns that say that they hold structures.
+_STRUCTURES = (*SMILES_COLUMNS, *NOTATION_COLUMNS)
 _SAMPLE, _FEW = 50, 10
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*[\r\n]*\Z')
 
@@ -59,24 +66,36 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def find_delimiter(lines: Sequence[str], usual: str) -> str:
     """The delimiter of a table: the one that gives a SMILES column, and rows of one length."""
 
-    def worth(delimiter: str) -> tuple[int, bool, float, int, bool]:
+    def worth(delimiter: str) -> tuple[int, bool, float, bool, int, bool]:
         rows = [row for row in (_cells(s, delimiter) for s in lines[:_SAMPLE]) if row]
+        while len(rows) > 1 and len(rows[0]) == 1 and plain_name(rows[0][0]) not in _STRUCTURES:
+            rows = rows[1:]  # a title above the header
         width = len(rows[0]) if rows else 0
         if width < 2:
-            return (0, False, 0.0, 0, delimiter == usual)
+            return (0, False, 0.0, False, 0, delimiter == usual)
         names = {plain_name(name) for name in rows[0]}
-        known = 2 * any(n in names for n in SMILES_COLUMNS) + any("smiles" in n for n in names)
+        known = 2 * any(n in names for n in _STRUCTURES) + any("smiles" in n for n in names)
         alike = sum(len(row) == width for row in rows) / len(rows)
         held = not known and bool(_molecule_columns(rows[:_FEW]))
-        return (known, held, alike, width, delimiter == usual)
+        whole = not any("\t" in cell for row in rows for cell in row)  # a tab seldom is text
+        return (known, held, alike, whole, width, delimiter == usual)
 
     best = max(",;\t", key=worth)
-    if worth(best)[3] > 1:
+    if worth(best)[4] > 1:
         return best
     # extensions of SMILES stand between bars and behind blanks, so that these are asked last
     if worth("|")[0]:
         return "|"
     return " " if _divided_by_blanks(lines[:_SAMPLE]) else best
+
+
+def is_header_over_blocks(line: str) -> bool:
+    """Whether a line is the header of a table one of whose columns holds mol blocks or InChI."""
+    for delimiter in ",;\t|":
+        names = [plain_name(name) for name in _cells(line, delimiter)]
+        if len(names) > 1 and any(name in NOTATION_COLUMNS for name in names):
+            return True
+    return False
 
 
 def _divided_by_blanks(lines: Sequence[str]) -> bool:
@@ -97,14 +116,17 @@ def looks_like_table(lines: Sequence[str]) -> str | None:
     if _SEPARATOR_LINE.match(sample[0]):
         return find_delimiter(sample[1:], ",")
     delimiter = find_delimiter(sample, ",")
-    header = [plain_name(name) for name in _cells(sample[0], delimiter)]
-    body = sample[1:] or sample
-    divided = 2 * sum(delimiter in line for line in body) >= len(body)
-    known = (*SMILES_COLUMNS, *SMI_HEADERS)
-    named = any(n in known or n.endswith("smiles") for n in header)
-    if len(header) > 1 and named and divided:
-        return delimiter
-    if len(header) < 2:
+    known = (*_STRUCTURES, *SMI_HEADERS)
+    widest = 0
+    for at, line in enumerate(sample[:_TITLES]):  # titles may stand above the header
+        header = [plain_name(name) for name in _cells(line, delimiter)]
+        widest = max(widest, len(header))
+        body = sample[at + 1 :] or sample
+        divided = 2 * sum(delimiter in line for line in body) >= len(body)
+        named = any(n in known or n.endswith("smiles") for n in header)
+        if len(header) > 1 and named and divided:
+            return delimiter
+    if widest < 2:
         return None
     # SMILES with names, unless more lines hold a molecule in a column than at their beginning
     rows = [_cells(line, delimiter) for line in sample]
@@ -199,7 +221,7 @@ class Table:
         above: list[tuple[int, list[str]]] = []
         for at in range(start, min(start + _TITLES, len(self.lines))):
             cells = [cell.strip() for cell in self._cells_of(at)]
-            if column in cells or any(plain_name(c) in SMILES_COLUMNS for c in cells):
+            if column in cells or any(plain_name(c) in _STRUCTURES for c in cells):
                 return self._header_at(at, start)
             if any(len(c) > 1 and parse_or_none(c) is not None for c in cells):
                 break  # a row of data
@@ -224,7 +246,7 @@ class Table:
 
     def _has_header(self, header: list[str], sample: list[list[str]], column: str | None) -> bool:
         names = [plain_name(name) for name in header]
-        if column in header or any(n in SMILES_COLUMNS or "smiles" in n for n in names):
+        if column in header or any(n in _STRUCTURES or "smiles" in n for n in names):
             return True
         # where no row below tells, the first is data if a cell of it is a molecule
         body = _molecule_columns(sample) or list(range(len(header)))
@@ -364,6 +386,9 @@ def choose_smiles(
     alike = [at for at, name in enumerate(plain) if "smiles" in name]
     if len(alike) == 1:
         return alike[0], ""
+    for candidate in () if alike else NOTATION_COLUMNS:
+        if candidate in plain:
+            return plain.index(candidate), ""
     if len(names) == 1:
         return 0, ""
     texts = [[cell if isinstance(cell, str) else "" for cell in row] for row in sample]

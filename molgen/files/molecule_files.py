@@ -2,7 +2,8 @@
 
 A row that cannot be read (a missing cell, a broken SDF record, a quote that is never closed) is set
 aside with its line number, its identifier and the user's own text; the rest of the file survives.
-Whether a SMILES describes a molecule is not decided here but by :func:`molgen.chem.parsing.parse`.
+InChI and mol blocks in a table become SMILES; whether a text describes a molecule is not decided
+here but by :func:`molgen.chem.parsing.parse`.
 Other columns of a table, and the data fields of an SDF, stay beside the molecules.
 """
 
@@ -23,7 +24,14 @@ from molgen.base.parquet import ParquetError, read_parquet
 from molgen.base.user_warnings import warn_user
 from molgen.base.workbooks import MAGIC, read_sheet
 from molgen.base.workbooks import SUFFIXES as WORKBOOK_SUFFIXES
-from molgen.chem.parsing import SMILES_COLUMNS, canonical, quiet_rdkit, split_extension
+from molgen.chem.parsing import (
+    SMILES_COLUMNS,
+    aligned_block,
+    as_smiles,
+    canonical,
+    quiet_rdkit,
+    split_extension,
+)
 from molgen.chem.refusals import Rejected
 from molgen.files.delimited import (
     SMI_HEADERS,
@@ -32,6 +40,7 @@ from molgen.files.delimited import (
     choose_name,
     choose_smiles,
     find_column,
+    is_header_over_blocks,
     looks_like_table,
     plain_name,
     split_lines,
@@ -136,7 +145,7 @@ class _Rows:
         self.n_mended = 0
 
     def add(self, line: int, smiles: str, name: str = "") -> None:
-        self.smiles.append(smiles)
+        self.smiles.append(as_smiles(smiles))
         self.lines.append(line)
         if name and not name.isascii():
             # a column of names is counted when the columns are kept
@@ -282,7 +291,8 @@ def _kind_of_name(path: Path, told: bool) -> str | None:
 
 def _kind_of_text(text: str, by_name: str | None, has_column: bool, source: str) -> str:
     """The kind by what the text holds, and by the file's name where that leaves it open."""
-    if by_name == "sdf" or holds_sdf(text):
+    blocks_in_cells = is_header_over_blocks(text.lstrip().partition("\n")[0])
+    if by_name == "sdf" or (holds_sdf(text) and not blocks_in_cells):
         return "sdf"
     if by_name in ("csv", "tsv"):
         return by_name
@@ -298,7 +308,7 @@ def _kind_of_text(text: str, by_name: str | None, has_column: bool, source: str)
 
 
 def _read_smi(text: str, rows: _Rows) -> None:
-    header_may_come = True
+    header_may_come, holds_inchi = True, "InChI=" in text
     smiles_of, lines, names = rows.smiles.append, rows.lines.append, rows.names.append
     # not splitlines: it also splits at form feeds and at separators that no editor counts
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
@@ -313,7 +323,7 @@ def _read_smi(text: str, rows: _Rows) -> None:
         if rest.startswith("|"):
             extension, rest = split_extension(rest)
             smiles = f"{smiles} {extension}" if extension else smiles
-        if line.isascii():  # nothing to mend
+        if line.isascii() and not holds_inchi:  # nothing to mend
             smiles_of(smiles)
             lines(number)
             names(rest)
@@ -365,7 +375,6 @@ def _take_table(table: Table, rows: _Rows) -> None:
 
 
 _RECORD_END = re.compile(r"^\$\$\$\$[ \t]*\n?", re.MULTILINE)
-_COUNTS = re.compile(r"V[23]000[ \t]*$")
 
 
 def _read_sdf(text: str, rows: _Rows, column: str | None) -> None:
@@ -381,7 +390,7 @@ def _read_sdf(text: str, rows: _Rows, column: str | None) -> None:
         if not record.strip():
             continue
         given = _data_fields(record)
-        block = _aligned(record)
+        block = aligned_block(record)
         title = block.split("\n", 1)[0].strip()
         if not title:
             names = list(given)
@@ -408,16 +417,6 @@ def _read_sdf(text: str, rows: _Rows, column: str | None) -> None:
     names = list(dict.fromkeys(name for given in fields for name in given))
     for name in names:
         rows.columns[mend(name)] = [rows.mended(given.get(name, "")) for given in fields]
-
-
-def _aligned(record: str) -> str:
-    """The record with its counts on the fourth line: blank lines above it may be short or many."""
-    lines = record.split("\n")
-    at = next((i for i, line in enumerate(lines[:12]) if _COUNTS.search(line)), 3)
-    if at < 3:
-        return "\n".join([*[""] * (3 - at), *lines])
-    extra = at - 3
-    return record if any(s.strip() for s in lines[:extra]) else "\n".join(lines[extra:])
 
 
 def _data_fields(record: str) -> dict[str, str]:

@@ -112,3 +112,16 @@ def test_enumerate_stereo():
     assert len(chem.enumerate_stereo("FC(Cl)C(F)(Br)C(O)(N)C=CC", max_isomers=5)) == 5
     with pytest.raises(ValueError, match="max_isomers"):
         chem.enumerate_stereo("CC", max_isomers=0)
+
+
+def test_inchi_mol_blocks_and_keys_at_the_border() -> None:
+    alanine = Chem.MolFromSmiles("C[C@H](N)C(=O)O")
+    block = Chem.MolToMolBlock(alanine)
+    for text in (Chem.MolToInchi(alanine), block, block.strip(), block.replace("\n", "\r\n")):
+        assert chem.canonical(text) == "C[C@H](N)C(=O)O"
+    with pytest.raises(chem.MoleculeError, match="RDKit cannot read this InChI"):
+        chem.parse("InChI=1S/C2H6O/nonsense")
+    with pytest.raises(chem.MoleculeError, match="it is an InChIKey"):
+        chem.parse(Chem.MolToInchiKey(alanine))
+    with pytest.raises(chem.MoleculeError, match="at most 500,000 are read"):
+        chem.parse(block + "\n" * 600_000 + "M  END")

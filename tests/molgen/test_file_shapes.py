@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from typer.testing import CliRunner
 
+import molgen
 from molgen.cli import app
 from molgen.files.molecule_files import read_molecules
 from molgen.qsar.model import fit_qsar
@@ -488,6 +489,7 @@ def test_streams_of_every_kind(monkeypatch, pack):
     block = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")) + "$$$$\n"
     table = pd.DataFrame({"id": ["a"], "smiles": ["CCO"]})
     contents = [b"CCO a\n", b"id;smiles\na;CCO\n", block.encode(), table.to_parquet(index=False)]
+    contents += [b"Plate 7\n\nid,smiles\na,CCO\n", b"Plate 7\n\nCmpd;Struktur;pH\na;CCO;7\n"]
     for content in contents:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pack(content))))
         assert read_molecules("-").smiles == ("CCO",)
@@ -542,3 +544,36 @@ def test_format_says_what_nothing_tells(tmp_path):
     assert read_molecules(path, format="csv").smiles == ("CCO",)
     with pytest.raises(ValueError, match="format must be one of"):
         read_molecules(path, format="excel")
+
+
+DRAWN = ["CCO", "C[C@H](N)C(=O)O", "O=C(O)c1ccccc1", "C/C=C/C"]
+NOTATIONS = {
+    "InChI": Chem.MolToInchi,
+    "Molfile": Chem.MolToMolBlock,
+    "mol block": Chem.MolToV3KMolBlock,
+}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".xlsx"])
+@pytest.mark.parametrize("notation", NOTATIONS)
+@pytest.mark.parametrize("ids_first", [True, False])
+def test_inchi_and_mol_blocks_stand_for_smiles(tmp_path, notation, suffix, ids_first) -> None:
+    """Also in quoted cells of several lines, by RDKit's own writers."""
+    written = [NOTATIONS[notation](Chem.MolFromSmiles(s)) for s in DRAWN]
+    names = [f"k{i}" for i in range(len(DRAWN))]
+    columns = {"id": names, notation: [*written[:-1], "InChI=1S/none"], "value": range(len(DRAWN))}
+    table = pd.DataFrame({n: columns[n] for n in (columns if ids_first else reversed(columns))})
+    path = tmp_path / f"a{suffix}"
+    write = {".parquet": table.to_parquet, ".xlsx": table.to_excel}.get(suffix, table.to_csv)
+    write(path, index=False, **({"sep": "\t"} if suffix == ".tsv" else {}))
+    read = read_molecules(path)
+    assert list(read) == [*DRAWN[:-1], "InChI=1S/none"] and read.names == tuple(names)
+    assert read.smiles_column == notation and not read.rejected
+    told = molgen.describe(read, properties=["mw"])["mw"]
+    assert told.isna().tolist() == [False] * 3 + [True]
+
+
+def test_inchi_in_a_file_of_smiles(tmp_path) -> None:
+    lines = [f"{Chem.MolToInchi(Chem.MolFromSmiles(s))} k{i}" for i, s in enumerate(DRAWN)]
+    (tmp_path / "a.smi").write_text("\n".join(["CCN amine", *lines]))
+    assert list(read_molecules(tmp_path / "a.smi")) == ["CCN", *DRAWN]

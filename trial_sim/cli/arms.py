@@ -133,7 +133,7 @@ def sample(
     with replacing(output) as made:
         write_table(table, made)
     write_record(output, "sample", arguments, {"model": model})
-    tell(f"{len(table)} rows written to {output}")
+    tell(f"{len(table):,} row{'s' * (len(table) != 1)} written to {output}")
 
 
 @app.command()
