@@ -227,3 +227,57 @@ def test_a_column_declared_a_date_is_one_or_is_refused(form):
     assert trial.patients["day"].tolist() == days.tolist()
     drawn = ts.fit(trial, "y", seed=0).sample_arm("a", 40, seed=0)["day"]
     assert drawn.nunique() > 5 and drawn.between("2023-12-01", "2024-03-31").all()
+
+
+WORDS = {
+    "arm": ["A", "B"] * 4, "site": [101, 102] * 4, "age": range(50, 58), "months": range(1, 9),
+    "status": ["Dead", "alive", "DEAD", "alive"] * 2, "response": ["yes", "no", None, "Yes"] * 2,
+    "note": list("abcdefgh"),
+}  # fmt: skip
+DECLARED = {
+    "arm": "arm", "covariates": ["age"], "site": "site",
+    "endpoints": {
+        "os": {"kind": "time_to_event", "duration": "months", "event": "status"},
+        "response": {"kind": "binary", "column": "response"},
+    },
+}  # fmt: skip
+
+
+def test_events_in_words_are_read_and_told_and_what_is_not_declared_too(tmp_path) -> None:
+    path = tmp_path / "words.csv"
+    pd.DataFrame(WORDS).to_csv(path, index=False)
+    with pytest.warns(UserWarning) as told:
+        trial = ts.read_trial(path, DECLARED)
+    texts = sorted(str(w.message) for w in told)
+    assert texts == [
+        "column 'response': 'yes' and 'Yes' as 1, 'no' as 0",
+        "column 'status': 'Dead' and 'DEAD' as 1, 'alive' as 0",
+        "not declared, so not in the trial: note",
+    ]
+    assert trial.patients["status"].tolist() == [1, 0, 1, 0] * 2
+    assert trial.patients["response"].fillna(-1).tolist() == [1, 0, -1, 1] * 2
+    # 101 and 102 are names of sites: no synthetic patient is of site 101.5
+    assert {c.name: c.kind for c in trial.schema().columns}["site"] == "categorical"
+
+
+@pytest.mark.parametrize(
+    "endpoint, told",
+    [
+        ({"kind": "longitudinal", "times": ["a", "b"]}, "has no field 'times'.*it takes columns"),
+        ({"kind": "time_to_event", "duration": "months"}, "needs 'event'"),
+        ({"kind": "binary", "colum": "x"}, "has no field 'colum'; did you mean 'column'"),
+    ],
+)
+def test_a_field_that_an_endpoint_has_not_is_named(tmp_path, endpoint, told) -> None:
+    path = tmp_path / "words.csv"
+    pd.DataFrame(WORDS).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=told):
+        ts.read_trial(path, {"arm": "arm", "endpoints": {"e": endpoint}})
+
+
+def test_words_of_two_meanings_stay_refused(tmp_path) -> None:
+    path = tmp_path / "words.csv"
+    table = pd.DataFrame({**WORDS, "status": ["Dead", "alive", "unknown", "alive"] * 2})
+    table.to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"unknown|Dead"):
+        ts.read_trial(path, DECLARED)

@@ -25,8 +25,8 @@ from trial_sim.base.parquet import read_parquet
 from trial_sim.base.plain_yaml import read_plain
 from trial_sim.base.user_warnings import warn_user
 from trial_sim.data import cdisc
-from trial_sim.data.endpoints import Endpoint, endpoint_from_dict
-from trial_sim.data.texts import as_dates, find_arm, read_text_table
+from trial_sim.data.endpoints import Endpoint, endpoint_from_dict, flags_of
+from trial_sim.data.texts import as_dates, as_flag, find_arm, read_text_table
 from trial_sim.data.trial import Trial
 
 # CDISC (ADSL/ADTTE) names that are taken without being spelt out.
@@ -234,7 +234,8 @@ def read_trial(path: str | Path, spec: str | Path | Mapping[str, Any] | None = N
 
     The description (YAML file or mapping) has the fields of `Trial`; ``data`` names the table,
     beside the YAML file, if ``path`` is the YAML file itself. A time-to-event endpoint may give
-    ``censor`` (1 = censored, as CDISC's CNSR) in place of ``event``; a Cox-ready CDISC table with
+    ``censor`` (1 = censored, as CDISC's CNSR) in place of ``event``; events and answers in words
+    (yes and no, dead and alive) become 1 and 0, with a warning; a Cox-ready CDISC table with
     AVAL, CNSR and TRT01P needs no endpoint and no arm spelt out.
 
     Raises:
@@ -298,23 +299,34 @@ def trial_from_table(table: pd.DataFrame, fields: Mapping[str, Any]) -> Trial:
     for what, value in (("endpoints", endpoints), ("kinds", fields.get("kinds", {}))):
         if not isinstance(value, Mapping):
             raise ValueError(f"{what!r} must be a mapping by name, got {value!r}")
-    table, records = table.copy(), {}
+    table, records, used = table.copy(), {}, set()
     for name, record in endpoints.items():
         record = dict(record)
         if "censor" in record:
             flag = record.pop("censor")
+            used.add(flag)
             if flag not in table.columns:
                 raise ValueError(f"no column {flag!r}{nearest(flag, list(table.columns))}")
             record["event"] = f"{flag}_event"
             table[record["event"]] = (~cdisc.censored(table, flag)).astype(int)
         records[name] = endpoint_from_dict(record)
+        for column in flags_of(records[name]):
+            if column in table.columns:
+                table[column] = as_flag(table[column])
     control = fields.pop("control", None)
     if control is not None or "arms" in fields:
         fields["arms"] = _arms_in_order(table, fields, control)
     entry = fields.get("entry")
     if entry in table.columns and table[entry].dtype == object:
         table[entry] = as_dates(table[entry])
-    return Trial(patients=table, endpoints=records, **fields)
+    trial = Trial(patients=table, endpoints=records, **fields)
+    used |= {trial.arm, trial.id, trial.entry, *trial.baseline_columns}
+    used |= {c for e in records.values() for c in (*e.columns, *e.inputs)}
+    left = [str(c) for c in table.columns if c not in used]
+    if left:
+        more = f" and {len(left) - 8} more" if len(left) > 8 else ""
+        warn_user(f"not declared, so not in the trial: {', '.join(left[:8])}{more}")
+    return trial
 
 
 def _arms_in_order(table: pd.DataFrame, fields: Mapping[str, Any], control: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from inspect import Parameter, signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -406,6 +407,14 @@ _VALUES: tuple[type[Endpoint], ...] = (Binary, Ordinal, Continuous, Count, Longi
 KINDS: dict[str, type[Endpoint]] = {cls.kind: cls for cls in _TIMES + _VALUES}
 
 
+def flags_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """The columns of an endpoint that hold 1 (it happened) and 0 (it did not)."""
+    if isinstance(endpoint, TimeToEvent | Recurrent):
+        return (endpoint.event,)
+    binomial = isinstance(endpoint, Longitudinal) and endpoint.family == "binomial"
+    return endpoint.columns if isinstance(endpoint, Binary) or binomial else ()
+
+
 def check_entry(table: pd.DataFrame, entry: str | None, duration: pd.Series) -> None:
     """Refuse a delayed entry that does not come before the end of follow-up."""
     if entry is None:
@@ -434,7 +443,14 @@ def endpoint_from_dict(spec: Mapping[str, Any]) -> Endpoint:
     kind = fields.pop("kind", None)
     if kind not in KINDS:
         raise ValueError(f"unknown endpoint kind {kind!r}{nearest(kind, list(KINDS))}")
-    try:
-        return KINDS[kind](**fields)
-    except TypeError as error:
-        raise ValueError(f"endpoint of kind {kind!r}: {error}") from error
+    takes = signature(KINDS[kind]).parameters
+    unknown = [name for name in fields if name not in takes]
+    if unknown:
+        raise ValueError(
+            f"an endpoint of kind {kind!r} has no field {unknown[0]!r}"
+            f"{nearest(unknown[0], list(takes))}; it takes {', '.join(takes)}"
+        )
+    needed = [n for n, p in takes.items() if p.default is Parameter.empty and n not in fields]
+    if needed:
+        raise ValueError(f"an endpoint of kind {kind!r} needs {' and '.join(map(repr, needed))}")
+    return KINDS[kind](**fields)

@@ -12,11 +12,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from trial_sim.base.arguments import nearest
 from trial_sim.base.user_warnings import warn_user
 
+#: Words, in lower case, for something that happened and for something that did not.
+_YES = {"1", "1.0", "yes", "y", "true", "event", "died", "dead", "death", "deceased"}
+_NO = {"0", "0.0", "no", "n", "false", "censored", "alive", "none", "no event"}
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 50  # lines that tell the delimiter
 #: Texts that stand for a gap among numbers (R's, SAS's, a spreadsheet's).
@@ -200,6 +204,41 @@ def _eight_digits(values: pd.Series) -> pd.Series:
             "origin='1899-12-30') or '1960-01-01'"
         )
     return numbers.astype("int64").astype(str).reindex(values.index)
+
+
+def yes_and_no(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Which values say that something happened (1, yes, dead, ...), and which that it did not (0,
+    no, alive, ...), in any letter case; each (n,) bool."""
+    words = values.astype(str).str.strip().str.lower()
+    return words.isin(_YES).to_numpy(), words.isin(_NO).to_numpy()
+
+
+def as_flag(values: pd.Series) -> pd.Series:
+    """A column of words such as yes and no, dead and alive as 1 and 0, with a warning that says
+    which is which; any other column as it is. Gaps stay gaps.
+
+    Examples:
+        >>> import pandas as pd, warnings
+        >>> from trial_sim.data.texts import as_flag
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     as_flag(pd.Series(["Dead", "alive", None], name="status")).tolist()
+        [1.0, 0.0, nan]
+    """
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
+        return values
+    there = values.dropna()
+    yes, no = yes_and_no(there)
+    if not len(there) or not (yes | no).all():
+        return values
+    told = [
+        f"{' and '.join(map(repr, dict.fromkeys(there[which])))} as {code}"
+        for code, which in ((1, yes), (0, no))
+        if which.any()
+    ]
+    warn_user(f"column {values.name!r}: {', '.join(told)}")
+    flags = pd.Series(yes.astype(float), index=there.index, name=values.name)
+    return flags.reindex(values.index)
 
 
 def find_arm(wanted: Any, found: Sequence[Any], what: str = "control") -> Any:

@@ -331,10 +331,11 @@ class Trial:
         return self.endpoints[name]
 
     def schema(self) -> TrialSchema:
-        """The trial without its rows."""
+        """The trial without its rows. Numbers of sites are names, not amounts."""
         base = self.baseline
+        kinds = {**({self.site: "categorical"} if self.site else {}), **self.kinds}
         columns = tuple(
-            describe_column(base[n], self.kinds.get(n), self.levels.get(n, ()))
+            describe_column(base[n], kinds.get(n), self.levels.get(n, ()))
             for n in self.baseline_columns
         )
         sizes = (

@@ -11,6 +11,7 @@ import pandas as pd
 
 from trial_sim.base.arguments import nearest
 from trial_sim.data.column_checks import plain
+from trial_sim.data.texts import yes_and_no
 from trial_sim.design.design import Design
 from trial_sim.prediction.dates import (
     DAY_OF_GRACE,
@@ -27,8 +28,6 @@ _COLUMNS = (
     "competing",
 )  # fmt: skip
 _LONG_AFTER = 360.0  # months after the opening, at which no trial enrols its first patient
-_YES = {"1", "1.0", "yes", "y", "true", "event", "died", "dead", "death"}
-_NO = {"0", "0.0", "no", "n", "false", "censored", "alive", "none"}
 _LIKE_DROPOUT = {"dropout", "dropouts", "droppedout", "lost", "ltfu", "discontinued", "withdrawn"}
 _LIKE_ARM = {"arm", "arms", "treatmentarm", "trt01p", "trt01a", "treatment", "group"}
 
@@ -313,8 +312,7 @@ def indicator(values: pd.Series, name: str) -> np.ndarray:
     Raises:
         ValueError: for any other value, or a missing one.
     """
-    words = values.astype(str).str.strip().str.lower()
-    yes, no = words.isin(_YES).to_numpy(), words.isin(_NO).to_numpy()
+    yes, no = yes_and_no(values)
     if not (yes | no).all():
         wrong = values[~(yes | no)]
         raise ValueError(
