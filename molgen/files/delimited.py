@@ -63,13 +63,20 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return []
 
 
+def unquoted(text: str) -> str:
+    """A field of delimited text as it was before quotes were written around it."""
+    cells = _cells(text, "\t") if text[:1] == '"' == text[-1:] else []
+    return cells[0] if len(cells) == 1 else text
+
+
 def find_delimiter(lines: Sequence[str], usual: str) -> str:
     """The delimiter of a table: the one that gives a SMILES column, and rows of one length."""
 
     def worth(delimiter: str) -> tuple[int, bool, float, bool, int, bool]:
         rows = [row for row in (_cells(s, delimiter) for s in lines[:_SAMPLE]) if row]
-        while len(rows) > 1 and len(rows[0]) == 1 and plain_name(rows[0][0]) not in _STRUCTURES:
-            rows = rows[1:]  # a title above the header
+        wide = next((k for k, row in enumerate(rows) if len(row) > 1), 0)
+        if 2 * wide <= len(rows) and plain_name(rows[0][0] if rows else "") not in _STRUCTURES:
+            rows = rows[wide:]  # titles stood above the header
         width = len(rows[0]) if rows else 0
         if width < 2:
             return (0, False, 0.0, False, 0, delimiter == usual)

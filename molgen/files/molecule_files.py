@@ -44,6 +44,7 @@ from molgen.files.delimited import (
     looks_like_table,
     plain_name,
     split_lines,
+    unquoted,
 )
 from molgen.files.file_content import (
     KINDS,
@@ -323,6 +324,8 @@ def _read_smi(text: str, rows: _Rows) -> None:
         if rest.startswith("|"):
             extension, rest = split_extension(rest)
             smiles = f"{smiles} {extension}" if extension else smiles
+        if rest[:1] == '"' and "\t" in line:
+            rest = unquoted(rest)
         if line.isascii() and not holds_inchi:  # nothing to mend
             smiles_of(smiles)
             lines(number)
