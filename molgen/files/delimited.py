@@ -33,7 +33,8 @@ _ROW_NAMES = ("molecule", "row", "index", "batch", "lot", "barcode", "inchikey")
 _THINGS = frozenset({
     "compound", "cmpd", "cpd", "molecule", "mol", "sample", "substance", "batch", "lot", "catalog",
     "catalogue", "cat", "registry", "reg", "cas", "chembl", "row", "entry", "structure", "ligand",
-    "vendor", "supplier", "item", "product", "corporate", "plate", "library",
+    "vendor", "supplier", "item", "product", "corporate", "plate", "library", "eln", "notebook",
+    "experiment", "internal",
 })  # fmt: skip
 
 #: Names of columns that say that they hold structures.
@@ -438,6 +439,6 @@ def _says_identifier(name: str) -> bool:
     words = plain_name(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)).split("_")
     if words[-1] in ("id", "ids", "identifier", "cmpd", "cpd"):
         return True
-    return words[-1] in ("no", "nr", "number", "code", "name", "key") and any(
+    return words[-1] in ("no", "nr", "number", "code", "name", "key", "ref", "reference") and any(
         word in _THINGS for word in words[:-1]
     )

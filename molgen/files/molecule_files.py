@@ -384,6 +384,7 @@ def _read_sdf(text: str, rows: _Rows, column: str | None) -> None:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     start = 1
     fields: list[dict[str, str]] = []
+    named_by: set[str] = set()  # the data fields from which identifiers came; "" for a title
     position = 0
     while position < len(text):
         end = _RECORD_END.search(text, position)
@@ -395,10 +396,13 @@ def _read_sdf(text: str, rows: _Rows, column: str | None) -> None:
         given = _data_fields(record)
         block = aligned_block(record)
         title = block.split("\n", 1)[0].strip()
-        if not title:
+        if title:
+            named_by.add("")
+        else:
             names = list(given)
             at = choose_name(names, -1)
             title = given[names[at]] if at is not None else ""
+            named_by |= {names[at]} if at is not None else set()
         if column is not None:
             value = given.pop(column, "").strip()
             if value:
@@ -417,6 +421,8 @@ def _read_sdf(text: str, rows: _Rows, column: str | None) -> None:
         else:
             rows.add(line, smiles, title)
             fields.append(given)
+    if len(named_by) == 1 and "" not in named_by:
+        rows.name_column = mend(*named_by)
     names = list(dict.fromkeys(name for given in fields for name in given))
     for name in names:
         rows.columns[mend(name)] = [rows.mended(given.get(name, "")) for given in fields]

@@ -272,7 +272,7 @@ class Campaign:
             except QsarError as error:
                 raise ValueError(f"column {name}: {error}") from error
             bad = [(i, reason) for i, reason in enumerate(read.reasons)
-                   if reason and reason != "y is missing"]  # fmt: skip
+                   if reason and reason != "no value"]  # fmt: skip
             if bad:
                 raise ValueError(f"column {name}, row {bad[0][0] + 1}: {bad[0][1]}")
             for row, value, sign in zip(rows, read.values, read.relations):

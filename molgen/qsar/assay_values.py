@@ -246,7 +246,7 @@ def _read_classes(given: Sequence[Any], missing: Sequence[bool], positive: Any) 
         "classification",
         values,
         ("=",) * len(given),
-        tuple("y is missing" if gone else "" for gone in missing),
+        tuple("no value" if gone else "" for gone in missing),
         (first[negative], first[chosen]),
     )
 
@@ -304,7 +304,7 @@ def _read_numbers(given: Sequence[Any], missing: Sequence[bool], signs: Sequence
     relations, reasons = ["="] * len(given), [""] * len(given)
     for row, (value, gone, sign) in enumerate(zip(given, missing, signs)):
         if gone:
-            reasons[row] = "y is missing"
+            reasons[row] = "no value"
             continue
         if sign not in _RELATIONS:
             reasons[row] = f"relation {sign!r} is none of = > <"

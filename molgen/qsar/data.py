@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from molgen.chem.parsing import MoleculeError, as_smiles_list, canonical, parse
+from molgen.chem.parsing import MoleculeError, abbreviate, as_smiles_list, canonical, parse
 from molgen.chem.standardization import standardize_mol
 from molgen.qsar.assay_values import QsarError, Values, read_values
 
@@ -213,7 +213,10 @@ def _check_enough(
     if len(exact) < MIN_MOLECULES:
         limits = len(kept) - len(exact)
         beside = f" (beside {limits} of which only a limit is known)" if limits else ""
-        first = f"; line {rejected[0]['line']}: {rejected[0]['reason']}" if rejected else ""
+        first = "".join(
+            f"; set aside, for example, {abbreviate(str(r['smiles']))}: {r['reason']}"
+            for r in rejected[:1]
+        )
         raise QsarError(
             f"{len(exact)} different molecules with a value are left of {n_rows} rows{beside}; a "
             f"model needs at least {MIN_MOLECULES}{first}"

@@ -70,7 +70,7 @@ def test_case_blanks_order_and_gaps_change_nothing(pair, case, blank, truth, gap
     read = read_values(words + gaps)
     assert read.values[: len(truth)].tolist() == [float(yes) for yes in truth]
     assert np.isnan(read.values[len(truth) :]).all()
-    assert read.reasons[len(truth) :] == ("y is missing",) * len(gaps)
+    assert read.reasons[len(truth) :] == ("no value",) * len(gaps)
 
 
 def test_a_minus_of_a_word_processor_is_a_minus():
@@ -117,9 +117,9 @@ def test_numbers_as_people_write_them(cell, number, relation):
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        (None, "missing"), (math.nan, "missing"), ("", "missing"), ("  ", "missing"),
-        ("n.d.", "missing"), ("ND", "missing"), ("N/A", "missing"), ("-", "missing"),
-        ("not determined", "missing"), ("#N/A", "missing"), ("5 uM", "'5 uM', not a number"),
+        (None, "no value"), (math.nan, "no value"), ("", "no value"), ("  ", "no value"),
+        ("n.d.", "no value"), ("ND", "no value"), ("N/A", "no value"), ("-", "no value"),
+        ("not determined", "no value"), ("#N/A", "no value"), ("5 uM", "'5 uM', not a number"),
         ("5.2 ± 0.3", "not a number"), ("3-5", "not a number"), ("inf", "y is inf"),
         ("1,234", "a decimal comma, or thousands"),
     ],

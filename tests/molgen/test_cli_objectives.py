@@ -108,7 +108,7 @@ def test_qsar_reads_a_table_as_every_command_does(tmp_path):
     assert "7 values are limits" in result.stdout
     refused = pd.read_csv(rejects)
     assert refused["line"].tolist() == [5, 6, 61]
-    assert refused["reason"].tolist()[:2] == ["y is missing"] * 2
+    assert refused["reason"].tolist()[:2] == ["no value"] * 2
     assert "ring closure 1" in refused["reason"][2] and refused["smiles"][2] == "C1CC"
 
 

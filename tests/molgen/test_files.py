@@ -187,3 +187,12 @@ def test_any_csv_cells_survive(tmp_path_factory, cells):
     read = read_molecules(path)
     assert len(read.smiles) + len(read.rejected) <= len(cells)
     assert len(read.smiles) <= sum(bool(c.strip()) for c in cells)
+
+
+def test_a_record_is_named_by_its_data_field_once(tmp_path):
+    """Where records have no title of their own, the field is the column of identifiers."""
+    record = Chem.MolToMolBlock(Chem.MolFromSmiles("CC[*:1]")) + ">  <ELN Ref>\nEXP-4\n\n$$$$\n"
+    (tmp_path / "eln.sdf").write_text(record * 2)
+    read = read_molecules(tmp_path / "eln.sdf")
+    assert read.names == ("EXP-4",) * 2 and read.name_column == "ELN Ref"
+    assert list(read.table().columns) == ["smiles", "ELN Ref"]

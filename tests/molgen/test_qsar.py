@@ -421,7 +421,7 @@ def test_rows_left_out_are_listed():
     assert task == "regression" and len(data.smiles) == 30
     assert [(row["line"], row["reason"]) for row in data.rejected] == [
         (31, "not a molecule: ring closure 1 is never closed"),
-        (32, "y is missing"),
+        (32, "no value"),
         (33, "y is inf"),
     ]
 
@@ -448,7 +448,7 @@ def test_duplicates_with_different_values():
     [
         (SMILES, [1.0] * len(SMILES), {}, "constant"),
         (SMILES, ["a"] * len(SMILES), {}, "constant"),
-        (SMILES, [None] * len(SMILES), {}, "every entry is missing"),
+        (SMILES, [None] * len(SMILES), {}, "every entrno value"),
         (SMILES, Y[:-1], {}, "240 rows, y has 239"),
         (SMILES[:5], Y[:5], {}, "needs at least 20"),
         (SMILES, ["a", "b", "c"] * 80, {}, "has 3"),

@@ -52,7 +52,7 @@ def test_limits_salts_repeats_and_units_are_read() -> None:
     assert series.y == pytest.approx([7.0, -math.log10(50e-9)])
     reasons = {entry["line"]: entry["reason"] for entry in series.rejected}
     assert "limits on both sides" in reasons[2] and "no logarithm" in reasons[7]
-    assert "not a molecule" in reasons[5] and reasons[6] == "y is missing"
+    assert "not a molecule" in reasons[5] and reasons[6] == "no value"
     flipped = read_series(["CCN"], [">10"], unit="uM")
     assert flipped.relations == ("<",) and flipped.y == pytest.approx([5.0])
     with pytest.raises(QsarError, match="unit is one of"):
