@@ -131,6 +131,23 @@ def negative_binomial_size(y: np.ndarray, mean: np.ndarray) -> tuple[float, floa
     return float(np.exp(found.x)), min(max(bend, 1e-12) ** -0.5, 1.0)
 
 
+def fit_negative_binomial(
+    y: np.ndarray, x: np.ndarray, ridge: np.ndarray | float, offset: np.ndarray
+) -> tuple[GlmFit, float, float]:
+    """Coefficients and size of counts with a log link, by turns from Poisson's; and the standard
+    error of the size's logarithm.
+
+    Args:
+        y: (n,). x: (n, p). ridge: see :func:`fit_glm`. offset: (n,), logarithms of exposures.
+    """
+    found, size, error = fit_glm(y, x, "poisson", ridge, offset), np.inf, 0.0
+    for _ in range(4):
+        mean = np.exp(np.clip(x @ found.coefficients + offset, -30, 20))
+        size, error = negative_binomial_size(y, mean)
+        found = fit_glm(y, x, "poisson", ridge, offset, size)
+    return found, size, error
+
+
 def drawn_size(size: T, error: float, rng: np.random.Generator | None) -> T:
     """The size (or sizes that share one error), or one drawn: its logarithm is normal."""
     return size if rng is None else size * float(np.exp(error * rng.standard_normal()))

@@ -32,6 +32,7 @@ WORST_BIAS = 0.25  # in standard errors of the real estimate: the floor of effec
 CLEARLY_WORSE = 2.0  # standard errors of the difference in score
 BIG = 20_000  # patients an arm of the trial that measures bias
 FOLDS = 3
+SMALL_ARM = 20  # patients of an arm below which chance could leave a fold without enough of it
 
 
 def home(endpoint: Endpoint) -> Any:
@@ -125,6 +126,8 @@ def held_out(data: FitData, kind: Any, name: str, seed: int) -> np.ndarray:
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 21])))
     n = len(data.codes)
     fold = rng.permutation(n) % FOLDS
+    if min(np.bincount(data.arm, minlength=data.n_arms)) < SMALL_ARM:  # a part of each arm a fold
+        fold[np.lexsort((fold, data.arm))] = np.arange(n) % FOLDS
     out = np.zeros(n)
     for f in range(FOLDS):
         test = np.flatnonzero(fold == f)

@@ -12,7 +12,7 @@ from trial_sim.base.storage import storable
 from trial_sim.data.endpoints import Count, Endpoint
 from trial_sim.outcomes.base import FitData
 from trial_sim.outcomes.gaps import draw_gaps, gap_counts, with_gaps
-from trial_sim.outcomes.glm import drawn_size, fit_glm, log_likelihood, negative_binomial_size
+from trial_sim.outcomes.glm import drawn_size, fit_glm, fit_negative_binomial, log_likelihood
 from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators
 
 MODELS = ("negative_binomial", "poisson", "zero_inflated")
@@ -201,13 +201,10 @@ def fit(data: FitData, name: str) -> CountModel:
     ridge = np.r_[np.zeros(k), np.full(design.shape[1], RIDGE)]
     offset = np.log(time)
     offset = offset - offset.mean()  # the intercepts take the unit of the exposure
-    size, size_error = np.inf, 0.0
-    found = fit_glm(y, x, "poisson", ridge, offset)
     if name == "negative_binomial":
-        for _ in range(4):
-            mean = np.exp(np.clip(x @ found.coefficients + offset, -30, 20))
-            size, size_error = negative_binomial_size(y, mean)
-            found = fit_glm(y, x, "poisson", ridge, offset, size)
+        found, size, size_error = fit_negative_binomial(y, x, ridge, offset)
+    else:
+        found, size, size_error = fit_glm(y, x, "poisson", ridge, offset), np.inf, 0.0
     mean = np.exp(np.clip(x @ found.coefficients + offset, -30, 20))
     zeros = np.zeros(k)
     if name == "zero_inflated":

@@ -18,7 +18,12 @@ from trial_sim.base.storage import storable
 from trial_sim.data.endpoints import Endpoint, Recurrent
 from trial_sim.numerics.told import upper_end
 from trial_sim.outcomes.base import FitData
-from trial_sim.outcomes.glm import drawn_size, log_likelihood, negative_binomial_size
+from trial_sim.outcomes.glm import (
+    drawn_size,
+    fit_negative_binomial,
+    log_likelihood,
+    negative_binomial_size,
+)
 from trial_sim.outcomes.hazard_grid import (
     EACH,
     HazardGrid,
@@ -28,7 +33,7 @@ from trial_sim.outcomes.hazard_grid import (
     midpoints,
     resolution_of,
 )
-from trial_sim.outcomes.linear import RIDGE, LinearPart
+from trial_sim.outcomes.linear import RIDGE, LinearPart, arm_indicators
 from trial_sim.outcomes.risk_gaps import RiskGaps
 from trial_sim.outcomes.times.cox import fit_cox
 from trial_sim.outcomes.times.follow_up import (
@@ -39,7 +44,9 @@ from trial_sim.outcomes.times.follow_up import (
 )
 
 MODELS = ("andersen_gill", "negative_binomial")
-CALIBRATION = 6000  # simulated patients an arm, to undo what stopping at a number of events selects
+CALIBRATION = (
+    20_000  # simulated patients an arm, to undo what stopping at a number of events selects
+)
 
 
 def models(endpoint: Endpoint) -> tuple[str, ...]:
@@ -282,9 +289,16 @@ def fit(data: FitData, name: str) -> RecurrentModel:
     most = top if at_top.sum() >= 3 and closing[at_top].all() else 0
     linear = LinearPart.empty(data.features, data.by, k)
     design = linear.design(data.codes, data.arm)
-    cox = fit_cox(stop, event, design[who], data.arm[who], RIDGE, entry=start)
-    whole = number + 1.0
-    linear = linear.with_fits([(cox.coefficients, cox.covariance * max(1.0, _inflation(whole)))])
+    at_risk = np.bincount(who, stop - start, minlength=n)
+    if name == "negative_binomial":
+        x = np.hstack([arm_indicators(data.arm, k), design])
+        ridge = np.r_[np.full(k, 1e-4), np.full(design.shape[1], RIDGE)]
+        counts, _, _ = fit_negative_binomial(number, x, ridge, np.log(at_risk / at_risk.mean()))
+        linear = linear.with_fits([(counts.coefficients[k:], counts.covariance[k:, k:])])
+    else:
+        cox = fit_cox(stop, event, design[who], data.arm[who], RIDGE, entry=start)
+        inflation = max(1.0, _inflation(number + 1.0))
+        linear = linear.with_fits([(cox.coefficients, cox.covariance * inflation)])
     each = EACH * k  # every arm has rates of its own
     knots = choose_knots(stop, event, unit, each=each)
     if name == "negative_binomial":
@@ -319,7 +333,6 @@ def fit(data: FitData, name: str) -> RecurrentModel:
         covariates=False,
     )
     expected = expected_events(knots, events.hazards()[:, :, 0], who, start, stop, data.arm)
-    at_risk = np.bincount(who, stop - start, minlength=n)
     risk = np.exp(linear.predictors(data.codes, data.arm, linear.coefficients)[:, 0])
     for a in range(k):
         mine = data.arm == a
@@ -357,6 +370,8 @@ def fit(data: FitData, name: str) -> RecurrentModel:
         data.reference,
         tuple(notes),
     )
+    if data.options.get("held_out"):
+        return model
     wanted = np.bincount(data.arm, number, k) / np.bincount(data.arm, at_risk, k)
     return calibrated(model, wanted)
 
@@ -367,7 +382,11 @@ def _inflation(number: np.ndarray) -> float:
 
 
 def calibrated(model: RecurrentModel, wanted: np.ndarray) -> RecurrentModel:
-    """Scale each arm until simulated events per time followed equal ``wanted`` (A,)."""
+    """Scale each arm until simulated events per time followed equal ``wanted`` (A,).
+
+    A step corrects by one over its number, so that their Monte-Carlo errors average (Robbins and
+    Monro, Ann. Math. Statist. 22:400, 1951).
+    """
     k = len(wanted)
     arm = np.repeat(np.arange(k), CALIBRATION)
     for step in range(4):
@@ -379,5 +398,5 @@ def calibrated(model: RecurrentModel, wanted: np.ndarray) -> RecurrentModel:
         rate = np.bincount(of, event, k) / np.bincount(of, stop - start, k)
         good = (rate > 0) & (wanted > 0)
         shift = np.where(good, np.log(np.where(good, wanted, 1) / np.where(good, rate, 1)), 0.0)
-        model = replace(model, nudge=model.nudge + shift)
+        model = replace(model, nudge=model.nudge + shift / (step + 1))
     return model
