@@ -2,7 +2,7 @@
 
     python -m benchmarks unseen_trials export --folder FOLDER   # once: needs R's survival and MASS
     python -m benchmarks unseen_trials effects --folder FOLDER [--trials udca ...] [--n 40]
-    python -m benchmarks unseen_trials utility --folder FOLDER [--n 5]
+    python -m benchmarks unseen_trials utility --folder FOLDER [--n 20] [--times 10] [--estimated]
 
 The tables are R's data sets, written to FOLDER, never committed; with ``--cdisc FOLDER`` the time
 to event and the scale of the CDISC pilot study are added. ``effects``: mean of n synthetic trials
@@ -10,8 +10,9 @@ to event and the scale of the CDISC pilot study are added. ``effects``: mean of 
 Monte-Carlo error, which is about 1.4 over the root of n (.22 for 40: a quarter of unbiased ones
 are off by more than .25 then), stands beside it. Built-in trials may be named, too.
 ``utility``: a model
-trained on synthetic patients over one trained on real ones, both tested on patients that neither
-saw (halves); the floor is .97 for continuous and repeated outcomes.
+trained on synthetic patients, ``--times`` as many as the real ones, over one trained on real ones,
+both tested on patients that neither saw (halves); the floor is .97 for continuous and repeated
+outcomes. Each row goes into ``results/unseen_trials.jsonl``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 import trial_sim as ts
+from benchmarks.stored import append
 from benchmarks.trial_sim.sharing import halves
 from trial_sim.auditing.compared.comparison import aligned, compare, read_outcomes
 from trial_sim.auditing.compared.measure import as_table
@@ -157,6 +159,16 @@ def bias(trial: ts.Trial, endpoint: str, n: int) -> list[tuple[str, str, float, 
     ]
 
 
+def ratio_of(trial: ts.Trial, endpoint: str, k: int, times: int, drawn: bool) -> float:
+    """TSTR over TRTR of one division into halves."""
+    real, unseen = halves(trial, k)
+    fitted = ts.fit(real, endpoint, seed=k)
+    sizes = {arm: times * size for arm, size in zip(real.arms, real.schema().arm_sizes)}
+    made = fitted.sample_trial(sizes, seed=k, uncertainty=drawn)
+    table = as_table(utility(compare(real, made, unseen, endpoint, k)))
+    return float(table[table["measure"] == "TSTR / TRTR"]["estimate"].iloc[0])
+
+
 def main() -> None:
     """Run one part and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -165,6 +177,8 @@ def main() -> None:
     parser.add_argument("--cdisc", type=Path)
     parser.add_argument("--trials", nargs="*", default=list(MAKERS))
     parser.add_argument("--n", type=int, default=40)
+    parser.add_argument("--times", type=int, default=10, help="synthetic patients for a real one")
+    parser.add_argument("--estimated", action="store_true", help="parameters not drawn (utility)")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     if asked.part == "export":
@@ -175,21 +189,27 @@ def main() -> None:
         if asked.part == "effects":
             for label, model, value, error in bias(trial, endpoint, asked.n):
                 print(f"{name:9} {label:34} {model:22} {value:+.3f} ({error:.3f})", flush=True)
+                row = {"part": "effects", "trial": name, "contrast": label, "model": model}
+                append("unseen_trials", {**row, "n": asked.n, "bias": value, "error": error})
                 values.append(abs(value))
             continue
-        for k in range(asked.n):
-            real, unseen = halves(trial, k)
-            fitted = ts.fit(real, endpoint, seed=k)
-            comparison = compare(real, fitted.sample_trial(seed=k), unseen, endpoint, k)
-            ratio = as_table(utility(comparison))
-            ratio = ratio[ratio["measure"] == "TSTR / TRTR"]["estimate"].iloc[0]
-            print(f"{name:9} {endpoint:10} {k} TSTR / TRTR {ratio:.3f}", flush=True)
-            values.append(ratio)
+        drawn = not asked.estimated
+        ratios = np.array(
+            [ratio_of(trial, endpoint, k, asked.times, drawn) for k in range(asked.n)]
+        )
+        mean, error = float(np.nanmean(ratios)), float(np.nanstd(ratios) / len(ratios) ** 0.5)
+        print(f"{name:9} {endpoint:10} TSTR / TRTR {mean:.3f} ({error:.3f})", flush=True)
+        row = {"part": "utility", "trial": name, "endpoint": endpoint, "n": asked.n}
+        append(
+            "unseen_trials",
+            {**row, "times": asked.times, "drawn": drawn, "ratio": mean, "error": error},
+        )
+        values.append(mean)
     if asked.part == "effects":
         within = [int(np.sum(np.array(values) <= limit)) for limit in (FLOOR, GOAL)]
         print(f"within {FLOOR} SE: {within[0]}, within {GOAL}: {within[1]}, of {len(values)}")
     else:
-        print(f"mean {np.nanmean(values):.3f} of {len(values)}")
+        print(f"mean {np.nanmean(values):.3f} of {len(values)} endpoints")
 
 
 if __name__ == "__main__":
