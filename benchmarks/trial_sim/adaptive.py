@@ -114,13 +114,13 @@ NEAR_BEST = ts.Rule("below_best > 3", ts.DropArm(keep_size=False))
 
 
 def enrichment(intersection: str) -> ts.AdaptiveDesign:
-    """A stratum of half the patients within all, two stages of 200."""
+    """A stratum of half the patients within all, two stages of 200 with 100 of it in each."""
     return ts.AdaptiveDesign(
         ts.Design(
             arms=TWO, n_patients=400, accrual=ts.Accrual(rate=20),
             looks=ts.EnrolmentLooks([200, 400]), test=("z_test", 1),
             boundaries=ts.group_sequential((0.5, 1), efficacy="obrien_fleming"),
-            strata={"marker": {"S": 0.5, "not S": 0.5}},
+            strata={"marker": {"S": 0.5, "not S": 0.5}}, strata_quota=200,
         ),
         [
             ts.Milestone("interim", ts.EnrolmentLooks([200]), [

@@ -330,3 +330,47 @@ def test_boundaries_for_other_fractions_than_the_looks_have_are_said():
         make(looks=ts.EventLooks([100, 331]), boundaries=Bounds([3, 2]), n_patients=400)
         make(looks=EnrolmentLooks([100, 331]), boundaries=ts.group_sequential((0.5, 1)),
              n_patients=400)  # fmt: skip
+
+
+def test_a_quota_gives_each_level_its_share_of_every_block() -> None:
+    """Also of a queue made longer, whose first patients stay what they were."""
+    design = ts.Design(
+        arms={"c": 1, "t": 1},
+        n_patients=50,
+        accrual=ts.Accrual(rate=10),
+        looks=ts.EnrolmentLooks([50]),
+        test=("z_test", 1),
+        strata={"marker": {"S": 0.3, "rest": 0.7}, "sex": {"f": 0.5, "m": 0.5}},
+        strata_quota=20,
+    )
+    streams = Streams.span(1, 0, 40)
+    drawn, longer = design.draw_strata(streams), design.draw_strata(streams, 120)
+    for factor, count in (("marker", 6), ("sex", 10)):
+        assert (drawn[factor] == longer[factor][:, :50]).all()
+        blocks = longer[factor].reshape(40, 6, 20)
+        assert ((blocks == 0).sum(axis=2) == count).all()
+        assert len(np.unique(blocks[:, 0], axis=0)) > 30  # in an order of chance
+    assert ts.Design.from_dict(design.to_dict()) == design
+    assert "strata_quota" not in design.replace(strata_quota=None).to_dict()
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"strata_quota": 7}, "no whole number of marker 'S'"),
+        ({"strata_quota": 1}, "strata_quota"),
+        ({"strata": {}}, "strata_quota needs strata"),
+    ],
+)
+def test_a_quota_that_cannot_be_kept_is_refused(changes, told) -> None:
+    fields = {
+        "arms": {"c": 1, "t": 1},
+        "n_patients": 50,
+        "accrual": ts.Accrual(rate=10),
+        "looks": ts.EnrolmentLooks([50]),
+        "test": ("z_test", 1),
+        "strata": {"marker": {"S": 0.3, "rest": 0.7}},
+        "strata_quota": 20,
+    }
+    with pytest.raises(ValueError, match=told):
+        ts.Design(**(fields | changes))

@@ -82,6 +82,9 @@ class Design(Record):
             such as ``("fleming_harrington", 0, 0.5)`` or
             ``("max_combo", [("fleming_harrington", 0, 0), ("fleming_harrington", 0, 1)])``.
         strata: factor → {level: prevalence}.
+        strata_quota: among every so many consecutive patients each level of a factor has exactly
+            its share, as where enrolment of a level closes once it is full; None: as chance brings
+            them. The months of enrolment stay those of ``accrual``.
         stratified: whether the test is stratified by the strata: log-rank tests and Cox; RMST and
             survival at a month (differences of strata weighted by their patients); ``wilcoxon``
             (van Elteren); ``ancova``, ``negative_binomial`` and ``mmrm`` (a level for each
@@ -177,6 +180,7 @@ class Design(Record):
     max_information: float | None = None
     multiplicity: str | None = None
     margin: float | None = None
+    strata_quota: int | None = None
 
     def __post_init__(self) -> None:
         self._check_arms()
@@ -393,18 +397,24 @@ class Design(Record):
         n_patients: other than the design's, of a trial that grows.
         """
         n = self.n_patients if n_patients is None else n_patients
+        block = self.strata_quota
+        whole = n if block is None else -(-n // block) * block
         drawn = {}
         for factor, levels in self.strata.items():
             edges = np.cumsum(np.array(list(levels.values()), dtype=float))[:-1]
-            u = streams.uniform(f"stratum {factor}", n)
+            u = streams.uniform(f"stratum {factor}", whole)
+            if block is not None:  # the shares of a block's own order, in place of chance's
+                blocks = u.reshape(len(u), -1, block)
+                u = ((blocks.argsort(axis=2).argsort(axis=2) + 0.5) / block).reshape(u.shape)[:, :n]
             drawn[factor] = np.searchsorted(edges, u, side="right").astype(code_type(len(levels)))
         return drawn
 
     def to_dict(self) -> dict[str, Any]:
         """The design as plain values; foreign boundaries are written as :class:`Bounds`."""
         plain = super().to_dict()
-        if self.multiplicity is None:
-            del plain["multiplicity"]
+        for name in ("multiplicity", "strata_quota"):
+            if plain[name] is None:
+                del plain[name]
         bounds = self.boundaries
         if bounds is not None and not isinstance(bounds, Bounds):
             if isinstance(bounds, GroupSequential):

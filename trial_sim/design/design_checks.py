@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trial_sim.adaptive.several_arms import MultiArmBounds
-from trial_sim.base.records import as_floats, as_number
+from trial_sim.base.records import as_floats, as_number, as_whole
 from trial_sim.base.user_warnings import warn_user
 from trial_sim.design.randomization import (
     Minimization,
@@ -51,6 +51,8 @@ def check_strata(design: Design) -> None:
             raise ValueError(
                 f"prevalences of {factor!r} must be 0 or more and sum to 1, got {dict(levels)}"
             )
+    if design.strata_quota is not None:
+        _check_quota(design)
     if design.n_strata > MOST_STRATA:
         sizes = {factor: len(levels) for factor, levels in design.strata.items()}
         raise ValueError(
@@ -59,6 +61,20 @@ def check_strata(design: Design) -> None:
         )
     if (design.stratified or isinstance(design.randomization, Minimization)) and not design.strata:
         raise ValueError("a stratified test or minimisation needs strata, got none")
+
+
+def _check_quota(design: Design) -> None:
+    quota = as_whole(design.strata_quota, "strata_quota", 2)
+    object.__setattr__(design, "strata_quota", quota)
+    if not design.strata:
+        raise ValueError("strata_quota needs strata, got none")
+    for factor, levels in design.strata.items():
+        for level, share in levels.items():
+            if abs(share * quota - round(share * quota)) > 1e-6:
+                raise ValueError(
+                    f"strata_quota {quota} has no whole number of {factor} {level!r}, whose share "
+                    f"is {share:g}: give another quota or share"
+                )
 
 
 def _check_information(design: Design) -> None:

@@ -106,6 +106,11 @@ def _future_arms(
     if remaining == 0:
         return np.empty((streams.n_trials, 0), np.int8)
     rule = design.randomization
+    if design.strata_quota is not None:
+        warn_user(
+            "strata_quota is not followed in a prediction: strata of patients to come are as "
+            "frequent as among those so far"
+        )
     if rule.needs_outcomes:
         return np.zeros((streams.n_trials, remaining), np.int8)
     if design.strata and not factors:
