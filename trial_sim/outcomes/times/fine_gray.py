@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from trial_sim.outcomes.linear import RIDGE, LinearPart
 from trial_sim.outcomes.times.cause_hazards import HazardModel, HazardParameters, interpolated
 from trial_sim.outcomes.times.cox import fit_cox
 from trial_sim.outcomes.times.follow_up import FollowUp
+
+_STEEP, _PARTS = 0.3, 8  # cumulative hazard above which an interval has so many slopes
 
 
 def censoring_survival(time: np.ndarray, cause: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -88,23 +91,39 @@ class FineGrayModel:
         """The end of follow-up."""
         return self.base.follow_up
 
+    @cached_property
+    def grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """Knots (K' + 1,) of the slopes, and of which interval of the counts each is a part (K',).
+
+        Where half of an arm or so leave within an interval, incidences bend: many of them early,
+        few late. One slope would spread them evenly.
+        """
+        knots = self.events.knots
+        left = (self.base.marginal(None).sum(axis=2) * self.events.widths).max(axis=0)
+        parts = np.where(left > _STEEP, _PARTS, 1)
+        cuts = [
+            start + (stop - start) * (np.arange(n) / n) ** 2
+            for start, stop, n in zip(knots[:-1], knots[1:], parts)
+        ]
+        return np.append(np.concatenate(cuts), knots[-1]), np.repeat(np.arange(len(parts)), parts)
+
     def draw(self, rng: np.random.Generator | None) -> HazardParameters:
         """Estimates, or one draw; ``hazards[..., 0]`` is H1's slope, ``hazards[..., 1]`` K's."""
         base = self.base
-        marginal = base.marginal(rng)
+        knots, of = self.grid
+        widths = np.diff(knots)
+        marginal = base.marginal(rng)[:, of]
         coefficients = self.linear.draw(rng)
         risks = np.exp(self.linear.by_arm(base.reference, coefficients))
-        first, second = incidence_slopes(
-            marginal, base.events.widths, complete=base.tail == "parametric"
-        )
-        h1 = conditional_hazards(first[..., None], base.events.widths, risks[:, :, :1])
-        spared = np.exp(-(h1[..., 0] @ base.events.widths)[:, None] * risks[:, :, 0])
+        first, second = incidence_slopes(marginal, widths, complete=base.tail == "parametric")
+        h1 = conditional_hazards(first[..., None], widths, risks[:, :, :1])
+        spared = np.exp(-(h1[..., 0] @ widths)[:, None] * risks[:, :, 0])
         # K is met by those whom cause 1 spares: reference patients drawn in that proportion
         place = (np.arange(risks.shape[1]) + 0.5) / risks.shape[1]
         share = np.cumsum(spared, axis=1) / spared.sum(axis=1, keepdims=True)
         at = np.stack([np.searchsorted(s, place) for s in share])
         others = np.take_along_axis(risks[:, :, 1], np.minimum(at, risks.shape[1] - 1), axis=1)
-        k = conditional_hazards(second[..., None], base.events.widths, others[:, :, None])
+        k = conditional_hazards(second[..., None], widths, others[:, :, None])
         return HazardParameters(
             coefficients,
             np.concatenate([h1, k], axis=2),
@@ -123,7 +142,7 @@ class FineGrayModel:
         self, risk: np.ndarray, arm: np.ndarray, exponential: np.ndarray, p: HazardParameters
     ) -> tuple[np.ndarray, np.ndarray]:
         """Uncensored times (n,) and causes (n,) from relative risks and exponentials (n, 2)."""
-        knots = self.base.events.knots
+        knots = self.grid[0]
         one = invert(exponential[:, 0] / risk[:, 0], arm, knots, p.hazards[:, :, 0])
         two = invert(exponential[:, 1] / risk[:, 1], arm, knots, p.hazards[:, :, 1])
         spared = np.isinf(one)
@@ -148,10 +167,10 @@ class FineGrayModel:
         """Log probability (n,): fifth of the follow-up and cause, or event-free survival."""
         p, base = self.draw(None), self.base
         duration, cause = (patients[c].to_numpy(dtype=float) for c in base.columns)
-        knots, edges = base.events.knots, base.score_edges
+        knots, edges = self.grid[0], base.score_edges
         time = np.minimum(midpoints(duration, base.unit), min(knots[-1], edges[-1]))
         risk = np.exp(self.linear.predictors(codes, p.acts_as[arm], p.coefficients))
-        total = cumulative_at_knots(p.hazards, base.events.widths)
+        total = cumulative_at_knots(p.hazards, np.diff(knots))
         bins = np.clip(np.searchsorted(edges, time) - 1, 0, len(edges) - 2)
         last = np.full(len(time), knots[-1])
         here, low, high, end = (
