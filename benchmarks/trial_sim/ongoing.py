@@ -11,7 +11,8 @@
     python -m benchmarks ongoing crashes --n-calls 10000     does the interpreter live?
 Trials come from a simulator of numpy alone; predictions are default calls. With ``--quick`` the
 same models are drawn 400 times, and neither success nor conditional power is found. ``--seed``
-draws other trials.
+draws other trials. ``--prior-events 10`` lets the plan, which is right but for the shapes that are
+not exponential, count as so many events (with ``--quick``).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from trial_sim.prediction.reading.ongoing import read_ongoing
 
 LEVELS = (0.8, 0.95)
 CONTROL_MEDIAN, RATIO = 12.0, 0.7
+PLAN = ts.PiecewiseExponential(control_median=CONTROL_MEDIAN, hazard_ratio=RATIO)
 
 
 def accrual(rates: list[float], breakpoints: list[float]) -> ts.Accrual:
@@ -167,7 +169,12 @@ def summarised(rows: list[dict[str, float]], **key: Any) -> dict[str, Any]:
 
 
 def predicted(
-    seen: pd.DataFrame, design: ts.Design, month: float, seed: int, quick: bool
+    seen: pd.DataFrame,
+    design: ts.Design,
+    month: float,
+    seed: int,
+    quick: bool,
+    prior_events: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws of the months of patients and of events, each (n_draws, n) and ascending."""
     if not quick:
@@ -175,7 +182,8 @@ def predicted(
         return found._patients, found._events
     trial = read_ongoing(seen, design, cutoff=month)
     random, streams = np.random.default_rng(seed), Streams.span(seed, 0, 400)
-    drawn = rest_of_events(trial, design, None, Settings(), random, streams).drawn
+    settings = Settings(prior_events=prior_events)
+    drawn = rest_of_events(trial, design, PLAN, settings, random, streams).drawn
     return drawn.enrolment, np.sort(drawn.calendar_event, axis=1)
 
 
@@ -200,7 +208,9 @@ def enrolment(run: str, n_trials: int, only: str | None, quick: bool, seed: int)
     return pd.DataFrame(rows)
 
 
-def events(run: str, n_trials: int, only: str | None, quick: bool, seed: int) -> pd.DataFrame:
+def events(
+    run: str, n_trials: int, only: str | None, quick: bool, seed: int, prior_events: float = 0.0
+) -> pd.DataFrame:
     rows = []
     for name, (times, dropout, seen, blinded, n) in EVENTS.items():
         if only and only not in name:
@@ -213,14 +223,14 @@ def events(run: str, n_trials: int, only: str | None, quick: bool, seed: int) ->
             trial = simulated(random, n, plan, times, dropout)
             happened = events_of(trial)
             month = float(happened[seen - 1]) + 1e-6
-            _, months = predicted(cut_at(trial, month, blinded), design, month, i, quick)
+            table = cut_at(trial, month, blinded)
+            _, months = predicted(table, design, month, i, quick, prior_events)
             for k, list_ in found.items():
                 if len(happened) >= k:
                     list_.append(judged(months[:, k - 1], float(happened[k - 1])))
         for k, list_ in found.items():
-            rows.append(
-                summarised(list_, run=run, part=f"event {k}", variant=name, quick=quick, seed=seed)
-            )
+            about = {"quick": quick, "seed": seed, "prior_events": prior_events}
+            rows.append(summarised(list_, run=run, part=f"event {k}", variant=name, **about))
             stored.append("ongoing", rows[-1])
             print(
                 pd.DataFrame(rows[-1:])
@@ -612,6 +622,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="other trials, other calls")
     parser.add_argument("--run", default=stored.today())
     parser.add_argument("--quick", action="store_true", help="400 draws, no success")
+    parser.add_argument("--prior-events", type=float, default=0.0, help="events of the plan")
     parser.add_argument("--only", default=None, help="variants whose name holds this")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -619,7 +630,7 @@ def main() -> None:
     if given.part == "enrolment":
         enrolment(*whole)
     elif given.part == "events":
-        events(*whole)
+        events(*whole, given.prior_events)
     elif given.part == "recurrent":
         recurrent(given.run, given.n_trials, given.only, given.seed)
     elif given.part == "success":

@@ -222,6 +222,9 @@ def predict_command(
     prior_patients: Annotated[
         float, typer.Option(help="Patients that the planned rate counts for.")
     ] = 4.0,
+    prior_events: Annotated[
+        float, typer.Option(help="Events that the planned outcomes count for.")
+    ] = 0.0,
     columns: Annotated[
         list[str] | None, typer.Option(help="Our column=yours, such as time=AVAL; repeatable.")
     ] = None,
@@ -276,6 +279,7 @@ def predict_command(
     arguments: dict[str, Any] = {
         "model": _names(model), "breakpoints": _months(breakpoints), "enrolment": _names(enrolment),
         "enrolment_window": enrolment_window, "prior_patients": prior_patients,
+        "prior_events": prior_events,
         "looks_held": looks_held, "change": changes, "n_draws": n_draws, "level": level,
         "seed": seed, **reading,
     }  # fmt: skip

@@ -140,6 +140,7 @@ class Settings:
         model: of events. breakpoints: of its piecewise exponential. enrolment: model of enrolment.
         window: months before the cut-off whose enrolment is looked at; None for all.
         prior_patients: patients that the planned rate of enrolment counts for.
+        prior_events: events that the planned outcomes count for, all arms together.
         change: what changes at the cut-off.
     """
 
@@ -148,6 +149,7 @@ class Settings:
     enrolment: Any = "average"
     window: float | None = None
     prior_patients: float = 4.0
+    prior_events: float = 0.0
     change: Change = field(default_factory=Change)
 
     def __post_init__(self) -> None:
@@ -156,5 +158,7 @@ class Settings:
             chosen_shapes(self.enrolment)
         if self.window is not None and not (is_number(self.window) and self.window > 0):
             raise ValueError(f"enrolment_window must be positive months, got {self.window!r}")
-        if not is_number(self.prior_patients) or not 0 <= self.prior_patients < np.inf:
-            raise ValueError(f"prior_patients must be 0 or more, got {self.prior_patients!r}")
+        for name in ("prior_patients", "prior_events"):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 <= value < np.inf:
+                raise ValueError(f"{name} must be 0 or more, got {value!r}")

@@ -36,6 +36,7 @@ from trial_sim.prediction.rest_of_trial import (
 from trial_sim.prediction.under_rules import carry_on
 from trial_sim.scenarios.protocol import OutcomeBatch
 
+_PLANNED = 40  # times at which the planned events of an arm are put
 DROPOUT_MODELS = ("exponential", "weibull")
 
 
@@ -118,7 +119,13 @@ def rest_of_events(
     labels = ("pooled",) if trial.blinded else design.arm_names
     group = np.zeros(len(trial.arm), int) if trial.blinded else trial.arm
     columns = _columns(trial, design)
-    model = _fit(trial, trial.event, group, labels, columns, settings, random)
+    plan: list[np.ndarray | None] = [None, None]
+    if settings.prior_events:
+        plan = [
+            _planned_times(h, design, trial.blinded)
+            for h in _planned(outcomes, design, trial.competing is not None)
+        ] + [None]
+    model = _fit(trial, trial.event, group, labels, columns, settings, random, plan[0])
     if said := model.fitted.misfit():
         warn_user(said)
     dropout = fit_dropout(trial, design, random)
@@ -128,7 +135,8 @@ def rest_of_events(
     future = future_patients(trial, design, settings, random, streams)
     other = drawn_other = None
     if trial.competing is not None:
-        other = _fit(trial, trial.competing, group, labels, columns, Settings(), random)
+        beside = Settings(prior_events=settings.prior_events)
+        other = _fit(trial, trial.competing, group, labels, columns, beside, random, plan[1])
         found, relative = other.draw(n_draws, random)
         drawn_other = Course(found, _everyone(relative, future))
 
@@ -218,15 +226,20 @@ def _fit(
     columns: tuple[tuple[str, ...], np.ndarray, np.ndarray] | None,
     settings: Settings,
     random: np.random.Generator,
+    planned: np.ndarray | None = None,
 ) -> CauseModel:
-    """The model of one kind of events, which end follow-up of those with ``event``."""
+    """The model of one kind of events, which end follow-up of those with ``event``.
+
+    planned: (n_groups, m) months of the events that were planned, for the prior.
+    """
     ratios = relative = None
     if columns is not None:
         ratios = fit_hazard_ratios(trial.time, event, group, len(labels), *columns)
         relative = ratios.of_patients(ratios.estimate)
     fitted = fit_hazards(
-        trial.time, event, group, labels, random, settings.model, settings.breakpoints, relative
-    )
+        trial.time, event, group, labels, random, settings.model, settings.breakpoints, relative,
+        expected=planned, n_expected=settings.prior_events / len(labels),
+    )  # fmt: skip
     return CauseModel(fitted, ratios, group, trial.time)
 
 
@@ -260,6 +273,24 @@ def _planned(outcomes: Any, design: Design, competing: bool) -> list[DrawnHazard
         cumulative = np.concatenate([np.zeros((len(hazards), 1)), steps], axis=1)
         found.append(DrawnHazards(nodes, cumulative[None]))
     return found
+
+
+def _planned_times(planned: DrawnHazards, design: Design, blinded: bool) -> np.ndarray:
+    """Months (n_groups, m) of equally likely events by the planned hazards of the arms, inf for
+    those that never come; blinded, of all arms together by their shares."""
+    places = (np.arange(_PLANNED) + 0.5) / _PLANNED
+    arms = len(planned.cumulative[0])
+    times = np.empty((1, arms * _PLANNED))
+    residual_times(
+        planned.nodes, planned.cumulative, np.repeat(np.arange(arms), _PLANNED)[None],
+        np.zeros(arms * _PLANNED), np.tile(-np.log1p(-places), arms)[None], times,
+    )  # fmt: skip
+    by_arm = times.reshape(arms, _PLANNED)
+    if not blinded:
+        return by_arm
+    shares = np.array(list(design.arms.values()), dtype=float)
+    counts = np.maximum(np.round(shares / shares.sum() * 10), 1).astype(int)
+    return np.repeat(by_arm, counts, axis=0).reshape(1, -1)
 
 
 def continue_events(

@@ -76,6 +76,7 @@ def predict(
     enrolment: Any = "average",
     enrolment_window: float | None = None,
     prior_patients: float = 4.0,
+    prior_events: float = 0.0,
     looks_held: int | None = None,
     change: Mapping[str, Any] | Change | None = None,
     n_draws: int = 1000,
@@ -106,6 +107,8 @@ def predict(
             ``"sites"``, a list of these, or ``"closed"`` if nobody comes any more.
         enrolment_window: months before the cut-off whose enrolment is looked at; all by default.
         prior_patients: patients that the planned rate of enrolment counts for.
+        prior_events: events that ``outcomes`` count for beside those seen, all arms together, of
+            times to an event: ten or so steady a trial with few events yet.
         looks_held: looks that are over; by default those whose number of events has been seen.
         change: what is supposed to change at the cut-off, as ``Prediction.what_if`` takes it.
         n_draws: continued trials. level: of the bands. seed: of the random numbers.
@@ -159,7 +162,14 @@ def predict(
     n_draws = as_whole(n_draws, "n_draws", 2)
     seed = as_whole(seed, "seed", 0)
     changed = change if isinstance(change, Change) else changes_of(change or {})
-    settings = Settings(model, breakpoints, enrolment, enrolment_window, prior_patients, changed)
+    settings = Settings(
+        model, breakpoints, enrolment, enrolment_window, prior_patients, prior_events, changed
+    )
+    if prior_events and (outcomes is None or kind != "time_to_event"):
+        raise ValueError(
+            f"prior_events={prior_events:g} needs times to an event and outcomes=, the scenario "
+            f"that the trial was planned with; got kind {kind!r} and outcomes={outcomes!r}"
+        )
     trial = _read(trial_so_far, design, kind, outcomes, data, enrolment == "closed")
     if adaptive is not None:
         check_rules(adaptive, trial, enrolment == "closed")
@@ -214,6 +224,7 @@ def predict(
             trial, adaptive or design, outcomes=outcomes, model=model, breakpoints=breakpoints,
             enrolment="average" if enrolment == "closed" else enrolment,
             enrolment_window=enrolment_window, prior_patients=prior_patients,
+            prior_events=prior_events,
             looks_held=None if adaptive is not None else looks_held,
             change=other, n_draws=n_draws, level=level, seed=seed,
         )  # fmt: skip

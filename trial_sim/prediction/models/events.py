@@ -34,6 +34,7 @@ MODELS = (AVERAGE, *FAMILIES)
 SHORTEST = 0.5 / 30.4375  # half a day: what a time of 0 means
 _PROPOSALS = 1200
 _TOGETHER = 6000  # draws of all groups together
+_ALIKE_LEVELS = 0.94  # prior correlation of the groups' levels: log hazard ratios of .5 are usual
 _ALIKE = (0.8, 0.5, 0.25)  # prior correlation of the groups' shapes, and what is tried after it
 _LEAST_DRAWS = 300  # effective ones, below which a smaller correlation is taken
 _NODES = 60  # of a sample of times, in its likelihood: as many by quantiles and by ratios
@@ -95,24 +96,32 @@ class Together:
 
 
 def together(one: Family, posts: Sequence[Posterior], random: np.random.Generator) -> Together:
-    """Draws of several groups whose parameters but the first are alike a priori.
+    """Draws of several groups whose parameters are alike a priori.
 
     The groups' own posteriors are paired at random and weighted by the prior of all over the
-    product of theirs. Where too few draws would count, the correlation is taken to be smaller.
+    product of theirs. Where too few draws would count, the correlation of the shapes is taken to
+    be smaller.
     """
     draws = np.stack([post.resample(_TOGETHER, random) for post in posts], axis=1)
-    z = ((draws - one.mean) / one.sd)[:, :, 1:]
-    n, squares, sums = len(posts), (z * z).sum(axis=1), z.sum(axis=1) ** 2
+    z = (draws - one.mean) / one.sd
+    levels = _log_ratio(z[:, :, :1], _ALIKE_LEVELS)
     for alike in (*_ALIKE, 0.0):
-        spread = 1.0 + (n - 1) * alike
-        quadratic = (squares - alike / spread * sums) / (1.0 - alike)
-        logs = -0.5 * (quadratic - squares + (n - 1) * np.log(1.0 - alike) + np.log(spread))
-        log_weights = logs.sum(axis=1)
+        log_weights = levels + _log_ratio(z[:, :, 1:], alike)
         total = float(logsumexp(log_weights))
         weights = np.exp(log_weights - total)
         if 1.0 / (weights**2).sum() >= _LEAST_DRAWS:
             break
     return Together(draws, weights, total - float(np.log(_TOGETHER)))
+
+
+def _log_ratio(z: np.ndarray, alike: float) -> np.ndarray:
+    """Log density (k,) of standard normal parameters (k, n_groups, p) with a correlation between
+    the groups, over that of independent ones."""
+    n, squares, sums = z.shape[1], (z * z).sum(axis=1), z.sum(axis=1) ** 2
+    spread = 1.0 + (n - 1) * alike
+    quadratic = (squares - alike / spread * sums) / (1.0 - alike)
+    logs = -0.5 * (quadratic - squares + (n - 1) * np.log(1.0 - alike) + np.log(spread))
+    return np.asarray(logs.sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +245,8 @@ def fit_hazards(
     planned: float | None = None,
     compare: Sequence[str] = FAMILIES,
     steady: bool = False,
+    expected: np.ndarray | None = None,
+    n_expected: float = 0.0,
 ) -> FittedHazards:
     """Fit hazards to months at risk, by family and group.
 
@@ -248,6 +259,8 @@ def fit_hazards(
         compare: families whose evidence is found beside, to tell a misfit.
         steady: whether the hazard has little to do with the time on study, as that of drop-out:
             a few events are then not taken for a trend that empties the trial, or ends drop-out.
+        expected: (n_groups, m) months of equally likely events that were planned, inf where none
+            comes; together they count as ``n_expected`` events of each group, seen beside the data.
 
     Raises:
         ValueError, TypeError: for an unknown model or unusable breakpoints.
@@ -278,7 +291,11 @@ def fit_hazards(
         families["exponential"] = family("exponential", min(max(rate * month, 1e-12), 50.0))
         wanted = ("exponential",)
     masks = [group == g for g in range(len(groups))]
-    samples = [_Sample.of(time[m] / month, event[m], ratio[m]) for m in masks]
+    plan = np.empty((len(groups), 0)) if expected is None or not n_expected else expected / month
+    samples = [
+        _Sample.of(time[m] / month, event[m], ratio[m], beside, n_expected)
+        for m, beside in zip(masks, plan)
+    ]
     posteriors: dict[str, list[Posterior]] = {}
     evidence: dict[str, float] = {}
     joint: dict[str, Together] = {}
@@ -286,7 +303,7 @@ def fit_hazards(
         found = [sample_posterior(_density(one, s), one.mean, _PROPOSALS, random) for s in samples]
         posteriors[name] = found
         evidence[name] = float(sum(post.log_evidence for post in found))
-        if len(found) > 1 and len(one.mean) > 1:
+        if len(found) > 1:
             joint[name] = together(one, found, random)
             evidence[name] += joint[name].log_ratio
     chances = dict.fromkeys(WEIGHTS, 1.0) if steady else WEIGHTS
@@ -347,7 +364,21 @@ class _Sample:
     events: np.ndarray
 
     @classmethod
-    def of(cls, u: np.ndarray, event: np.ndarray, ratio: np.ndarray) -> _Sample:
+    def of(
+        cls,
+        u: np.ndarray,
+        event: np.ndarray,
+        ratio: np.ndarray,
+        beside: np.ndarray,
+        n_beside: float,
+    ) -> _Sample:
+        """The sample, and beside it ``n_beside`` events spread evenly over times (m,)."""
+        come = np.isfinite(beside)
+        each = np.full(len(beside), n_beside / max(come.sum(), 1))
+        longest = max(u.max(initial=0.0), beside[come].max(initial=0.0))
+        u = np.concatenate([u, np.where(come, beside, longest)])
+        ratio, weight = np.append(ratio, each), np.append(np.ones(len(event)), each)
+        event = np.append(event, come)
         nodes = np.unique(u)
         if len(nodes) > 2 * _NODES:
             even = np.geomspace(nodes[0], nodes[-1], _NODES)
@@ -355,7 +386,7 @@ class _Sample:
             nodes = np.union1d(np.quantile(nodes, np.linspace(0, 1, _NODES)), even)
         if len(nodes) < 2:
             nodes = np.array([1.0, 2.0]) if len(nodes) == 0 else np.append(nodes, 2 * nodes[0])
-        return cls(nodes, _spread(nodes, u, ratio), _spread(nodes, u[event], np.ones(event.sum())))
+        return cls(nodes, _spread(nodes, u, ratio), _spread(nodes, u[event], weight[event]))
 
 
 def _spread(nodes: np.ndarray, u: np.ndarray, weight: np.ndarray) -> np.ndarray:
