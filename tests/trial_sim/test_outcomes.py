@@ -26,7 +26,7 @@ from trial_sim.outcomes.responses.visits_copula import binary_pair
 from trial_sim.outcomes.times.cause_hazards import shared_shape
 from trial_sim.outcomes.times.cox import fit_cox
 from trial_sim.outcomes.times.parametric_likelihood import maximise
-from trial_sim.outcomes.times.recurrent import spaced
+from trial_sim.outcomes.times.recurrent import kept_apart, spaced
 
 
 def rng(seed=0):
@@ -399,3 +399,13 @@ def test_sites_shrink_towards_their_mean_and_not_towards_one_of_them():
     ratio = [np.log(t[t["site"] == "0"]["t"].mean() / t[t["site"] != "0"]["t"].mean())
              for t in (trial.patients, big)]  # fmt: skip
     assert abs(ratio[0] - ratio[1]) < 0.12
+
+
+def test_events_that_rounding_made_one_stay_apart() -> None:
+    """A patient's intervals follow one another, none is empty, others do not move."""
+    who = np.array([0, 0, 0, 1, 1])
+    rows = np.array([[0, 2.5], [2.5, 2.5], [2.5, 4.0], [0, 2.5], [2.5, 3.0]])
+    found = kept_apart(who, rows, 1)
+    np.testing.assert_allclose(found, [[0, 2.5], [2.5, 2.6], [2.6, 4.0], [0, 2.5], [2.5, 3.0]])
+    many = kept_apart(np.zeros(3, int), np.full((3, 2), 1.0), 2)
+    np.testing.assert_allclose(many, [[1.0, 1.01], [1.01, 1.02], [1.02, 1.03]])

@@ -183,9 +183,8 @@ class RecurrentModel:
         row, table = intervals(begin, end, who, times, opens, gaps)
         table[:, :2] *= scale
         digits = 8 - int(np.floor(np.log10(self.follow_up.horizon)))
-        out: dict[str, np.ndarray] = {
-            name: np.round(table[:, k], digits) for k, name in enumerate(self.columns[:2])
-        }
+        table[:, :2] = kept_apart(row, np.round(table[:, :2], digits), digits)
+        out: dict[str, np.ndarray] = {name: table[:, k] for k, name in enumerate(self.columns[:2])}
         out[self.columns[2]] = table[:, 2].astype(np.int64)
         return {**out, "row": row}
 
@@ -248,6 +247,20 @@ def intervals(
     seen = np.r_[seen, np.zeros(len(unfinished))]
     one, two = np.lexsort((starts, of_start)), np.lexsort((stops, of_stop))
     return of_stop[two], np.column_stack([starts[one], stops[two], seen[two]])
+
+
+def kept_apart(who: np.ndarray, intervals: np.ndarray, digits: int) -> np.ndarray:
+    """Intervals (m, 2) of patients (m,), in order, that rounding made empty, one last digit long;
+    the patient's next ones begin no sooner."""
+    step, out = 10.0**-digits, intervals.copy()
+    for _ in range(100):
+        empty = out[:, 1] < out[:, 0] + step / 2
+        if not empty.any():
+            break
+        out[empty, 1] = np.round(out[empty, 0] + step, digits)
+        late = np.flatnonzero((who[1:] == who[:-1]) & (out[1:, 0] < out[:-1, 1])) + 1
+        out[late, 0] = out[late - 1, 1]
+    return out
 
 
 def spaced(who: np.ndarray, times: np.ndarray, unit: float) -> np.ndarray:
