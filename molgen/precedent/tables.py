@@ -105,32 +105,33 @@ class Lookup:
 
     def _lift(self, context: tuple[int, ...]) -> np.ndarray:
         lift = np.zeros(len(self.site_count))
-        site = np.arange(len(lift))
-        above, n_above = self.site_count, float(self.site_count.sum())
+        site = above = np.empty(0)
+        n_above = float(self.site_count.sum())
         for radius, (code, rows) in enumerate(zip(context, self.section.contexts)):
             at = int(np.searchsorted(rows.code, code))
             if at == len(rows.code) or rows.code[at] != code:
                 break
             here = slice(rows.offset[at], rows.offset[at + 1])
             total, prior = float(rows.total[at]), PRIOR[radius]
-            chance = total / n_above
             if radius == 0:
-                lift += self._never
-                place = rows.site[here]
+                lift = self._never.copy()
             else:  # sites that never hung on the smaller surroundings are left as they are
                 lift[site] += np.log(prior / (above + prior))
-                place = np.searchsorted(site, rows.site[here])
-            below = np.zeros(len(site))
-            below[place] = rows.count[here]
-            lift[site[place]] += np.log1p(below[place] / (prior * chance))
-            held = below > 0
-            site, above, n_above = site[held], below[held], total
+            chance = total / n_above
+            site, above, n_above = rows.site[here], rows.count[here].astype(float), total
+            lift[site] += np.log1p(above / (prior * chance))
         return lift
 
     def log_mass(self, context: Sequence[int]) -> float:
         """Log of how many occurrences of all parts together are expected on ``context``."""
         lift = self.lift(context)[self.site_of].max(axis=1)
-        return float(np.logaddexp.reduce(np.log(self.section.count) + lift))
+        logs = self.log_count + lift
+        return float(logs.max() + np.log(np.exp(logs - logs.max()).sum()))
+
+    @cached_property
+    def log_count(self) -> np.ndarray:
+        """(n,) log of how often each part occurred."""
+        return np.log(self.section.count)
 
     @cached_property
     def number(self) -> dict[str, int]:
@@ -163,7 +164,7 @@ class Lookup:
         """
         part = np.flatnonzero(allowed)
         lift = self.lift(context)
-        base = np.log(self.section.count[part])
+        base = self.log_count[part]
         score = [base + lift[self.site_of[part, mark]] for mark in range(self.k)]
         mark = np.repeat(np.arange(self.k), len(part))
         return np.tile(part, self.k), mark, np.concatenate(score)
@@ -181,23 +182,23 @@ class Lookup:
         """
         s = self.section
         part = np.flatnonzero(allowed)
-        site = self.site_of[part]
         lifts = [self.lift(context) for context in contexts]
-        base = np.log(s.count[part])
         pairs = list(combinations(range(self.k), 2))
         chosen, orders, scores = [], [], []
         for order in permutations(range(self.k)):
-            score = base + sum(lift[site[:, m]] for lift, m in zip(lifts, order))
             good = np.ones(len(part), bool)
             for (a, b), bounds in zip(pairs, length):
                 first, second = sorted((order[a], order[b]))
-                good &= within(s.length[part][:, pairs.index((first, second))], bounds)
-            best = np.flatnonzero(good)
+                good &= within(s.length[part, pairs.index((first, second))], bounds)
+            best = part[good]
+            score = self.log_count[best]
+            score = score + sum(lift[self.site_of[best, m]] for lift, m in zip(lifts, order))
             if len(best) > most:
-                best = best[np.argpartition(-score[best], most)[:most]]
-            chosen.append(part[best])
+                kept = np.argpartition(-score, most)[:most]
+                best, score = best[kept], score[kept]
+            chosen.append(best)
             orders.append(np.tile(order, (len(best), 1)))
-            scores.append(score[best])
+            scores.append(score)
         rows = np.argsort(-np.concatenate(scores), kind="stable")[:most]
         return Ranked(
             np.concatenate(chosen)[rows], np.concatenate(orders)[rows], np.concatenate(scores)[rows]
