@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from molgen.auditing.intervals import Interval
 from molgen.auditing.measures import SECTIONS, VERDICTS, Measure, as_table
+from molgen.auditing.power import power_in_words
 from molgen.base.output_places import check_format
 from molgen.base.whole_files import write_atomically
 from molgen.files.provenance_records import Provenance
@@ -166,6 +167,7 @@ class AuditReport:
         return {
             "passed": self.passed,
             "about": dict(self.about),
+            "power": power_in_words(self.measures),
             "measures": rows,
             "provenance": made,
         }
@@ -209,6 +211,7 @@ def render(report: AuditReport) -> str:
         facts=[(k.replace("_", " "), _fact(v)) for k, v in report.about.items() if v != ""],
         counts={v: sum(m.verdict == v for m in report.measures) for v in VERDICTS},
         conclusion=conclusion(report),
+        power=power_in_words(report.measures),
         failures=[_row(m) for m in report.measures if m.verdict in ("fail", "unclear")],
         sections=[
             {

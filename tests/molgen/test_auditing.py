@@ -12,6 +12,7 @@ from molgen.auditing.intervals import Interval, attack_result, share_difference,
 from molgen.auditing.measures import Measure
 from molgen.auditing.membership import measure_membership, nearest_sample_attacks
 from molgen.auditing.memorisation import copied_with_one_change, measure_memorisation
+from molgen.auditing.power import found_from, power_in_words
 from molgen.auditing.report import _RULES, AuditReport
 from molgen.auditing.sets import read_generated, read_sets
 from tests.molgen.test_motifs import read
@@ -277,3 +278,24 @@ def test_the_rule_on_the_page_is_the_rule_applied():
             }[words]
             assert kept is None or (line.verdict == "pass") == kept
             assert AuditReport((line,)).to_html().index("Attacked: a sample") > 0
+
+
+def test_what_an_audit_would_have_found_is_found_in_nine_of_ten() -> None:
+    """Leaks of the size that the sentence names, drawn as normal estimates, by each rule."""
+    rng = np.random.default_rng(1)
+    error = 0.02
+    for rule, chance, more in (("limit", 0.5, {"threshold": 0.55}), ("excess", 0.0, {})):
+
+        def line(estimate: float, rule=rule, chance=chance, more=more) -> Measure:
+            ends = Interval(estimate, estimate - 1.96 * error, estimate + 1.96 * error)
+            return Measure("membership", "AUC", ends, "-", baseline=chance, rule=rule, **more)
+
+        truth = found_from(line(chance))
+        caught = [line(x).verdict != "pass" for x in rng.normal(truth, error, 4_000)]
+        assert abs(np.mean(caught) - 0.9) < 0.02, rule
+    few = Interval(0.5, 0.0, 1.0)
+    copies = Measure("memorisation", "exact copies", few, "-", baseline=0.0, rule="excess")
+    (told,) = power_in_words([copies])
+    assert told == "Training molecules that come out: it could not have seen any at these sizes."
+    page = AuditReport((copies,)).to_html()
+    assert "What it would have found" in page and told in page
