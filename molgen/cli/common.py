@@ -101,7 +101,7 @@ def check_table_place(path: Path | None) -> Path | None:
 Input = Annotated[
     str,
     typer.Argument(
-        help="A .smi, .csv, .tsv, .sdf or .parquet file, plain or packed; - for any on stdin."
+        help="A .smi, .csv, .tsv, .sdf, .parquet or .xlsx file, plain or packed; - for stdin."
     ),
 ]
 Column = Annotated[
@@ -110,7 +110,7 @@ Column = Annotated[
 Format = Annotated[
     str | None,
     typer.Option(
-        "--format", help="Of the input: smi, csv, tsv, sdf or parquet; told by its content."
+        "--format", help="Of the input: smi, csv, tsv, sdf, parquet, xlsx; told by its content."
     ),
 ]
 Output = Annotated[

@@ -204,7 +204,9 @@ def what_if_command(
 @plain_errors
 def predict_command(
     study: StudyFile,
-    patients: Annotated[Path, typer.Argument(help="Patients so far (CSV).")],
+    patients: Annotated[
+        Path, typer.Argument(help="Patients so far: CSV, workbook, Parquet or SAS.")
+    ],
     cutoff: Annotated[str | None, typer.Option(help="Data cut: month, or date.")] = None,
     opened: Annotated[str | None, typer.Option(help="Date on which the trial opened.")] = None,
     model: Annotated[
