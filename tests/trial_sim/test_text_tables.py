@@ -231,7 +231,7 @@ def test_a_column_declared_a_date_is_one_or_is_refused(form):
 
 WORDS = {
     "arm": ["A", "B"] * 4, "site": [101, 102] * 4, "age": range(50, 58), "months": range(1, 9),
-    "status": ["Dead", "alive", "DEAD", "alive"] * 2, "response": ["yes", "no", None, "Yes"] * 2,
+    "status": ["Dead", "alive", "DEAD", "alive"] * 2, "response": ["yes", "no", None, "Yes", "yes", "no", "N/A", "Yes"],
     "note": list("abcdefgh"),
 }  # fmt: skip
 DECLARED = {
@@ -250,7 +250,7 @@ def test_events_in_words_are_read_and_told_and_what_is_not_declared_too(tmp_path
         trial = ts.read_trial(path, DECLARED)
     texts = sorted(str(w.message) for w in told)
     assert texts == [
-        "column 'response': 'yes' and 'Yes' as 1, 'no' as 0",
+        "column 'response': 'yes' and 'Yes' as 1, 'no' as 0, 'N/A' as missing",
         "column 'status': 'Dead' and 'DEAD' as 1, 'alive' as 0",
         "not declared, so not in the trial: note",
     ]

@@ -215,7 +215,7 @@ def yes_and_no(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
 
 def as_flag(values: pd.Series) -> pd.Series:
     """A column of words such as yes and no, dead and alive as 1 and 0, with a warning that says
-    which is which; any other column as it is. Gaps stay gaps.
+    which is which; any other column as it is. Gaps stay gaps, also those written NA or n/a.
 
     Examples:
         >>> import pandas as pd, warnings
@@ -228,17 +228,18 @@ def as_flag(values: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
         return values
     there = values.dropna()
+    gaps = there.astype(str).str.strip().isin(_GAPS).to_numpy()
     yes, no = yes_and_no(there)
-    if not len(there) or not (yes | no).all():
+    if not (yes | no).any() or not (yes | no | gaps).all():
         return values
     told = [
         f"{' and '.join(map(repr, dict.fromkeys(there[which])))} as {code}"
-        for code, which in ((1, yes), (0, no))
+        for code, which in ((1, yes), (0, no), ("missing", gaps))
         if which.any()
     ]
     warn_user(f"column {values.name!r}: {', '.join(told)}")
     flags = pd.Series(yes.astype(float), index=there.index, name=values.name)
-    return flags.reindex(values.index)
+    return flags[~gaps].reindex(values.index)
 
 
 def find_arm(wanted: Any, found: Sequence[Any], what: str = "control") -> Any:
