@@ -97,8 +97,10 @@ def find_delimiter(lines: Sequence[str], usual: str) -> str:
     return " " if _divided_by_blanks(lines[:_SAMPLE]) else best
 
 
-def is_header_over_blocks(line: str) -> bool:
-    """Whether a line is the header of a table one of whose columns holds mol blocks or InChI."""
+def is_header_over_blocks(text: str) -> bool:
+    """Whether a text begins with the header of a table of whose columns one holds mol blocks or
+    InChI."""
+    line = text.lstrip().partition("\n")[0]
     for delimiter in ",;\t|":
         names = [plain_name(name) for name in _cells(line, delimiter)]
         if len(names) > 1 and any(name in NOTATION_COLUMNS for name in names):

@@ -202,7 +202,7 @@ def read_molecules(
     try:
         content = unpack(sys.stdin.buffer.read() if source == "-" else _read_bytes(Path(path)))
         by_name = None if source == "-" else _kind_of_name(Path(source), format is not None)
-        if not content.strip():
+        if not content or content.isspace():
             raise ValueError(f"{_named(source)} is empty: expected at least one molecule.")
         packed_book = by_name == "xlsx" and content.startswith(MAGIC)
         kind = "xlsx" if packed_book else recognise(content)
@@ -292,8 +292,7 @@ def _kind_of_name(path: Path, told: bool) -> str | None:
 
 def _kind_of_text(text: str, by_name: str | None, has_column: bool, source: str) -> str:
     """The kind by what the text holds, and by the file's name where that leaves it open."""
-    blocks_in_cells = is_header_over_blocks(text.lstrip().partition("\n")[0])
-    if by_name == "sdf" or (holds_sdf(text) and not blocks_in_cells):
+    if by_name == "sdf" or (holds_sdf(text) and not is_header_over_blocks(text[:10_000])):
         return "sdf"
     if by_name in ("csv", "tsv"):
         return by_name
@@ -309,12 +308,19 @@ def _kind_of_text(text: str, by_name: str | None, has_column: bool, source: str)
 
 
 def _read_smi(text: str, rows: _Rows) -> None:
-    header_may_come, holds_inchi = True, "InChI=" in text
+    header_may_come, plain = True, text.isascii() and "InChI=" not in text
     smiles_of, lines, names = rows.smiles.append, rows.lines.append, rows.names.append
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     # not splitlines: it also splits at form feeds and at separators that no editor counts
-    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         parts = line.split(None, 1)
-        if not parts or parts[0].startswith("#"):
+        if not parts or parts[0][0] == "#":
+            continue
+        if len(parts) == 1 and plain and not header_may_come:
+            smiles_of(parts[0])
+            lines(number)
+            names("")
             continue
         if header_may_come:
             header_may_come = False
@@ -326,7 +332,7 @@ def _read_smi(text: str, rows: _Rows) -> None:
             smiles = f"{smiles} {extension}" if extension else smiles
         if rest[:1] == '"' and "\t" in line:
             rest = unquoted(rest)
-        if line.isascii() and not holds_inchi:  # nothing to mend
+        if plain:  # nothing to mend
             smiles_of(smiles)
             lines(number)
             names(rest)

@@ -231,8 +231,8 @@ def test_a_column_declared_a_date_is_one_or_is_refused(form):
 
 WORDS = {
     "arm": ["A", "B"] * 4, "site": [101, 102] * 4, "age": range(50, 58), "months": range(1, 9),
-    "status": ["Dead", "alive", "DEAD", "alive"] * 2, "response": ["yes", "no", None, "Yes", "yes", "no", "N/A", "Yes"],
-    "note": list("abcdefgh"),
+    "status": ["Dead", "alive", "DEAD", "alive"] * 2, "note": list("abcdefgh"),
+    "response": ["yes", "no", None, "Yes", "yes", "no", "N/A", "Yes"],
 }  # fmt: skip
 DECLARED = {
     "arm": "arm", "covariates": ["age"], "site": "site",

@@ -41,14 +41,29 @@ def shared_control_tail(limits, loadings, members, nodes, weights, out):
     for t in range(n):
         count = 0
         last = -1
+        alike = True  # one limit and one loading, as of arms of one size: one value a node
         for i in members:
             if not np.isnan(limits[t, i]):
+                if count > 0:
+                    alike &= limits[t, i] == limits[t, last] and loadings[t, i] == loadings[t, last]
                 count += 1
                 last = i
         if count == 0:
             out[t] = np.nan
         elif count == 1:
             out[t] = normal_cdf(-limits[t, last])
+        elif alike:
+            inside = 0.0
+            c = limits[t, last]
+            r = loadings[t, last]
+            scale = np.sqrt(1.0 - r * r)
+            for q in range(nodes.shape[0]):
+                below = normal_cdf((c - r * nodes[q]) / scale)
+                product = weights[q]
+                for _ in range(count):
+                    product *= below
+                inside += product
+            out[t] = min(max(1.0 - inside, 0.0), 1.0)
         else:
             inside = 0.0
             for q in range(nodes.shape[0]):
