@@ -448,7 +448,7 @@ def test_duplicates_with_different_values():
     [
         (SMILES, [1.0] * len(SMILES), {}, "constant"),
         (SMILES, ["a"] * len(SMILES), {}, "constant"),
-        (SMILES, [None] * len(SMILES), {}, "every entrno value"),
+        (SMILES, [None] * len(SMILES), {}, "every entry is missing"),
         (SMILES, Y[:-1], {}, "240 rows, y has 239"),
         (SMILES[:5], Y[:5], {}, "needs at least 20"),
         (SMILES, ["a", "b", "c"] * 80, {}, "has 3"),
