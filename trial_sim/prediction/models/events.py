@@ -1,8 +1,9 @@
 """Hazards of events and of drop-out: fitted by families, averaged by how well each fits, drawn.
 
 A draw is a family (chosen with its posterior probability, the same for all groups) and parameters
-from its posterior law. The shapes of a trial's arms are taken to be alike (a prior correlation of
-.8), their rates are not: a shape that several arms show is believed sooner. Whatever the family,
+from its posterior law. A trial's arms are taken to be alike, in shape (a prior correlation of .8)
+and in level (a hazard ratio of 1.65 lies one standard deviation from 1): what several arms show is
+believed sooner. Whatever the family,
 what is kept of a draw is its cumulative hazard at nodes of time, straight between them, so that
 survival, residual times and curves are one formula.
 """
@@ -34,8 +35,9 @@ MODELS = (AVERAGE, *FAMILIES)
 SHORTEST = 0.5 / 30.4375  # half a day: what a time of 0 means
 _PROPOSALS = 1200
 _TOGETHER = 6000  # draws of all groups together
-_ALIKE_LEVELS = 0.94  # prior correlation of the groups' levels: log hazard ratios of .5 are usual
-_ALIKE = (0.8, 0.5, 0.25)  # prior correlation of the groups' shapes, and what is tried after it
+# Prior correlations of the groups' levels (.94: log hazard ratios of .5 are usual) and shapes, and
+# what is tried after them.
+_ALIKE = ((0.94, 0.8), (0.94, 0.5), (0.94, 0.25), (0.8, 0.25), (0.5, 0.0), (0.0, 0.0))
 _LEAST_DRAWS = 300  # effective ones, below which a smaller correlation is taken
 _NODES = 60  # of a sample of times, in its likelihood: as many by quantiles and by ratios
 _HORIZON = 720.0  # months, up to which cumulative hazards are laid out
@@ -99,14 +101,12 @@ def together(one: Family, posts: Sequence[Posterior], random: np.random.Generato
     """Draws of several groups whose parameters are alike a priori.
 
     The groups' own posteriors are paired at random and weighted by the prior of all over the
-    product of theirs. Where too few draws would count, the correlation of the shapes is taken to
-    be smaller.
+    product of theirs. Where too few draws would count, correlations are taken to be smaller.
     """
     draws = np.stack([post.resample(_TOGETHER, random) for post in posts], axis=1)
     z = (draws - one.mean) / one.sd
-    levels = _log_ratio(z[:, :, :1], _ALIKE_LEVELS)
-    for alike in (*_ALIKE, 0.0):
-        log_weights = levels + _log_ratio(z[:, :, 1:], alike)
+    for levels, shapes in _ALIKE:
+        log_weights = _log_ratio(z[:, :, :1], levels) + _log_ratio(z[:, :, 1:], shapes)
         total = float(logsumexp(log_weights))
         weights = np.exp(log_weights - total)
         if 1.0 / (weights**2).sum() >= _LEAST_DRAWS:
