@@ -386,6 +386,15 @@ def as_smiles_list(smiles: Any) -> list[str]:
     ]
 
 
+def plain_name(name: str) -> str:
+    """A column's name in lower case, with ``_`` for all that is no letter or digit.
+
+    >>> plain_name("Molecule ChEMBL ID")
+    'molecule_chembl_id'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+
+
 def structure_column(table: Any) -> str:
     """The column of a DataFrame that holds structures: named like one, and what it holds can be
     read.
@@ -395,7 +404,7 @@ def structure_column(table: Any) -> str:
     """
     names: dict[str, str] = {}
     for name in table.columns:
-        names.setdefault(str(name).strip().lower(), name)
+        names.setdefault(plain_name(str(name)), name)
     for candidate in (*SMILES_COLUMNS, *NOTATION_COLUMNS, *STRUCTURE_COLUMNS):
         if candidate not in names:
             continue

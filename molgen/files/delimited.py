@@ -17,6 +17,7 @@ from molgen.chem.parsing import (
     SMILES_COLUMNS,
     STRUCTURE_COLUMNS,
     parse_or_none,
+    plain_name,
 )
 
 #: Column names that are taken for identifiers, in this order, in any case.
@@ -46,15 +47,6 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*[\r\n]*\Z')
 def split_lines(text: str) -> list[str]:
     """The lines with their ends: of Unix, Windows and old Macintosh files, alone or mixed."""
     return list(io.StringIO(text, newline=""))
-
-
-def plain_name(name: str) -> str:
-    """A column's name in lower case, with ``_`` for all that is no letter or digit.
-
-    >>> plain_name("Molecule ChEMBL ID")
-    'molecule_chembl_id'
-    """
-    return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -29,6 +29,7 @@ from molgen.chem.parsing import (
     aligned_block,
     as_smiles,
     canonical,
+    plain_name,
     quiet_rdkit,
     split_extension,
 )
@@ -42,7 +43,6 @@ from molgen.files.delimited import (
     find_column,
     is_header_over_blocks,
     looks_like_table,
-    plain_name,
     split_lines,
     unquoted,
 )

@@ -132,3 +132,10 @@ def test_molecules_pass_the_gate() -> None:
     assert parse_whole(mol) is mol
     with pytest.raises(ValueError, match="open mark"):
         parse_whole(Chem.MolFromSmiles("*C"))
+
+
+def test_a_table_says_by_its_columns_name_that_it_holds_inchi_or_mol_blocks():
+    mol = Chem.MolFromSmiles("CCO")
+    for name, text in (("Mol Block", Chem.MolToMolBlock(mol)), ("InChI", Chem.MolToInchi(mol))):
+        table = pd.DataFrame({"id": ["a"], name: [text]})
+        assert as_smiles_list(table) == ["CCO"]
